@@ -1,0 +1,19 @@
+"""OpenTelemetry for Flask: errors, logs, metrics and spans from one call."""
+
+from otelflask.extension import OtelFlask, flush, init, shutdown
+from otelflask.http.instrumentor import FlaskInstrumentor
+from otelflask.http.record import get_request_id, set_user
+from otelflask.settings import SettingError
+from otelflask.version import __version__
+
+__all__ = [
+    "FlaskInstrumentor",
+    "OtelFlask",
+    "SettingError",
+    "__version__",
+    "flush",
+    "get_request_id",
+    "init",
+    "set_user",
+    "shutdown",
+]

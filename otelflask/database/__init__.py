@@ -1,0 +1,1 @@
+"""SQLAlchemy: spans, durations, pool; nothing is imported where SQLAlchemy is not installed."""

@@ -1,0 +1,79 @@
+"""Our SQLAlchemy instrumentor: stands where contrib's stands, and accepts what it accepts.
+
+Contrib's declares ``sqlalchemy < 2.1`` and, with 2.1 installed, does nothing
+and says so in one log line; this one follows the public events of both.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Collection
+from typing import Any
+
+from opentelemetry import trace as trace_api
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.metrics import get_meter_provider
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from otelflask import guard
+from otelflask.database.engine import SCHEMA_URL, DatabaseTelemetry
+from otelflask.pipeline.spans import SpanStarter
+from otelflask.settings import Settings
+from otelflask.version import __version__
+
+
+class SQLAlchemyInstrumentor(BaseInstrumentor):
+    """Instruments all SQLAlchemy engines of the process, made before or afterwards, sync or async.
+
+    Takes contrib's arguments: ``engine``, ``engines`` (then only these),
+    ``tracer_provider``, ``meter_provider``, ``enable_commenter``,
+    ``commenter_options``, ``enable_attribute_commenter``; and ``settings``.
+    """
+
+    telemetry: DatabaseTelemetry | None = None
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        return ("sqlalchemy >= 1.4",)
+
+    def _instrument(self, **kwargs: Any) -> None:
+        settings: Settings = kwargs.get("settings") or Settings()
+        tracer = trace_api.get_tracer(
+            "otelflask.database", __version__, kwargs.get("tracer_provider"), schema_url=SCHEMA_URL
+        )
+        self.telemetry = DatabaseTelemetry(
+            SpanStarter(tracer),
+            kwargs.get("meter_provider") or get_meter_provider(),
+            settings.slow_query_threshold,
+            bool(kwargs.get("enable_commenter", False)),
+            kwargs.get("commenter_options"),
+            bool(kwargs.get("enable_attribute_commenter", False)),
+        )
+        given = [engine for engine in [kwargs.get("engine"), *(kwargs.get("engines") or ())] if engine is not None]
+        self._all = not given
+        if given:
+            for engine in given:
+                self.telemetry.watch(getattr(engine, "sync_engine", engine))
+            return
+        # An engine is noticed when it is first used: a class-level listener sees every engine there is.
+        for engine in [item for item in gc.get_objects() if isinstance(item, Engine)]:
+            self.telemetry.watch(engine)
+        event.listen(Engine, "engine_connect", self._connected)
+
+    def _connected(self, conn: Any) -> None:
+        telemetry = self.telemetry
+        if telemetry is None:
+            return
+        try:
+            engine = conn.engine
+            # Engine.execution_options() makes engines that share the first one's pool and events.
+            telemetry.watch(getattr(engine, "_proxied", engine))
+        except Exception:
+            guard.failed("watching an engine")
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        if self._all:
+            event.remove(Engine, "engine_connect", self._connected)
+        if self.telemetry is not None:
+            self.telemetry.forget()
+            self.telemetry = None

@@ -1,0 +1,47 @@
+"""Zero code: the distro and configurator that ``opentelemetry-instrument`` finds by entry points."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
+from opentelemetry.sdk._configuration import _OTelSDKConfigurator
+
+from otelflask import extension
+from otelflask.pipeline.providers import set_environment_defaults
+from otelflask.settings import load as load_settings
+
+#: Stock instrumentations that ours stand in for; loading both would double every span and line.
+REPLACED = frozenset({"flask", "sqlalchemy", "wsgi", "logging", "system_metrics"})
+
+
+class Distro(BaseDistro):
+    """Defaults, and which instrumentations are loaded."""
+
+    def _configure(self, **kwargs: Any) -> None:
+        set_environment_defaults()
+
+    def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
+        """Load an instrumentation that is not one of ours."""
+        if entry_point.name not in REPLACED:
+            super().load_instrumentor(entry_point, **kwargs)
+
+
+class Configurator(_OTelSDKConfigurator):
+    """Builds the pipeline and instruments Flask before the app is imported."""
+
+    def _configure(self, **kwargs: Any) -> None:
+        settings = load_settings({}, {})
+        if settings.disabled or extension._is_reloader_parent():
+            return
+        from otelflask.http.instrumentor import FlaskInstrumentor
+
+        service_name = os.environ.get("FLASK_APP", "").partition(":")[0].removesuffix(".py")
+        process = extension.start(settings, service_name)
+        FlaskInstrumentor().instrument(
+            tracer_provider=process.pipeline.tracer_provider,
+            meter_provider=process.pipeline.meter_provider,
+            logger_provider=process.pipeline.logger_provider,
+            settings=settings,
+        )

@@ -1,0 +1,196 @@
+"""Wires the rooms, in order. Only this module knows them all."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask
+
+from otelflask import lifecycle
+from otelflask.http.instrumentor import FlaskInstrumentor
+from otelflask.logs import capture
+from otelflask.pipeline import providers
+from otelflask.pipeline.providers import Pipeline
+from otelflask.runtime import RuntimeMetrics
+from otelflask.settings import Settings
+from otelflask.settings import load as load_settings
+
+EXTENSION_KEY = "otelflask"
+
+_lock = threading.Lock()
+_process: Process | None = None
+
+
+@dataclass
+class Process:
+    """What there is once a process, however many apps it has."""
+
+    settings: Settings
+    pipeline: Pipeline
+    runtime: RuntimeMetrics | None = None
+
+
+@dataclass
+class AppState:
+    """What lies in ``app.extensions["otelflask"]``."""
+
+    settings: Settings
+    pipeline: Pipeline
+
+
+class OtelFlask:
+    """The extension in Flask's usual form.
+
+    In: optionally an app (as with ``init_app``), providers and hooks, and
+    any setting by its name as a keyword argument.
+    """
+
+    def __init__(self, app: Flask | None = None, **options: Any) -> None:
+        self._options = options
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Give the app telemetry; a second call changes nothing.
+
+        Raises SettingError when a setting is not allowed.
+        """
+        init(app, **self._options)
+
+
+def init(
+    app: Flask,
+    *,
+    tracer_provider: Any = None,
+    meter_provider: Any = None,
+    logger_provider: Any = None,
+    request_hook: Callable[..., Any] | None = None,
+    response_hook: Callable[..., Any] | None = None,
+    **settings: Any,
+) -> OtelFlask:
+    """Give the app spans, metrics and logs that leave as OTLP.
+
+    In: the app; optionally providers of the OpenTelemetry SDK (default: the
+    ones set globally, else new ones by the ``OTEL_*`` variables); hooks
+    ``request_hook(span, environ)`` and ``response_hook(span, status,
+    headers)``; and any setting of `otelflask.settings.Settings` by its name.
+    Raises SettingError (a ValueError) for a setting that is not allowed.
+    """
+    extension = OtelFlask()
+    if EXTENSION_KEY in app.extensions:
+        return extension
+    in_force = load_settings(settings, app.config)
+    if in_force.disabled or _is_reloader_parent():
+        return extension
+    process = start(
+        in_force,
+        app.import_name if app.import_name != "__main__" else app.name,
+        tracer_provider,
+        meter_provider,
+        logger_provider,
+    )
+    pipeline = process.pipeline
+    app.extensions[EXTENSION_KEY] = AppState(in_force, pipeline)
+    FlaskInstrumentor.instrument_app(
+        app,
+        request_hook=request_hook,
+        response_hook=response_hook,
+        tracer_provider=pipeline.tracer_provider,
+        meter_provider=pipeline.meter_provider,
+        logger_provider=pipeline.logger_provider,
+        settings=in_force,
+    )
+    lifecycle.on_fork(app.extensions["otelflask.http"])
+    return extension
+
+
+def start(
+    settings: Settings,
+    service_name: str,
+    tracer_provider: Any = None,
+    meter_provider: Any = None,
+    logger_provider: Any = None,
+) -> Process:
+    """Start what there is once a process: pipeline, log capture, database, runtime metrics.
+
+    With providers of the caller's a second app gets a process state of its
+    own; otherwise all apps share the first one's.
+    """
+    global _process
+    brought = any(provider is not None for provider in (tracer_provider, meter_provider, logger_provider))
+    with _lock:
+        if _process is not None and not brought:
+            return _process
+        providers.set_environment_defaults()
+        pipeline = providers.build(settings, service_name, tracer_provider, meter_provider, logger_provider)
+        process = Process(settings, pipeline)
+        if settings.console == "traces":
+            from otelflask.console import attach
+
+            attach(pipeline, sys.stderr)
+        if settings.logs:
+            capture.install(pipeline.logger_provider, settings.log_level)
+        if settings.runtime_metrics:
+            process.runtime = RuntimeMetrics(pipeline.meter_provider)
+            lifecycle.on_fork(process.runtime)
+        if settings.database:
+            _start_database(settings, pipeline)
+        lifecycle.on_fork(pipeline)
+        lifecycle.end_in_time(pipeline)
+        if _process is None:
+            _process = process
+        return process
+
+
+def _start_database(settings: Settings, pipeline: Pipeline) -> None:
+    try:
+        from otelflask.database.instrumentor import SQLAlchemyInstrumentor
+    except ImportError:
+        # The app has no SQLAlchemy: nothing to see.
+        return
+    instrumentor = SQLAlchemyInstrumentor()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        return
+    instrumentor.instrument(
+        tracer_provider=pipeline.tracer_provider, meter_provider=pipeline.meter_provider, settings=settings
+    )
+    if instrumentor.telemetry is not None:
+        lifecycle.on_fork(instrumentor.telemetry)
+
+
+def _is_reloader_parent() -> bool:
+    """Whether this is the process that only watches files for Flask's reloader.
+
+    Werkzeug runs the app again in a child with ``WERKZEUG_RUN_MAIN``; a
+    parent is recognised by being about to start it.
+    """
+    if os.environ.get("WERKZEUG_RUN_MAIN") == "true":
+        return False
+    program = os.path.basename(sys.argv[0]) if sys.argv else ""
+    if program in ("flask", "__main__.py") and "run" in sys.argv:
+        arguments = sys.argv
+        if "--no-reload" in arguments:
+            return False
+        debug = os.environ.get("FLASK_DEBUG", "").lower() not in ("", "0", "false", "no")
+        return "--reload" in arguments or "--debug" in arguments or debug
+    return False
+
+
+def flush(timeout: float | None = None) -> bool:
+    """Send everything now, such as before an ``os._exit``.
+
+    In: seconds to wait (default: setting `shutdown_timeout`). Out: whether
+    all was tried in time; True where nothing was started.
+    """
+    return _process.pipeline.flush(timeout) if _process is not None else True
+
+
+def shutdown(timeout: float | None = None) -> None:
+    """Flush and end the process's telemetry within `timeout` seconds (default: setting `shutdown_timeout`)."""
+    if _process is not None:
+        _process.pipeline.shutdown(timeout)

@@ -1,0 +1,23 @@
+"""Server hooks for gunicorn: ``from otelflask.gunicorn import *`` in ``gunicorn.conf.py``.
+
+Not needed for flushing at a normal exit, which `atexit` does; they cover a
+worker that gunicorn ends by itself (``max_requests``, timeout).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otelflask.extension import flush, shutdown
+
+__all__ = ["worker_abort", "worker_exit"]
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """A worker ends: send what it has, within the shutdown timeout."""
+    shutdown()
+
+
+def worker_abort(worker: Any) -> None:
+    """A worker did not answer in time and is about to be killed: send what it has, within a second."""
+    flush(1.0)

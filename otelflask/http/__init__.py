@@ -1,0 +1,1 @@
+"""A request from open to close."""

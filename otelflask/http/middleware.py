@@ -1,0 +1,308 @@
+"""Opens a request's record when the server hands it over, closes it when its last byte is sent.
+
+Stands around ``app.wsgi_app``, so that it sees every request: those that a
+``before_request`` answers, those that raise to the server, and streams whose
+client goes away.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from opentelemetry import context as context_api
+from opentelemetry import trace as trace_api
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+from opentelemetry.instrumentation.propagators import get_global_response_propagator
+from opentelemetry.instrumentation.wsgi import (
+    collect_custom_request_headers_attributes,
+    collect_custom_response_headers_attributes,
+    default_response_propagation_setter,
+)
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.status import Status, StatusCode
+
+from otelflask import guard
+from otelflask.http.attributes import outcome_layer, request_layers, route_of
+from otelflask.http.metrics import HttpMetrics
+from otelflask.http.record import ENVIRON_KEY, RequestRecord
+from otelflask.http.remote import remote_context
+from otelflask.http.request_log import RequestLog
+from otelflask.pipeline.attributes import Layer
+from otelflask.pipeline.spans import Span, SpanStarter
+from otelflask.settings import Settings
+
+StartResponse = Callable[..., Any]
+WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+Hook = Callable[..., Any]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
+
+
+class Middleware:
+    """Telemetry of one app's requests; ``wrap`` gives the WSGI app with it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        starter: SpanStarter,
+        metrics: HttpMetrics,
+        request_log: RequestLog | None,
+        excluded_urls: Any,
+        response_hook: Hook | None,
+    ) -> None:
+        self._settings = settings
+        self._starter = starter
+        self._metrics = metrics
+        self._request_log = request_log
+        self._excluded_urls = excluded_urls
+        self._response_hook = response_hook
+        header = settings.request_id_header
+        self._request_id_header = header
+        self._request_id_key = "HTTP_" + header.upper().replace("-", "_") if header else ""
+        self._captures_request = bool(settings.request_headers)
+        self._captures_response = bool(settings.response_headers)
+
+    def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
+        """The WSGI app whose requests leave telemetry."""
+
+        def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+            outer = environ.get(ENVIRON_KEY)
+            if outer is not None and not outer.closed:
+                # An outer app of this process (a dispatcher, a second init) has opened the record.
+                return wsgi_app(environ, start_response)
+            if self._excluded_urls is not None and self._is_excluded(environ):
+                return self._run_excluded(wsgi_app, environ, start_response)
+            record = self._open(environ)
+            if record is None:
+                return wsgi_app(environ, start_response)
+            token = context_api.attach(record.context)
+            try:
+                result = wsgi_app(environ, self._start_response(record, start_response))
+            except BaseException as error:
+                record.error = error
+                record.status = record.status or 500
+                self._close(record)
+                raise
+            finally:
+                context_api.detach(token)
+            return self._body(record, result, environ)
+
+        return application
+
+    def _is_excluded(self, environ: dict[str, Any]) -> bool:
+        try:
+            from werkzeug.wsgi import get_current_url
+
+            return bool(self._excluded_urls.url_disabled(get_current_url(environ)))
+        except Exception:
+            guard.failed("excluded URLs")
+            return False
+
+    @staticmethod
+    def _run_excluded(wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        # Without this, statements of an excluded request would be traces of their own.
+        token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        try:
+            return wsgi_app(environ, start_response)
+        finally:
+            context_api.detach(token)
+
+    @guard.guarded("opening a request")
+    def _open(self, environ: dict[str, Any]) -> RequestRecord | None:
+        record = RequestRecord(environ)
+        if self._request_id_key:
+            given = environ.get(self._request_id_key, "")
+            record.request_id = given if _REQUEST_ID.match(given) else f"{random.getrandbits(128):032x}"
+        parent, links = remote_context(environ, self._settings.remote_context)
+        shared, own = request_layers(record)
+        if record.request_id:
+            own["http.request.id"] = record.request_id
+        record.common = own
+        span = self._starter.start(
+            record.method if record.method != "_OTHER" else "HTTP",
+            SpanKind.SERVER,
+            (shared, own),
+            record.started_at,
+            parent,
+            links,
+        )
+        record.span = span
+        record.sampled = bool(span.get_span_context().trace_flags & 1)
+        record.context = trace_api.set_span_in_context(span, parent)
+        environ[ENVIRON_KEY] = record
+        self._metrics.opened(record)
+        if self._captures_request and span.is_recording():
+            span.set_attributes(collect_custom_request_headers_attributes(environ))
+        return record
+
+    def _start_response(self, record: RequestRecord, start_response: StartResponse) -> StartResponse:
+        def wrapped(status: str, headers: list[tuple[str, str]], *args: Any, **kwargs: Any) -> Any:
+            self._answered(record, status, headers)
+            return start_response(status, headers, *args, **kwargs)
+
+        return wrapped
+
+    @guard.guarded("reading a response")
+    def _answered(self, record: RequestRecord, status: str, headers: list[tuple[str, str]]) -> None:
+        code = status[:3]
+        record.status = int(code) if code.isdigit() else 0
+        record.response_headers = headers
+        record.route = route_of(record.environ)
+        names = {name.lower() for name, _ in headers}
+        if record.request_id and self._request_id_header.lower() not in names:
+            headers.append((self._request_id_header, record.request_id))
+        context = record.span.get_span_context()
+        if self._settings.traceresponse and context.is_valid and "traceresponse" not in names:
+            headers.append(
+                ("traceresponse", f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}")
+            )
+        propagator = get_global_response_propagator()
+        if propagator is not None:
+            propagator.inject(headers, context=record.context, setter=default_response_propagation_setter)
+        if self._response_hook is not None:
+            guard.call_hook("response_hook", self._response_hook, record.span, status, headers)
+
+    def _body(self, record: RequestRecord, result: Iterable[bytes], environ: dict[str, Any]) -> Iterable[bytes]:
+        if "SERVER_SOFTWARE" not in environ:
+            # No server, so a test client: it keeps a response open until its body is read, which a test
+            # may never do. An answer of known length is complete already.
+            size = _content_length(record)
+            if size is not None:
+                record.response_size = size
+                self._close(record)
+                return result
+        file_wrapper = environ.get("wsgi.file_wrapper")
+        if isinstance(file_wrapper, type) and isinstance(result, file_wrapper):
+            # Kept as it is: the server sends it without reading it through Python.
+            return self._file_body(record, result)
+        return _Body(self, record, result)
+
+    @guard.guarded("following a file response")
+    def _file_body(self, record: RequestRecord, result: Any) -> Iterable[bytes]:
+        close = getattr(result, "close", None)
+
+        def close_both() -> None:
+            try:
+                if close is not None:
+                    close()
+            finally:
+                record.response_size = _content_length(record) or 0
+                self._close(record)
+
+        result.close = close_both
+        return result  # type: ignore[no-any-return]
+
+    @guard.guarded("closing a request")
+    def _close(self, record: RequestRecord) -> None:
+        if record.closed:
+            return
+        record.closed = True
+        ended_at = record.stop()
+        if not record.status:
+            # The server gets no answer from us: the app returned without calling start_response.
+            record.status = 500
+        error_type = record.error_type
+        outcome = outcome_layer(record.method, record.route, record.status, error_type)
+        span = record.span
+        own: dict[str, Any] = {"http.response.body.size": record.response_size}
+        if record.request_size is not None:
+            own["http.request.body.size"] = record.request_size
+        if record.user_id is not None:
+            own["user.id"] = record.user_id
+        layer = Layer(own)
+        if span.is_recording():
+            self._finish_span(record, span, outcome, layer, error_type)
+        shared = request_layers(record)[0] if not isinstance(span, Span) else span._layers[0]
+        self._metrics.closed(record, shared.get("network.protocol.version"))
+        if self._request_log is not None:
+            self._request_log.closed(record, (shared, record.common, outcome, layer), ended_at)
+        span.end(ended_at)
+
+    def _finish_span(
+        self, record: RequestRecord, span: trace_api.Span, outcome: Layer, layer: Layer, error_type: str | None
+    ) -> None:
+        if record.route is not None and getattr(span, "name", None) in (record.method, "HTTP"):
+            # A name that the app gave stays.
+            span.update_name(f"{'HTTP' if record.method == '_OTHER' else record.method} {record.route}")
+        if isinstance(span, Span):
+            span.add_layer(outcome)
+            span.add_layer(layer)
+        else:
+            span.set_attributes({**outcome, **layer})
+        if self._captures_response:
+            span.set_attributes(collect_custom_response_headers_attributes(record.response_headers))
+        if error_type is not None:
+            description = None
+            if record.error is not None:
+                span.record_exception(record.error)
+                description = guard.safe_text(record.error)[:1_024]
+            span.set_status(Status(StatusCode.ERROR, description))
+
+
+def _content_length(record: RequestRecord) -> int | None:
+    for name, value in record.response_headers:
+        if name.lower() == "content-length" and value.isdigit():
+            return int(value)
+    return None
+
+
+class _Body:
+    """A response body that counts its bytes and closes the record at its end.
+
+    The request's span is current while the app makes the next piece.
+    """
+
+    __slots__ = ("_iterator", "_middleware", "_record", "_result")
+
+    def __init__(self, middleware: Middleware, record: RequestRecord, result: Iterable[bytes]) -> None:
+        self._middleware = middleware
+        self._record = record
+        self._result = result
+        self._iterator: Iterator[bytes] | None = None
+
+    def __len__(self) -> int:
+        # Servers take a body of length 1 as complete and set its Content-Length.
+        return len(self._result)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        record = self._record
+        token = context_api.attach(record.context)
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._result)
+            piece = next(self._iterator)
+        except StopIteration:
+            # The server asks for more only after it has sent the last piece.
+            self._middleware._close(record)
+            raise
+        except BaseException as error:
+            record.error = error
+            record.broken = True
+            raise
+        finally:
+            context_api.detach(token)
+        record.response_size += len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Called by the server when all is sent or the client has gone (PEP 3333)."""
+        record = self._record
+        token = context_api.attach(record.context)
+        try:
+            close = getattr(self._result, "close", None)
+            if close is not None:
+                close()
+        finally:
+            context_api.detach(token)
+            self._middleware._close(record)
+
+    def __del__(self) -> None:
+        # A test client that never reads the body, a server that never closes it.
+        if not self._record.closed:
+            self._middleware._close(self._record)

@@ -1,0 +1,59 @@
+"""The end of a process, and its forks: what has to happen around everything else."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import threading
+import weakref
+from types import FrameType
+from typing import Any, Protocol
+
+from otelflask import guard
+
+
+class Forkable(Protocol):
+    """Something that has to be put right in a forked child."""
+
+    def after_fork(self) -> None: ...
+
+
+_forkables: list[weakref.ref[Any]] = []
+
+
+def on_fork(item: Forkable) -> None:
+    """Call ``item.after_fork()`` in every forked child from now on, in the order of registration."""
+    _forkables[:] = [reference for reference in _forkables if reference() is not None]
+    _forkables.append(weakref.ref(item))
+
+
+def _after_fork() -> None:
+    for reference in _forkables:
+        item = reference()
+        if item is not None:
+            try:
+                item.after_fork()
+            except Exception:
+                guard.say("fork", "telemetry could not be put right after a fork", exc_info=True)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def end_in_time(pipeline: Any) -> None:
+    """Flush at exit, and at SIGTERM where nobody else handles it (``flask run`` dies without atexit)."""
+    atexit.register(pipeline.shutdown)
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        return
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        # Back to the default first: a second SIGTERM ends the process at once.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        pipeline.shutdown()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, terminate)

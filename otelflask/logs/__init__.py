@@ -1,0 +1,1 @@
+"""Records of the ``logging`` module as OpenTelemetry log records."""

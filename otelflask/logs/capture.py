@@ -1,0 +1,188 @@
+"""Every ``logging`` record with its trace, its place in the code and its extras.
+
+No handler is put on the root logger: one there makes Flask and Werkzeug
+believe that logging is configured, so that their console output stays away,
+and makes ``logging.basicConfig`` do nothing. Records are taken where
+``logging`` hands them to the handlers, as sentry-sdk does, and handlers,
+levels, propagation and configuration work as without us.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from datetime import date, time
+from typing import Any
+
+from opentelemetry import context as context_api
+from opentelemetry import trace as trace_api
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+from opentelemetry.instrumentation.log_utils import std_to_otel
+
+from otelflask import guard
+from otelflask.pipeline.attributes import Interned, Layer
+from otelflask.pipeline.limits import Limits
+from otelflask.pipeline.records import Record, emit
+from otelflask.pipeline.spans import exception_attributes
+
+_RESERVED = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
+_SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+#: How deep containers in ``extra=`` are followed.
+_MAX_DEPTH = 4
+_limits = Limits()
+
+
+def _code_layer(path: str, function: str, line: int) -> Layer:
+    return Layer({"code.file.path": path, "code.function.name": function, "code.line.number": line})
+
+
+_code_layers: Interned[Layer] = Interned(_code_layer)
+
+
+class Capture:
+    """Turns ``logging`` records into OpenTelemetry log records; never raises into the app.
+
+    In: the logger provider, and the lowest level that is sent.
+    """
+
+    def __init__(self, logger_provider: Any, level: int) -> None:
+        self.logger_provider = logger_provider
+        self.level = level
+        self._loggers: Interned[Any] = Interned(logger_provider.get_logger, size=500)
+        self._busy = threading.local()
+
+    def take(self, record: logging.LogRecord) -> None:
+        """Send one record."""
+        if record.levelno < self.level or _about_telemetry(record.name):
+            return
+        busy = self._busy
+        if getattr(busy, "now", False):
+            # Logging from inside our own work on a record, such as an app object's __str__: once is enough.
+            return
+        busy.now = True
+        try:
+            self._emit(record)
+        except Exception:
+            guard.failed("taking a log record")
+        finally:
+            busy.now = False
+
+    def _emit(self, record: logging.LogRecord) -> None:
+        attributes: dict[str, Any] = {}
+        event_name = None
+        state = record.__dict__
+        if len(state) > len(_RESERVED) - 3:
+            for name, value in state.items():
+                if name in _RESERVED:
+                    continue
+                if name == "otel.event.name" or name == "event.name":
+                    event_name = guard.safe_text(value)
+                elif len(attributes) < _limits.attribute_count:
+                    attributes[name] = attribute_value(value)
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        if error is not None:
+            attributes.update(exception_attributes(error))
+        if record.stack_info:
+            attributes["code.stacktrace"] = _limits.stacktrace(record.stack_info)
+        code = _code_layers(record.pathname, record.funcName or "", record.lineno)
+        if attributes and any(name in code for name in attributes):
+            layers: tuple[dict[str, Any], ...] = ({**code, **attributes},)
+        else:
+            layers = (code, attributes) if attributes else (code,)
+        context = context_api.get_current()
+        severity = std_to_otel(record.levelno)
+        emit(
+            self._loggers(record.name),
+            Record(
+                int(record.created * 1e9),
+                severity if severity is not SeverityNumber.UNSPECIFIED else SeverityNumber.TRACE,
+                _SEVERITY_TEXT.get(record.levelname, record.levelname),
+                message_of(record),
+                layers,
+                trace_api.get_current_span(context).get_span_context(),
+                context,
+                event_name,
+            ),
+        )
+
+
+def _about_telemetry(name: str) -> bool:
+    """Whether a logger speaks of sending telemetry: sent itself, it would feed on itself."""
+    if name.startswith(("otelflask", "opentelemetry")):
+        # The demo shop and the test kit are apps like any other.
+        return not name.startswith("otelflask.demo")
+    # HTTP and gRPC clients are the app's as well: only what the export threads say is about telemetry.
+    return bool(context_api.get_value(_SUPPRESS_INSTRUMENTATION_KEY))
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """The record's text, whatever its arguments do when formatted."""
+    try:
+        text = record.getMessage()
+    except Exception as error:
+        text = f"{guard.safe_text(record.msg)} [arguments cannot be formatted: {type(error).__name__}]"
+    return text if len(text) <= _limits.body_length else _limits.text(text, _limits.body_length)
+
+
+def attribute_value(value: Any, depth: int = 0) -> Any:
+    """A value that OTLP can carry, keeping its type where OTLP has it; anything else as text."""
+    kind = type(value)
+    if kind in (str, int, bool, float, bytes) or value is None:
+        return value
+    try:
+        if depth < _MAX_DEPTH:
+            if isinstance(value, dict):
+                items = list(value.items())[: _limits.item_count]
+                return {guard.safe_text(key): attribute_value(item, depth + 1) for key, item in items}
+            if isinstance(value, (list, tuple, set, frozenset)):
+                return [attribute_value(item, depth + 1) for item in list(value)[: _limits.item_count]]
+        if isinstance(value, (str, int, float)):
+            # Subclasses (enums, numpy numbers): the plain value.
+            return str.__str__(value) if isinstance(value, str) else value.real
+        if isinstance(value, (date, time)):
+            return value.isoformat()
+    except Exception:
+        return guard.safe_text(value)
+    return _limits.text(guard.safe_text(value))
+
+
+_captures: list[Capture] = []
+
+
+def install(logger_provider: Any, level: str) -> Capture:
+    """Take every record from now on.
+
+    In: the logger provider, and the name of the lowest level that is sent.
+    Out: the capture; installing for the same provider again changes nothing.
+    """
+    for capture in _captures:
+        if capture.logger_provider is logger_provider:
+            return capture
+    if not hasattr(logging.Logger.callHandlers, "_otelflask"):
+        _patch()
+    capture = Capture(logger_provider, 0 if level == "notset" else getattr(logging, level.upper()))
+    _captures.append(capture)
+    return capture
+
+
+def uninstall(capture: Capture) -> None:
+    """Take no more records for this capture."""
+    if capture in _captures:
+        _captures.remove(capture)
+
+
+def _patch() -> None:
+    original = logging.Logger.callHandlers
+
+    @functools.wraps(original)
+    def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
+        try:
+            original(self, record)
+        finally:
+            for capture in _captures:
+                capture.take(record)
+
+    call_handlers._otelflask = True  # type: ignore[attr-defined]
+    logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]

@@ -1,0 +1,52 @@
+"""Bounds on what one span, record or metric may carry.
+
+The SDK bounds the number of attributes, but by default not their length, and
+in 1.45 not the number of attribute sets of a metric. Sources: OpenTelemetry
+specification, "Common: attribute limits" and "Metrics SDK: cardinality limits".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: The attribute that marks the set into which a metric's overflow goes (Metrics SDK specification).
+OVERFLOW_ATTRIBUTES = {"otel.metric.overflow": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is kept of a value, in characters (text), bytes (bytes) and items."""
+
+    value_length: int = 8_192
+    body_length: int = 32_768
+    stacktrace_length: int = 16_384
+    attribute_count: int = 128
+    item_count: int = 256
+    metric_sets: int = 2_000
+
+    def text(self, text: str, limit: int | None = None) -> str:
+        """The text cut to `limit` characters (default: `value_length`)."""
+        limit = self.value_length if limit is None else limit
+        if len(text) <= limit:
+            return text
+        return text[: limit - 1] + "…"
+
+    def stacktrace(self, text: str) -> str:
+        """A stack trace cut in its middle: the entry point and the place of the error both stay."""
+        limit = self.stacktrace_length
+        if len(text) <= limit:
+            return text
+        head = limit // 4
+        tail = limit - head
+        return f"{text[:head]}\n  … {len(text) - limit} characters left out …\n{text[-tail:]}"
+
+
+def clean_text(text: str) -> str:
+    """The text without NUL and lone surrogates, either of which can cost a whole batch."""
+    if "\x00" in text:
+        text = text.replace("\x00", "\ufffd")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text

@@ -1,0 +1,361 @@
+"""Builds the three providers, or takes the host application's, and ends them in time.
+
+One pipeline a process: several apps share it. Providers that are set already
+are used as they are; we add nothing to their export, so that nothing is sent
+twice.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry import metrics as metrics_api
+from opentelemetry import trace as trace_api
+from opentelemetry._logs import _internal as logs_internal
+from opentelemetry._logs import get_logger_provider, set_logger_provider
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.metrics import _internal as metrics_internal
+from opentelemetry.sdk._configuration import (
+    _get_exporter_names,
+    _get_id_generator,
+    _get_sampler,
+    _import_exporters,
+    _import_id_generator,
+    _import_sampler,
+)
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider, sampling
+
+from otelflask.pipeline import resource as resources
+from otelflask.pipeline.destinations import Destination, GrpcDestination, HttpDestination, SdkDestination, Signal
+from otelflask.pipeline.encoding import Encoder
+from otelflask.pipeline.limits import Limits
+from otelflask.pipeline.metrics import MeterProvider, PeriodicReader
+from otelflask.pipeline.queue import ExportQueue, QueueSizes
+from otelflask.pipeline.redaction import Scrubber
+from otelflask.pipeline.scrubbed import scrubbed_metrics, scrubbed_records, scrubbed_spans
+from otelflask.pipeline.selfmetrics import QueueMetrics
+from otelflask.settings import SettingError, Settings
+
+
+class QueueSpanProcessor(SpanProcessor):
+    """Appends ended, sampled spans to the export queue."""
+
+    def __init__(self, queue: ExportQueue) -> None:
+        self.queue = queue
+
+    def on_end(self, span: Any) -> None:
+        if span._context.trace_flags & 1:
+            self.queue.append(span)
+
+    def shutdown(self) -> None:
+        _close([self.queue], time.monotonic() + 5.0)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self.queue.flush(timeout_millis / 1000)
+
+
+class QueueLogProcessor(LogRecordProcessor):
+    """Appends log records to the export queue."""
+
+    def __init__(self, queue: ExportQueue) -> None:
+        self.queue = queue
+
+    def on_emit(self, log_record: Any) -> None:
+        self.queue.append(log_record)
+
+    def shutdown(self) -> None:
+        _close([self.queue], time.monotonic() + 5.0)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self.queue.flush(timeout_millis / 1000)
+
+
+@dataclass
+class Pipeline:
+    """The providers in use and what of them is ours to flush and end."""
+
+    tracer_provider: Any
+    meter_provider: Any
+    logger_provider: Any
+    scrubber: Scrubber
+    queues: list[ExportQueue] = field(default_factory=list)
+    reader: PeriodicReader | None = None
+    shutdown_timeout: float = 5.0
+    _explicit_instance_id: str | None = None
+    _owned: list[Any] = field(default_factory=list)
+    _closed: bool = False
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Send everything now. In: seconds (default: `shutdown_timeout`). Out: whether all was tried in time."""
+        deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        if self.reader is not None:
+            self.reader.force_flush()
+        # Every queue is tried, also after one that was not in time.
+        done = [queue.flush(max(0.0, deadline - time.monotonic())) for queue in self.queues]
+        return all(done)
+
+    def shutdown(self, timeout: float | None = None) -> None:
+        """Flush and end what is ours, all signals at once, within `timeout` seconds. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        if self.reader is not None:
+            self.reader.shutdown()
+        _close(self.queues, deadline)
+
+    def after_fork(self) -> None:
+        """Make a forked child a process of its own: resource, queues, threads, sums."""
+        self._closed = False
+        for provider in self._owned:
+            if isinstance(provider, TracerProvider):
+                provider._resource = resources.forked(provider._resource, self._explicit_instance_id)
+                for tracer in provider._tracers.values():
+                    tracer._set_resource(provider._resource)
+        forked = next((p._resource for p in self._owned if isinstance(p, TracerProvider)), None)
+        for provider in self._owned:
+            if isinstance(provider, LoggerProvider):
+                provider._resource = forked or resources.forked(provider._resource, self._explicit_instance_id)
+                for logger in list(provider._active_loggers):
+                    logger._set_resource(provider._resource)
+            elif isinstance(provider, MeterProvider):
+                current = provider._sdk_config.resource
+                provider._sdk_config.resource = forked or resources.forked(current, self._explicit_instance_id)
+                provider.after_fork()
+        for queue in self.queues:
+            queue.after_fork()
+        if self.reader is not None:
+            self.reader.start()
+
+
+def _close(queues: Sequence[ExportQueue], deadline: float) -> None:
+    for queue in queues:
+        queue.begin_close(deadline)
+    for queue in queues:
+        queue.join(deadline)
+
+
+def set_environment_defaults(environ: Any = os.environ) -> None:
+    """Default what OpenTelemetry names and leaves unset; nothing that the user set is changed.
+
+    The stock parts read these variables themselves, which is why they are
+    put into the environment.
+    """
+    for signal in ("TRACES", "METRICS", "LOGS"):
+        environ.setdefault(f"OTEL_{signal}_EXPORTER", "otlp")
+    environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    environ.setdefault("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+    # Stable names; read once, before anything is instrumented.
+    environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
+
+
+_OTLP = {"otlp_proto_http": HttpDestination, "otlp_proto_grpc": GrpcDestination}
+
+
+def _exporter_names(signal: Signal) -> list[str]:
+    try:
+        return _get_exporter_names(signal)
+    except RuntimeError as error:
+        raise SettingError(f"OTEL_EXPORTER_OTLP_PROTOCOL: {error}; allowed are http/protobuf and grpc") from None
+
+
+def _stock_exporter(signal: Signal, name: str) -> Any:
+    names: dict[str, list[str]] = {"traces": [], "metrics": [], "logs": [], signal: [name]}
+    try:
+        found = _import_exporters(names["traces"], names["metrics"], names["logs"])
+    except RuntimeError:
+        variable = f"OTEL_{signal.upper()}_EXPORTER"
+        raise SettingError(
+            f"{variable} names {name!r}, and no installed package offers such an exporter; "
+            "allowed are otlp, console, none and what is installed"
+        ) from None
+    return found[("traces", "metrics", "logs").index(signal)][name]
+
+
+def _destination(signal: Signal, name: str) -> Destination:
+    if name in _OTLP:
+        return _OTLP[name](signal)
+    return SdkDestination(_stock_exporter(signal, name)(), f"{name}_exporter")
+
+
+def build(
+    settings: Settings,
+    service_name: str,
+    tracer_provider: Any = None,
+    meter_provider: Any = None,
+    logger_provider: Any = None,
+) -> Pipeline:
+    """The pipeline of this process.
+
+    In: settings, the service name to fall back to, and providers that the
+    caller brings. A provider that is neither brought nor set globally is
+    built, with exporters by the standard variables, and set globally. Raises
+    SettingError for a standard variable with a value that cannot work.
+    """
+    limits = Limits(
+        value_length=settings.value_length,
+        attribute_count=settings.attribute_count,
+        metric_sets=settings.metric_sets,
+    )
+    scrubber = Scrubber(settings.redact_names.split(","), settings.redact_patterns.split())
+    resource = resources.build(
+        {
+            "service.name": settings.service_name or service_name,
+            "service.version": settings.service_version,
+            "deployment.environment.name": settings.environment,
+        }
+    )
+    pipeline = Pipeline(
+        tracer_provider or trace_api._TRACER_PROVIDER,
+        meter_provider or metrics_internal._METER_PROVIDER,
+        logger_provider or logs_internal._LOGGER_PROVIDER,
+        scrubber,
+        shutdown_timeout=settings.shutdown_timeout,
+        _explicit_instance_id=resources.explicit_instance_id(),
+    )
+    if pipeline.meter_provider is None:
+        _build_metrics(pipeline, settings, resource, limits)
+    queue_metrics = QueueMetrics(pipeline.meter_provider)
+    if pipeline.tracer_provider is None:
+        _build_traces(pipeline, settings, resource, limits, queue_metrics)
+    if pipeline.logger_provider is None:
+        _build_logs(pipeline, settings, resource, limits, queue_metrics)
+    for queue in pipeline.queues:
+        queue_metrics.watch(queue)
+    return pipeline
+
+
+def _queues(
+    pipeline: Pipeline,
+    signal: Signal,
+    encoder: Callable[[], Callable[[Sequence[Any]], Any]],
+    fallback: Callable[[Sequence[Any]], Any],
+    sizes: QueueSizes,
+    queue_metrics: QueueMetrics,
+) -> list[ExportQueue]:
+    made = []
+    for name in _exporter_names(signal):
+        destination = _destination(signal, name)
+        encode = fallback if isinstance(destination, SdkDestination) else encoder()
+        queue = ExportQueue(
+            {"traces": "spans", "logs": "log records", "metrics": "metrics"}[signal],
+            encode,
+            destination,
+            sizes,
+        )
+        queue.on_result = queue_metrics.recorder(signal, destination)
+        made.append(queue)
+    pipeline.queues += made
+    return made
+
+
+def _build_traces(
+    pipeline: Pipeline, settings: Settings, resource: Resource, limits: Limits, queue_metrics: QueueMetrics
+) -> None:
+    provider = TracerProvider(
+        sampler=_import_sampler(_get_sampler()) or sampling.DEFAULT_ON,
+        resource=resource,
+        shutdown_on_exit=False,
+        id_generator=_import_id_generator(_get_id_generator()),
+        span_limits=SpanLimits(
+            max_attributes=limits.attribute_count,
+            max_span_attribute_length=limits.value_length,
+        ),
+    )
+    sizes = QueueSizes(settings.span_queue_size, settings.span_batch_size, settings.span_schedule_delay / 1000)
+    for queue in _queues(
+        pipeline,
+        "traces",
+        lambda: Encoder(pipeline.scrubber, limits).spans,
+        lambda spans: scrubbed_spans(spans, pipeline.scrubber, limits),
+        sizes,
+        queue_metrics,
+    ):
+        provider.add_span_processor(QueueSpanProcessor(queue))
+    trace_api.set_tracer_provider(provider)
+    pipeline.tracer_provider = provider
+    pipeline._owned.append(provider)
+
+
+def _build_logs(
+    pipeline: Pipeline, settings: Settings, resource: Resource, limits: Limits, queue_metrics: QueueMetrics
+) -> None:
+    provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+    sizes = QueueSizes(settings.log_queue_size, settings.log_batch_size, settings.log_schedule_delay / 1000)
+    for queue in _queues(
+        pipeline,
+        "logs",
+        lambda: Encoder(pipeline.scrubber, limits).logs,
+        lambda records: scrubbed_records(records, pipeline.scrubber, limits),
+        sizes,
+        queue_metrics,
+    ):
+        provider.add_log_record_processor(QueueLogProcessor(queue))
+    set_logger_provider(provider)
+    pipeline.logger_provider = get_logger_provider()
+    pipeline._owned.append(provider)
+
+
+def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource, limits: Limits) -> None:
+    readers: list[MetricReader] = []
+    scrubber = pipeline.scrubber
+
+    def encode(batch: Sequence[Any]) -> bytes:
+        # MetricsData messages may be concatenated: protobuf merges repeated fields.
+        return b"".join(
+            encode_metrics(scrubbed_metrics(data, scrubber, limits)).SerializePartialToString() for data in batch
+        )
+
+    queues = []
+    temporality: Mapping[type, Any] | None = None
+    aggregation: Mapping[type, Any] | None = None
+    for name in _exporter_names("metrics"):
+        if name in _OTLP:
+            destination: Destination = _OTLP[name]("metrics")
+            # The stock exporter reads the variables for preferred temporality and aggregation.
+            from otelflask.pipeline.destinations import _HTTP
+
+            preferences = _HTTP["metrics"]()
+            encoding: Callable[[Sequence[Any]], Any] = encode
+        else:
+            component = _stock_exporter("metrics", name)
+            if issubclass(component, MetricReader):
+                readers.append(component())
+                continue
+            preferences = component()
+            destination = SdkDestination(preferences, f"{name}_exporter")
+
+            def encoding(batch: Sequence[Any]) -> Any:
+                return scrubbed_metrics(batch[-1], scrubber, limits)
+
+        if isinstance(preferences, MetricExporter):
+            temporality, aggregation = preferences._preferred_temporality, preferences._preferred_aggregation
+        # A snapshot replaces the one before: a few are kept for a receiver that is away, no more.
+        queues.append(ExportQueue("metrics", encoding, destination, QueueSizes(8, 1, settings.metric_interval / 1000)))
+    if queues:
+
+        def deliver(data: Any) -> None:
+            for queue in queues:
+                queue.append(data)
+
+        pipeline.reader = PeriodicReader(
+            deliver,
+            settings.metric_interval / 1000,
+            dict(temporality) if temporality else None,
+            dict(aggregation) if aggregation else None,
+        )
+        readers.append(pipeline.reader)
+    provider = MeterProvider(metric_readers=readers, resource=resource, cap=limits.metric_sets)
+    metrics_api.set_meter_provider(provider)
+    pipeline.meter_provider = provider
+    pipeline.queues += queues
+    pipeline._owned.append(provider)
+    if pipeline.reader is not None:
+        pipeline.reader.start()

@@ -1,0 +1,256 @@
+"""A bounded queue with one sending thread: nothing is lost without being counted.
+
+Requests only append. The thread encodes and sends; what a receiver cannot
+take now is kept and tried again with growing pauses, while new items wait in
+the queue; what does not fit is dropped and counted with its reason. The
+standard ``OTEL_BSP_*`` and ``OTEL_BLRP_*`` variables set the sizes.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry import context as context_api
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+
+from otelflask import guard
+from otelflask.pipeline.destinations import Destination
+
+#: A batch that was refused for this long, in seconds, is dropped and counted.
+MAX_RETRY_AGE_S = 300.0
+MAX_BACKOFF_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSizes:
+    """`schedule_delay` and `export_timeout` in seconds, the others in items."""
+
+    max_queue: int = 2_048
+    max_batch: int = 512
+    schedule_delay: float = 5.0
+    export_timeout: float = 10.0
+
+
+def _ignore(outcome: str, count: int) -> None:
+    """Nobody listens."""
+
+
+class ExportQueue:
+    """Items of one signal on their way to one destination.
+
+    `encode` runs in the sending thread. `counts` holds what became of every
+    item: ``delivered``, ``rejected``, and ``dropped:<reason>``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        encode: Callable[[Sequence[Any]], Any],
+        destination: Destination,
+        sizes: QueueSizes,
+    ) -> None:
+        self.name = name
+        self.destination = destination
+        self.counts: Counter[str] = Counter()
+        self._encode = encode
+        self._sizes = sizes
+        #: Called with each outcome and its count.
+        self.on_result: Callable[[str, int], None] = _ignore
+        self._start()
+
+    def _start(self) -> None:
+        self._items: deque[Any] = deque()
+        self._wake = threading.Event()
+        self._idle = threading.Condition()
+        self._flushes_wanted = 0
+        self._flushes_done = 0
+        self._closing_at: float | None = None
+        self._thread: threading.Thread | None = None
+        self._start_lock = threading.Lock()
+        self._awake = False
+
+    def after_fork(self) -> None:
+        """Start anew in a forked child: the parent sends what the parent queued."""
+        self.counts = Counter()
+        self._start()
+        self.destination.reconnect()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def append(self, item: Any) -> None:
+        """Queue an item. Never blocks; a full or closed queue drops the item and counts it."""
+        items = self._items
+        if self._closing_at is not None:
+            self._count("dropped:already_shutdown", 1)
+            return
+        if len(items) >= self._sizes.max_queue:
+            self._count("dropped:queue_full", 1)
+            guard.say(f"full:{self.name}", "the %s queue is full; items are dropped and counted", self.name)
+            return
+        items.append(item)
+        if self._thread is None:
+            self._start_thread()
+        elif len(items) >= self._sizes.max_batch and not self._awake:
+            self._awake = True
+            self._wake.set()
+
+    def _start_thread(self) -> None:
+        with self._start_lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=f"otelflask-{self.name}", daemon=True)
+                self._thread.start()
+
+    def _count(self, outcome: str, count: int) -> None:
+        self.counts[outcome] += count
+        self.on_result(outcome, count)
+
+    def _run(self) -> None:
+        token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        try:
+            while self._closing_at is None:
+                self._wake.wait(self._sizes.schedule_delay)
+                self._wake.clear()
+                self._awake = False
+                wanted = self._flushes_wanted
+                self._drain()
+                with self._idle:
+                    self._flushes_done = wanted
+                    self._idle.notify_all()
+            self._drain()
+            if self._items:
+                self._count("dropped:shutdown_timeout", len(self._items))
+                self._items.clear()
+        finally:
+            context_api.detach(token)
+            with self._idle:
+                self._flushes_done = self._flushes_wanted
+                self._idle.notify_all()
+
+    def _drain(self) -> None:
+        # Only what was there at the start: a steady stream must not keep a flush from ending.
+        left = len(self._items)
+        while left > 0 and self._remaining() > 0:
+            batch: list[Any] = []
+            try:
+                while left > 0 and len(batch) < self._sizes.max_batch:
+                    batch.append(self._items.popleft())
+                    left -= 1
+            except IndexError:
+                left = 0
+            if batch:
+                self._deliver(batch)
+            if self._closing_at is not None:
+                left = len(self._items)
+
+    def _remaining(self) -> float:
+        """Seconds until this queue has to be done; unlimited while it is open."""
+        return float("inf") if self._closing_at is None else self._closing_at - time.monotonic()
+
+    def _deliver(self, batch: list[Any]) -> None:
+        payload, count = self._encoded(batch)
+        if not count:
+            return
+        started = time.monotonic()
+        pause = 0.5
+        while True:
+            answer = self.destination.send(payload, min(self._sizes.export_timeout, self._remaining()))
+            if answer.delivered:
+                rejected = min(answer.rejected, count)
+                self._count("delivered", count - rejected)
+                if rejected:
+                    self._count("rejected", rejected)
+                    guard.say(f"rejected:{self.name}", "the receiver rejected %d %s", rejected, self.name)
+                return
+            if not answer.retry:
+                self._count(f"dropped:{answer.error or 'refused'}", count)
+                guard.say(
+                    f"refused:{self.name}",
+                    "%s refused %d %s: %s",
+                    self.destination.endpoint,
+                    count,
+                    self.name,
+                    answer.error,
+                )
+                return
+            wait = answer.retry_after if answer.retry_after is not None else pause * random.uniform(0.8, 1.2)
+            pause = min(pause * 2, MAX_BACKOFF_S)
+            if self._closing_at is None and time.monotonic() - started + wait < MAX_RETRY_AGE_S:
+                guard.say(
+                    f"unreachable:{self.name}",
+                    "%s does not take %s now: %s; trying again",
+                    self.destination.endpoint,
+                    self.name,
+                    answer.error,
+                )
+                self._pause(wait)
+                if self._closing_at is None:
+                    continue
+            if self._remaining() > wait and self._closing_at is not None:
+                time.sleep(wait)
+                continue
+            self._count(f"dropped:{answer.error or 'unreachable'}", count)
+            return
+
+    def _pause(self, seconds: float) -> None:
+        """Wait; closing the queue ends the wait, new items do not."""
+        end = time.monotonic() + seconds
+        while self._closing_at is None:
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            self._wake.wait(left)
+            self._wake.clear()
+
+    def _encoded(self, batch: list[Any]) -> tuple[Any, int]:
+        try:
+            return self._encode(batch), len(batch)
+        except Exception:
+            guard.say(f"encode:{self.name}", "an item of %s cannot be encoded", self.name, exc_info=True)
+        # One bad item must not cost the others: find out which can be sent.
+        good = []
+        for item in batch:
+            try:
+                self._encode([item])
+                good.append(item)
+            except Exception:
+                self._count("dropped:encoding", 1)
+        return (self._encode(good), len(good)) if good else (None, 0)
+
+    def flush(self, timeout: float) -> bool:
+        """Send what is queued now. In: seconds to wait. Out: whether it was all tried in time."""
+        if self._thread is None:
+            return True
+        end = time.monotonic() + timeout
+        with self._idle:
+            self._flushes_wanted += 1
+            wanted = self._flushes_wanted
+            self._wake.set()
+            while self._flushes_done < wanted and self._thread.is_alive():
+                left = end - time.monotonic()
+                if left <= 0:
+                    return False
+                self._idle.wait(left)
+        return True
+
+    def begin_close(self, deadline: float) -> None:
+        """Take no more items and try to send the rest until `deadline` (time.monotonic seconds)."""
+        if self._closing_at is None:
+            self._closing_at = deadline
+            self._wake.set()
+
+    def join(self, deadline: float) -> bool:
+        """Wait for the sending thread until `deadline`. Out: whether it has ended."""
+        if self._thread is None:
+            return True
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        ended = not self._thread.is_alive()
+        if not ended:
+            self._count("dropped:shutdown_timeout", len(self._items))
+        return ended

@@ -1,0 +1,74 @@
+"""Log records of ours: real SDK records, made without what nobody looks at."""
+
+from __future__ import annotations
+
+from time import time_ns
+from typing import Any
+
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.context import Context
+from opentelemetry.sdk import _logs as sdk_logs
+from opentelemetry.sdk._logs import ReadWriteLogRecord
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
+
+from otelflask.pipeline.attributes import Layers, merged
+
+
+class Record(LogRecord):
+    """A log record whose attributes are layers (see ``attributes``)."""
+
+    # The API's __init__ looks up the current span again; we know it already.
+    def __init__(  # pylint: disable=super-init-not-called
+        self,
+        timestamp: int,
+        severity_number: SeverityNumber,
+        severity_text: str,
+        body: Any,
+        layers: Layers,
+        span_context: SpanContext | None,
+        context: Context | None = None,
+        event_name: str | None = None,
+    ) -> None:
+        if span_context is None:
+            span_context = INVALID_SPAN_CONTEXT
+        self.timestamp = timestamp
+        self.observed_timestamp = time_ns()
+        self.context = context or Context()
+        self.trace_id = span_context.trace_id
+        self.span_id = span_context.span_id
+        self.trace_flags = span_context.trace_flags
+        self.severity_text = severity_text
+        self.severity_number = severity_number
+        self.body = body
+        self.layers = layers
+        self.event_name = event_name
+        self.exception = None
+
+    @property
+    def attributes(self) -> dict[str, Any]:  # type: ignore[override]
+        """All attributes. A processor that changes them assigns the whole, as with the SDK's record."""
+        return merged(self.layers)
+
+    @attributes.setter
+    def attributes(self, value: dict[str, Any]) -> None:
+        self.layers = (dict(value),)
+
+
+class EmittedRecord(ReadWriteLogRecord):
+    """What processors are handed: the SDK's class, without copying the attributes once more."""
+
+    def __post_init__(self) -> None:
+        # The base class copies the attributes into a bounded dict; ours are bounded already.
+        pass
+
+
+def emit(logger: Any, record: Record) -> None:
+    """Hand the record to the logger's processors; any other API logger gets it by its own `emit`."""
+    if isinstance(logger, sdk_logs.Logger):
+        if not logger._is_enabled():
+            return
+        logger._multi_log_record_processor.on_emit(
+            EmittedRecord(record, logger._resource, logger._instrumentation_scope, logger._log_record_limits)
+        )
+    else:
+        logger.emit(record)

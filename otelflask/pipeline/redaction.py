@@ -1,0 +1,149 @@
+"""Removes secrets from values before they leave the process.
+
+One recursive scrubber for spans, logs and metrics: a value is masked because
+of the *name* it goes by (by substring: ``X-Api-Key``, ``db_password``), or
+because of what it *looks like* (a JWT, a card number, credentials in a URL, a
+``password=…`` pair inside a longer text).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+MASK = "[redacted]"
+
+#: Names whose values are masked, matched as substrings of the lower-cased name
+#: with ``-``, ``_``, ``.`` and spaces left out.
+SENSITIVE_NAMES = (
+    "authorization",
+    "cookie",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "credential",
+    "cardnumber",
+    "creditcard",
+    "signature",
+)
+
+#: Names that contain a sensitive word and yet hold no secret.
+HARMLESS_NAMES = ("tokens", "tokencount", "tokenizer", "tokentype", "tokenlimit")
+
+#: How deep nested containers are followed; below, the value is replaced.
+MAX_DEPTH = 8
+
+_SEPARATORS = str.maketrans("", "", "-_. ")
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}\.?[A-Za-z0-9_-]*")
+_SCHEME_CREDENTIAL = re.compile(r"(?i)\b(bearer|basic|digest|negotiate)(\s+)([A-Za-z0-9+/=._~-]{6,})")
+_URL_CREDENTIAL = re.compile(r"(://)[^/?#\s@]*@")
+_CARD = re.compile(r"(?<![\w.-])[3-6](?:[ -]?[0-9]){12,18}(?![\w-])")
+_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S)
+_CLOUD_KEY = re.compile(
+    r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\b(?:ghp|gho|ghs|github_pat|glpat|xox[abp])[_-][A-Za-z0-9_-]{16,}"
+)
+
+
+def _luhn(digits: str) -> bool:
+    total = 0
+    for position, character in enumerate(reversed(digits)):
+        digit = ord(character) - 48
+        if position % 2:
+            digit *= 2
+            if digit > 9:
+                digit -= 9
+        total += digit
+    return total % 10 == 0
+
+
+def _mask_card(match: re.Match[str]) -> str:
+    digits = match.group().replace(" ", "").replace("-", "")
+    return MASK if _luhn(digits) else match.group()
+
+
+class Scrubber:
+    """Masks secrets in names, texts and nested values.
+
+    In: additional sensitive name parts, and additional regular expressions
+    whose matches in values are masked. An invalid expression raises
+    ``re.error`` at construction.
+    """
+
+    def __init__(self, names: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
+        self.names = SENSITIVE_NAMES + tuple(_normalise(name) for name in names if name.strip())
+        self.patterns = tuple(re.compile(pattern) for pattern in patterns)
+        self._sensitive: dict[str, bool] = {}
+        # In running text a name stands before "=" or ":", perhaps quoted; spelling separators are optional.
+        spelled = "|".join(r"[-_. ]?".join(re.escape(c) for c in name) for name in self.names)
+        self._pair = re.compile(
+            rf"(?i)((?:[\w.-]*(?:{spelled})[\w.-]*)[\"']?(?:\s*(?:=|:|=>|%3[dD])\s*))"
+            r"(\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|(?:(?:bearer|basic|digest)\s+)?[^\s&;,\"'<>)\]}]+)"
+        )
+        self._stems = tuple({name[:5] for name in self.names} | {"api", "acce", "priv", "cred", "card"})
+
+    def is_sensitive(self, name: str) -> bool:
+        """Whether values that go by this name are masked."""
+        known = self._sensitive.get(name)
+        if known is None:
+            plain = _normalise(name)
+            known = any(part in plain for part in self.names) and not any(
+                plain.endswith(harmless) for harmless in HARMLESS_NAMES
+            )
+            if len(self._sensitive) < 10_000:
+                self._sensitive[name] = known
+        return known
+
+    def text(self, text: str) -> str:
+        """The text with everything masked that looks like a secret."""
+        if len(text) < 4:
+            return text
+        lowered = text.lower()
+        if "eyj" in lowered:
+            text = _JWT.sub(MASK, text)
+        if any(stem in lowered for stem in self._stems):
+            text = self._pair.sub(self._mask_pair, text)
+        if "bearer" in lowered or "basic" in lowered or "digest" in lowered or "negotiate" in lowered:
+            text = _SCHEME_CREDENTIAL.sub(rf"\1\2{MASK}", text)
+        if "@" in text and "://" in text:
+            text = _URL_CREDENTIAL.sub(rf"\1{MASK}@", text)
+        if "private key-" in lowered:
+            text = _PEM.sub(MASK, text)
+        if "_" in text or "-" in text or "AKIA" in text or "ASIA" in text:
+            text = _CLOUD_KEY.sub(MASK, text)
+        if _CARD.search(text):
+            text = _CARD.sub(_mask_card, text)
+        for pattern in self.patterns:
+            text = pattern.sub(MASK, text)
+        return text
+
+    def _mask_pair(self, match: re.Match[str]) -> str:
+        name = re.split(r"[\"'=:\s%]", match.group(1), maxsplit=1)[0]
+        if not self.is_sensitive(name):
+            return match.group()
+        value = match.group(2)
+        quote = value[0] if value[0] in "\"'" else ""
+        return f"{match.group(1)}{quote}{MASK}{quote}"
+
+    def value(self, name: str, value: Any, depth: int = 0) -> Any:
+        """The value under this name, scrubbed; mappings and sequences are followed."""
+        if self.is_sensitive(name) and not isinstance(value, (bool, int, float)) and value is not None:
+            return MASK
+        if isinstance(value, str):
+            return self.text(value)
+        if depth >= MAX_DEPTH and isinstance(value, (Mapping, list, tuple)):
+            return "[too deep]"
+        if isinstance(value, Mapping):
+            return {str(key): self.value(str(key), item, depth + 1) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.value(name, item, depth + 1) for item in value]
+        return value
+
+
+def _normalise(name: str) -> str:
+    return name.lower().translate(_SEPARATORS)

@@ -1,0 +1,71 @@
+"""What became of our own telemetry, as ``otel.sdk.*`` metrics (OpenTelemetry SDK metrics conventions)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+from opentelemetry.semconv._incubating.metrics import otel_metrics
+
+from otelflask.pipeline.destinations import Destination
+from otelflask.pipeline.queue import ExportQueue
+from otelflask.version import __version__
+
+_SIGNAL_OF_QUEUE = {"spans": "span", "log records": "log"}
+
+
+class QueueMetrics:
+    """Counts delivered and dropped items and shows queue lengths, by component."""
+
+    def __init__(self, meter_provider: MeterProvider) -> None:
+        meter = meter_provider.get_meter("otelflask.pipeline", __version__)
+        self._processed = {
+            "traces": otel_metrics.create_otel_sdk_processor_span_processed(meter),
+            "logs": otel_metrics.create_otel_sdk_processor_log_processed(meter),
+        }
+        self._exported = {
+            "traces": otel_metrics.create_otel_sdk_exporter_span_exported(meter),
+            "logs": otel_metrics.create_otel_sdk_exporter_log_exported(meter),
+        }
+        self._queues: list[ExportQueue] = []
+        for signal in ("span", "log"):
+            meter.create_observable_up_down_counter(
+                f"otel.sdk.processor.{signal}.queue.size",
+                callbacks=[self._sizes(signal)],
+                unit=f"{{{signal}}}",
+                description=f"Items waiting in the {signal} queue.",
+            )
+
+    def watch(self, queue: ExportQueue) -> None:
+        """Show this queue's length from now on."""
+        self._queues.append(queue)
+
+    def _sizes(self, signal: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def observe(options: CallbackOptions) -> Iterable[Observation]:
+            return [
+                Observation(len(queue), {"otel.component.type": "batching_" + signal + "_processor"})
+                for queue in self._queues
+                if _SIGNAL_OF_QUEUE.get(queue.name) == signal
+            ]
+
+        return observe
+
+    def recorder(self, signal: str, destination: Destination) -> Callable[[str, int], None]:
+        """A function that counts an outcome of `ExportQueue` for this destination."""
+        processor = f"batching_{'span' if signal == 'traces' else 'log'}_processor"
+        exporter = destination.component_type
+        processed, exported = self._processed[signal], self._exported[signal]
+
+        def record(outcome: str, count: int) -> None:
+            kind, _, reason = outcome.partition(":")
+            if reason in ("queue_full", "already_shutdown"):
+                processed.add(count, {"otel.component.type": processor, "error.type": reason})
+                return
+            processed.add(count, {"otel.component.type": processor})
+            attributes: dict[str, Any] = {"otel.component.type": exporter}
+            if kind != "delivered":
+                attributes["error.type"] = reason or kind
+            exported.add(count, attributes)
+
+        return record

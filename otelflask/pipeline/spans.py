@@ -1,0 +1,252 @@
+"""Spans of ours: real SDK spans, made without what nobody looks at.
+
+:class:`Span` is a subclass of the SDK's span, so that samplers, span
+processors and exporters of the user's see what they always see. It differs in
+cost only: attributes are kept in layers (see ``attributes``), events and links
+are made when the first one is added, and what ends is handed on itself
+instead of a copy.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from time import time_ns
+from typing import Any
+
+from opentelemetry import trace as trace_api
+from opentelemetry.context import Context
+from opentelemetry.sdk import trace as sdk_trace
+from opentelemetry.sdk.trace import sampling
+from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace.status import Status, StatusCode
+
+from otelflask.guard import safe_text
+from otelflask.pipeline.attributes import Layers, merged
+from otelflask.pipeline.limits import Limits
+
+_UNSET = Status(StatusCode.UNSET)
+_SAMPLED_RANDOM = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
+_limits = Limits()
+
+
+def exception_type(error: BaseException) -> str:
+    """The qualified type name, as the ``exception.type`` attribute wants it: builtins without module."""
+    kind = type(error)
+    module = kind.__module__
+    return kind.__qualname__ if module in (None, "builtins") else f"{module}.{kind.__qualname__}"
+
+
+def exception_attributes(error: BaseException) -> dict[str, Any]:
+    """``exception.type``, ``.message`` and ``.stacktrace``, bounded, whatever the exception's methods do."""
+    try:
+        stacktrace = "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-200))
+    except Exception:
+        stacktrace = "".join(traceback.format_tb(error.__traceback__, limit=-200))
+    return {
+        "exception.type": exception_type(error),
+        "exception.message": _limits.text(safe_text(error)),
+        "exception.stacktrace": _limits.stacktrace(stacktrace),
+    }
+
+
+class Span(sdk_trace.Span):
+    """A span whose attributes are layers; see the module's docstring."""
+
+    # The SDK's __init__ builds six containers that most spans never use.
+    def __init__(  # pylint: disable=super-init-not-called
+        self,
+        tracer: sdk_trace.Tracer,
+        name: str,
+        context: SpanContext,
+        parent: SpanContext | None,
+        kind: SpanKind,
+        start_time: int,
+    ) -> None:
+        self._tracer = tracer
+        self._name = name
+        self._context = context
+        self._parent = parent
+        self._kind = kind
+        self._start_time = start_time
+        self._end_time: int | None = None
+        self._status = _UNSET
+        self._layers: Layers = ()
+        self._own: dict[str, Any] = {}
+        self._dropped = 0
+        self._resource = tracer.resource
+        self._instrumentation_scope = tracer._instrumentation_scope
+
+    def __getattr__(self, name: str) -> Any:
+        # Containers of the SDK's span, made when first asked for.
+        value: Any
+        if name == "_events":
+            self._events = value = self._new_events()
+        elif name == "_links":
+            self._links = value = self._new_links(())
+        elif name == "_lock":
+            self._lock = value = threading.Lock()
+        elif name == "_limits":
+            value = self._tracer._span_limits
+        elif name == "_span_processor":
+            value = self._tracer.span_processor
+        elif name == "_sampler":
+            value = self._tracer.sampler
+        elif name == "_instrumentation_info":
+            value = self._tracer.instrumentation_info
+        elif name in ("_record_exception", "_set_status_on_exception"):
+            value = True
+        elif name in ("_trace_config", "_record_end_metrics"):
+            value = None
+        else:
+            raise AttributeError(name)
+        return value
+
+    @property
+    def _attributes(self) -> dict[str, Any]:  # type: ignore[override]
+        return merged((*self._layers, self._own))
+
+    @property
+    def dropped_attributes(self) -> int:
+        return self._dropped
+
+    @property
+    def has_events(self) -> bool:
+        return "_events" in self.__dict__
+
+    @property
+    def has_links(self) -> bool:
+        return "_links" in self.__dict__
+
+    def add_layer(self, layer: dict[str, Any]) -> None:
+        """Add attributes that are valid already; the dict must not be changed afterwards."""
+        self._layers = (*self._layers, layer)
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        if self._end_time is not None:
+            return
+        own = self._own
+        if key not in own and len(own) >= (self._limits.max_span_attributes or 128):
+            self._dropped += 1
+            return
+        kind = type(value)
+        if kind is str:
+            own[key] = _limits.text(value)
+        elif kind is int or kind is bool or kind is float:
+            own[key] = value
+        else:
+            cleaned = clean_value(value)
+            if cleaned is not None:
+                own[key] = cleaned
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        for key, value in attributes.items():
+            self.set_attribute(key, value)
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        self.add_event("exception", {**exception_attributes(exception), **(attributes or {})}, timestamp)
+
+    def end(self, end_time: int | None = None) -> None:
+        if self._end_time is not None:
+            return
+        self._end_time = time_ns() if end_time is None else end_time
+        processor = self._tracer.span_processor
+        processor._on_ending(self)
+        processor.on_end(self)
+
+
+def clean_value(value: Any) -> Any:
+    """An attribute value that OTLP can carry: scalars as they are, sequences of scalars, else text."""
+    if isinstance(value, (str, bool, int, float)):
+        return _limits.text(str(value)) if isinstance(value, str) else value
+    if isinstance(value, bytes):
+        return _limits.text(value.decode("utf-8", "replace"))
+    if isinstance(value, (list, tuple)):
+        return [clean_value(item) for item in value[: _limits.item_count]]
+    if value is None:
+        return None
+    return _limits.text(safe_text(value))
+
+
+class SpanStarter:
+    """Starts spans of one instrumentation scope.
+
+    In: a tracer of the provider's. With the SDK's tracer a :class:`Span` is
+    made; with any other, that tracer's own `start_span` is called.
+    """
+
+    def __init__(self, tracer: trace_api.Tracer, trust_remote_sampling: bool = False) -> None:
+        self._tracer = tracer
+        self._sdk = isinstance(tracer, sdk_trace.Tracer)
+        self._trust = trust_remote_sampling
+
+    def start(
+        self,
+        name: str,
+        kind: SpanKind,
+        layers: Layers,
+        start_time: int,
+        context: Context | None = None,
+        links: Sequence[trace_api.Link] = (),
+    ) -> trace_api.Span:
+        """Start a span; `context` is the parent's (default: the current one), `start_time` is in epoch ns."""
+        tracer = self._tracer
+        if not self._sdk:
+            return tracer.start_span(
+                name, context, kind=kind, attributes=merged(layers), links=links, start_time=start_time
+            )
+        assert isinstance(tracer, sdk_trace.Tracer)
+        parent: SpanContext | None = trace_api.get_current_span(context).get_span_context()
+        if not tracer._is_enabled():
+            return trace_api.NonRecordingSpan(parent or trace_api.INVALID_SPAN_CONTEXT)
+        generator = tracer.id_generator
+        if parent is None or not parent.is_valid:
+            parent = None
+            trace_id = generator.generate_trace_id()
+            random_id = generator.is_trace_id_random()
+        else:
+            trace_id = parent.trace_id
+            random_id = bool(parent.trace_flags & TraceFlags.RANDOM_TRACE_ID)
+
+        sampler = tracer.sampler
+        if parent is not None and parent.is_remote and not self._trust and isinstance(sampler, sampling.ParentBased):
+            # The caller is not ours: its flag neither silences nor forces our spans.
+            sampler = sampler._root
+        elif isinstance(sampler, sampling.ParentBased) and parent is None:
+            sampler = sampler._root
+        trace_state = parent.trace_state if parent is not None else None
+        extra: Mapping[str, Any] | None = None
+        if sampler is sampling.ALWAYS_ON:
+            recording = sampled = True
+        else:
+            result = sampler.should_sample(context, trace_id, name, kind, merged(layers), links)
+            recording = result.decision.is_recording()
+            sampled = result.decision.is_sampled()
+            trace_state = result.trace_state
+            extra = result.attributes
+        if sampled:
+            flags = _SAMPLED_RANDOM if random_id else TraceFlags(TraceFlags.SAMPLED)
+        else:
+            flags = TraceFlags(TraceFlags.RANDOM_TRACE_ID if random_id else TraceFlags.DEFAULT)
+        span_context = SpanContext(trace_id, generator.generate_span_id(), False, flags, trace_state)
+        if not recording:
+            return trace_api.NonRecordingSpan(span_context)
+        span = Span(tracer, name, span_context, parent, kind, start_time)
+        span._layers = layers
+        if extra:
+            # A sampler returns the attributes it was given plus its own.
+            known = merged(layers)
+            for key, value in extra.items():
+                if key not in known:
+                    span.set_attribute(key, value)
+        for link in links:
+            span.add_link(link.context, link.attributes)
+        tracer.span_processor.on_start(span, parent_context=context)
+        return span

@@ -1,0 +1,252 @@
+"""Every setting, declared once: name, environment variable, default, type, and what it does.
+
+Precedence: keyword argument > ``app.config["OTELFLASK_<NAME>"]`` > environment
+> default. What OpenTelemetry already names keeps its ``OTEL_*`` variable;
+only what it does not name is ``OTELFLASK_*``. The table in
+``docs/settings.md`` is generated from here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+class SettingError(ValueError):
+    """A setting has a value that is not allowed; the message names setting, value and what is allowed."""
+
+
+def _setting(
+    env: str, default: Any, help: str, *, choices: tuple[str, ...] = (), minimum: float | None = None, unit: str = ""
+) -> Any:
+    metadata = {"env": env, "help": help, "choices": choices, "minimum": minimum, "unit": unit}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings in force for one app."""
+
+    service_name: str = _setting(
+        "OTEL_SERVICE_NAME",
+        "",
+        "`service.name`; empty: the Flask app's import name, unless OTEL_RESOURCE_ATTRIBUTES has one.",
+    )
+    service_version: str = _setting("OTELFLASK_SERVICE_VERSION", "", "`service.version` of the resource.")
+    environment: str = _setting(
+        "OTELFLASK_ENVIRONMENT", "", "`deployment.environment.name` of the resource, such as `production`."
+    )
+    disabled: bool = _setting("OTEL_SDK_DISABLED", False, "Turns everything off: the app runs as without otelflask.")
+    remote_context: str = _setting(
+        "OTELFLASK_REMOTE_CONTEXT",
+        "parent",
+        "What a caller's `traceparent` becomes: the parent of our span, a link on a new trace, or nothing.",
+        choices=("parent", "link", "ignore"),
+    )
+    remote_sampling: str = _setting(
+        "OTELFLASK_REMOTE_SAMPLING",
+        "ignore",
+        "Whether a caller's sampled flag decides for us: `trust` only when all callers are your own.",
+        choices=("ignore", "trust"),
+    )
+    excluded_urls: str = _setting(
+        "OTEL_PYTHON_FLASK_EXCLUDED_URLS",
+        "",
+        "Comma-separated regular expressions; requests whose URL matches one leave no telemetry. "
+        "OTEL_PYTHON_EXCLUDED_URLS is read when this is empty.",
+    )
+    request_headers: str = _setting(
+        "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST",
+        "",
+        "Comma-separated request header names or regular expressions put on the span.",
+    )
+    response_headers: str = _setting(
+        "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE",
+        "",
+        "Comma-separated response header names or regular expressions put on the span.",
+    )
+    sanitized_headers: str = _setting(
+        "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS",
+        "",
+        "Comma-separated header names or regular expressions whose captured values are masked.",
+    )
+    request_id_header: str = _setting(
+        "OTELFLASK_REQUEST_ID_HEADER",
+        "X-Request-ID",
+        "Header in which a request id is accepted and returned; empty: none.",
+    )
+    traceresponse: bool = _setting(
+        "OTELFLASK_TRACERESPONSE", True, "Returns the trace id in a `traceresponse` header (W3C Trace Context 2 draft)."
+    )
+    request_log: bool = _setting("OTELFLASK_REQUEST_LOG", True, "One log record a request.")
+    database: bool = _setting(
+        "OTELFLASK_DATABASE", True, "SQLAlchemy spans and metrics, where SQLAlchemy is installed."
+    )
+    slow_query_threshold: float = _setting(
+        "OTELFLASK_SLOW_QUERY_THRESHOLD",
+        1.0,
+        "A statement that takes this long says which code issued it.",
+        minimum=0.0,
+        unit="seconds",
+    )
+    logs: bool = _setting("OTELFLASK_LOGS", True, "Sends records of the `logging` module.")
+    log_level: str = _setting(
+        "OTEL_PYTHON_LOG_HANDLER_LEVEL",
+        "notset",
+        "Lowest level that is sent; loggers' own levels count as always.",
+        choices=("notset", "debug", "info", "warning", "error", "critical"),
+    )
+    runtime_metrics: bool = _setting("OTELFLASK_RUNTIME_METRICS", True, "Process and system metrics.")
+    redact_names: str = _setting(
+        "OTELFLASK_REDACT_NAMES", "", "Comma-separated parts of names whose values are masked as well."
+    )
+    redact_patterns: str = _setting(
+        "OTELFLASK_REDACT_PATTERNS",
+        "",
+        "Regular expressions, separated by spaces, whose matches in values are masked as well.",
+    )
+    value_length: int = _setting(
+        "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", 8_192, "Longest attribute value.", minimum=16, unit="characters"
+    )
+    attribute_count: int = _setting(
+        "OTEL_ATTRIBUTE_COUNT_LIMIT", 128, "Most attributes on a span, event, link or log record.", minimum=1
+    )
+    metric_sets: int = _setting(
+        "OTELFLASK_METRIC_CARDINALITY_LIMIT",
+        2_000,
+        "Most attribute sets of one metric; further ones are summed in the overflow set.",
+        minimum=2,
+    )
+    span_queue_size: int = _setting("OTEL_BSP_MAX_QUEUE_SIZE", 2_048, "Most spans waiting to be sent.", minimum=1)
+    span_batch_size: int = _setting("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, "Most spans in one export.", minimum=1)
+    span_schedule_delay: int = _setting(
+        "OTEL_BSP_SCHEDULE_DELAY", 5_000, "Longest a span waits before it is sent.", minimum=1, unit="milliseconds"
+    )
+    log_queue_size: int = _setting("OTEL_BLRP_MAX_QUEUE_SIZE", 2_048, "Most log records waiting to be sent.", minimum=1)
+    log_batch_size: int = _setting("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", 512, "Most log records in one export.", minimum=1)
+    log_schedule_delay: int = _setting(
+        "OTEL_BLRP_SCHEDULE_DELAY",
+        1_000,
+        "Longest a log record waits before it is sent.",
+        minimum=1,
+        unit="milliseconds",
+    )
+    metric_interval: int = _setting(
+        "OTEL_METRIC_EXPORT_INTERVAL", 60_000, "Time between two exports of metrics.", minimum=10, unit="milliseconds"
+    )
+    shutdown_timeout: float = _setting(
+        "OTELFLASK_SHUTDOWN_TIMEOUT",
+        5.0,
+        "Longest that an ending process waits for all its telemetry to be sent.",
+        minimum=0.0,
+        unit="seconds",
+    )
+    console: str = _setting(
+        "OTELFLASK_CONSOLE",
+        "off",
+        "`traces` prints each finished request as a tree of its spans, logs and error.",
+        choices=("off", "traces"),
+    )
+
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+def _parse(name: str, source: str, value: Any, default: Any, metadata: Mapping[str, Any]) -> Any:
+    where = f"{name} ({source})"
+    if isinstance(default, bool):
+        if isinstance(value, bool):
+            return value
+        text = str(value).strip().lower()
+        if text in _TRUE or text in _FALSE:
+            return text in _TRUE
+        raise SettingError(f"{where} is {value!r}; allowed are true and false")
+    if isinstance(default, (int, float)):
+        kind = type(default)
+        unit = f" {metadata['unit']}" if metadata["unit"] else ""
+        minimum = metadata["minimum"]
+        allowed = f"{'a whole number' if kind is int else 'a number'} of at least {minimum:g}{unit}"
+        if isinstance(value, bool):
+            raise SettingError(f"{where} is {value!r}; allowed is {allowed}")
+        try:
+            number = kind(value)
+        except (TypeError, ValueError):
+            raise SettingError(f"{where} is {value!r}; allowed is {allowed}") from None
+        if not minimum <= number < float("inf") or (kind is int and number != float(value)):
+            raise SettingError(f"{where} is {value!r}; allowed is {allowed}")
+        return number
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        value = (" " if name == "redact_patterns" else ",").join(value)
+    if not isinstance(value, str):
+        raise SettingError(f"{where} is {value!r}; allowed is text")
+    choices = metadata["choices"]
+    if choices:
+        value = value.strip().lower()
+        if value not in choices:
+            raise SettingError(f"{where} is {value!r}; allowed are {', '.join(choices)}")
+    if name in ("excluded_urls", "request_headers", "response_headers", "sanitized_headers", "redact_patterns"):
+        for pattern in value.split(None if name == "redact_patterns" else ","):
+            try:
+                re.compile(pattern.strip())
+            except re.error as error:
+                raise SettingError(
+                    f"{where} holds {pattern.strip()!r}, which is no regular expression: {error}; "
+                    "allowed are Python regular expressions"
+                ) from None
+    if name == "request_id_header" and value and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
+        raise SettingError(f"{where} is {value!r}; allowed is a header name of letters, digits and hyphens")
+    return value
+
+
+def load(keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings in force.
+
+    In: keyword arguments, the Flask app's config, and the environment
+    (default: the process's). Raises SettingError for a name that is not
+    declared and for a value that is not allowed.
+    """
+    environ = os.environ if environ is None else environ
+    declared = {item.name: item for item in fields(Settings)}
+    for name in keywords:
+        if name not in declared:
+            raise SettingError(f"{name!r} is no setting of otelflask; allowed are {', '.join(sorted(declared))}")
+    for key in config:
+        if key.startswith("OTELFLASK_") and key[len("OTELFLASK_") :].lower() not in declared:
+            allowed = ", ".join(f"OTELFLASK_{name.upper()}" for name in sorted(declared))
+            raise SettingError(f'app.config["{key}"] is no setting of otelflask; allowed are {allowed}')
+    values: dict[str, Any] = {}
+    for name, item in declared.items():
+        env = item.metadata["env"]
+        key = f"OTELFLASK_{name.upper()}"
+        if keywords.get(name) is not None:
+            value, source = keywords[name], "keyword argument"
+        elif config.get(key) is not None:
+            value, source = config[key], f'app.config["{key}"]'
+        elif environ.get(env):
+            value, source = environ[env], f"environment variable {env}"
+        elif name == "excluded_urls" and environ.get("OTEL_PYTHON_EXCLUDED_URLS"):
+            value, source = environ["OTEL_PYTHON_EXCLUDED_URLS"], "environment variable OTEL_PYTHON_EXCLUDED_URLS"
+        else:
+            values[name] = item.default
+            continue
+        values[name] = _parse(name, source, value, item.default, item.metadata)
+    return Settings(**values)
+
+
+def table() -> str:
+    """The settings as a Markdown table, for the docs."""
+    rows = ["| setting | environment variable | default | what it does |", "|---|---|---|---|"]
+    for item in fields(Settings):
+        default = item.default
+        shown = str(default).lower() if isinstance(default, bool) else str(default) or "(empty)"
+        help_text = item.metadata["help"]
+        if item.metadata["unit"]:
+            help_text += f" In {item.metadata['unit']}."
+        if item.metadata["choices"]:
+            help_text += f" One of {', '.join(f'`{choice}`' for choice in item.metadata['choices'])}."
+        rows.append(f"| `{item.name}` | `{item.metadata['env']}` | `{shown}` | {help_text} |")
+    return "\n".join(rows) + "\n"

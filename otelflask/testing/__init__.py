@@ -1,0 +1,6 @@
+"""Public test kit; its pytest fixtures are in ``otelflask.testing.plugin``, loaded by itself."""
+
+from otelflask.testing.capture import CapturedTelemetry, SequentialIds
+from otelflask.testing.collector import FakeCollector, Received, Reply
+
+__all__ = ["CapturedTelemetry", "FakeCollector", "Received", "Reply", "SequentialIds"]

@@ -1,0 +1,45 @@
+"""pytest plugin: fixtures ``captured_telemetry`` and ``fake_collector``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    # Imported by the fixtures: a test run that does not use them pays nothing.
+    from otelflask.testing.capture import CapturedTelemetry
+    from otelflask.testing.collector import FakeCollector
+
+
+@pytest.fixture
+def captured_telemetry() -> Iterator[CapturedTelemetry]:
+    """In-memory providers with ids 1, 2, 3, …; what was instrumented with them is undone afterwards."""
+    from otelflask.logs import capture
+    from otelflask.testing.capture import CapturedTelemetry
+
+    captured = CapturedTelemetry()
+    try:
+        yield captured
+    finally:
+        for installed in list(capture._captures):
+            if installed.logger_provider is captured.logger_provider:
+                capture.uninstall(installed)
+        try:
+            from otelflask.database.instrumentor import SQLAlchemyInstrumentor
+        except ImportError:
+            pass
+        else:
+            if SQLAlchemyInstrumentor().is_instrumented_by_opentelemetry:
+                SQLAlchemyInstrumentor().uninstrument()
+        captured.close()
+
+
+@pytest.fixture
+def fake_collector() -> Iterator[FakeCollector]:
+    """A running OTLP receiver on 127.0.0.1, over HTTP and gRPC."""
+    from otelflask.testing.collector import FakeCollector
+
+    with FakeCollector() as collector:
+        yield collector
