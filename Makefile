@@ -25,7 +25,7 @@ test-fast: install
 	$(BIN)/python -m pytest -m "not slow"
 
 demo: install
-	$(BIN)/python -m otelflask.demo
+	$(BIN)/python -m otelflask.demo --port $(or $(PORT),8000)
 
 bench: install
 	$(BIN)/python -m tests.benchmarks.bench

@@ -36,7 +36,7 @@ class _Trace:
 
 
 class ConsoleView(SpanProcessor, LogRecordProcessor):
-    """Prints a trace when its local root ends.
+    """Prints a request's trace when its SERVER span ends; other traces are not requests.
 
     In: where to print, the scrubber, and whether in colour (default: when
     `stream` is a terminal and ``NO_COLOR`` is not set).
@@ -72,7 +72,7 @@ class ConsoleView(SpanProcessor, LogRecordProcessor):
                 trace.spans.append(span)
             if is_root:
                 del self._traces[context.trace_id]
-        if is_root:
+        if is_root and span.kind is SpanKind.SERVER:
             try:
                 self._stream.write("\n".join(self._lines(trace, span)) + "\n")
                 self._stream.flush()

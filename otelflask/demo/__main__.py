@@ -1,0 +1,102 @@
+"""``make demo``: the shop under gunicorn, gentle load, the console view; Ctrl-C ends it all."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+
+#: What the gentle load asks for, by weight.
+PATHS = (
+    ["/api/products", "/api/products/7", "/api/products/featured"] * 6
+    + ["/api/products/ratings", "/api/products/9999", "/simulate-error", "/failing-dependency"]
+)  # fmt: skip
+
+
+def _load(url: str, stop: threading.Event, pause: float) -> None:
+    choice = random.Random(1)
+    while not stop.wait(pause):
+        path = choice.choice(PATHS)
+        try:
+            urllib.request.urlopen(url + path, timeout=5).read()
+        except (urllib.error.URLError, OSError):
+            # Errors are what the shop is asked for; it prints them itself.
+            continue
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _collector_listens(endpoint: str) -> bool:
+    host, _, port = endpoint.partition("://")[2].partition("/")[0].partition(":")
+    try:
+        socket.create_connection((host, int(port or 4318)), timeout=0.3).close()
+    except OSError:
+        return False
+    return True
+
+
+def main() -> int:
+    """Run the demo until Ctrl-C. Out: the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m otelflask.demo", description=__doc__)
+    parser.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1 (default: 8000)")
+    parser.add_argument("--workers", type=int, default=2, help="gunicorn workers (default: 2)")
+    parser.add_argument("--pause", type=float, default=1.0, help="seconds between two requests of the load")
+    options = parser.parse_args()
+    if not _is_free(options.port):
+        print(f"Port {options.port} is taken; choose another: make demo PORT=8001", file=sys.stderr)
+        return 2
+    environment = dict(os.environ)
+    environment.setdefault("OTELFLASK_CONSOLE", "traces")
+    environment.setdefault("OTELFLASK_ENVIRONMENT", "development")
+    endpoint = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    if not _collector_listens(endpoint):
+        for name in ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"):
+            environment.setdefault(name, "none")
+    command = [sys.executable, "-m", "gunicorn", "otelflask.demo.shop:create_app()"]
+    command += ["--bind", f"127.0.0.1:{options.port}", "--workers", str(options.workers), "--threads", "4"]
+    command += ["--graceful-timeout", "3", "--log-level", "warning"]
+    url = f"http://127.0.0.1:{options.port}"
+    print(f"The shop runs at {url}; each request is printed below as a tree of its spans. Try:")
+    for path, what in (
+        ("/api/products", "a page of products"),
+        ("/api/products/ratings", "an N+1"),
+        ("/slow-query", "a slow statement"),
+        ("/simulate-error", "an error"),
+    ):
+        print(f"  curl -s {url}{path:<24} # {what}")
+    sending = environment.get("OTEL_TRACES_EXPORTER") != "none"
+    print(
+        f"Telemetry goes to {endpoint}."
+        if sending
+        else f"Nothing listens at {endpoint}, so nothing is sent; start a collector and run this again to send to it."
+    )
+    print("Ctrl-C ends it all.\n", flush=True)
+    # A group of its own, so that Ctrl-C reaches gunicorn once, from here.
+    server = subprocess.Popen(command, env=environment, start_new_session=True)
+    stop = threading.Event()
+    load = threading.Thread(target=_load, args=(url, stop, options.pause), daemon=True)
+    load.start()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: server.send_signal(signal.SIGTERM))
+    status = server.wait()
+    stop.set()
+    return 0 if status in (0, -signal.SIGTERM) else status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Load on the shop, in three scenarios; choose by user class.
+
+``locust -f otelflask/demo/locustfile.py -H http://127.0.0.1:8000 NormalUser``
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from locust import HttpUser, between, constant, task
+
+
+class NormalUser(HttpUser):
+    """Looks around, sometimes buys."""
+
+    wait_time = between(0.5, 2)
+
+    @task(10)
+    def list_products(self) -> None:
+        self.client.get(f"/api/products?page={random.randint(1, 6)}", name="/api/products")
+
+    @task(5)
+    def look(self) -> None:
+        self.client.get(f"/api/products/{random.randint(1, 60)}", name="/api/products/<id>")
+
+    @task(2)
+    def featured(self) -> None:
+        self.client.get("/api/products/featured")
+
+    @task(2)
+    def buy(self) -> None:
+        self.client.post(
+            f"/api/products/{random.randint(1, 60)}/purchase", json={"quantity": 1}, name="/api/products/<id>/purchase"
+        )
+
+    @task(1)
+    def ratings(self) -> None:
+        self.client.get("/api/products/ratings")
+
+
+class HighLoadUser(NormalUser):
+    """The same without a pause."""
+
+    wait_time = constant(0)
+
+
+class InvalidUser(HttpUser):
+    """Asks for what is not there, sends what is not allowed."""
+
+    wait_time = between(0.2, 1)
+
+    def _expect(self, method: str, path: str, status: int, **kwargs: Any) -> None:
+        with self.client.request(method, path, catch_response=True, **kwargs) as response:
+            if response.status_code == status:
+                response.success()
+            else:
+                response.failure(f"{response.status_code} instead of {status}")
+
+    @task
+    def missing(self) -> None:
+        self._expect("GET", f"/api/products/{random.randint(1_000, 9_999)}", 404, name="/api/products/<missing>")
+
+    @task
+    def bad_quantity(self) -> None:
+        self._expect("POST", "/api/products/1/purchase", 400, json={"quantity": -1})
+
+    @task
+    def bad_page(self) -> None:
+        self._expect("GET", "/api/products?page=0", 400)
+
+    @task
+    def error(self) -> None:
+        self._expect("GET", "/simulate-error", 500)

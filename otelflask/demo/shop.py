@@ -1,0 +1,190 @@
+"""A small shop, written as any Flask app is: only `create_app` knows of otelflask."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from flask import Flask, Response, abort, current_app, jsonify, request
+from sqlalchemy import create_engine, func, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+from otelflask.demo.models import Order, Product, Review, User, prepare
+
+logger = logging.getLogger("otelflask.demo.shop")
+
+
+def create_app(database_url: str | None = None, *, instrument: bool = True, **settings: Any) -> Flask:
+    """The shop.
+
+    In: the database's URL (default: ``SHOP_DATABASE_URL``, else a SQLite file
+    in the temporary directory); whether to call ``otelflask.init``; its settings.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    app = Flask("shop")
+    if instrument:
+        import otelflask
+
+        otelflask.init(app, service_name="shop", **settings)
+    default = f"sqlite:///{os.path.join(tempfile.gettempdir(), f'otelflask-shop-{os.getuid()}.sqlite3')}"
+    engine = create_engine(database_url or os.environ.get("SHOP_DATABASE_URL") or default)
+    prepare(engine)
+    sessions = scoped_session(sessionmaker(engine))
+    app.extensions["shop"] = sessions
+
+    @app.teardown_appcontext
+    def _end_session(error: BaseException | None) -> None:
+        sessions.remove()
+
+    _add_pages(app)
+    _add_orders(app)
+    _add_faults(app)
+    return app
+
+
+def _session() -> Session:
+    session: Session = current_app.extensions["shop"]()
+    return session
+
+
+def _as_dict(product: Product) -> dict[str, Any]:
+    return {"id": product.id, "name": product.name, "price": product.price, "stock": product.stock}
+
+
+def _add_pages(app: Flask) -> None:
+    @app.get("/ping")
+    def ping() -> str:
+        return "pong"
+
+    @app.get("/")
+    def index() -> str:
+        count = _session().scalar(select(func.count()).select_from(Product))
+        return (
+            f"<!doctype html><title>Shop</title><h1>Shop</h1><p>{count} products. <a href=/api/products>See them.</a>"
+        )
+
+    @app.get("/api/products")
+    def products() -> Response:
+        page = request.args.get("page", 1, type=int)
+        if page < 1:
+            abort(400, "page starts at 1")
+        session = _session()
+        total = session.scalar(select(func.count()).select_from(Product))
+        found = session.scalars(select(Product).order_by(Product.id).offset((page - 1) * 10).limit(10)).all()
+        logger.info("listed %d products", len(found), extra={"page": page})
+        return jsonify(products=[_as_dict(product) for product in found], total=total)
+
+    @app.get("/api/products/featured")
+    def featured() -> Response:
+        found = _session().scalars(select(Product).where(Product.featured).order_by(Product.id)).all()
+        return jsonify(products=[_as_dict(product) for product in found])
+
+    @app.get("/api/products/<int:product_id>")
+    def product(product_id: int) -> Response:
+        found = _session().get(Product, product_id)
+        if found is None:
+            abort(404)
+        return jsonify(_as_dict(found))
+
+    @app.get("/api/products/ratings")
+    def ratings() -> Response:
+        # An N+1 on purpose: each product's reviews are loaded by a statement of their own.
+        found = _session().scalars(select(Product).order_by(Product.id).limit(20)).all()
+        return jsonify({p.name: sum(r.stars for r in p.reviews) / len(p.reviews) for p in found})
+
+
+def _add_orders(app: Flask) -> None:
+    @app.post("/api/products/<int:product_id>/purchase")
+    def purchase(product_id: int) -> tuple[Response, int]:
+        body = request.get_json(silent=True)
+        quantity = body.get("quantity", 1) if isinstance(body, dict) else 1
+        if type(quantity) is not int or not 0 < quantity <= 100:
+            abort(400, "quantity is a whole number from 1 to 100")
+        session = _session()
+        # Taken only where there is enough, in one statement: two buyers cannot both have the last one.
+        taken: Any = session.execute(
+            update(Product)
+            .where(Product.id == product_id, Product.stock >= quantity)
+            .values(stock=Product.stock - quantity)
+            .execution_options(synchronize_session=False)
+        )
+        if taken.rowcount != 1:
+            session.rollback()
+            if session.get(Product, product_id) is None:
+                abort(404)
+            logger.warning("sold out", extra={"product_id": product_id, "quantity": quantity})
+            abort(409, "not enough in stock")
+        order = Order(product_id=product_id, quantity=quantity)
+        session.add(order)
+        session.commit()
+        logger.info("order placed", extra={"order_id": order.id, "product_id": product_id, "quantity": quantity})
+        return jsonify(order_id=order.id), 201
+
+    @app.get("/api/orders")
+    def orders() -> Response:
+        found = _session().scalars(select(Order).order_by(Order.id.desc()).limit(20)).all()
+        return jsonify(orders=[{"id": o.id, "product_id": o.product_id, "quantity": o.quantity} for o in found])
+
+    @app.post("/api/users")
+    def register() -> tuple[Response, int]:
+        body = request.get_json(silent=True)
+        name = body.get("name") if isinstance(body, dict) else None
+        if not isinstance(name, str) or not 0 < len(name) <= 40:
+            abort(400, "name is a text of 1 to 40 characters")
+        session = _session()
+        user = User(name=name)
+        session.add(user)
+        try:
+            session.commit()
+        except IntegrityError:
+            session.rollback()
+            logger.warning("name is taken")
+            abort(409, "this name is taken")
+        return jsonify(id=user.id, name=user.name), 201
+
+
+def _add_faults(app: Flask) -> None:
+    @app.get("/boom")
+    @app.get("/simulate-error")
+    def simulate_error() -> Response:
+        raise RuntimeError("simulated error")
+
+    @app.get("/slow-query")
+    def slow_query() -> Response:
+        session = _session()
+        if session.get_bind().dialect.name == "postgresql":
+            session.execute(text("SELECT pg_sleep(1.2)"))
+        else:
+            # Counts for about a second: SQLite has no sleep.
+            end = time.monotonic() + 1.1
+            steps = 1_000_000
+            while time.monotonic() < end:
+                session.execute(
+                    text(
+                        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :steps) "
+                        "SELECT count(*) FROM n"
+                    ),
+                    {"steps": steps},
+                ).scalar()
+                steps *= 2
+        return jsonify(ok=True)
+
+    @app.get("/failing-dependency")
+    def failing_dependency() -> tuple[Response, int]:
+        try:
+            # Port 9 is "discard": nobody listens.
+            urllib.request.urlopen("http://127.0.0.1:9/rates", timeout=0.5)
+        except (urllib.error.URLError, OSError):
+            logger.exception("the currency service does not answer")
+            return jsonify(error="the currency service does not answer"), 503
+        return jsonify(ok=True), 200
+
+    @app.get("/api/reviews/count")
+    def review_count() -> Response:
+        return jsonify(count=_session().scalar(select(func.count()).select_from(Review)))

@@ -1,0 +1,127 @@
+"""Real processes that send to a real receiver."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from otelflask.testing import FakeCollector
+
+APP = """
+import logging
+from flask import Flask
+
+app = Flask("plain")
+logging.basicConfig(level=logging.INFO)
+__IMPORTS__
+
+@app.get("/hello/<name>")
+def hello(name):
+    app.logger.info("hello %s", name)
+    return f"hello {name}"
+
+@app.get("/pid")
+def pid():
+    import os
+    return str(os.getpid())
+
+__INIT__
+"""
+
+
+class Server:
+    """A running server process."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self.process = process
+        self.url = url
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 15) -> float:
+        """End it. Out: the seconds that took."""
+        started = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(timeout)
+        return time.monotonic() - started
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def app_dir(tmp_path: Path) -> Path:
+    """A folder with two apps: one that knows nothing of otelflask, one that calls it."""
+    (tmp_path / "plain.py").write_text(APP.replace("__IMPORTS__", "").replace("__INIT__", ""))
+    (tmp_path / "wired.py").write_text(
+        APP.replace("__IMPORTS__", "import otelflask").replace("__INIT__", "otelflask.init(app)")
+    )
+    return tmp_path
+
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def serve(app_dir: Path) -> Iterator[Serve]:
+    """Start ``serve(command, collector, **variables)``; `{port}` in the command is a free port."""
+    running: list[Server] = []
+
+    def start(command: list[str], collector: FakeCollector | None, **variables: str) -> Server:
+        port = free_port()
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("OTEL", "PYTEST", "FLASK"))
+        }
+        environment["PATH"] = os.path.dirname(sys.executable) + os.pathsep + environment["PATH"]
+        environment["OTEL_BSP_SCHEDULE_DELAY"] = environment["OTEL_BLRP_SCHEDULE_DELAY"] = "200"
+        environment["OTEL_METRIC_EXPORT_INTERVAL"] = "300"
+        if collector is not None:
+            environment.update(collector.environment())
+        environment.update(variables)
+        process = subprocess.Popen(
+            [part.replace("{port}", str(port)) for part in command],
+            cwd=app_dir,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        server = Server(process, f"http://127.0.0.1:{port}")
+        running.append(server)
+        end = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 0.2).close()
+                return server
+            except OSError:
+                if process.poll() is not None or time.monotonic() > end:
+                    process.kill()
+                    raise AssertionError(process.communicate()[0]) from None
+                time.sleep(0.05)
+
+    yield start
+    for server in running:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.wait()
+        if server.process.stdout is not None:
+            server.process.stdout.close()

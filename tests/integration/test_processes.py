@@ -1,0 +1,118 @@
+"""Real servers, started as users start them, and what arrives at a receiver."""
+
+from __future__ import annotations
+
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from otelflask.testing import FakeCollector, Reply
+
+from .conftest import Serve
+
+pytestmark = pytest.mark.slow
+
+GUNICORN = ["gunicorn", "--bind", "127.0.0.1:{port}", "--graceful-timeout", "3", "--log-level", "warning"]
+FLASK = ["flask", "--app", "plain", "run", "--port", "{port}"]
+ZERO_CODE = ["opentelemetry-instrument"]
+
+
+def joined(collector: FakeCollector, path: str) -> bool:
+    """Whether the span, the app's log line, the request log and the duration of a path came, with one trace id."""
+    spans = [s for s in collector.spans if s.attributes.get("url.path") == path]
+    if not spans or not collector.points("http.server.request.duration"):
+        return False
+    trace_id = spans[0].message.trace_id
+    names = [r.name for r in collector.logs if r.message.trace_id == trace_id]
+    return any(n.startswith("hello ") for n in names) and any(n.startswith(f"GET {path} 200") for n in names)
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_one_call_sends_all_signals_over_both_protocols(
+    serve: Serve, fake_collector: FakeCollector, protocol: str
+) -> None:
+    server = serve([*GUNICORN, "wired:app"], fake_collector, **fake_collector.environment(protocol))
+    assert server.get("/hello/ann") == (200, "hello ann")
+    fake_collector.wait_for(lambda: joined(fake_collector, "/hello/ann"))
+    (span,) = fake_collector.spans
+    assert span.resource["service.name"] == "plain"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        FLASK,
+        [*FLASK, "--debug"],
+        [*GUNICORN, "plain:app"],
+        [*GUNICORN, "--preload", "plain:app"],
+        [*GUNICORN, "--worker-class", "gthread", "--threads", "3", "plain:app"],
+    ],
+    ids=["flask", "reloader", "sync", "preload", "gthread"],
+)
+def test_zero_code_sends_all_signals(serve: Serve, fake_collector: FakeCollector, command: list[str]) -> None:
+    server = serve([*ZERO_CODE, *command], fake_collector, OTEL_SERVICE_NAME="zero")
+    assert server.get("/hello/ann") == (200, "hello ann")
+    fake_collector.wait_for(lambda: joined(fake_collector, "/hello/ann"))
+    server.stop()
+    spans = [s for s in fake_collector.spans if s.attributes.get("url.path") == "/hello/ann"]
+    assert len(spans) == 1
+    assert spans[0].name == "GET /hello/<name>"
+    assert spans[0].resource["service.name"] == "zero"
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_workers_are_processes_of_their_own_and_their_counts_add_up(
+    serve: Serve, fake_collector: FakeCollector, preload: bool
+) -> None:
+    options = ["--workers", "3", *(["--preload"] if preload else [])]
+    server = serve([*GUNICORN, *options, "wired:app"], fake_collector)
+    with ThreadPoolExecutor(8) as pool:
+        pids = {pid for _, pid in pool.map(server.get, ["/pid"] * 60)}
+    server.stop()
+    spans = fake_collector.spans
+    assert len(spans) == 60
+    assert {str(s.resource["process.pid"]) for s in spans} == pids
+    assert len({s.resource["service.instance.id"] for s in spans}) == len(pids)
+    assert sum(point.count for _, _, point in fake_collector.points("http.server.request.duration")) == 60
+    assert len([r for r in fake_collector.logs if r.name.startswith("GET /pid")]) == 60
+
+
+@pytest.mark.parametrize("state", ["up", "down", "hanging"])
+@pytest.mark.parametrize("command", [[*GUNICORN, "wired:app"], ["flask", "--app", "wired", "run", "--port", "{port}"]])
+def test_sigterm_ends_in_time_and_loses_nothing_while_the_collector_is_up(
+    serve: Serve, state: str, command: list[str]
+) -> None:
+    with FakeCollector() as collector:
+        server = serve(command, collector, OTEL_BSP_SCHEDULE_DELAY="60000", OTEL_BLRP_SCHEDULE_DELAY="60000")
+        if state == "down":
+            collector._http.socket.close()
+        elif state == "hanging":
+            collector.default = Reply(hang=True)
+        for _ in range(20):
+            server.get("/hello/x")
+        took = server.stop(signal.SIGTERM)
+        # The promise is 5 s; the rest is the server's own way out.
+        assert took < 8
+        if state == "up":
+            assert len(collector.spans) == 20
+            assert len([r for r in collector.logs if r.name == "hello x"]) == 20
+
+
+def test_recycled_workers_lose_nothing(serve: Serve, fake_collector: FakeCollector) -> None:
+    server = serve([*GUNICORN, "--workers", "2", "--max-requests", "10", "wired:app"], fake_collector)
+    for _ in range(50):
+        assert server.get("/hello/x")[0] == 200
+    server.stop()
+    assert len(fake_collector.spans) == 50
+    assert sum(p.count for _, _, p in fake_collector.points("http.server.request.duration")) == 50
+
+
+def test_a_collector_that_was_away_gets_everything_later(serve: Serve) -> None:
+    collector = FakeCollector()
+    collector.script.extend([Reply(503, {"Retry-After": "1"})] * 3)
+    with collector:
+        server = serve([*GUNICORN, "wired:app"], collector)
+        for _ in range(10):
+            server.get("/hello/x")
+        collector.wait_for(lambda: len(collector.spans) == 10, timeout=20)

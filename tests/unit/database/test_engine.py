@@ -1,0 +1,139 @@
+"""Statements of SQLAlchemy engines, as spans and durations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import flask
+import pytest
+import sqlalchemy as sa
+from opentelemetry.trace import SpanKind, StatusCode
+from sqlalchemy.pool import StaticPool
+
+import otelflask
+from otelflask.testing import CapturedTelemetry
+
+
+@pytest.fixture
+def engine() -> Iterator[sa.Engine]:
+    """Made before otelflask starts."""
+    engine = sa.create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT)"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def started(engine: sa.Engine, telemetry: CapturedTelemetry) -> flask.Flask:
+    app = flask.Flask("db")
+    otelflask.init(app, runtime_metrics=False, slow_query_threshold=10.0, **telemetry.providers)
+    return app
+
+
+@pytest.mark.usefixtures("started")
+def test_a_statement_is_a_client_span_without_its_literals(engine: sa.Engine, telemetry: CapturedTelemetry) -> None:
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT name FROM items WHERE name = 'secret'"))
+    (span,) = telemetry.spans
+    assert span.name == "SELECT items"
+    assert span.kind is SpanKind.CLIENT
+    assert span.attributes == {
+        "db.system.name": "sqlite",
+        "db.operation.name": "SELECT",
+        "db.collection.name": "items",
+        "db.query.summary": "SELECT items",
+        "db.query.text": "SELECT name FROM items WHERE name = ?",
+    }
+
+
+@pytest.mark.usefixtures("started")
+def test_an_engine_made_afterwards_is_seen_from_its_first_statement(telemetry: CapturedTelemetry) -> None:
+    late = sa.create_engine("sqlite://")
+    with late.connect() as connection:
+        connection.execute(sa.text("SELECT 1"))
+    late.dispose()
+    assert [span.name for span in telemetry.spans if span.attributes["db.query.text"] == "SELECT ?"]  # type: ignore[index]
+
+
+@pytest.mark.usefixtures("started")
+def test_an_async_engine_is_seen(telemetry: CapturedTelemetry) -> None:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    async def main() -> None:
+        engine = create_async_engine("sqlite+aiosqlite://")
+        async with engine.connect() as connection:
+            await connection.execute(sa.text("SELECT 1"))
+        await engine.dispose()
+
+    asyncio.run(main())
+    assert "SELECT ?" in [span.attributes.get("db.query.text") for span in telemetry.spans]  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("started")
+def test_writes_rows_batches_and_commits_are_seen(engine: sa.Engine, telemetry: CapturedTelemetry) -> None:
+    with engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO items (name) VALUES (:n)"), [{"n": "a"}, {"n": "b"}, {"n": "c"}])
+        connection.execute(sa.text("UPDATE items SET name = 'x'"))
+    insert, update, commit = telemetry.spans
+    assert insert.attributes["db.operation.batch.size"] == 3  # type: ignore[index]
+    assert update.attributes["db.response.returned_rows"] == 3  # type: ignore[index]
+    assert commit.name == "COMMIT"
+
+
+@pytest.mark.usefixtures("started")
+def test_a_rollback_is_seen_where_something_was_written(engine: sa.Engine, telemetry: CapturedTelemetry) -> None:
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT 1"))
+    with engine.connect() as connection:
+        connection.execute(sa.text("DELETE FROM items"))
+        connection.rollback()
+    assert [span.name for span in telemetry.spans] == ["SELECT", "DELETE items", "ROLLBACK"]
+
+
+@pytest.mark.usefixtures("started")
+def test_a_failed_statement_says_why_and_where(engine: sa.Engine, telemetry: CapturedTelemetry) -> None:
+    with engine.connect() as connection, pytest.raises(sa.exc.OperationalError):
+        connection.execute(sa.text("SELECT * FROM nothing"))
+    span = telemetry.spans[0]
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.attributes["error.type"] == "sqlite3.OperationalError"  # type: ignore[index]
+    assert str(span.attributes["code.file.path"]).endswith("test_engine.py")  # type: ignore[index]
+
+
+@pytest.mark.usefixtures("started")
+def test_durations_are_counted_by_operation_and_table(engine: sa.Engine, telemetry: CapturedTelemetry) -> None:
+    with engine.connect() as connection:
+        for _ in range(3):
+            connection.execute(sa.text("SELECT name FROM items"))
+    (point,) = telemetry.points("db.client.operation.duration")
+    assert point.count == 3
+    assert point.attributes["db.collection.name"] == "items"
+
+
+@pytest.mark.usefixtures("started")
+def test_the_pool_is_observed(telemetry: CapturedTelemetry, tmp_path: object) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/x.db", poolclass=sa.QueuePool, pool_size=3, max_overflow=2)
+    with engine.connect():
+        states = {
+            p.attributes["db.client.connection.state"]: p.value
+            for p in telemetry.points("db.client.connection.count")
+            if "x.db" in p.attributes["db.client.connection.pool.name"]
+        }
+    engine.dispose()
+    assert states == {"used": 1, "idle": 0}
+
+
+def test_a_slow_statement_names_its_caller(engine: sa.Engine, telemetry: CapturedTelemetry) -> None:
+    app = flask.Flask("db")
+    otelflask.init(app, runtime_metrics=False, slow_query_threshold=0.0, **telemetry.providers)
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT 1"))
+    assert (
+        telemetry.spans[0]
+        .attributes["code.function.name"]
+        .endswith(  # type: ignore[index, union-attr]
+            "test_a_slow_statement_names_its_caller"
+        )
+    )
