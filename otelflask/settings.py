@@ -250,3 +250,18 @@ def table() -> str:
             help_text += f" One of {', '.join(f'`{choice}`' for choice in item.metadata['choices'])}."
         rows.append(f"| `{item.name}` | `{item.metadata['env']}` | `{shown}` | {help_text} |")
     return "\n".join(rows) + "\n"
+
+
+def page() -> str:
+    """``docs/settings.md``."""
+    return (
+        "# Settings\n\n"
+        'Precedence: keyword argument of `init` > `app.config["OTELFLASK_<NAME>"]` > environment > default.\n'
+        "A value that is not allowed raises `otelflask.SettingError` at start.\n"
+        "All other `OTEL_*` variables of the OpenTelemetry SDK and its OTLP exporters keep their meaning.\n\n"
+        f"{table()}"
+    )
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -30,8 +30,9 @@ from otelflask import guard
 from otelflask.database.caller import calling_code
 from otelflask.database.sql import Statement, read
 from otelflask.pipeline.attributes import Interned, Layer
+from otelflask.pipeline.exceptions import exception_type
 from otelflask.pipeline.metrics import BoundHistogram
-from otelflask.pipeline.spans import SpanStarter, exception_type
+from otelflask.pipeline.spans import SpanStarter
 from otelflask.version import __version__
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"

@@ -31,6 +31,7 @@ from otelflask.http.record import ENVIRON_KEY, RequestRecord
 from otelflask.http.remote import remote_context
 from otelflask.http.request_log import RequestLog
 from otelflask.pipeline.attributes import Layer
+from otelflask.pipeline.exceptions import exception_layer, remembering
 from otelflask.pipeline.spans import Span, SpanStarter
 from otelflask.settings import Settings
 
@@ -131,7 +132,7 @@ class Middleware:
         )
         record.span = span
         record.sampled = bool(span.get_span_context().trace_flags & 1)
-        record.context = trace_api.set_span_in_context(span, parent)
+        record.context = remembering(trace_api.set_span_in_context(span, parent))
         environ[ENVIRON_KEY] = record
         self._metrics.opened(record)
         if self._captures_request and span.is_recording():
@@ -237,7 +238,7 @@ class Middleware:
         if error_type is not None:
             description = None
             if record.error is not None:
-                span.record_exception(record.error)
+                span.add_event("exception", exception_layer(record.error, record.context))
                 description = guard.safe_text(record.error)[:1_024]
             span.set_status(Status(StatusCode.ERROR, description))
 

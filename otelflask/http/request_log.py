@@ -8,8 +8,8 @@ from opentelemetry._logs import SeverityNumber
 
 from otelflask.http.record import RequestRecord
 from otelflask.pipeline.attributes import Layers
+from otelflask.pipeline.exceptions import exception_layer
 from otelflask.pipeline.records import Record, emit
-from otelflask.pipeline.spans import exception_attributes
 from otelflask.version import __version__
 
 EVENT_NAME = "http.server.request"
@@ -32,7 +32,10 @@ class RequestLog:
             severity, text = SeverityNumber.ERROR, "ERROR"
         own: dict[str, Any] = {"http.server.request.duration": record.duration}
         if record.error is not None and record.error_type is not None:
-            own.update(exception_attributes(record.error))
+            # The stack is on the span's event, and on the log line of whoever logged it.
+            layer = exception_layer(record.error, record.context)
+            own["exception.type"] = layer["exception.type"]
+            own["exception.message"] = layer["exception.message"]
         path = layers[1]["url.path"]
         emit(
             self._logger,

@@ -22,10 +22,10 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.instrumentation.log_utils import std_to_otel
 
 from otelflask import guard
-from otelflask.pipeline.attributes import Interned, Layer
+from otelflask.pipeline.attributes import Interned, Layer, merged
+from otelflask.pipeline.exceptions import exception_layer
 from otelflask.pipeline.limits import Limits
 from otelflask.pipeline.records import Record, emit
-from otelflask.pipeline.spans import exception_attributes
 
 _RESERVED = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 _SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
@@ -41,6 +41,10 @@ def _code_layer(path: str, function: str, line: int) -> Layer:
 _code_layers: Interned[Layer] = Interned(_code_layer)
 
 
+#: Whether this thread is at work on a record, for whichever capture.
+_busy = threading.local()
+
+
 class Capture:
     """Turns ``logging`` records into OpenTelemetry log records; never raises into the app.
 
@@ -51,13 +55,12 @@ class Capture:
         self.logger_provider = logger_provider
         self.level = level
         self._loggers: Interned[Any] = Interned(logger_provider.get_logger, size=500)
-        self._busy = threading.local()
 
     def take(self, record: logging.LogRecord) -> None:
         """Send one record."""
         if record.levelno < self.level or _about_telemetry(record.name):
             return
-        busy = self._busy
+        busy = _busy
         if getattr(busy, "now", False):
             # Logging from inside our own work on a record, such as an app object's __str__: once is enough.
             return
@@ -81,16 +84,20 @@ class Capture:
                     event_name = guard.safe_text(value)
                 elif len(attributes) < _limits.attribute_count:
                     attributes[name] = attribute_value(value)
+        layer: Layer | None = None
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
         if error is not None:
-            attributes.update(exception_attributes(error))
+            layer = exception_layer(error)
         if record.stack_info:
             attributes["code.stacktrace"] = _limits.stacktrace(record.stack_info)
         code = _code_layers(record.pathname, record.funcName or "", record.lineno)
-        if attributes and any(name in code for name in attributes):
-            layers: tuple[dict[str, Any], ...] = ({**code, **attributes},)
-        else:
-            layers = (code, attributes) if attributes else (code,)
+        layers: tuple[dict[str, Any], ...] = (code,) if layer is None else (code, layer)
+        if attributes:
+            if any(name in part for name in attributes for part in layers):
+                # Keys must be unique, and the app's value counts.
+                layers = (merged((*layers, attributes)),)
+            else:
+                layers = (*layers, attributes)
         context = context_api.get_current()
         severity = std_to_otel(record.levelno)
         emit(

@@ -10,7 +10,6 @@ instead of a copy.
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Mapping, Sequence
 from time import time_ns
 from typing import Any
@@ -24,31 +23,12 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from otelflask.guard import safe_text
 from otelflask.pipeline.attributes import Layers, merged
+from otelflask.pipeline.exceptions import exception_layer
 from otelflask.pipeline.limits import Limits
 
 _UNSET = Status(StatusCode.UNSET)
 _SAMPLED_RANDOM = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
 _limits = Limits()
-
-
-def exception_type(error: BaseException) -> str:
-    """The qualified type name, as the ``exception.type`` attribute wants it: builtins without module."""
-    kind = type(error)
-    module = kind.__module__
-    return kind.__qualname__ if module in (None, "builtins") else f"{module}.{kind.__qualname__}"
-
-
-def exception_attributes(error: BaseException) -> dict[str, Any]:
-    """``exception.type``, ``.message`` and ``.stacktrace``, bounded, whatever the exception's methods do."""
-    try:
-        stacktrace = "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-200))
-    except Exception:
-        stacktrace = "".join(traceback.format_tb(error.__traceback__, limit=-200))
-    return {
-        "exception.type": exception_type(error),
-        "exception.message": _limits.text(safe_text(error)),
-        "exception.stacktrace": _limits.stacktrace(stacktrace),
-    }
 
 
 class Span(sdk_trace.Span):
@@ -151,7 +131,7 @@ class Span(sdk_trace.Span):
         timestamp: int | None = None,
         escaped: bool = False,
     ) -> None:
-        self.add_event("exception", {**exception_attributes(exception), **(attributes or {})}, timestamp)
+        self.add_event("exception", {**exception_layer(exception), **(attributes or {})}, timestamp)
 
     def end(self, end_time: int | None = None) -> None:
         if self._end_time is not None:

@@ -1,0 +1,115 @@
+"""An exception as ``exception.*`` attributes: bounded, once a request, whatever its methods do.
+
+`traceback.format_exception` parses each line's source again to draw carets
+(Python 3.11 and later), which was most of the cost of a failing request. The
+text here is the same without them. Source of the names: semantic
+conventions, "Exceptions".
+"""
+
+from __future__ import annotations
+
+import linecache
+import traceback
+from types import TracebackType
+from typing import Any
+
+from opentelemetry import context as context_api
+from opentelemetry.context import Context
+
+from otelflask.guard import safe_text
+from otelflask.pipeline.attributes import Layer
+from otelflask.pipeline.limits import Limits
+
+#: Where the exceptions of one request that are formatted already lie in its context.
+_KEY = context_api.create_key("otelflask-exceptions")
+#: Frames kept at each end of a stack, and exceptions followed in a chain.
+_MAX_FRAMES = 60
+_MAX_CHAIN = 10
+_CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
+_CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
+_limits = Limits()
+
+
+def remembering(context: Context) -> Context:
+    """A context within which an exception is formatted once, however many views show it."""
+    return context_api.set_value(_KEY, [], context)
+
+
+def exception_type(error: BaseException) -> str:
+    """The qualified type name, as the ``exception.type`` attribute wants it: builtins without module."""
+    kind = type(error)
+    module = kind.__module__
+    return kind.__qualname__ if module in (None, "builtins") else f"{module}.{kind.__qualname__}"
+
+
+def exception_layer(error: BaseException, context: Context | None = None) -> Layer:
+    """``exception.type``, ``.message`` and ``.stacktrace``. In: the request's context (default: the current one)."""
+    known: Any = context_api.get_value(_KEY, context)
+    if known is not None:
+        for same, trace, layer in known:
+            if same is error and trace is error.__traceback__:
+                return layer  # type: ignore[no-any-return]
+    layer = Layer(
+        {
+            "exception.type": exception_type(error),
+            "exception.message": _limits.text(safe_text(error)),
+            "exception.stacktrace": _limits.stacktrace(_stacktrace(error)),
+        }
+    )
+    if known is not None and len(known) < _MAX_CHAIN:
+        known.append((error, error.__traceback__, layer))
+    return layer
+
+
+def _stacktrace(error: BaseException) -> str:
+    try:
+        if hasattr(error, "exceptions") or isinstance(error, SyntaxError):
+            # Groups and syntax errors have more to show than a stack.
+            return "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-_MAX_FRAMES))
+        chain: list[str] = []
+        current: BaseException | None = error
+        seen: set[int] = set()
+        while current is not None and id(current) not in seen and len(seen) < _MAX_CHAIN:
+            seen.add(id(current))
+            chain.append(_one(current))
+            if current.__cause__ is not None:
+                chain.append(_CAUSE)
+                current = current.__cause__
+            elif current.__context__ is not None and not current.__suppress_context__:
+                chain.append(_CONTEXT)
+                current = current.__context__
+            else:
+                current = None
+        if chain and chain[-1] in (_CAUSE, _CONTEXT):
+            chain.pop()
+        return "".join(reversed(chain))
+    except Exception:
+        return "".join(traceback.format_tb(error.__traceback__, limit=-_MAX_FRAMES))
+
+
+def _one(error: BaseException) -> str:
+    lines = ["Traceback (most recent call last):\n"] if error.__traceback__ is not None else []
+    lines += _frames(error.__traceback__)
+    message = _limits.text(safe_text(error))
+    lines.append(f"{exception_type(error)}: {message}\n" if message else f"{exception_type(error)}\n")
+    lines += [f"{safe_text(note)}\n" for note in getattr(error, "__notes__", ())[:_MAX_CHAIN]]
+    return "".join(lines)
+
+
+def _frames(trace: TracebackType | None) -> list[str]:
+    places = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append((code.co_filename, trace.tb_lineno, code.co_name, trace.tb_frame.f_globals))
+        trace = trace.tb_next
+    left_out = len(places) - 2 * _MAX_FRAMES
+    if left_out > 0:
+        places = [*places[:_MAX_FRAMES], ("", left_out, "", {}), *places[-_MAX_FRAMES:]]
+    lines = []
+    for path, number, function, module in places:
+        if not path:
+            lines.append(f"  … {number} frames left out …\n")
+            continue
+        source = linecache.getline(path, number, module).strip()
+        lines.append(f'  File "{path}", line {number}, in {function}\n' + (f"    {source}\n" if source else ""))
+    return lines

@@ -1,0 +1,134 @@
+"""``make bench``: instructions per request that each variant adds to the bare app.
+
+Each variant has an environment of its own in ``.bench/``. A process is run
+under valgrind with a few and with many requests; the difference is the cost
+of the requests, threads and export included. Counted, not timed: the figures
+repeat on a busy machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from otelflask.testing import FakeCollector
+
+ROOT = Path(__file__).resolve().parents[2]
+ROUTES = ("/ping", "/api/products", "/boom")
+FEW, MANY = 40, 240
+BASE = ["flask==3.1.3", "werkzeug==3.1.9", "sqlalchemy==2.0.51"]
+OTEL = ["opentelemetry-sdk==1.45.1", "opentelemetry-exporter-otlp==1.45.1"]
+VARIANTS: dict[str, list[str]] = {
+    "bare": BASE,
+    "contrib": [
+        *BASE,
+        *OTEL,
+        "opentelemetry-distro==0.66b1",
+        "opentelemetry-instrumentation-flask==0.66b1",
+        "opentelemetry-instrumentation-sqlalchemy==0.66b1",
+        "opentelemetry-instrumentation-logging==0.66b1",
+    ],
+    "prometheus": [*BASE, "prometheus-flask-exporter==0.23.2"],
+    "otelflask": [*BASE, *OTEL, str(ROOT)],
+}
+
+
+def python_of(variant: str) -> Path:
+    """The variant's interpreter; its environment is made on first use."""
+    folder = ROOT / ".bench" / variant
+    python = folder / "bin" / "python"
+    if not (folder / ".ready").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        subprocess.run([*pip, *VARIANTS[variant]], check=True)
+        (folder / ".ready").touch()
+    if variant == "otelflask":
+        # The tree as it is now, not as it was when the environment was made.
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", str(ROOT)], check=True
+        )
+    return python
+
+
+def instructions(variant: str, route: str, requests: int) -> tuple[int, dict[str, int]]:
+    """Instructions of one process, and what arrived at the sink: spans, log records by kind."""
+    with FakeCollector() as sink:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONHASHSEED": "0",
+            "PYTHONDONTWRITEBYTECODE": "",
+            "OTEL_BSP_SCHEDULE_DELAY": "600000",
+            "OTEL_BLRP_SCHEDULE_DELAY": "600000",
+            "OTEL_METRIC_EXPORT_INTERVAL": "600000",
+            "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_METRICS_EXPORTER": "otlp",
+            "OTEL_LOGS_EXPORTER": "otlp",
+            "OTELFLASK_SHUTDOWN_TIMEOUT": "60",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "60",
+            **sink.environment(),
+        }
+        driver = str(ROOT / "tests" / "benchmarks" / "driver.py")
+        command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+        command += [str(ROOT / ".bench" / variant / "bin" / "python"), driver, variant, route, str(requests)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT / ".bench")
+        if done.returncode:
+            raise SystemExit(f"{variant} {route}: {done.stderr[-2000:]}")
+        found = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
+        assert found is not None, done.stderr
+        arrived = {
+            "server": sum(span.message.kind == 2 for span in sink.spans),
+            "client": sum(span.message.kind == 3 for span in sink.spans),
+            "request_log": sum(record.message.event_name == "http.server.request" for record in sink.logs),
+            "logs": sum(record.message.event_name != "http.server.request" for record in sink.logs),
+            "durations": sum(
+                point.count
+                for name in ("http.server.request.duration", "http.server.duration")
+                for _, _, point in sink.points(name)
+            ),
+        }
+        return int(found.group(1).replace(",", "")), arrived
+
+
+def main() -> None:
+    """Measure and print the table."""
+    if shutil.which("valgrind") is None:
+        raise SystemExit("make bench needs valgrind (apt-get install valgrind)")
+    for variant in VARIANTS:
+        python_of(variant)
+    jobs = [(v, r, n) for r in ROUTES for v in VARIANTS for n in (FEW, MANY)]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        results = dict(zip(jobs, pool.map(lambda job: instructions(*job), jobs), strict=True))
+    cost = {}
+    for variant in VARIANTS:
+        for route in ROUTES:
+            many, arrived = results[variant, route, MANY]
+            few, _ = results[variant, route, FEW]
+            cost[variant, route] = (many - few) / (MANY - FEW) / 1000
+            if variant in ("contrib", "otelflask"):
+                assert arrived["server"] == arrived["durations"] == MANY, (variant, route, arrived)
+            if variant == "otelflask":
+                assert arrived["request_log"] == MANY, arrived
+    print("Thousand instructions a request, added to the bare app:\n")
+    print("| | " + " | ".join(ROUTES) + " |\n|---|" + "---|" * len(ROUTES))
+    print("| bare app (its own) | " + " | ".join(f"{cost['bare', r]:,.0f}" for r in ROUTES) + " |")
+    for variant in list(VARIANTS)[1:]:
+        print(f"| {variant} | " + " | ".join(f"{cost[variant, r] - cost['bare', r]:,.0f}" for r in ROUTES) + " |")
+    ratios = [
+        (cost["otelflask", r] - cost["bare", r]) / (cost["contrib", r] - cost["bare", r]) for r in ROUTES
+    ]  # fmt: skip
+    print("| otelflask : contrib | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
+    print(f"\nArrived at the sink from {MANY} requests:\n")
+    for variant in ("contrib", "otelflask"):
+        for route in ROUTES:
+            print(f"- {variant} {route}: {results[variant, route, MANY][1]}")
+    if max(ratios) > 0.5:
+        raise SystemExit("otelflask adds more than half of what contrib adds")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Secrets are masked by name and by look; what is no secret stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from otelflask.pipeline.redaction import MASK, Scrubber
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Authorization", "db_password", "X-Api-Key", "api_key_prod", "Set-Cookie", "client.secret", "csrfToken", "PASSWD"],
+)
+def test_values_of_sensitive_names_are_masked(name: str) -> None:
+    assert Scrubber().value(name, "canary") == MASK
+
+
+@pytest.mark.parametrize("name", ["http.route", "gen_ai.usage.input_tokens", "url.path", "token_count", "user.id"])
+def test_values_of_other_names_stay(name: str) -> None:
+    assert Scrubber().value(name, "fine") == "fine"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token=canary",
+        "page=1&api_key=canary&x=2",
+        '{"password": "canary", "n": 1}',
+        "{'db_password': 'canary'}",
+        "Authorization: Bearer canarycanary",
+        "authorization=Basic canarycanary",
+        "failed for postgres://user:canary@db:5432/shop",
+        "jwt eyJhbGciOiJIUzI1NiJ9.eyJjYW5hcnkiOjF9canary.sig",
+        "my-client-secret => canary",
+        "PASSWORD=canary;Server=x",
+        "İİİ password=canary",
+    ],
+)
+def test_secrets_inside_texts_are_masked(text: str) -> None:
+    assert "canary" not in Scrubber().text(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("card 4111 1111 1111 1111 ok", "card [redacted] ok"),
+        ("4111111111111111", MASK),
+        ("4111111111111112", "4111111111111112"),
+        ("order 1700000000000000000", "order 1700000000000000000"),
+        ("GET /api/products?page=2", "GET /api/products?page=2"),
+        ("the token is gone", "the token is gone"),
+        ("AKIAABCDEFGHIJKLMNOP", MASK),
+    ],
+)
+def test_what_is_no_secret_stays(text: str, kept: str) -> None:
+    assert Scrubber().text(text) == kept
+
+
+def test_nested_values_are_followed_to_a_depth() -> None:
+    value = Scrubber().value("config", {"db": [{"password": "canary"}, "token=canary"], "n": 1})
+    assert value == {"db": [{"password": MASK}, f"token={MASK}"], "n": 1}
+    deep: dict[str, object] = {"password": "canary"}
+    for _ in range(50):
+        deep = {"inner": deep}
+    assert "canary" not in str(Scrubber().value("x", deep))
+
+
+def test_names_and_patterns_of_the_users_are_masked_too() -> None:
+    scrubber = Scrubber(["iban"], [r"DE\d{20}"])
+    assert scrubber.value("customer_iban", "x") == MASK
+    assert scrubber.text("to DE12345678901234567890") == f"to {MASK}"

@@ -1,0 +1,56 @@
+"""Settings: one declaration, four sources, clear errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import flask
+import pytest
+
+import otelflask
+from otelflask.settings import SettingError, Settings, load, table
+
+
+def test_the_order_is_keyword_config_environment_default() -> None:
+    environ = {"OTELFLASK_SHUTDOWN_TIMEOUT": "1"}
+    config = {"OTELFLASK_SHUTDOWN_TIMEOUT": 2}
+    assert load({"shutdown_timeout": 3}, config, environ).shutdown_timeout == 3
+    assert load({}, config, environ).shutdown_timeout == 2
+    assert load({}, {}, environ).shutdown_timeout == 1
+    assert load({}, {}, {}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("keywords", "environ", "said"),
+    [
+        ({"console": "pretty"}, {}, "console (keyword argument) is 'pretty'; allowed are off, traces"),
+        ({}, {"OTELFLASK_REQUEST_LOG": "maybe"}, "request_log (environment variable OTELFLASK_REQUEST_LOG) is 'maybe'"),
+        ({"metric_sets": 1}, {}, "metric_sets (keyword argument) is 1; allowed is a whole number of at least 2"),
+        ({"metric_sets": 2.5}, {}, "allowed is a whole number"),
+        ({"metric_sets": True}, {}, "allowed is a whole number"),
+        ({}, {"OTEL_BSP_SCHEDULE_DELAY": "soon"}, "at least 1 milliseconds"),
+        ({"shutdown_timeout": float("nan")}, {}, "allowed is a number of at least 0 seconds"),
+        ({"excluded_urls": "("}, {}, "'(', which is no regular expression"),
+        ({"request_id_header": "X Request"}, {}, "letters, digits and hyphens"),
+        ({"service_name": 5}, {}, "allowed is text"),
+        ({"no_such": 1}, {}, "'no_such' is no setting of otelflask; allowed are"),
+    ],
+)
+def test_a_wrong_value_names_setting_value_and_what_is_allowed(
+    keywords: dict[str, object], environ: dict[str, str], said: str
+) -> None:
+    with pytest.raises(SettingError) as caught:
+        load(keywords, {}, environ)
+    assert said in str(caught.value)
+
+
+def test_init_raises_for_a_misspelt_config_key() -> None:
+    app = flask.Flask("x")
+    app.config["OTELFLASK_CONSOEL"] = "traces"
+    with pytest.raises(SettingError, match="OTELFLASK_CONSOEL"):
+        otelflask.init(app)
+
+
+def test_the_docs_table_is_generated_from_the_declaration() -> None:
+    page = Path(__file__).parents[2] / "docs" / "settings.md"
+    assert table() in page.read_text(), "run: python -m otelflask.settings > docs/settings.md"
