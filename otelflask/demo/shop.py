@@ -26,7 +26,11 @@ def create_app(database_url: str | None = None, *, instrument: bool = True, **se
     In: the database's URL (default: ``SHOP_DATABASE_URL``, else a SQLite file
     in the temporary directory); whether to call ``otelflask.init``; its settings.
     """
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    if os.environ.get("OTELFLASK_CONSOLE") == "traces":
+        # The console view shows each line in its place in the trace: once is enough.
+        logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
+    else:
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     app = Flask("shop")
     if instrument:
         import otelflask

@@ -124,9 +124,7 @@ class ExportQueue:
                     self._flushes_done = wanted
                     self._idle.notify_all()
             self._drain()
-            if self._items:
-                self._count("dropped:shutdown_timeout", len(self._items))
-                self._items.clear()
+            self._drop_rest()
         finally:
             context_api.detach(token)
             with self._idle:
@@ -252,5 +250,17 @@ class ExportQueue:
         self._thread.join(max(0.0, deadline - time.monotonic()))
         ended = not self._thread.is_alive()
         if not ended:
-            self._count("dropped:shutdown_timeout", len(self._items))
+            self._drop_rest()
         return ended
+
+    def _drop_rest(self) -> None:
+        # Taken out one by one: the sending thread may be doing the same, and each item counts once.
+        count = 0
+        try:
+            while True:
+                self._items.popleft()
+                count += 1
+        except IndexError:
+            pass
+        if count:
+            self._count("dropped:shutdown_timeout", count)
