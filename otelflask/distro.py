@@ -16,11 +16,19 @@ from otelflask.settings import load as load_settings
 REPLACED = frozenset({"flask", "sqlalchemy", "wsgi", "logging", "system_metrics"})
 
 
+_DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+
+
 class Distro(BaseDistro):
     """Defaults, and which instrumentations are loaded."""
 
     def _configure(self, **kwargs: Any) -> None:
         set_environment_defaults()
+        # Named as disabled too: the loader checks their version limits first, and would say that SQLAlchemy 2.1
+        # cannot be instrumented.
+        disabled = os.environ.get(_DISABLED, "")
+        if disabled != "*":
+            os.environ[_DISABLED] = ",".join(filter(None, [disabled, *sorted(REPLACED)]))
 
     def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
         """Load an instrumentation that is not one of ours."""
