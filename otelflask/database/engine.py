@@ -76,12 +76,6 @@ class DatabaseTelemetry:
             description="Duration of database client operations.",
             explicit_bucket_boundaries_advisory=DURATION_BOUNDARIES,
         )
-        self.returned_rows = meter.create_histogram(
-            "db.client.response.returned_rows",
-            unit="{row}",
-            description="Rows returned by, or affected by, an operation.",
-            explicit_bucket_boundaries_advisory=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 10_000),
-        )
         meter.create_observable_up_down_counter(
             "db.client.connection.count",
             callbacks=[self._observe_connections],

@@ -16,16 +16,13 @@ from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.instrumentation.propagators import get_global_response_propagator
-from opentelemetry.instrumentation.wsgi import (
-    collect_custom_request_headers_attributes,
-    collect_custom_response_headers_attributes,
-    default_response_propagation_setter,
-)
+from opentelemetry.instrumentation.wsgi import default_response_propagation_setter
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.status import Status, StatusCode
 
 from otelflask import guard
 from otelflask.http.attributes import outcome_layer, request_layers, route_of
+from otelflask.http.headers import CapturedHeaders
 from otelflask.http.metrics import HttpMetrics
 from otelflask.http.record import ENVIRON_KEY, RequestRecord
 from otelflask.http.remote import remote_context
@@ -63,8 +60,8 @@ class Middleware:
         header = settings.request_id_header
         self._request_id_header = header
         self._request_id_key = "HTTP_" + header.upper().replace("-", "_") if header else ""
-        self._captures_request = bool(settings.request_headers)
-        self._captures_response = bool(settings.response_headers)
+        self._captures_headers = bool(settings.request_headers or settings.response_headers)
+        self._headers = CapturedHeaders(settings)
 
     def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
         """The WSGI app whose requests leave telemetry."""
@@ -135,8 +132,8 @@ class Middleware:
         record.context = remembering(trace_api.set_span_in_context(span, parent))
         environ[ENVIRON_KEY] = record
         self._metrics.opened(record)
-        if self._captures_request and span.is_recording():
-            span.set_attributes(collect_custom_request_headers_attributes(environ))
+        if self._captures_headers and span.is_recording():
+            span.set_attributes(self._headers.of_request(environ))
         return record
 
     def _start_response(self, record: RequestRecord, start_response: StartResponse) -> StartResponse:
@@ -233,8 +230,8 @@ class Middleware:
             span.add_layer(layer)
         else:
             span.set_attributes({**outcome, **layer})
-        if self._captures_response:
-            span.set_attributes(collect_custom_response_headers_attributes(record.response_headers))
+        if self._captures_headers:
+            span.set_attributes(self._headers.of_response(record.response_headers))
         if error_type is not None:
             description = None
             if record.error is not None:

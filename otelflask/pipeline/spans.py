@@ -112,7 +112,8 @@ class Span(sdk_trace.Span):
             return
         kind = type(value)
         if kind is str:
-            own[key] = _limits.text(value)
+            limit = self._limits.max_span_attribute_length
+            own[key] = value if limit is None or len(value) <= limit else value[: limit - 1] + "…"
         elif kind is int or kind is bool or kind is float:
             own[key] = value
         else:
