@@ -1,4 +1,4 @@
-"""pytest plugin: fixtures ``captured_telemetry`` and ``fake_collector``."""
+"""pytest plugin: fixtures ``captured_telemetry``, ``fixed_clock`` and ``fake_collector``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 if TYPE_CHECKING:
     # Imported by the fixtures: a test run that does not use them pays nothing.
     from otelflask.testing.capture import CapturedTelemetry
+    from otelflask.testing.clock import FixedClock
     from otelflask.testing.collector import FakeCollector
 
 
@@ -34,6 +35,15 @@ def captured_telemetry() -> Iterator[CapturedTelemetry]:
             if SQLAlchemyInstrumentor().is_instrumented_by_opentelemetry:
                 SQLAlchemyInstrumentor().uninstrument()
         captured.close()
+
+
+@pytest.fixture
+def fixed_clock() -> Iterator[FixedClock]:
+    """A clock at 2024-01-01T00:00:00Z that all telemetry reads; ``fixed_clock.advance(seconds)`` moves it."""
+    from otelflask.testing.clock import FixedClock, frozen
+
+    with frozen(FixedClock()) as clock:
+        yield clock
 
 
 @pytest.fixture
