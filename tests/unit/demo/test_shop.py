@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,8 +16,13 @@ from otelflask.testing import CapturedTelemetry
 
 
 @pytest.fixture
-def shop(tmp_path: Path, telemetry: CapturedTelemetry) -> flask.Flask:
-    return create_app(f"sqlite:///{tmp_path}/shop.db", runtime_metrics=False, **telemetry.providers)
+def shop(tmp_path: Path, telemetry: CapturedTelemetry) -> Iterator[flask.Flask]:
+    app = create_app(f"sqlite:///{tmp_path}/shop.db", runtime_metrics=False, **telemetry.providers)
+    yield app
+    sessions = app.extensions["shop"]
+    sessions.remove()
+    sessions().get_bind().dispose()
+    sessions.remove()
 
 
 def test_pages_answer(shop: flask.Flask) -> None:
