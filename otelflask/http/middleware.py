@@ -118,11 +118,11 @@ class Middleware:
         shared, own = request_layers(record)
         if record.request_id:
             own["http.request.id"] = record.request_id
-        record.common = own
+        record.layers = (shared, own)
         span = self._starter.start(
             record.method if record.method != "_OTHER" else "HTTP",
             SpanKind.SERVER,
-            (shared, own),
+            record.layers,
             record.started_at,
             parent,
             links,
@@ -178,7 +178,6 @@ class Middleware:
             return self._file_body(record, result)
         return _Body(self, record, result)
 
-    @guard.guarded("following a file response")
     def _file_body(self, record: RequestRecord, result: Any) -> Iterable[bytes]:
         close = getattr(result, "close", None)
 
@@ -190,7 +189,12 @@ class Middleware:
                 record.response_size = _content_length(record) or 0
                 self._close(record)
 
-        result.close = close_both
+        try:
+            result.close = close_both
+        except AttributeError:
+            # A wrapper of a server's that takes no attribute: its bytes go out as they are, its end is not seen.
+            record.response_size = _content_length(record) or 0
+            self._close(record)
         return result  # type: ignore[no-any-return]
 
     @guard.guarded("closing a request")
@@ -211,13 +215,15 @@ class Middleware:
         if record.user_id is not None:
             own["user.id"] = record.user_id
         layer = Layer(own)
-        if span.is_recording():
-            self._finish_span(record, span, outcome, layer, error_type)
-        shared = request_layers(record)[0] if not isinstance(span, Span) else span._layers[0]
-        self._metrics.closed(record, shared.get("network.protocol.version"))
-        if self._request_log is not None:
-            self._request_log.closed(record, (shared, record.common, outcome, layer), ended_at)
-        span.end(ended_at)
+        try:
+            if span.is_recording():
+                self._finish_span(record, span, outcome, layer, error_type)
+            self._metrics.closed(record, record.layers[0].get("network.protocol.version"))
+            if self._request_log is not None:
+                self._request_log.closed(record, (*record.layers, outcome, layer), ended_at)
+        finally:
+            # Whatever a view met, the span leaves.
+            span.end(ended_at)
 
     def _finish_span(
         self, record: RequestRecord, span: trace_api.Span, outcome: Layer, layer: Layer, error_type: str | None

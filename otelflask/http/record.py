@@ -35,11 +35,11 @@ class RequestRecord:
         "_started_ticks",
         "broken",
         "closed",
-        "common",
         "context",
         "duration",
         "environ",
         "error",
+        "layers",
         "method",
         "request_id",
         "request_size",
@@ -62,7 +62,7 @@ class RequestRecord:
         self.span: Span = INVALID_SPAN
         self.sampled = False
         self.context: Context = _EMPTY_CONTEXT
-        self.common: Layer = Layer()
+        self.layers: tuple[Layer, ...] = ()
         self.request_id = ""
         self.user_id: str | None = None
         self.route: str | None = None

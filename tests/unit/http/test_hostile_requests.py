@@ -112,6 +112,40 @@ def test_a_stream_that_breaks_is_an_error(app: flask.Flask, telemetry: CapturedT
     assert span.attributes["error.type"] == "OSError"  # type: ignore[index]
 
 
+@pytest.mark.parametrize("takes_attributes", [True, False])
+def test_a_file_response_reaches_the_server_as_it_is(
+    app: flask.Flask, telemetry: CapturedTelemetry, takes_attributes: bool
+) -> None:
+    class FileWrapper:
+        def __init__(self, file: Any, size: int = 8_192) -> None:
+            self.file = file
+
+        def __iter__(self) -> Any:
+            return iter([self.file.read()])
+
+        def close(self) -> None:
+            self.file.close()
+
+    class FixedFileWrapper(FileWrapper):
+        def __setattr__(self, name: str, value: object) -> None:
+            if name == "close":
+                raise AttributeError(name)
+            super().__setattr__(name, value)
+
+    wrapper = FileWrapper if takes_attributes else FixedFileWrapper
+
+    def raw(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Length", "5")])
+        return environ["wsgi.file_wrapper"](io.BytesIO(b"bytes"))
+
+    app.wsgi_app = app._original_wsgi_app = raw  # type: ignore[method-assign, attr-defined]
+    app._is_instrumented_by_opentelemetry = False  # type: ignore[attr-defined]
+    otelflask.FlaskInstrumentor.instrument_app(app, **telemetry.providers)
+    assert call(app, **{"wsgi.file_wrapper": wrapper}) == ("200 OK", b"bytes")
+    (span,) = telemetry.spans
+    assert span.attributes["http.response.body.size"] == 5  # type: ignore[index]
+
+
 class Hostile:
     """Raises whatever is asked of it."""
 
