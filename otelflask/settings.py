@@ -135,7 +135,11 @@ class Settings:
         unit="milliseconds",
     )
     metric_interval: int = _setting(
-        "OTEL_METRIC_EXPORT_INTERVAL", 60_000, "Time between two exports of metrics.", minimum=10, unit="milliseconds"
+        "OTEL_METRIC_EXPORT_INTERVAL",
+        15_000,
+        "Time between two exports of metrics; the dashboards expect at most this.",
+        minimum=10,
+        unit="milliseconds",
     )
     shutdown_timeout: float = _setting(
         "OTELFLASK_SHUTDOWN_TIMEOUT",

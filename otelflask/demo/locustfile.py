@@ -11,7 +11,20 @@ from typing import Any
 from locust import HttpUser, between, constant, task
 
 
-class NormalUser(HttpUser):
+class ShopUser(HttpUser):
+    """Base of the scenarios."""
+
+    abstract = True
+
+    def _expect(self, method: str, path: str, status: int, **kwargs: Any) -> None:
+        with self.client.request(method, path, catch_response=True, **kwargs) as response:
+            if response.status_code == status:
+                response.success()
+            else:
+                response.failure(f"{response.status_code} instead of {status}")
+
+
+class NormalUser(ShopUser):
     """Looks around, sometimes buys."""
 
     wait_time = between(0.5, 2)
@@ -39,23 +52,49 @@ class NormalUser(HttpUser):
         self.client.get("/api/products/ratings")
 
 
+class DemoUser(NormalUser):
+    """What `docker compose up` runs for ever: mostly well, sometimes slow, seldom an error, within the objectives."""
+
+    wait_time = between(0.5, 1.5)
+    tasks: Any = {  # noqa: RUF012
+        NormalUser.list_products: 160,
+        NormalUser.look: 100,
+        NormalUser.featured: 50,
+        NormalUser.buy: 40,
+        NormalUser.ratings: 12,
+    }
+
+    @task(20)
+    def orders(self) -> None:
+        self.client.get("/api/orders")
+
+    @task(4)
+    def slow_query(self) -> None:
+        self.client.get("/slow-query")
+
+    @task(10)
+    def missing(self) -> None:
+        self._expect("GET", "/api/products/9999", 404)
+
+    @task(1)
+    def error(self) -> None:
+        self._expect("GET", "/simulate-error", 500)
+
+    @task(1)
+    def failing_dependency(self) -> None:
+        self._expect("GET", "/failing-dependency", 503)
+
+
 class HighLoadUser(NormalUser):
     """The same without a pause."""
 
     wait_time = constant(0)
 
 
-class InvalidUser(HttpUser):
+class InvalidUser(ShopUser):
     """Asks for what is not there, sends what is not allowed."""
 
     wait_time = between(0.2, 1)
-
-    def _expect(self, method: str, path: str, status: int, **kwargs: Any) -> None:
-        with self.client.request(method, path, catch_response=True, **kwargs) as response:
-            if response.status_code == status:
-                response.success()
-            else:
-                response.failure(f"{response.status_code} instead of {status}")
 
     @task
     def missing(self) -> None:

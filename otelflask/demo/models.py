@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import datetime, timezone
 
-from sqlalchemy import DateTime, Engine, ForeignKey, Numeric, String, event, select
+from sqlalchemy import DateTime, Engine, ForeignKey, Numeric, String, event, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
@@ -66,28 +66,34 @@ def prepare(engine: Engine) -> None:
     """Create the tables and seed them; the same data in every run, once, whoever comes first."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _sqlite_settings)
-    Base.metadata.create_all(engine)
     with Session(engine) as session:
-        if session.scalar(select(Product.id).limit(1)) is not None:
-            return
-        numbers = random.Random(20_240_101)
-        kinds = ("Lamp", "Chair", "Kettle", "Desk", "Rug", "Clock")
-        for number in range(1, PRODUCTS + 1):
-            session.add(
-                Product(
-                    id=number,
-                    name=f"{kinds[number % len(kinds)]} {number:02d}",
-                    price=round(numbers.uniform(5, 250), 2),
-                    stock=STOCK,
-                    featured=number % 10 == 0,
-                    reviews=[Review(stars=numbers.randint(1, 5)) for _ in range(numbers.randint(1, 6))],
-                )
-            )
+        if engine.dialect.name == "postgresql":
+            # Workers start at the same time: one makes the tables, the others wait for it.
+            session.execute(text("SELECT pg_advisory_xact_lock(1)"))
+        Base.metadata.create_all(session.connection())
+        if session.scalar(select(Product.id).limit(1)) is None:
+            _seed(session)
         try:
             session.commit()
         except IntegrityError:
             # Another worker was first.
             session.rollback()
+
+
+def _seed(session: Session) -> None:
+    numbers = random.Random(20_240_101)
+    kinds = ("Lamp", "Chair", "Kettle", "Desk", "Rug", "Clock")
+    for number in range(1, PRODUCTS + 1):
+        session.add(
+            Product(
+                id=number,
+                name=f"{kinds[number % len(kinds)]} {number:02d}",
+                price=round(numbers.uniform(5, 250), 2),
+                stock=STOCK,
+                featured=number % 10 == 0,
+                reviews=[Review(stars=numbers.randint(1, 5)) for _ in range(numbers.randint(1, 6))],
+            )
+        )
 
 
 def _sqlite_settings(connection: object, record: object) -> None:

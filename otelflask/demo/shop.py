@@ -11,6 +11,8 @@ import urllib.request
 from typing import Any
 
 from flask import Flask, Response, abort, current_app, jsonify, request
+from opentelemetry.instrumentation.redis import RedisInstrumentor
+from redis import Redis, RedisError
 from sqlalchemy import create_engine, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
@@ -36,11 +38,15 @@ def create_app(database_url: str | None = None, *, instrument: bool = True, **se
         import otelflask
 
         otelflask.init(app, service_name="shop", **settings)
+        RedisInstrumentor().instrument()
     default = f"sqlite:///{os.path.join(tempfile.gettempdir(), f'otelflask-shop-{os.getuid()}.sqlite3')}"
     engine = create_engine(database_url or os.environ.get("SHOP_DATABASE_URL") or default)
     prepare(engine)
     sessions = scoped_session(sessionmaker(engine))
     app.extensions["shop"] = sessions
+    redis_url = os.environ.get("SHOP_REDIS_URL")
+    # A cache that does not answer at once is worth less than the query it saves.
+    app.extensions["shop_cache"] = Redis.from_url(redis_url, socket_timeout=0.25) if redis_url else None
 
     @app.teardown_appcontext
     def _end_session(error: BaseException | None) -> None:
@@ -86,8 +92,24 @@ def _add_pages(app: Flask) -> None:
 
     @app.get("/api/products/featured")
     def featured() -> Response:
+        cache: Redis | None = current_app.extensions["shop_cache"]
+        cached: Any = None
+        if cache is not None:
+            try:
+                cached = cache.get("featured")
+            except RedisError as error:
+                logger.warning("the cache does not answer: %s", error)
+                cache = None
+        if cached is not None:
+            return Response(cached, mimetype="application/json")
         found = _session().scalars(select(Product).where(Product.featured).order_by(Product.id)).all()
-        return jsonify(products=[_as_dict(product) for product in found])
+        answer = jsonify(products=[_as_dict(product) for product in found])
+        if cache is not None:
+            try:
+                cache.set("featured", answer.get_data(), ex=10)
+            except RedisError as error:
+                logger.warning("the cache does not answer: %s", error)
+        return answer
 
     @app.get("/api/products/<int:product_id>")
     def product(product_id: int) -> Response:
