@@ -84,6 +84,11 @@ class ExportQueue:
     def __len__(self) -> int:
         return len(self._items)
 
+    @property
+    def capacity(self) -> int:
+        """Most items that wait at the same time."""
+        return self._sizes.max_queue
+
     def append(self, item: Any) -> None:
         """Queue an item. Never blocks; a full or closed queue drops the item and counts it."""
         items = self._items

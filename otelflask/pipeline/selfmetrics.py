@@ -16,7 +16,7 @@ _SIGNAL_OF_QUEUE = {"spans": "span", "log records": "log"}
 
 
 class QueueMetrics:
-    """Counts delivered and dropped items and shows queue lengths, by component."""
+    """Counts delivered and dropped items and shows queue lengths and capacities, by component."""
 
     def __init__(self, meter_provider: MeterProvider) -> None:
         meter = meter_provider.get_meter("otelflask.pipeline", __version__)
@@ -32,19 +32,27 @@ class QueueMetrics:
         for signal in ("span", "log"):
             meter.create_observable_up_down_counter(
                 f"otel.sdk.processor.{signal}.queue.size",
-                callbacks=[self._sizes(signal)],
+                callbacks=[self._observe(signal, len)],
                 unit=f"{{{signal}}}",
                 description=f"Items waiting in the {signal} queue.",
             )
+            meter.create_observable_up_down_counter(
+                f"otel.sdk.processor.{signal}.queue.capacity",
+                callbacks=[self._observe(signal, lambda queue: queue.capacity)],
+                unit=f"{{{signal}}}",
+                description=f"Most items that the {signal} queue holds.",
+            )
 
     def watch(self, queue: ExportQueue) -> None:
-        """Show this queue's length from now on."""
+        """Show this queue's length and capacity from now on."""
         self._queues.append(queue)
 
-    def _sizes(self, signal: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def _observe(
+        self, signal: str, value: Callable[[ExportQueue], int]
+    ) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(options: CallbackOptions) -> Iterable[Observation]:
             return [
-                Observation(len(queue), {"otel.component.type": "batching_" + signal + "_processor"})
+                Observation(value(queue), {"otel.component.type": "batching_" + signal + "_processor"})
                 for queue in self._queues
                 if _SIGNAL_OF_QUEUE.get(queue.name) == signal
             ]

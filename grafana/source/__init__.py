@@ -1,0 +1,1 @@
+"""The dashboards' source: `python -m grafana.source` writes grafana/dashboards/*.json."""

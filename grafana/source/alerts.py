@@ -1,0 +1,174 @@
+"""The alert rules, as Grafana provisions them.
+
+Each is one PromQL expression that returns what is wrong, with its labels, and
+nothing where all is well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grafana.source.panels import Json
+from grafana.source.pipeline import lost
+from grafana.source.runbooks import sections
+
+SERVICE = "service_name, deployment_environment_name"
+WHO = "{{ $labels.service_name }} ({{ $labels.deployment_environment_name }})"
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One rule: it fires when `expr` has returned something for `pending` (a Prometheus duration)."""
+
+    name: str
+    severity: str
+    pending: str
+    summary: str
+    expr: str
+
+
+def _burns(window: str, factor: float) -> str:
+    return (
+        f"otelflask:slo_errors:ratio_rate{window} > on (slo) group_left ()"
+        f" ({factor:g} * (1 - otelflask:slo_objective:ratio))"
+    )
+
+
+ERROR_KIND = (
+    f'sum by ({SERVICE}, error_type, http_route) (%s(http_server_request_duration_seconds_count{{error_type!=""}}%s))'
+)
+
+ALERTS = (
+    Alert(
+        "ErrorBudgetBurnsFast",
+        "page",
+        "2m",
+        f"{WHO} uses up its {{{{ $labels.slo }}}} budget within days",
+        f"({_burns('1h', 14.4)} and {_burns('5m', 14.4)}) or ({_burns('6h', 6)} and {_burns('30m', 6)})",
+    ),
+    Alert(
+        "ErrorBudgetBurnsSlowly",
+        "ticket",
+        "15m",
+        f"{WHO} will miss its {{{{ $labels.slo }}}} objective",
+        f"{_burns('3d', 1)} and {_burns('6h', 1)}",
+    ),
+    Alert(
+        "HighErrorRate",
+        "page",
+        "2m",
+        f"{WHO}: {{{{ $values.A.Value | humanizePercentage }}}} of requests fail",
+        f"sum by ({SERVICE}) (otelflask:errors:rate5m) / sum by ({SERVICE}) (otelflask:requests:rate5m) > 0.05"
+        # A single request in five minutes is no rate.
+        f" and sum by ({SERVICE}) (otelflask:requests:rate5m) > 0.02",
+    ),
+    Alert(
+        "NewErrorKind",
+        "ticket",
+        "0s",
+        f"{WHO}: {{{{ $labels.error_type }}}} in {{{{ $labels.http_route }}}} for the first time in a day",
+        f"{ERROR_KIND % ('', '')} unless {ERROR_KIND % ('last_over_time', '[1d] offset 10m')}",
+    ),
+    Alert(
+        "HighLatency",
+        "page",
+        "5m",
+        f"{WHO}: p95 is {{{{ $values.A.Value | humanizeDuration }}}}",
+        f"histogram_quantile(0.95, sum by ({SERVICE}, le) (otelflask:duration_seconds_bucket:rate5m)) > 1"
+        f" and sum by ({SERVICE}) (otelflask:requests:rate5m) > 0.02",
+    ),
+    Alert(
+        "TargetDown",
+        "page",
+        "2m",
+        "{{ $labels.job }} does not answer",
+        "(up == bool 0) > 0",
+    ),
+    Alert(
+        "QueueFilling",
+        "ticket",
+        "2m",
+        "A queue of {{ $labels.service_name }}{{ $labels.exporter }} is {{ $values.A.Value | humanizePercentage }} full",
+        "otelcol_exporter_queue_size / otelcol_exporter_queue_capacity > 0.5"
+        f" or sum by ({SERVICE}, instance) (otel_sdk_processor_span_queue_size)"
+        f" / sum by ({SERVICE}, instance) (otel_sdk_processor_span_queue_capacity) > 0.5"
+        f" or sum by ({SERVICE}, instance) (otel_sdk_processor_log_queue_size)"
+        f" / sum by ({SERVICE}, instance) (otel_sdk_processor_log_queue_capacity) > 0.5",
+    ),
+    Alert(
+        "DiskFilling",
+        "ticket",
+        "5m",
+        "The disk of the stack is {{ $values.A.Value | humanizePercentage }} full",
+        "max by (device) (system_filesystem_utilization_ratio) > 0.85",
+    ),
+    Alert(
+        "ServiceSilent",
+        "page",
+        "1m",
+        f"{WHO} has sent nothing for ten minutes",
+        f"group by ({SERVICE}) (last_over_time(target_info[1d] offset 10m))"
+        f" unless group by ({SERVICE}) (last_over_time(target_info[10m]))",
+    ),
+    Alert(
+        "TelemetryLost",
+        "ticket",
+        "0s",
+        "{{ $values.A.Value | humanize }} spans, log records or metric points are lost",
+        f"{lost('10m')} > 0",
+    ),
+)
+
+
+def _escaped(text: str) -> str:
+    # Grafana fills in environment variables: a `$` of the template's own is doubled.
+    return text.replace("$", "$$")
+
+
+def build() -> Json:
+    """The provisioning file."""
+    panels = {name: number for number, name in enumerate(sections(), start=1)}
+    rules = []
+    for alert in ALERTS:
+        query = {"refId": "A", "expr": alert.expr, "instant": True, "range": False, "legendFormat": "__auto"}
+        threshold = {
+            "refId": "B",
+            "type": "threshold",
+            "expression": "A",
+            "datasource": {"type": "__expr__", "uid": "__expr__"},
+            "conditions": [{"evaluator": {"type": "gt", "params": [0]}}],
+        }
+        rules.append(
+            {
+                "uid": f"otelflask-{alert.name.lower()}",
+                "title": alert.name,
+                "condition": "B",
+                "for": alert.pending,
+                # Nothing returned is nothing wrong; a query that fails is said as such.
+                "noDataState": "OK",
+                "execErrState": "Error",
+                "labels": {"severity": alert.severity},
+                "annotations": {
+                    "summary": _escaped(alert.summary),
+                    "runbook_url": f"${{GRAFANA_URL}}/d/otelflask-runbooks?viewPanel=panel-{panels[alert.name]}",
+                },
+                "data": [
+                    {
+                        "refId": "A",
+                        "relativeTimeRange": {"from": 600, "to": 0},
+                        "datasourceUid": "prometheus",
+                        "model": query,
+                    },
+                    {
+                        "refId": "B",
+                        "relativeTimeRange": {"from": 600, "to": 0},
+                        "datasourceUid": "__expr__",
+                        "model": threshold,
+                    },
+                ],
+            }
+        )
+    return {
+        "apiVersion": 1,
+        "groups": [{"orgId": 1, "name": "otelflask", "folder": "otelflask", "interval": "1m", "rules": rules}],
+    }

@@ -1,0 +1,277 @@
+"""Database: what is asked, how often, how long it takes, and who asks too often."""
+
+from __future__ import annotations
+
+from grafana.source.dashboard import (
+    DEPLOYMENTS,
+    SERVICE,
+    TRACES,
+    dashboard,
+    environment_variable,
+    route_variable,
+    service_variable,
+    text_variable,
+)
+from grafana.source.panels import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    RED,
+    YELLOW,
+    Json,
+    color,
+    override,
+    prometheus,
+    series,
+    stat,
+    table,
+    thresholds,
+    traceql,
+    traceql_metrics,
+)
+from grafana.source.route import TRACE_COLUMNS
+
+COUNT = f"db_client_operation_duration_seconds_count{{{SERVICE}}}"
+BUCKET = f"db_client_operation_duration_seconds_bucket{{{SERVICE}}}"
+SUM = f"db_client_operation_duration_seconds_sum{{{SERVICE}}}"
+BY = "db_operation_name, db_collection_name"
+LEGEND = "{{db_operation_name}} {{db_collection_name}}"
+NOTHING = "No statement in this time."
+USED = f'sum(db_client_connection_count{{{SERVICE},db_client_connection_state="used"}})'
+STATEMENTS = 'resource.service.name="$service" && span.db.query.text != nil'
+N_PLUS_ONE = f'{{ {TRACES} && span.http.route=~"$route" }} >> {{ span.db.query.summary != nil }} | count() > $repeats'
+
+
+def build() -> Json:
+    """The dashboard."""
+    return dashboard(
+        "otelflask-database",
+        "What does the service ask its databases, how long does it take, and which requests ask too often?",
+        [
+            (
+                4,
+                [
+                    (
+                        6,
+                        stat(
+                            "Statements",
+                            "How many statements are run?",
+                            prometheus(f"sum(rate({COUNT}[$__rate_interval]))"),
+                            unit="ops",
+                            empty="no statements",
+                        ),
+                    ),
+                    (
+                        6,
+                        stat(
+                            "p95",
+                            "How long do all but the slowest 5 % of statements take at most?",
+                            prometheus(f"histogram_quantile(0.95, sum by (le) (rate({BUCKET}[$__rate_interval])))"),
+                            unit="s",
+                            steps=thresholds((None, GREEN), (0.1, YELLOW), (1, RED)),
+                            empty="no statements",
+                        ),
+                    ),
+                    (
+                        6,
+                        stat(
+                            "Failed",
+                            "Which share of statements fails?",
+                            prometheus(
+                                f'(sum(rate(db_client_operation_duration_seconds_count{{{SERVICE},error_type!=""}}[$__rate_interval])) or vector(0)) / sum(rate({COUNT}[$__rate_interval]))'
+                            ),
+                            unit="percentunit",
+                            decimals=2,
+                            steps=thresholds((None, GREEN), (0.01, YELLOW), (0.05, RED)),
+                            empty="no statements",
+                        ),
+                    ),
+                    (
+                        6,
+                        stat(
+                            "Pool in use",
+                            "Which share of the connections that may be open is in use? At 100 % requests wait.",
+                            prometheus(f"{USED} / sum(db_client_connection_max{{{SERVICE}}})"),
+                            unit="percentunit",
+                            decimals=0,
+                            steps=thresholds((None, GREEN), (0.7, YELLOW), (0.9, RED)),
+                            empty="no pool",
+                        ),
+                    ),
+                ],
+            ),
+            (
+                8,
+                [
+                    (
+                        8,
+                        series(
+                            "Statements by operation and table",
+                            "What is asked, how often?",
+                            [prometheus(f"sum by ({BY}) (rate({COUNT}[$__rate_interval]))", LEGEND)],
+                            unit="ops",
+                            stack=True,
+                            empty=NOTHING,
+                        ),
+                    ),
+                    (
+                        8,
+                        series(
+                            "p95 by operation and table",
+                            "What became slow? A dot is a statement: click it to open its trace.",
+                            [
+                                prometheus(
+                                    f"histogram_quantile(0.95, sum by ({BY}, le) (rate({BUCKET}[$__rate_interval])))",
+                                    LEGEND,
+                                    exemplar=True,
+                                )
+                            ],
+                            unit="s",
+                            empty=NOTHING,
+                        ),
+                    ),
+                    (
+                        8,
+                        series(
+                            "Connections",
+                            "Is the pool large enough? Used beside what may be open at most; every timeout was a "
+                            "request that waited in vain.",
+                            [
+                                prometheus(USED, "used"),
+                                prometheus(
+                                    f'sum(db_client_connection_count{{{SERVICE},db_client_connection_state="idle"}})',
+                                    "idle",
+                                ),
+                                prometheus(f"sum(db_client_connection_max{{{SERVICE}}})", "max"),
+                                prometheus(
+                                    f"sum(increase(db_client_connection_timeouts_total{{{SERVICE}}}[$__rate_interval])) or vector(0)",
+                                    "timeouts",
+                                ),
+                            ],
+                            unit="short",
+                            overrides=[
+                                color("used", BLUE),
+                                color("idle", GREEN),
+                                color("max", ORANGE),
+                                color("timeouts", RED),
+                            ],
+                            empty="The app has no connection pool.",
+                        ),
+                    ),
+                ],
+            ),
+            (
+                9,
+                [
+                    (
+                        12,
+                        table(
+                            "Where the time goes",
+                            "Which statements are worth work? Sorted by their share of all time spent in the database.",
+                            [
+                                prometheus(
+                                    f"sum by ({BY}) (increase({SUM}[$__range])) / scalar(sum(increase({SUM}[$__range])))",
+                                    instant=True,
+                                ),
+                                prometheus(f"sum by ({BY}) (increase({COUNT}[$__range]))", instant=True),
+                                prometheus(
+                                    f"sum by ({BY}) (increase({SUM}[$__range])) / sum by ({BY}) (increase({COUNT}[$__range]))",
+                                    instant=True,
+                                ),
+                                prometheus(
+                                    f"histogram_quantile(0.95, sum by ({BY}, le) (increase({BUCKET}[$__range])))",
+                                    instant=True,
+                                ),
+                            ],
+                            columns={
+                                "db_operation_name": "Operation",
+                                "db_collection_name": "Table",
+                                "Value #A": "Share of time",
+                                "Value #B": "Count",
+                                "Value #C": "Mean",
+                                "Value #D": "p95",
+                            },
+                            empty=NOTHING,
+                            sort="Share of time",
+                            overrides=[
+                                override(
+                                    "Share of time",
+                                    unit="percentunit",
+                                    min=0,
+                                    max=1,
+                                    custom__cellOptions={"type": "gauge", "mode": "basic"},
+                                ),
+                                override("Count", decimals=0),
+                                override("Mean", unit="s"),
+                                override("p95", unit="s"),
+                            ],
+                        ),
+                    ),
+                    (
+                        12,
+                        series(
+                            "Statements by text",
+                            "Which statement is it, exactly? The rate of each `db.query.summary`, from traces.",
+                            [traceql_metrics(f"{{ {STATEMENTS} }} | rate() by (span.db.query.summary)")],
+                            unit="ops",
+                            legend="table",
+                            empty=NOTHING,
+                        ),
+                    ),
+                ],
+            ),
+            (
+                9,
+                [
+                    (
+                        12,
+                        table(
+                            "Slow statements",
+                            "Which statements took longer than the threshold above? A click opens the trace they are in.",
+                            [
+                                traceql(
+                                    f"{{ {STATEMENTS} && span:duration > $slower }} | select(span.db.query.text, span.code.function.name)",
+                                    spans=True,
+                                )
+                            ],
+                            columns={
+                                "spanID": "Span",
+                                "time": "Started",
+                                "db.query.text": "Statement",
+                                "code.function.name": "Asked by",
+                                "duration": "Duration",
+                            },
+                            empty="No statement took longer than the threshold.",
+                            sort="Duration",
+                            overrides=[
+                                override("Duration", custom__width=100),
+                                override("Span", custom__width=150),
+                                override("Started", custom__width=160),
+                            ],
+                        ),
+                    ),
+                    (
+                        12,
+                        table(
+                            "N+1 suspects",
+                            "Which requests ask more often than the number above? The same statement again and again is "
+                            "a loop that wants to be a join; the trace shows it.",
+                            [traceql(f"{N_PLUS_ONE}")],
+                            columns=TRACE_COLUMNS,
+                            empty="No request asked that often.",
+                            sort="Started",
+                            overrides=[override("Duration", custom__width=110), override("Trace", custom__width=110)],
+                        ),
+                    ),
+                ],
+            ),
+        ],
+        variables=[
+            service_variable(),
+            environment_variable(),
+            route_variable(),
+            text_variable("slower", "Slower than", "500ms", "From which duration on a statement is slow."),
+            text_variable("repeats", "More than", "10", "Statements in one request that make it an N+1 suspect."),
+        ],
+        annotations=[DEPLOYMENTS],
+    )

@@ -1,0 +1,224 @@
+"""Errors: which, where, since when, how often, and the requests they happened in."""
+
+from __future__ import annotations
+
+from grafana.source.dashboard import (
+    DEPLOYMENTS,
+    LOGS,
+    REQUEST_LOGS,
+    ROUTE,
+    TRACES,
+    dashboard,
+    environment_variable,
+    route_variable,
+    service_variable,
+)
+from grafana.source.panels import (
+    LOKI,
+    RED,
+    TEMPO,
+    Json,
+    dashboard_url,
+    explore,
+    link,
+    logs,
+    loki,
+    override,
+    prometheus,
+    series,
+    stat,
+    table,
+    thresholds,
+    traceql,
+)
+from grafana.source.route import TRACE_COLUMNS
+
+FAILED = f'{REQUEST_LOGS} | http_response_status_code=~"5.." | http_route=~"$route"'
+KIND = "exception_type, http_route, http_response_status_code"
+SEEN = FAILED + " | label_format ts=`{{ __timestamp__ | unixEpochMillis }}` | unwrap ts [$__range]"
+ERRORS = f'http_server_request_duration_seconds_count{{{ROUTE},error_type!=""}}'
+
+
+def by_kind(function: str, window: str) -> str:
+    """The errors by type and route; `window` may carry an offset."""
+    return f"sum by (error_type, http_route) ({function}({ERRORS}{window}))"
+
+
+def build() -> Json:
+    """The dashboard."""
+    lines = '{service_name="$service"} | http_route="${__data.fields.Route}" | http_response_status_code=~"5.."'
+    spans = f'{{ {TRACES} && span.http.route="${{__data.fields.Route}}" && span.http.response.status_code >= 500 }}'
+    return dashboard(
+        "otelflask-errors",
+        "Which errors are there, where, since when, and in which requests did they happen?",
+        [
+            (
+                4,
+                [
+                    (
+                        6,
+                        stat(
+                            "Failed requests",
+                            "How many requests were answered with 5xx in this time?",
+                            prometheus(
+                                f'sum(increase(http_server_request_duration_seconds_count{{{ROUTE},http_response_status_code=~"5.."}}[$__range])) or vector(0)'
+                            ),
+                            unit="short",
+                            decimals=0,
+                            steps=thresholds((None, "text"), (1, RED)),
+                            sparkline=False,
+                        ),
+                    ),
+                    (
+                        6,
+                        stat(
+                            "Kinds",
+                            "How many different errors (type and route) were there in this time?",
+                            prometheus(f"count({by_kind('increase', '[$__range]')} > 0) or vector(0)"),
+                            unit="short",
+                            sparkline=False,
+                        ),
+                    ),
+                    (
+                        6,
+                        stat(
+                            "Kinds that are new",
+                            "How many of them were not seen in the 24 hours before this time?",
+                            prometheus(
+                                f"count({by_kind('increase', '[$__range]')} > 0 unless "
+                                f"{by_kind('last_over_time', '[1d] offset $__range')}) or vector(0)"
+                            ),
+                            unit="short",
+                            steps=thresholds((None, "text"), (1, RED)),
+                            sparkline=False,
+                        ),
+                    ),
+                    (
+                        6,
+                        stat(
+                            "Errors in logs",
+                            "How many lines at ERROR or above were logged in this time?",
+                            loki(
+                                f'sum(count_over_time({LOGS} | severity_text=~"ERROR|CRITICAL|FATAL" [$__range])) or vector(0)',
+                                instant=True,
+                            ),
+                            unit="short",
+                            empty="none",
+                            sparkline=False,
+                        ),
+                    ),
+                ],
+            ),
+            (
+                8,
+                [
+                    (
+                        24,
+                        series(
+                            "Errors by type and route",
+                            "When did which error happen?",
+                            [
+                                prometheus(
+                                    by_kind("rate", "[$__rate_interval]") + " > 0",
+                                    "{{error_type}} · {{http_route}}",
+                                )
+                            ],
+                            unit="reqps",
+                            bars=True,
+                            stack=True,
+                            legend="table",
+                            empty="No request failed in this time.",
+                        ),
+                    )
+                ],
+            ),
+            (
+                9,
+                [
+                    (
+                        24,
+                        table(
+                            "Kinds of errors",
+                            "Which errors are there, how often, since when, and did they end? A click on the count opens "
+                            "their log lines, a click on the last time their traces.",
+                            [
+                                loki(f"sum by ({KIND}) (count_over_time({FAILED} [$__range]))", instant=True),
+                                loki(f"min_over_time({SEEN}) by ({KIND})", instant=True),
+                                loki(f"max_over_time({SEEN}) by ({KIND})", instant=True),
+                            ],
+                            columns={
+                                "exception_type": "Type",
+                                "http_route": "Route",
+                                "http_response_status_code": "Status",
+                                "Value #A": "Count",
+                                "Value #B": "First seen",
+                                "Value #C": "Last seen",
+                            },
+                            empty="No request failed in this time.",
+                            sort="Count",
+                            overrides=[
+                                override(
+                                    "Route",
+                                    links=[
+                                        link(
+                                            "Open this route", dashboard_url("otelflask-route", route="${__value.raw}")
+                                        )
+                                    ],
+                                ),
+                                override(
+                                    "Count",
+                                    decimals=0,
+                                    links=[link("Log lines", explore(LOKI, {"expr": lines, "queryType": "range"}))],
+                                ),
+                                override("First seen", unit="dateTimeFromNow"),
+                                override(
+                                    "Last seen",
+                                    unit="dateTimeFromNow",
+                                    links=[
+                                        link(
+                                            "Traces",
+                                            explore(
+                                                TEMPO, {"query": spans, "queryType": "traceql", "tableType": "traces"}
+                                            ),
+                                        )
+                                    ],
+                                ),
+                            ],
+                        ),
+                    )
+                ],
+            ),
+            (
+                9,
+                [
+                    (
+                        10,
+                        table(
+                            "Failed requests",
+                            "In which requests did it happen? A click on a trace opens it.",
+                            [
+                                traceql(
+                                    f'{{ {TRACES} && span.http.route=~"$route" && span.http.response.status_code >= 500 }}'
+                                )
+                            ],
+                            columns=TRACE_COLUMNS,
+                            empty="No request failed in this time.",
+                            sort="Started",
+                            overrides=[override("Trace", custom__width=110), override("Duration", custom__width=110)],
+                        ),
+                    ),
+                    (
+                        14,
+                        logs(
+                            "What was logged",
+                            "What did the app say? Lines with an exception; each opens to its stack and to its trace.",
+                            f'{LOGS} | exception_type!="" | event_name!="http.server.request" | line_format `{{{{.exception_type}}}}: {{{{.exception_message}}}} — {{{{__line__}}}}`',
+                            empty="No exception was logged in this time.",
+                        ),
+                    ),
+                ],
+            ),
+        ],
+        variables=[service_variable(), environment_variable(), route_variable()],
+        annotations=[DEPLOYMENTS],
+    )

@@ -1,0 +1,154 @@
+"""Logs: how many of which level, which lines, and what they say about durations."""
+
+from __future__ import annotations
+
+from grafana.source.dashboard import (
+    LOGS,
+    REQUEST_LOGS,
+    choice_variable,
+    dashboard,
+    environment_variable,
+    route_variable,
+    service_variable,
+    text_variable,
+)
+from grafana.source.panels import (
+    LEVEL_COLORS,
+    Json,
+    dashboard_url,
+    link,
+    logs,
+    loki,
+    override,
+    series,
+    table,
+)
+
+CHOSEN = f'{LOGS} | severity_text=~"$level" | http_route=~"$route" |= `$text`'
+DURATION = REQUEST_LOGS + ' | http_route=~"$route" | unwrap http_server_request_duration | __error__=""'
+LEVELS = {
+    "All": ".*",
+    "INFO and above": "INFO|WARN|WARNING|ERROR|CRITICAL|FATAL",
+    "WARN and above": "WARN|WARNING|ERROR|CRITICAL|FATAL",
+    "ERROR and above": "ERROR|CRITICAL|FATAL",
+}
+
+
+def build() -> Json:
+    """The dashboard."""
+    route_link = override(
+        "Route", links=[link("Open this route", dashboard_url("otelflask-route", route="${__value.raw}"))]
+    )
+    return dashboard(
+        "otelflask-logs",
+        "Every line of the app and one line a request; each leads to its trace.",
+        [
+            (
+                6,
+                [
+                    (
+                        24,
+                        series(
+                            "Lines by level",
+                            "How much is logged, and how bad is it? With the level, route and text chosen above.",
+                            [
+                                loki(
+                                    f"sum by (severity_text) (count_over_time({CHOSEN} [$__auto]))", "{{severity_text}}"
+                                )
+                            ],
+                            unit="short",
+                            bars=True,
+                            stack=True,
+                            overrides=LEVEL_COLORS,
+                            empty="No line matches in this time.",
+                        ),
+                    )
+                ],
+            ),
+            (
+                13,
+                [
+                    (
+                        24,
+                        logs(
+                            "Lines",
+                            "What was logged? With the level, route and text chosen above (a route is on the lines of "
+                            "requests only). A line opens to its fields; “Open the trace” leads to its trace.",
+                            CHOSEN,
+                            empty="No line matches in this time.",
+                        ),
+                    )
+                ],
+            ),
+            "What the lines say",
+            (
+                8,
+                [
+                    (
+                        12,
+                        series(
+                            "Lines by service",
+                            "Which service logs how much?",
+                            [
+                                loki(
+                                    'sum by (service_name) (count_over_time({service_name=~".+"} [$__auto]))',
+                                    "{{service_name}}",
+                                )
+                            ],
+                            unit="short",
+                            stack=True,
+                            empty="Nothing was logged in this time.",
+                        ),
+                    ),
+                    (
+                        12,
+                        series(
+                            "Mean duration by route",
+                            "How long do requests take on average, by what the request log says?",
+                            [loki(f"avg_over_time({DURATION} [$__auto]) by (http_route)", "{{http_route}}")],
+                            unit="s",
+                            empty="No requests in this time.",
+                        ),
+                    ),
+                ],
+            ),
+            (
+                8,
+                [
+                    (
+                        12,
+                        logs(
+                            "Errors only",
+                            "What went wrong last, whatever is chosen above?",
+                            f'{LOGS} | severity_text=~"ERROR|CRITICAL|FATAL"',
+                            empty="No error was logged in this time.",
+                        ),
+                    ),
+                    (
+                        12,
+                        table(
+                            "Slowest routes",
+                            "Which routes are slowest, by the p95 of what the request log says?",
+                            [
+                                loki(
+                                    f"topk(10, quantile_over_time(0.95, {DURATION} [$__range]) by (http_route))",
+                                    instant=True,
+                                )
+                            ],
+                            columns={"http_route": "Route", "Value #A": "p95"},
+                            empty="No requests in this time.",
+                            sort="p95",
+                            overrides=[route_link, override("p95", unit="s")],
+                        ),
+                    ),
+                ],
+            ),
+        ],
+        variables=[
+            service_variable(),
+            environment_variable(),
+            choice_variable("level", "Level", LEVELS, "Lowest level that is shown."),
+            route_variable(),
+            text_variable("text", "Text", "", "Lines that hold this text."),
+        ],
+    )

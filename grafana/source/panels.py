@@ -1,0 +1,336 @@
+"""Panels as Grafana's classic dashboard JSON (schema v1) has them, with what each of ours must have.
+
+A panel cannot be made without a title, a description of what it answers, a
+unit, and what it says where there is nothing to show.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+PROMETHEUS = {"type": "prometheus", "uid": "prometheus"}
+LOKI = {"type": "loki", "uid": "loki"}
+TEMPO = {"type": "tempo", "uid": "tempo"}
+
+#: Width of the grid that Grafana lays panels on.
+COLUMNS = 24
+
+Json = dict[str, Any]
+
+GREEN, YELLOW, ORANGE, RED, BLUE = "green", "yellow", "orange", "red", "blue"
+
+
+def prometheus(
+    expr: str, legend: str = "", *, instant: bool = False, exemplar: bool = False, heat: bool = False
+) -> Json:
+    """A PromQL query; `heat` for buckets that a heat map reads."""
+    return {
+        "datasource": PROMETHEUS,
+        "expr": expr,
+        "legendFormat": legend or "__auto",
+        "instant": instant,
+        "range": not instant,
+        "exemplar": exemplar,
+        "format": "heatmap" if heat else "table" if instant else "time_series",
+    }
+
+
+def loki(expr: str, legend: str = "", *, instant: bool = False) -> Json:
+    """A LogQL query."""
+    return {
+        "datasource": LOKI,
+        "expr": expr,
+        "legendFormat": legend,
+        "queryType": "instant" if instant else "range",
+    }
+
+
+def traceql(query: str, *, spans: bool = False, limit: int = 50) -> Json:
+    """A TraceQL search: traces, or their matching spans."""
+    return {
+        "datasource": TEMPO,
+        "queryType": "traceql",
+        "query": query,
+        "limit": limit,
+        "spss": 10,
+        "tableType": "spans" if spans else "traces",
+    }
+
+
+def traceql_metrics(query: str) -> Json:
+    """A TraceQL metrics query, over time."""
+    return {"datasource": TEMPO, "queryType": "traceql", "query": query, "metricsQueryType": "range"}
+
+
+def thresholds(*steps: tuple[float | None, str]) -> Json:
+    """Colours from a value on; the first step's value is None."""
+    return {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in steps]}
+
+
+def override(name: str, *, regex: bool = False, **properties: Any) -> Json:
+    """Properties of the field (or fields) with this name; `__` in a property's name stands for a dot."""
+    return {
+        "matcher": {"id": "byRegexp" if regex else "byName", "options": name},
+        "properties": [{"id": key.replace("__", "."), "value": value} for key, value in properties.items()],
+    }
+
+
+def color(name: str, value: str, *, regex: bool = False) -> Json:
+    """One field's fixed colour."""
+    return override(name, regex=regex, color={"mode": "fixed", "fixedColor": value})
+
+
+#: Status codes by what they mean to a client, wherever they are shown.
+STATUS_COLORS = [
+    color("^1..|^2..", GREEN, regex=True),
+    color("^3..", BLUE, regex=True),
+    color("^4..", YELLOW, regex=True),
+    color("^5..", RED, regex=True),
+]
+LEVEL_COLORS = [
+    color("(?i)debug", "text", regex=True),
+    color("(?i)info", GREEN, regex=True),
+    color("(?i)warn(ing)?", YELLOW, regex=True),
+    color("(?i)error", RED, regex=True),
+    color("(?i)critical|fatal", "dark-red", regex=True),
+]
+
+
+def explore(datasource: Json, query: Json) -> str:
+    """The address of Explore with this query; variables in it are filled in when it is followed."""
+    pane = {
+        "datasource": datasource["uid"],
+        "queries": [{"refId": "A", "datasource": datasource, **query}],
+        "range": {"from": "${__from}", "to": "${__to}"},
+    }
+    text = json.dumps({"a": pane}, separators=(",", ":"))
+    # What Grafana fills in has to stay readable for it.
+    return "/explore?schemaVersion=1&panes=" + quote(text, safe='${}:_[]"')
+
+
+def link(title: str, url: str) -> Json:
+    """A link on a panel's values."""
+    return {"title": title, "url": url, "targetBlank": False}
+
+
+def dashboard_url(uid: str, **variables: str) -> str:
+    """Another dashboard with service, environment and time kept, and these variables set."""
+    chosen = "".join(f"&var-{name}={value}" for name, value in variables.items())
+    return f"/d/{uid}?${{service:queryparam}}&${{environment:queryparam}}{chosen}&${{__url_time_range}}"
+
+
+def _panel(
+    kind: str,
+    title: str,
+    description: str,
+    targets: list[Json],
+    *,
+    unit: str,
+    empty: str,
+    options: Json,
+    custom: Json | None = None,
+    defaults: Json | None = None,
+    overrides: list[Json] | None = None,
+    transformations: list[Json] | None = None,
+) -> Json:
+    for reference, target in zip("ABCDEFGHIJ", targets, strict=False):
+        target.setdefault("refId", reference)
+    panel: Json = {
+        "type": kind,
+        "title": title,
+        "description": description,
+        "datasource": targets[0]["datasource"],
+        "targets": targets,
+        "fieldConfig": {
+            "defaults": {"unit": unit, "noValue": empty, "custom": custom or {}, **(defaults or {})},
+            "overrides": overrides or [],
+        },
+        "options": options,
+    }
+    if transformations:
+        panel["transformations"] = transformations
+    return panel
+
+
+def stat(
+    title: str,
+    description: str,
+    target: Json,
+    *,
+    unit: str,
+    empty: str = "no requests",
+    steps: Json | None = None,
+    decimals: int | None = None,
+    sparkline: bool = True,
+    links: list[Json] | None = None,
+    mappings: list[Json] | None = None,
+) -> Json:
+    """One number, with its course behind it."""
+    defaults: Json = {"thresholds": steps or thresholds((None, BLUE)), "color": {"mode": "thresholds"}}
+    if decimals is not None:
+        defaults["decimals"] = decimals
+    if links:
+        defaults["links"] = links
+    if mappings:
+        defaults["mappings"] = mappings
+    options = {
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        "colorMode": "value",
+        "graphMode": "area" if sparkline else "none",
+        "justifyMode": "auto",
+        "textMode": "value",
+        "wideLayout": True,
+    }
+    return _panel("stat", title, description, [target], unit=unit, empty=empty, options=options, defaults=defaults)
+
+
+def series(
+    title: str,
+    description: str,
+    targets: list[Json],
+    *,
+    unit: str,
+    empty: str = "Nothing in this time.",
+    stack: bool = False,
+    bars: bool = False,
+    fill: int = 10,
+    soft_max: float | None = None,
+    maximum: float | None = None,
+    steps: Json | None = None,
+    overrides: list[Json] | None = None,
+    legend: str = "list",
+    links: list[Json] | None = None,
+) -> Json:
+    """Values over time; `steps` draws lines where a value becomes bad."""
+    custom: Json = {
+        "drawStyle": "bars" if bars else "line",
+        "lineWidth": 1 if not bars else 0,
+        "fillOpacity": 80 if bars else 40 if stack else fill,
+        "showPoints": "never",
+        "spanNulls": 120_000,
+        "stacking": {"mode": "normal" if stack else "none", "group": "A"},
+        "axisSoftMin": 0,
+    }
+    defaults: Json = {"color": {"mode": "palette-classic"}}
+    if soft_max is not None:
+        custom["axisSoftMax"] = soft_max
+    if maximum is not None:
+        defaults["max"] = maximum
+    if steps:
+        custom["thresholdsStyle"] = {"mode": "dashed"}
+        defaults["thresholds"] = steps
+    if links:
+        defaults["links"] = links
+    options = {
+        "legend": {
+            "displayMode": legend,
+            "placement": "bottom" if legend == "list" else "right",
+            "showLegend": True,
+            "calcs": [] if legend == "list" else ["mean", "max"],
+        },
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    }
+    return _panel(
+        "timeseries",
+        title,
+        description,
+        targets,
+        unit=unit,
+        empty=empty,
+        options=options,
+        custom=custom,
+        defaults=defaults,
+        overrides=overrides,
+    )
+
+
+def heatmap(title: str, description: str, target: Json, *, unit: str, empty: str = "Nothing in this time.") -> Json:
+    """How many fell into which bucket, over time."""
+    options = {
+        "calculate": False,
+        "yAxis": {"unit": unit, "axisPlacement": "left"},
+        "rowsFrame": {"layout": "auto"},
+        "color": {
+            "mode": "scheme",
+            "scheme": "Blues",
+            "fill": "dark-blue",
+            "steps": 64,
+            "exponent": 0.5,
+            "reverse": False,
+        },
+        "cellGap": 1,
+        "filterValues": {"le": 1e-9},
+        "exemplars": {"color": "rgba(255,120,10,0.9)"},
+        "legend": {"show": False},
+        "tooltip": {"mode": "single", "yHistogram": False, "showColorScale": False},
+    }
+    return _panel("heatmap", title, description, [target], unit=unit, empty=empty, options=options)
+
+
+def table(
+    title: str,
+    description: str,
+    targets: list[Json],
+    *,
+    columns: dict[str, str],
+    unit: str = "short",
+    empty: str,
+    sort: str = "",
+    overrides: list[Json] | None = None,
+    transformations: list[Json] | None = None,
+) -> Json:
+    """Rows; `columns` maps the fields that are shown to their headings, in this order."""
+    steps: list[Json] = list(transformations or [])
+    if len(targets) > 1:
+        steps.append({"id": "merge", "options": {}})
+    steps.append({"id": "filterFieldsByName", "options": {"include": {"names": list(columns)}}})
+    steps.append(
+        {
+            "id": "organize",
+            "options": {
+                "renameByName": columns,
+                "indexByName": {name: position for position, name in enumerate(columns)},
+            },
+        }
+    )
+    options: Json = {"cellHeight": "sm", "showHeader": True, "footer": {"show": False}}
+    if sort:
+        options["sortBy"] = [{"displayName": sort, "desc": True}]
+    return _panel(
+        "table",
+        title,
+        description,
+        targets,
+        unit=unit,
+        empty=empty,
+        options=options,
+        custom={"align": "auto", "filterable": False},
+        overrides=overrides,
+        transformations=steps,
+    )
+
+
+def logs(title: str, description: str, expr: str, *, empty: str) -> Json:
+    """Log lines, newest first; a line opens to its fields and to its trace."""
+    options = {
+        "showTime": True,
+        "showLabels": False,
+        "wrapLogMessage": True,
+        "prettifyLogMessage": False,
+        "enableLogDetails": True,
+        "dedupStrategy": "none",
+        "sortOrder": "Descending",
+    }
+    return _panel("logs", title, description, [loki(expr)], unit="short", empty=empty, options=options)
+
+
+def text(title: str, content: str) -> Json:
+    """Markdown."""
+    return {
+        "type": "text",
+        "title": title,
+        "description": "What to look at and what to do.",
+        "options": {"mode": "markdown", "content": content},
+    }

@@ -1,0 +1,321 @@
+"""Telemetry pipeline: is anything lost, between the apps, the collector and the backends?"""
+
+from __future__ import annotations
+
+from grafana.source.dashboard import dashboard, environment_variable, route_variable, service_variable
+from grafana.source.panels import (
+    BLUE,
+    GREEN,
+    RED,
+    YELLOW,
+    Json,
+    color,
+    override,
+    prometheus,
+    series,
+    stat,
+    table,
+    thresholds,
+)
+
+#: Every counter of something that is gone, at each station.
+LOST_BY_APPS = tuple(
+    f'otel_sdk_{part}{{error_type!=""}}'
+    for part in (
+        "processor_span_processed_total",
+        "processor_log_processed_total",
+        "exporter_span_exported_total",
+        "exporter_log_exported_total",
+    )
+)
+ITEMS = ("spans", "log_records", "metric_points")
+LOST_BY_COLLECTOR = tuple(
+    f"otelcol_{part}_{item}"
+    for part in ("exporter_send_failed", "exporter_enqueue_failed", "receiver_failed")
+    for item in ITEMS
+)
+LOST_BY_BACKENDS = (
+    "loki_discarded_samples_total",
+    "tempo_discarded_spans_total",
+    "tempo_metrics_generator_spans_discarded_total",
+    "prometheus_tsdb_out_of_bound_samples_total",
+    "prometheus_tsdb_too_old_samples_total",
+)
+REFUSED = tuple(f"otelcol_receiver_refused_{item}" for item in ITEMS)
+
+
+def total(counters: tuple[str, ...], window: str) -> str:
+    """The increase of all these counters together; 0 where none was ever counted."""
+    return " + ".join(f"(sum(increase({counter}[{window}])) or vector(0))" for counter in counters)
+
+
+def lost(window: str) -> str:
+    """Everything that any station counted as gone."""
+    return total(LOST_BY_APPS + LOST_BY_COLLECTOR + LOST_BY_BACKENDS, window)
+
+
+def each(counters: tuple[str, ...], labels: str) -> str:
+    """Those of these counters that rose, named by the label `counter`."""
+    return " or ".join(
+        f"label_replace(sum by ({labels}) (increase({counter}[$__rate_interval])) > 0,"
+        f' "counter", "{counter.partition("{")[0].removesuffix("_total")}", "", "")'
+        for counter in counters
+    )
+
+
+NONE = thresholds((None, GREEN), (1, RED))
+
+
+def _lost(title: str, what: str, counters: tuple[str, ...]) -> Json:
+    return stat(
+        title,
+        what,
+        prometheus(total(counters, "$__range")),
+        unit="short",
+        decimals=0,
+        steps=NONE,
+        sparkline=False,
+    )
+
+
+def _stations(title: str, what: str, app: str, item: str, backend: str, backend_name: str) -> Json:
+    return series(
+        title,
+        f"Does what the apps send arrive? The lines lie on each other; where one is lower, {what} wait before it or are "
+        "lost there.",
+        [
+            prometheus(f'sum(rate({app}{{error_type=""}}[$__rate_interval]))', "sent by apps"),
+            prometheus(f"sum(rate(otelcol_receiver_accepted_{item}[$__rate_interval]))", "accepted by the collector"),
+            prometheus(f"sum(rate(otelcol_exporter_sent_{item}[$__rate_interval]))", "sent by the collector"),
+            prometheus(f"sum(rate({backend}[$__rate_interval]))", f"received by {backend_name}"),
+        ],
+        unit="ops",
+        fill=0,
+        empty="Nothing was sent in this time.",
+    )
+
+
+def build() -> Json:
+    """The dashboard."""
+    return dashboard(
+        "otelflask-pipeline",
+        "Is anything lost? What each station accepted, refused, holds back and dropped.",
+        [
+            (
+                4,
+                [
+                    (
+                        4,
+                        stat(
+                            "Lost",
+                            "Is anything lost? Everything that a station counted as gone in this time.",
+                            prometheus(lost("$__range")),
+                            unit="short",
+                            decimals=0,
+                            steps=NONE,
+                            sparkline=False,
+                            mappings=[{"type": "value", "options": {"0": {"text": "nothing", "color": GREEN}}}],
+                        ),
+                    ),
+                    (
+                        4,
+                        _lost(
+                            "Lost by apps",
+                            "How much did the apps drop, because a queue was full or nobody took it?",
+                            LOST_BY_APPS,
+                        ),
+                    ),
+                    (
+                        4,
+                        _lost(
+                            "Lost by the collector",
+                            "How much did the collector drop, because a backend would never take it?",
+                            LOST_BY_COLLECTOR,
+                        ),
+                    ),
+                    (
+                        4,
+                        _lost(
+                            "Refused by backends",
+                            "How much did a backend refuse for good: too old, too large, too many?",
+                            LOST_BY_BACKENDS,
+                        ),
+                    ),
+                    (
+                        4,
+                        stat(
+                            "Asked to wait",
+                            "How much did the collector refuse for now? The apps keep it and send it again.",
+                            prometheus(total(REFUSED, "$__range")),
+                            unit="short",
+                            decimals=0,
+                            steps=thresholds((None, GREEN), (1, YELLOW)),
+                            sparkline=False,
+                        ),
+                    ),
+                    (
+                        4,
+                        stat(
+                            "Waiting in the collector",
+                            "How much waits on disk for a backend? It grows while a backend is away, and shrinks afterwards.",
+                            prometheus("sum(otelcol_exporter_queue_size)"),
+                            unit="bytes",
+                            empty="no collector",
+                        ),
+                    ),
+                ],
+            ),
+            (
+                8,
+                [
+                    (
+                        12,
+                        _stations(
+                            "Spans from app to Tempo",
+                            "spans",
+                            "otel_sdk_exporter_span_exported_total",
+                            "spans",
+                            "tempo_distributor_spans_received_total",
+                            "Tempo",
+                        ),
+                    ),
+                    (
+                        12,
+                        _stations(
+                            "Log records from app to Loki",
+                            "log records",
+                            "otel_sdk_exporter_log_exported_total",
+                            "log_records",
+                            "loki_distributor_lines_received_total",
+                            "Loki",
+                        ),
+                    ),
+                ],
+            ),
+            (
+                8,
+                [
+                    (
+                        8,
+                        series(
+                            "Queues of the apps",
+                            "Do the apps fall behind? A queue of 2,048 that is full drops.",
+                            [
+                                prometheus(
+                                    "max by (service_name) (otel_sdk_processor_span_queue_size)",
+                                    "{{service_name}} spans",
+                                ),
+                                prometheus(
+                                    "max by (service_name) (otel_sdk_processor_log_queue_size)",
+                                    "{{service_name}} log records",
+                                ),
+                            ],
+                            unit="short",
+                            empty="No app sent anything in this time.",
+                        ),
+                    ),
+                    (
+                        8,
+                        series(
+                            "Queues of the collector",
+                            "Which backend is away or slow? The share of each queue on disk that is used.",
+                            [
+                                prometheus(
+                                    "otelcol_exporter_queue_size / otelcol_exporter_queue_capacity", "{{data_type}}"
+                                )
+                            ],
+                            unit="percentunit",
+                            soft_max=0.1,
+                            empty="No collector in this time.",
+                        ),
+                    ),
+                    (
+                        8,
+                        series(
+                            "What was dropped, and why",
+                            "Where and why was something lost?",
+                            [
+                                prometheus(
+                                    each(LOST_BY_APPS, "service_name, error_type"),
+                                    "{{service_name}}: {{error_type}} ({{counter}})",
+                                ),
+                                prometheus(
+                                    each(LOST_BY_COLLECTOR, "exporter, receiver"),
+                                    "collector {{exporter}}{{receiver}} ({{counter}})",
+                                ),
+                                prometheus(each(LOST_BY_BACKENDS, "job, reason"), "{{job}}: {{reason}} ({{counter}})"),
+                            ],
+                            unit="short",
+                            bars=True,
+                            stack=True,
+                            empty="Nothing was lost in this time.",
+                        ),
+                    ),
+                ],
+            ),
+            (
+                8,
+                [
+                    (
+                        8,
+                        table(
+                            "Stations",
+                            "Is every part of the stack up?",
+                            [prometheus("up", instant=True)],
+                            columns={"job": "Part", "instance": "Address", "Value": "Up"},
+                            empty="Prometheus has scraped nothing yet.",
+                            overrides=[
+                                override(
+                                    "Up",
+                                    mappings=[
+                                        {
+                                            "type": "value",
+                                            "options": {
+                                                "1": {"text": "up", "color": GREEN},
+                                                "0": {"text": "down", "color": RED},
+                                            },
+                                        }
+                                    ],
+                                    custom__cellOptions={"type": "color-text"},
+                                )
+                            ],
+                        ),
+                    ),
+                    (
+                        8,
+                        series(
+                            "Memory of the stack",
+                            "What does the stack itself use?",
+                            [
+                                prometheus(
+                                    'process_resident_memory_bytes{job!=""} or otelcol_process_memory_rss', "{{job}}"
+                                )
+                            ],
+                            unit="bytes",
+                            stack=True,
+                            empty="Prometheus has scraped nothing yet.",
+                        ),
+                    ),
+                    (
+                        8,
+                        series(
+                            "Disk and series",
+                            "How full is the disk (left as a share), and how many series does Prometheus hold?",
+                            [
+                                prometheus("max(system_filesystem_utilization_ratio)", "disk used"),
+                                prometheus("max(prometheus_tsdb_head_series)", "series"),
+                            ],
+                            unit="percentunit",
+                            maximum=None,
+                            overrides=[
+                                override("series", unit="short", custom__axisPlacement="right"),
+                                color("disk used", BLUE),
+                            ],
+                            empty="The collector has reported no disk yet.",
+                        ),
+                    ),
+                ],
+            ),
+        ],
+        variables=[service_variable(), environment_variable(), route_variable()],
+    )

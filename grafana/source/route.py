@@ -1,0 +1,155 @@
+"""Route: one route from its rate down to its slowest traces, its statements and its log lines."""
+
+from __future__ import annotations
+
+from grafana.source.dashboard import (
+    DEPLOYMENTS,
+    LOGS,
+    TRACES,
+    dashboard,
+    environment_variable,
+    route_variable,
+    service_variable,
+    text_variable,
+)
+from grafana.source.panels import (
+    BLUE,
+    Json,
+    logs,
+    override,
+    prometheus,
+    series,
+    stat,
+    table,
+    thresholds,
+    traceql,
+    traceql_metrics,
+)
+from grafana.source.service import (
+    COUNT,
+    ERROR_STEPS,
+    ERRORS,
+    LATENCY_STEPS,
+    REQUESTS,
+    duration_map,
+    durations,
+    error_share,
+    quantile,
+    statuses,
+)
+
+OF_ROUTE = f'{TRACES} && span.http.route=~"$route"'
+TRACE_COLUMNS = {"traceID": "Trace", "startTime": "Started", "traceName": "Request", "traceDuration": "Duration"}
+
+
+def slow_traces() -> Json:
+    """The slowest traces, by TraceQL."""
+    return table(
+        "Slowest traces",
+        "Which requests were slow? Those of this time that took longer than the threshold above; a click on a trace "
+        "opens it, with its statements and from each of its spans its log lines.",
+        [traceql(f"{{ {OF_ROUTE} && trace:duration > $slower }}")],
+        columns=TRACE_COLUMNS,
+        empty="No request took longer than the threshold.",
+        sort="Duration",
+        overrides=[override("Duration", custom__width=110), override("Trace", custom__width=110)],
+    )
+
+
+def build() -> Json:
+    """The dashboard."""
+    total = f"sum(increase({COUNT}[$__range]))"
+    return dashboard(
+        "otelflask-route",
+        "One route: how much, how well, how fast, and the requests behind the numbers.",
+        [
+            (
+                4,
+                [
+                    (4, stat("Requests", "How many requests does this route get?", prometheus(REQUESTS), unit="reqps")),
+                    (
+                        4,
+                        stat(
+                            "In this time",
+                            "How many requests were there in the whole time shown?",
+                            prometheus(total),
+                            unit="short",
+                            sparkline=False,
+                            decimals=0,
+                        ),
+                    ),
+                    (
+                        4,
+                        stat(
+                            "Errors",
+                            "Which share fails (5xx)?",
+                            prometheus(ERRORS),
+                            unit="percentunit",
+                            steps=ERROR_STEPS,
+                            decimals=2,
+                        ),
+                    ),
+                    *(
+                        (
+                            4,
+                            stat(
+                                name,
+                                f"How long do {share:.0%} of its requests take at most?",
+                                prometheus(quantile(share)),
+                                unit="s",
+                                steps=LATENCY_STEPS,
+                            ),
+                        )
+                        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+                    ),
+                ],
+            ),
+            (8, [(8, statuses()), (8, error_share()), (8, durations())]),
+            (9, [(10, duration_map()), (14, slow_traces())]),
+            (
+                9,
+                [
+                    (
+                        12,
+                        series(
+                            "Statements of this route",
+                            "What does it ask the database, how often? From the traces of its requests.",
+                            [
+                                traceql_metrics(
+                                    f"{{ {OF_ROUTE} }} >> {{ span.db.query.summary != nil }}"
+                                    " | rate() by (span.db.query.summary)"
+                                )
+                            ],
+                            unit="ops",
+                            legend="table",
+                            empty="Its requests asked no database in this time.",
+                        ),
+                    ),
+                    (
+                        12,
+                        logs(
+                            "Request log",
+                            "What was answered to whom? One line a request, with its fields and its trace.",
+                            f'{LOGS} | event_name="http.server.request" | http_route=~"$route"',
+                            empty="No requests in this time.",
+                        ),
+                    ),
+                ],
+            ),
+        ],
+        variables=[
+            service_variable(),
+            environment_variable(),
+            route_variable(),
+            text_variable(
+                "slower",
+                "Slower than",
+                "100ms",
+                "From which duration on a request is in “Slowest traces”: 250ms, 1s, …",
+            ),
+        ],
+        annotations=[DEPLOYMENTS],
+    )
+
+
+__all__ = ["BLUE", "build", "slow_traces", "thresholds"]

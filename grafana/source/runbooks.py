@@ -1,0 +1,28 @@
+"""Runbooks: what each alert's mail links to, from docs/runbooks.md."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from grafana.source.dashboard import dashboard
+from grafana.source.panels import Json, text
+
+PAGE = Path(__file__).parents[2] / "docs" / "runbooks.md"
+
+
+def sections() -> dict[str, str]:
+    """Heading → text of each of the page's sections."""
+    parts = re.split(r"^## (.+)$", PAGE.read_text(), flags=re.M)[1:]
+    return {heading.strip(): body.strip() for heading, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def build() -> Json:
+    """The dashboard: a panel an alert, whose ids are the alerts' order on the page."""
+    panels = [text(heading, body) for heading, body in sections().items()]
+    if len(panels) % 2:
+        panels.append(text("More", "All of this is also in `docs/runbooks.md`."))
+    rows: list[tuple[int, list[tuple[int, Json]]] | str] = [
+        (9, [(12, panels[n]), (12, panels[n + 1])]) for n in range(0, len(panels), 2)
+    ]
+    return dashboard("otelflask-runbooks", "What each alert means, where to look, what to do.", rows, refresh="")

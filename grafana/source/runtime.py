@@ -1,0 +1,184 @@
+"""Runtime: what the processes use."""
+
+from __future__ import annotations
+
+from grafana.source.dashboard import (
+    DEPLOYMENTS,
+    SERVICE,
+    dashboard,
+    environment_variable,
+    route_variable,
+    service_variable,
+)
+from grafana.source.panels import Json, prometheus, series, stat
+
+NAMED = f"* on (job, instance) group_left (host_name, process_pid) target_info{{{SERVICE}}}"
+WORKER = "{{host_name}} · {{process_pid}}"
+NO_APP = "No process of this service in this time."
+
+
+def of_each(expr: str) -> list[Json]:
+    """A value of each process, named by its host and process id."""
+    return [prometheus(f"({expr}) {NAMED}", WORKER)]
+
+
+def build() -> Json:
+    """The dashboard."""
+    cpu = f"sum by (job, instance) (rate(process_cpu_time_seconds_total{{{SERVICE}}}[$__rate_interval]))"
+    return dashboard(
+        "otelflask-runtime",
+        "What do the service's processes use: processor, memory, threads, files, garbage collection?",
+        [
+            (
+                4,
+                [
+                    (
+                        6,
+                        stat(
+                            "Processes",
+                            "How many processes are alive? Each gunicorn worker is one.",
+                            prometheus(f"count(target_info{{{SERVICE}}})"),
+                            unit="short",
+                            empty="none",
+                        ),
+                    ),
+                    (
+                        6,
+                        stat(
+                            "Processor",
+                            "How many processors do they use together?",
+                            prometheus(f"sum({cpu})"),
+                            unit="short",
+                            decimals=2,
+                            empty="none",
+                        ),
+                    ),
+                    (
+                        6,
+                        stat(
+                            "Memory",
+                            "How much memory do they hold together?",
+                            prometheus(f"sum(process_memory_usage_bytes{{{SERVICE}}})"),
+                            unit="bytes",
+                            empty="none",
+                        ),
+                    ),
+                    (
+                        6,
+                        stat(
+                            "Youngest process",
+                            "How long ago did the last process start? Short again and again: something ends them.",
+                            prometheus(
+                                f"time() - max(max by (instance) (timestamp(target_info{{{SERVICE}}} unless target_info{{{SERVICE}}} offset 1m)) or max by (instance) (min_over_time(timestamp(target_info{{{SERVICE}}})[1h:1m])))"
+                            ),
+                            unit="s",
+                            empty="none",
+                            sparkline=False,
+                        ),
+                    ),
+                ],
+            ),
+            (
+                8,
+                [
+                    (
+                        12,
+                        series(
+                            "Processor by process",
+                            "Is one process busier than the others? 1 is a whole processor.",
+                            of_each(cpu),
+                            unit="short",
+                            empty=NO_APP,
+                        ),
+                    ),
+                    (
+                        12,
+                        series(
+                            "Memory by process",
+                            "Does memory grow without end? Resident bytes.",
+                            of_each(f"process_memory_usage_bytes{{{SERVICE}}}"),
+                            unit="bytes",
+                            empty=NO_APP,
+                        ),
+                    ),
+                ],
+            ),
+            (
+                8,
+                [
+                    (
+                        12,
+                        series(
+                            "Threads by process",
+                            "Do threads pile up?",
+                            of_each(f"process_thread_count{{{SERVICE}}}"),
+                            unit="short",
+                            empty=NO_APP,
+                        ),
+                    ),
+                    (
+                        12,
+                        series(
+                            "Open files by process",
+                            "Are files or connections left open?",
+                            of_each(f"process_open_file_descriptor_count{{{SERVICE}}}"),
+                            unit="short",
+                            empty=NO_APP,
+                        ),
+                    ),
+                ],
+            ),
+            (
+                8,
+                [
+                    (
+                        8,
+                        series(
+                            "Garbage collections by generation",
+                            "How often does CPython look for garbage? Many of generation 2 cost time.",
+                            [
+                                prometheus(
+                                    f"sum by (cpython_gc_generation) (rate(cpython_gc_collections_total{{{SERVICE}}}[$__rate_interval]))",
+                                    "generation {{cpython_gc_generation}}",
+                                )
+                            ],
+                            unit="ops",
+                            empty=NO_APP,
+                        ),
+                    ),
+                    (
+                        8,
+                        series(
+                            "Collected objects by generation",
+                            "How much garbage do requests leave in cycles?",
+                            [
+                                prometheus(
+                                    f"sum by (cpython_gc_generation) (rate(cpython_gc_collected_objects_total{{{SERVICE}}}[$__rate_interval]))",
+                                    "generation {{cpython_gc_generation}}",
+                                )
+                            ],
+                            unit="ops",
+                            empty=NO_APP,
+                        ),
+                    ),
+                    (
+                        8,
+                        series(
+                            "Context switches by process",
+                            "Do processes fight for the processor (involuntary), or wait (voluntary)?",
+                            [
+                                prometheus(
+                                    f"sum by (type) (rate(process_context_switches_total{{{SERVICE}}}[$__rate_interval]))",
+                                    "{{type}}",
+                                )
+                            ],
+                            unit="ops",
+                            empty=NO_APP,
+                        ),
+                    ),
+                ],
+            ),
+        ],
+        variables=[service_variable(), environment_variable(), route_variable()],
+        annotations=[DEPLOYMENTS],
+    )

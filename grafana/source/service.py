@@ -1,0 +1,268 @@
+"""Service overview: is it well, and if not, which route?"""
+
+from __future__ import annotations
+
+from grafana.source.dashboard import (
+    DEPLOYMENTS,
+    LOGS,
+    ROUTE,
+    SERVICE,
+    dashboard,
+    environment_variable,
+    route_variable,
+    service_variable,
+)
+from grafana.source.panels import (
+    GREEN,
+    ORANGE,
+    RED,
+    STATUS_COLORS,
+    YELLOW,
+    Json,
+    color,
+    dashboard_url,
+    heatmap,
+    link,
+    logs,
+    override,
+    prometheus,
+    series,
+    stat,
+    table,
+    thresholds,
+)
+
+COUNT = f"http_server_request_duration_seconds_count{{{ROUTE}}}"
+BUCKET = f"http_server_request_duration_seconds_bucket{{{ROUTE}}}"
+FAILED = f'http_server_request_duration_seconds_count{{{ROUTE},http_response_status_code=~"5.."}}'
+
+REQUESTS = f"sum(rate({COUNT}[$__rate_interval]))"
+ERRORS = f"(sum(rate({FAILED}[$__rate_interval])) or vector(0)) / {REQUESTS}"
+#: From half an hour on, numbers for a table come from what is recorded already.
+RECORDED = f'{SERVICE},http_route=~"$route"'
+
+ERROR_STEPS = thresholds((None, GREEN), (0.01, YELLOW), (0.05, RED))
+LATENCY_STEPS = thresholds((None, GREEN), (0.5, YELLOW), (1, RED))
+ROUTE_LINK = link("Open this route", dashboard_url("otelflask-route", route="${__value.raw}"))
+
+
+def quantile(share: float, selector: str = BUCKET) -> str:
+    """The duration that this share of requests stays below, in seconds."""
+    return f"histogram_quantile({share}, sum by (le) (rate({selector}[$__rate_interval])))"
+
+
+def durations(title: str = "Duration") -> Json:
+    """p50, p95 and p99; dots are single requests, a click on one leads to its trace."""
+    return series(
+        title,
+        "How long do requests take? Half of them stay below p50, all but one in twenty below p95, all but one in a "
+        "hundred below p99. Each dot is a request that was measured: click it to open its trace.",
+        [
+            prometheus(quantile(0.99), "p99", exemplar=True),
+            prometheus(quantile(0.95), "p95"),
+            prometheus(quantile(0.5), "p50"),
+        ],
+        unit="s",
+        overrides=[color("p99", RED), color("p95", ORANGE), color("p50", GREEN)],
+        empty="No requests in this time.",
+    )
+
+
+def statuses() -> Json:
+    """Requests by status code."""
+    return series(
+        "Requests by status",
+        "How much traffic is there, and how is it answered? Purple marks: a new version was seen.",
+        [
+            prometheus(
+                f"sum by (http_response_status_code) (rate({COUNT}[$__rate_interval]))", "{{http_response_status_code}}"
+            )
+        ],
+        unit="reqps",
+        stack=True,
+        overrides=STATUS_COLORS,
+        empty="No requests in this time.",
+    )
+
+
+def error_share() -> Json:
+    """Share of requests answered with 5xx."""
+    return series(
+        "Share of errors",
+        "Which share of requests failed (5xx)? Above 1 % someone should look, above 5 % an alert has fired.",
+        [prometheus(ERRORS, "errors")],
+        unit="percentunit",
+        soft_max=0.05,
+        steps=thresholds((None, GREEN), (0.01, YELLOW), (0.05, RED)),
+        overrides=[color("errors", RED)],
+        empty="No requests in this time.",
+    )
+
+
+def duration_map() -> Json:
+    """Every request, by when and how long."""
+    return heatmap(
+        "Duration of each request",
+        "Is everything slow, or a part? Darker: more requests took this long. Dots are single requests that lead to "
+        "their traces.",
+        prometheus(f"sum by (le) (increase({BUCKET}[$__rate_interval]))", "{{le}}", exemplar=True, heat=True),
+        unit="s",
+        empty="No requests in this time.",
+    )
+
+
+def _slow_routes() -> Json:
+    by_route = "http_route"
+    rate = f"sum by (http_route) (avg_over_time(otelflask:requests:rate5m{{{ROUTE}}}[$__range]))"
+    return table(
+        "Slowest routes",
+        "Which routes are slow, and does it matter? p95 over the whole time; the share is of all time that requests "
+        "took. A click on a route opens it.",
+        [
+            prometheus(
+                f"topk(10, histogram_quantile(0.95, sum by (http_route, le) "
+                f"(avg_over_time(otelflask:duration_seconds_bucket:rate5m{{{ROUTE}}}[$__range]))))",
+                instant=True,
+            ),
+            prometheus(rate, instant=True),
+            prometheus(
+                f"sum by (http_route) (avg_over_time(otelflask:duration_seconds_sum:rate5m{{{ROUTE}}}[$__range]))"
+                f" / scalar(sum(avg_over_time(otelflask:duration_seconds_sum:rate5m{{{ROUTE}}}[$__range])))",
+                instant=True,
+            ),
+        ],
+        columns={by_route: "Route", "Value #A": "p95", "Value #B": "Requests", "Value #C": "Share of time"},
+        empty="No requests in this time.",
+        sort="p95",
+        overrides=[
+            override("Route", links=[ROUTE_LINK]),
+            override("p95", unit="s", custom__cellOptions={"type": "color-text"}, thresholds=LATENCY_STEPS),
+            override("Requests", unit="reqps"),
+            override(
+                "Share of time",
+                unit="percentunit",
+                custom__cellOptions={"type": "gauge", "mode": "basic"},
+                min=0,
+                max=1,
+            ),
+        ],
+    )
+
+
+def _failing_routes() -> Json:
+    errors = f"sum by (http_route) (avg_over_time(otelflask:errors:rate5m{{{ROUTE}}}[$__range]))"
+    requests = f"sum by (http_route) (avg_over_time(otelflask:requests:rate5m{{{ROUTE}}}[$__range]))"
+    return table(
+        "Failing routes",
+        "Where do the errors (5xx) come from? A click on a route opens it.",
+        [
+            prometheus(f"topk(10, sum by (http_route) (increase({FAILED}[$__range])) > 0)", instant=True),
+            prometheus(f"{errors} / {requests} > 0", instant=True),
+        ],
+        columns={"http_route": "Route", "Value #A": "Errors", "Value #B": "Share"},
+        empty="No route failed in this time.",
+        sort="Errors",
+        overrides=[
+            override("Route", links=[ROUTE_LINK]),
+            override("Errors", unit="short", decimals=0),
+            override("Share", unit="percentunit", custom__cellOptions={"type": "color-text"}, thresholds=ERROR_STEPS),
+        ],
+    )
+
+
+def build() -> Json:
+    """The dashboard."""
+    within = f'sum(rate(http_server_request_duration_seconds_bucket{{{ROUTE},le="%s"}}[$__rate_interval]))'
+    apdex = f"({within % '0.5'} + {within % '2.5'}) / 2 / {REQUESTS}"
+    budget = (
+        f'1 - min(otelflask:slo_errors:ratio_rate3d{{{SERVICE},slo="%s"}})'
+        ' / (1 - scalar(otelflask:slo_objective:ratio{slo="%s"}))'
+    )
+    return dashboard(
+        "otelflask-service",
+        "Is the service well? From here a symptom leads to its route, its trace, its log line.",
+        [
+            (
+                4,
+                [
+                    (4, stat("Requests", "How many requests come in?", prometheus(REQUESTS), unit="reqps")),
+                    (
+                        4,
+                        stat(
+                            "Errors",
+                            "Which share of requests fails (5xx)? Yellow from 1 %, red from 5 %.",
+                            prometheus(ERRORS),
+                            unit="percentunit",
+                            steps=ERROR_STEPS,
+                            decimals=2,
+                        ),
+                    ),
+                    (
+                        4,
+                        stat(
+                            "p95",
+                            "How long do all but the slowest 5 % of requests take at most? Yellow from 0.5 s, red from 1 s.",
+                            prometheus(quantile(0.95)),
+                            unit="s",
+                            steps=LATENCY_STEPS,
+                        ),
+                    ),
+                    (
+                        4,
+                        stat(
+                            "In flight",
+                            "How many requests are being worked on now? A rising number is work that does not get done.",
+                            prometheus(f"sum(http_server_active_requests{{{SERVICE}}})"),
+                            unit="short",
+                            empty="no app",
+                        ),
+                    ),
+                    (
+                        4,
+                        stat(
+                            "Apdex (0.5 s)",
+                            "How content are users? Requests up to 0.5 s count fully, up to 2.5 s half. 0.94 is "
+                            "excellent, below 0.7 is poor.",
+                            prometheus(apdex),
+                            unit="none",
+                            decimals=2,
+                            steps=thresholds((None, RED), (0.7, YELLOW), (0.85, GREEN)),
+                        ),
+                    ),
+                    (
+                        4,
+                        stat(
+                            "Error budget left",
+                            "How much of three days' allowed errors is left? Negative: the objective is missed; see SLO.",
+                            prometheus(budget % ("availability", "availability")),
+                            unit="percentunit",
+                            decimals=0,
+                            steps=thresholds((None, RED), (0, ORANGE), (0.25, GREEN)),
+                            empty="after 5 min",
+                            sparkline=False,
+                            links=[link("SLO", dashboard_url("otelflask-slo"))],
+                        ),
+                    ),
+                ],
+            ),
+            (8, [(8, statuses()), (8, error_share()), (8, durations())]),
+            (8, [(10, duration_map()), (14, _slow_routes())]),
+            (
+                9,
+                [
+                    (10, _failing_routes()),
+                    (
+                        14,
+                        logs(
+                            "Recent errors",
+                            "What went wrong last? A line opens to its fields and to its trace.",
+                            f'{LOGS} | severity_text=~"ERROR|CRITICAL|FATAL" | http_route=~"$route"',
+                            empty="No error was logged in this time.",
+                        ),
+                    ),
+                ],
+            ),
+        ],
+        variables=[service_variable(), environment_variable(), route_variable()],
+        annotations=[DEPLOYMENTS],
+    )

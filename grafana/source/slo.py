@@ -1,0 +1,143 @@
+"""SLO: the objectives, what is left of their budgets, how fast it burns."""
+
+from __future__ import annotations
+
+from grafana.source.dashboard import (
+    DEPLOYMENTS,
+    SERVICE,
+    dashboard,
+    environment_variable,
+    route_variable,
+    service_variable,
+)
+from grafana.source.panels import (
+    GREEN,
+    ORANGE,
+    RED,
+    YELLOW,
+    Json,
+    color,
+    prometheus,
+    series,
+    stat,
+    thresholds,
+)
+
+WAIT = "a few minutes of requests"
+
+
+def _allowed(slo: str) -> str:
+    return f'(1 - scalar(otelflask:slo_objective:ratio{{slo="{slo}"}}))'
+
+
+def _ratio(slo: str, window: str) -> str:
+    return f'max(otelflask:slo_errors:ratio_rate{window}{{{SERVICE},slo="{slo}"}})'
+
+
+def _rows(slo: str, what: str) -> list[tuple[int, list[tuple[int, Json]]] | str]:
+    budget = f"1 - {_ratio(slo, '3d')} / {_allowed(slo)}"
+    return [
+        (
+            4,
+            [
+                (
+                    6,
+                    stat(
+                        "Objective",
+                        f"Which share of requests shall {what}?",
+                        prometheus(f'otelflask:slo_objective:ratio{{slo="{slo}"}}'),
+                        unit="percentunit",
+                        sparkline=False,
+                        decimals=1,
+                    ),
+                ),
+                (
+                    6,
+                    stat(
+                        "Kept in 3 days",
+                        f"Which share of requests did {what} in the last three days?",
+                        prometheus(f"1 - {_ratio(slo, '3d')}"),
+                        unit="percentunit",
+                        decimals=2,
+                        empty=WAIT,
+                    ),
+                ),
+                (
+                    6,
+                    stat(
+                        "Budget left",
+                        "How much of what three days allow is left? Negative: the objective is missed.",
+                        prometheus(budget),
+                        unit="percentunit",
+                        decimals=0,
+                        steps=thresholds((None, RED), (0, ORANGE), (0.25, GREEN)),
+                        empty=WAIT,
+                    ),
+                ),
+                (
+                    6,
+                    stat(
+                        "Burn rate, 1 h",
+                        "How fast is the budget used? At 1 it lasts exactly its time, at 14.4 an hour uses a fiftieth of a month's.",
+                        prometheus(f"{_ratio(slo, '1h')} / {_allowed(slo)}"),
+                        unit="short",
+                        decimals=2,
+                        steps=thresholds((None, GREEN), (1, YELLOW), (6, ORANGE), (14.4, RED)),
+                        empty=WAIT,
+                    ),
+                ),
+            ],
+        ),
+        (
+            8,
+            [
+                (
+                    12,
+                    series(
+                        "Burn rates",
+                        "Is it burning now (5 min), for long (1 h), or slowly (6 h)? Alerts fire where a long and a short window agree: 14.4 in 1 h and 5 min, 6 in 6 h and 30 min, 1 in 3 d and 6 h.",
+                        [
+                            prometheus(f"{_ratio(slo, window)} / {_allowed(slo)}", window)
+                            for window in ("5m", "30m", "1h", "6h", "3d")
+                        ],
+                        unit="short",
+                        soft_max=2,
+                        steps=thresholds((None, "transparent"), (1, YELLOW), (6, ORANGE), (14.4, RED)),
+                        empty=f"It needs {WAIT}.",
+                    ),
+                ),
+                (
+                    12,
+                    series(
+                        "Budget left over time",
+                        "Where was the budget lost?",
+                        [prometheus(budget, "left")],
+                        unit="percentunit",
+                        maximum=1,
+                        steps=thresholds((None, RED), (0, GREEN)),
+                        overrides=[color("left", GREEN)],
+                        empty=f"It needs {WAIT}.",
+                    ),
+                ),
+            ],
+        ),
+    ]
+
+
+def build() -> Json:
+    """The dashboard."""
+    return dashboard(
+        "otelflask-slo",
+        "Are the objectives kept, what is left of their budgets, and how fast is it used? The objectives stand in "
+        "collector/prometheus-rules.yaml.",
+        [
+            "Availability: requests that do not fail (5xx)",
+            *_rows("availability", "not fail (5xx)"),
+            "Latency: requests answered within half a second",
+            *_rows("latency", "be answered within half a second"),
+        ],
+        variables=[service_variable(), environment_variable(), route_variable()],
+        annotations=[DEPLOYMENTS],
+        time_from="now-6h",
+        refresh="1m",
+    )

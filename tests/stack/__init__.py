@@ -1,0 +1,1 @@
+"""The compose bundle as users run it, asked through its backends' own HTTP APIs."""
