@@ -120,11 +120,6 @@ ALERTS = (
 )
 
 
-def _escaped(text: str) -> str:
-    # Grafana fills in environment variables: a `$` of the template's own is doubled.
-    return text.replace("$", "$$")
-
-
 def build() -> Json:
     """The provisioning file."""
     panels = {name: number for number, name in enumerate(sections(), start=1)}
@@ -149,8 +144,8 @@ def build() -> Json:
                 "execErrState": "Error",
                 "labels": {"severity": alert.severity},
                 "annotations": {
-                    "summary": _escaped(alert.summary),
-                    "runbook_url": f"${{GRAFANA_URL}}/d/otelflask-runbooks?viewPanel=panel-{panels[alert.name]}",
+                    "summary": alert.summary,
+                    "runbook_url": f"{{{{ externalURL }}}}d/otelflask-runbooks?viewPanel=panel-{panels[alert.name]}",
                 },
                 "data": [
                     {

@@ -16,6 +16,11 @@ DASHBOARDS = {
     "otelflask-pipeline": "8 · Telemetry pipeline",
     "otelflask-runbooks": "Runbooks",
 }
+#: What the links between them say: all in one row.
+SHORT = {
+    uid: title.split(" · ")[-1].removesuffix(" overview").removeprefix("Telemetry ")
+    for uid, title in DASHBOARDS.items()
+}
 
 #: What each query of a service's series selects.
 SERVICE = 'service_name="$service",deployment_environment_name=~"$environment"'
@@ -114,12 +119,13 @@ DEPLOYMENTS = {
     "name": "Deployments",
     "datasource": PROMETHEUS,
     "enable": True,
+    "hide": True,
     "iconColor": "purple",
     "expr": (
         f"group by (service_version) (target_info{{{SERVICE}}})"
-        f" unless group by (service_version) (target_info{{{SERVICE}}} offset 5m)"
+        f" unless group by (service_version) (target_info{{{SERVICE}}} offset 1m)"
     ),
-    "step": "60s",
+    "step": "30s",
     "titleFormat": "Version {{service_version}}",
     "textFormat": "first seen",
     "useValueForTime": False,
@@ -183,9 +189,9 @@ def dashboard(
         "links": [
             {
                 "type": "link",
-                "title": title,
+                "title": title.capitalize() if title.islower() else title,
                 "url": f"/d/{other}",
-                "icon": "dashboard",
+                "icon": "",
                 "includeVars": True,
                 "keepTime": True,
                 "targetBlank": False,
@@ -193,7 +199,7 @@ def dashboard(
                 "tags": [],
                 "asDropdown": False,
             }
-            for other, title in DASHBOARDS.items()
+            for other, title in SHORT.items()
             if other != uid
         ],
         "panels": panels,

@@ -108,7 +108,7 @@ def build() -> Json:
                         series(
                             "Statements by operation and table",
                             "What is asked, how often?",
-                            [prometheus(f"sum by ({BY}) (rate({COUNT}[$__rate_interval]))", LEGEND)],
+                            [prometheus(f"sum by ({BY}) (rate({COUNT}[$__rate_interval])) > 0", LEGEND)],
                             unit="ops",
                             stack=True,
                             empty=NOTHING,
@@ -226,7 +226,7 @@ def build() -> Json:
                     (
                         12,
                         table(
-                            "Slow statements",
+                            "Statements slower than $slower",
                             "Which statements took longer than the threshold above? A click opens the trace they are in.",
                             [
                                 traceql(
@@ -253,7 +253,7 @@ def build() -> Json:
                     (
                         12,
                         table(
-                            "N+1 suspects",
+                            "N+1 suspects: more than $repeats statements",
                             "Which requests ask more often than the number above? The same statement again and again is "
                             "a loop that wants to be a join; the trace shows it.",
                             [traceql(f"{N_PLUS_ONE}")],

@@ -90,11 +90,11 @@ STATUS_COLORS = [
     color("^5..", RED, regex=True),
 ]
 LEVEL_COLORS = [
-    color("(?i)debug", "text", regex=True),
-    color("(?i)info", GREEN, regex=True),
-    color("(?i)warn(ing)?", YELLOW, regex=True),
-    color("(?i)error", RED, regex=True),
-    color("(?i)critical|fatal", "dark-red", regex=True),
+    color("/^debug/i", "text", regex=True),
+    color("/^info/i", GREEN, regex=True),
+    color("/^warn/i", YELLOW, regex=True),
+    color("/^error/i", RED, regex=True),
+    color("/^(critical|fatal)/i", "dark-red", regex=True),
 ]
 
 
@@ -232,7 +232,7 @@ def series(
         },
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
-    return _panel(
+    panel = _panel(
         "timeseries",
         title,
         description,
@@ -244,6 +244,10 @@ def series(
         defaults=defaults,
         overrides=overrides,
     )
+    if bars:
+        # Wide enough to be seen.
+        panel["maxDataPoints"] = 100
+    return panel
 
 
 def heatmap(title: str, description: str, target: Json, *, unit: str, empty: str = "Nothing in this time.") -> Json:
@@ -307,7 +311,8 @@ def table(
         empty=empty,
         options=options,
         custom={"align": "auto", "filterable": False},
-        overrides=overrides,
+        # `empty` is for a table without rows; a cell without a value is another thing.
+        overrides=[override(".*", regex=True, noValue="–"), *(overrides or [])],
         transformations=steps,
     )
 

@@ -30,7 +30,7 @@ LOST_BY_APPS = tuple(
 )
 ITEMS = ("spans", "log_records", "metric_points")
 LOST_BY_COLLECTOR = tuple(
-    f"otelcol_{part}_{item}"
+    f"otelcol_{part}_{item}_total"
     for part in ("exporter_send_failed", "exporter_enqueue_failed", "receiver_failed")
     for item in ITEMS
 )
@@ -41,7 +41,7 @@ LOST_BY_BACKENDS = (
     "prometheus_tsdb_out_of_bound_samples_total",
     "prometheus_tsdb_too_old_samples_total",
 )
-REFUSED = tuple(f"otelcol_receiver_refused_{item}" for item in ITEMS)
+REFUSED = tuple(f"otelcol_receiver_refused_{item}_total" for item in ITEMS)
 
 
 def total(counters: tuple[str, ...], window: str) -> str:
@@ -85,8 +85,10 @@ def _stations(title: str, what: str, app: str, item: str, backend: str, backend_
         "lost there.",
         [
             prometheus(f'sum(rate({app}{{error_type=""}}[$__rate_interval]))', "sent by apps"),
-            prometheus(f"sum(rate(otelcol_receiver_accepted_{item}[$__rate_interval]))", "accepted by the collector"),
-            prometheus(f"sum(rate(otelcol_exporter_sent_{item}[$__rate_interval]))", "sent by the collector"),
+            prometheus(
+                f"sum(rate(otelcol_receiver_accepted_{item}_total[$__rate_interval]))", "accepted by the collector"
+            ),
+            prometheus(f"sum(rate(otelcol_exporter_sent_{item}_total[$__rate_interval]))", "sent by the collector"),
             prometheus(f"sum(rate({backend}[$__rate_interval]))", f"received by {backend_name}"),
         ],
         unit="ops",
@@ -120,7 +122,7 @@ def build() -> Json:
                     (
                         4,
                         _lost(
-                            "Lost by apps",
+                            "… by apps",
                             "How much did the apps drop, because a queue was full or nobody took it?",
                             LOST_BY_APPS,
                         ),
@@ -128,7 +130,7 @@ def build() -> Json:
                     (
                         4,
                         _lost(
-                            "Lost by the collector",
+                            "… by collector",
                             "How much did the collector drop, because a backend would never take it?",
                             LOST_BY_COLLECTOR,
                         ),
@@ -136,7 +138,7 @@ def build() -> Json:
                     (
                         4,
                         _lost(
-                            "Refused by backends",
+                            "… by backends",
                             "How much did a backend refuse for good: too old, too large, too many?",
                             LOST_BY_BACKENDS,
                         ),
@@ -144,7 +146,7 @@ def build() -> Json:
                     (
                         4,
                         stat(
-                            "Asked to wait",
+                            "To be resent",
                             "How much did the collector refuse for now? The apps keep it and send it again.",
                             prometheus(total(REFUSED, "$__range")),
                             unit="short",
@@ -156,7 +158,7 @@ def build() -> Json:
                     (
                         4,
                         stat(
-                            "Waiting in the collector",
+                            "On disk",
                             "How much waits on disk for a backend? It grows while a backend is away, and shrinks afterwards.",
                             prometheus("sum(otelcol_exporter_queue_size)"),
                             unit="bytes",
@@ -288,7 +290,8 @@ def build() -> Json:
                             "What does the stack itself use?",
                             [
                                 prometheus(
-                                    'process_resident_memory_bytes{job!=""} or otelcol_process_memory_rss', "{{job}}"
+                                    'process_resident_memory_bytes{job!=""} or otelcol_process_memory_rss_bytes',
+                                    "{{job}}",
                                 )
                             ],
                             unit="bytes",

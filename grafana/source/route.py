@@ -45,7 +45,7 @@ TRACE_COLUMNS = {"traceID": "Trace", "startTime": "Started", "traceName": "Reque
 def slow_traces() -> Json:
     """The slowest traces, by TraceQL."""
     return table(
-        "Slowest traces",
+        "Traces slower than $slower",
         "Which requests were slow? Those of this time that took longer than the threshold above; a click on a trace "
         "opens it, with its statements and from each of its spans its log lines.",
         [traceql(f"{{ {OF_ROUTE} && trace:duration > $slower }}")],
@@ -144,8 +144,8 @@ def build() -> Json:
             text_variable(
                 "slower",
                 "Slower than",
-                "100ms",
-                "From which duration on a request is in “Slowest traces”: 250ms, 1s, …",
+                "50ms",
+                "From which duration on a request is listed: 250ms, 1s, …",
             ),
         ],
         annotations=[DEPLOYMENTS],

@@ -135,12 +135,15 @@ def _slow_routes() -> Json:
         empty="No requests in this time.",
         sort="p95",
         overrides=[
-            override("Route", links=[ROUTE_LINK]),
-            override("p95", unit="s", custom__cellOptions={"type": "color-text"}, thresholds=LATENCY_STEPS),
-            override("Requests", unit="reqps"),
+            override("Route", links=[ROUTE_LINK], custom__minWidth=220),
+            override(
+                "p95", unit="s", custom__width=90, custom__cellOptions={"type": "color-text"}, thresholds=LATENCY_STEPS
+            ),
+            override("Requests", unit="reqps", custom__width=120),
             override(
                 "Share of time",
                 unit="percentunit",
+                custom__width=170,
                 custom__cellOptions={"type": "gauge", "mode": "basic"},
                 min=0,
                 max=1,
@@ -163,9 +166,15 @@ def _failing_routes() -> Json:
         empty="No route failed in this time.",
         sort="Errors",
         overrides=[
-            override("Route", links=[ROUTE_LINK]),
-            override("Errors", unit="short", decimals=0),
-            override("Share", unit="percentunit", custom__cellOptions={"type": "color-text"}, thresholds=ERROR_STEPS),
+            override("Route", links=[ROUTE_LINK], custom__minWidth=220),
+            override("Errors", unit="short", decimals=0, custom__width=90),
+            override(
+                "Share",
+                unit="percentunit",
+                custom__width=90,
+                custom__cellOptions={"type": "color-text"},
+                thresholds=ERROR_STEPS,
+            ),
         ],
     )
 
