@@ -1,0 +1,48 @@
+"""The stack is started once for all tests that ask for it; what it lacks is skipped with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack.backends import Backends
+from tests.stack.compose import Stack, docker_missing
+
+
+@pytest.fixture(scope="session")
+def docker() -> None:
+    """Docker with Compose v2, or a skip that says what is not there."""
+    reason = docker_missing()
+    if reason:
+        pytest.skip(f"the stack needs Docker with Compose v2: {reason}")
+
+
+@pytest.fixture(scope="session")
+def whole_stack(docker: None) -> Iterator[Stack]:
+    """The bundle, started; some services may be missing."""
+    stack = Stack()
+    stack.down()
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.down()
+
+
+@pytest.fixture
+def stack(whole_stack: Stack, request: pytest.FixtureRequest) -> Stack:
+    """The bundle; a test says by ``@pytest.mark.needs("tempo", …)`` which services it cannot do without."""
+    needed = ["prometheus", "loki", "collector"]
+    for mark in request.node.iter_markers("needs"):
+        needed += mark.args
+    lacking = sorted(whole_stack.missing.intersection(needed))
+    if lacking:
+        pytest.skip(f"no image can be had for {', '.join(f'{name} ({whole_stack.images[name]})' for name in lacking)}")
+    return whole_stack
+
+
+@pytest.fixture
+def backends(stack: Stack) -> Backends:
+    """Their HTTP APIs."""
+    return stack.backends

@@ -1,0 +1,46 @@
+"""Requests to the shop, each with a serial number that is found again in every backend."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.parse
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request that was answered."""
+
+    serial: str
+    status: int
+    trace_id: str
+
+
+def request(base: str, path: str, serial: str | None = None, *, method: str = "GET", body: str | None = None) -> Sent:
+    """One request; its `X-Request-ID` is its serial number, its trace is in the answer."""
+    serial = serial or f"single-{uuid.uuid4().hex}"
+    address = urllib.parse.urlsplit(base).netloc
+    connection = http.client.HTTPConnection(address, timeout=30)
+    try:
+        headers = {"X-Request-ID": serial}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        connection.request(method, path, body=body, headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        # 00-<trace id>-<span id>-<flags>
+        return Sent(serial, answer.status, (answer.getheader("traceresponse") or "--").split("-")[1])
+    finally:
+        connection.close()
+
+
+def requests(base: str, path: str, count: int, run: str) -> list[Sent]:
+    """`count` requests, one after the other, with serials ``<run>-<number>``."""
+    return [request(base, path, f"{run}-{number:05d}") for number in range(count)]
+
+
+def missing(sent: Iterable[Sent], found: Iterable[str]) -> list[str]:
+    """Serials that were sent and not found."""
+    return sorted({item.serial for item in sent} - set(found))

@@ -1,0 +1,84 @@
+"""Every query of every panel, variable, alert and rule, on a running stack with traffic; none is typed here again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.stack import driver, provisioned
+from tests.stack.backends import eventually
+from tests.stack.compose import ROOT, Stack
+
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
+
+#: Queries whose right answer, where all is well, is none.
+NOTHING_IS_LOST = "pipeline.json / What was dropped, and why"
+NEEDS = {"prometheus": (), "loki": (), "tempo": ("tempo",)}
+
+
+def _parameters(queries: list[provisioned.Query]) -> list[object]:
+    return [
+        pytest.param(query, id=query.where, marks=pytest.mark.needs("shop", *NEEDS[query.datasource]))
+        for query in queries
+    ]
+
+
+@pytest.fixture(scope="module")
+def traffic(whole_stack: Stack) -> None:
+    """Every kind of request, besides what the load sends."""
+    if {"shop", "postgres", "redis"} & whole_stack.missing:
+        return
+    shop = whole_stack.url["shop"]
+    for path in ("/api/products", "/api/products/ratings", "/slow-query", "/simulate-error", "/failing-dependency"):
+        for _ in range(3):
+            driver.request(shop, path)
+    # Rates of five minutes need two samples, which come every 15 seconds; the days' rules are evaluated each minute.
+    eventually(lambda: whole_stack.backends.promql("otelflask:slo_errors:ratio_rate3d"), seconds=150)
+
+
+@pytest.mark.parametrize("query", _parameters(list(provisioned.panel_queries("shop"))))
+def test_a_panels_query_has_an_answer(stack: Stack, traffic: None, query: provisioned.Query) -> None:
+    answer = eventually(
+        lambda: stack.backends.ask(query), seconds=0 if query.where.startswith(NOTHING_IS_LOST) else 100
+    )
+    if query.where.startswith(NOTHING_IS_LOST):
+        assert answer == []
+        assert query.empty == "Nothing was lost in this time."
+    elif query.where.endswith("annotation Deployments"):
+        # The version was seen for the first time when the stack started.
+        assert [series["metric"]["service_version"] for series in answer] == ["1.0.0"]
+    else:
+        assert answer, query.text
+
+
+@pytest.mark.needs("shop")
+@pytest.mark.parametrize(
+    ("where", "selector", "label"), [pytest.param(*item, id=item[0]) for item in provisioned.variable_queries("shop")]
+)
+def test_a_variables_query_has_values(stack: Stack, traffic: None, where: str, selector: str, label: str) -> None:
+    assert eventually(lambda: stack.backends.label_values(selector, label))
+
+
+@pytest.mark.parametrize("name", provisioned.alerts())
+def test_an_alerts_query_is_accepted(stack: Stack, name: str) -> None:
+    # What it returns when something is wrong is shown in test_rules.py.
+    assert isinstance(stack.backends.promql(provisioned.alert_expression(provisioned.alerts()[name])), list)
+
+
+@pytest.mark.needs("shop")
+def test_every_recording_rule_has_recorded(stack: Stack, traffic: None) -> None:
+    rules = (ROOT / "collector" / "prometheus-rules.yaml").read_text().splitlines()
+    names = {line.partition("record:")[2].strip() for line in rules if "record:" in line}
+    assert len(names) > 10
+    recorded = eventually(
+        lambda: {name for name in names if stack.backends.promql(name)}, lambda recorded: recorded == names
+    )
+    assert recorded == names
+
+
+def test_every_target_is_up(stack: Stack) -> None:
+    up = eventually(
+        lambda: {item["metric"]["job"]: item["value"][1] for item in stack.backends.promql("up")},
+        lambda targets: all(value == "1" for job, value in targets.items() if job not in stack.missing),
+        seconds=60,
+    )
+    assert {job for job, value in up.items() if value == "1"} == set(up) - stack.missing

@@ -1,0 +1,185 @@
+"""Recording rules and alerts, by promtool: each alert is made to fire once and is quiet once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stack import provisioned
+from tests.stack.compose import ROOT, Stack, docker_missing
+
+SHOP = 'service_name="shop",deployment_environment_name="demo"'
+WHO = {"service_name": "shop", "deployment_environment_name": "demo"}
+RULES = ROOT / "collector" / "prometheus-rules.yaml"
+REQUESTS = "http_server_request_duration_seconds"
+
+
+@pytest.fixture(scope="module")
+def promtool() -> list[str]:
+    """The command, with /work being the folder that is given to `_run`; from the stack's own image."""
+    if shutil.which("promtool"):
+        return ["promtool"]
+    reason = docker_missing()
+    if reason:
+        pytest.skip(f"promtool is not installed, and without Docker its image does not run: {reason}")
+    image = Stack().images["prometheus"]
+    if not Stack._available(image):
+        pytest.skip(f"promtool is not installed, and its image {image} cannot be had")
+    return ["docker", "run", "--rm", "--entrypoint", "/bin/promtool", image]
+
+
+def _run(promtool: list[str], folder: Path, *arguments: str) -> str:
+    if promtool[0] == "docker":
+        promtool = [*promtool[:3], "--volume", f"{folder}:{folder}:ro", "--workdir", str(folder), *promtool[3:]]
+    done = subprocess.run([*promtool, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    return output
+
+
+def _requests(rate: float, *, status: str = "200", route: str = "/x", error: str = "", slow: float = 0) -> list[Any]:
+    """Count and buckets of `rate` requests a second, `slow` of which share take two seconds, for an hour."""
+    labels = f'{SHOP},http_route="{route}",http_response_status_code="{status}"'
+    if error:
+        labels += f',error_type="{error}"'
+    step = rate * 15
+    fast = step * (1 - slow)
+    return [
+        _input(f"{REQUESTS}_count{{{labels}}}", f"0+{step}x400"),
+        _input(f'{REQUESTS}_bucket{{{labels},le="0.5"}}', f"0+{fast}x400"),
+        _input(f'{REQUESTS}_bucket{{{labels},le="1"}}', f"0+{fast}x400"),
+        _input(f'{REQUESTS}_bucket{{{labels},le="2.5"}}', f"0+{step}x400"),
+        _input(f'{REQUESTS}_bucket{{{labels},le="+Inf"}}', f"0+{step}x400"),
+    ]
+
+
+def _input(series: str, values: str) -> dict[str, str]:
+    return {"series": series, "values": values}
+
+
+TARGET = f"target_info{{{SHOP}}}"
+QUEUE = 'otelcol_exporter_queue_%s{exporter="otlp_http/traces"}'
+UP = 'up{job="loki",instance="loki:3100"}'
+
+#: Alert → (series that make it fire, labels of what it then says; series that keep it quiet).
+CASES: dict[str, tuple[list[Any], dict[str, str], list[Any]]] = {
+    "ErrorBudgetBurnsFast": (
+        [*_requests(8), *_requests(2, status="500", error="E")],
+        {**WHO, "slo": "availability"},
+        [*_requests(100), *_requests(0.1, status="500", error="E")],
+    ),
+    "ErrorBudgetBurnsSlowly": (
+        [*_requests(97), *_requests(3, status="500", error="E")],
+        {**WHO, "slo": "availability"},
+        [*_requests(99.9), *_requests(0.1, status="500", error="E")],
+    ),
+    "HighErrorRate": (
+        [*_requests(9), *_requests(1, status="503", error="503")],
+        WHO,
+        [*_requests(99), *_requests(1, status="503", error="503")],
+    ),
+    "NewErrorKind": (
+        # Seen for the first time five minutes before it is asked about.
+        [_input(f'{REQUESTS}_count{{{SHOP},http_route="/x",error_type="KeyError"}}', "_x220 1x180")],
+        {**WHO, "error_type": "KeyError", "http_route": "/x"},
+        [_input(f'{REQUESTS}_count{{{SHOP},http_route="/x",error_type="KeyError"}}', "1x400")],
+    ),
+    "HighLatency": (_requests(10, slow=0.2), WHO, _requests(10, slow=0.01)),
+    "TargetDown": ([_input(UP, "0x400")], {"job": "loki", "instance": "loki:3100"}, [_input(UP, "1x400")]),
+    "QueueFilling": (
+        [_input(QUEUE % "size", "600x400"), _input(QUEUE % "capacity", "1000x400")],
+        {"exporter": "otlp_http/traces"},
+        [_input(QUEUE % "size", "100x400"), _input(QUEUE % "capacity", "1000x400")],
+    ),
+    "DiskFilling": (
+        [_input('system_filesystem_utilization_ratio{device="/dev/vda"}', "0.9x400")],
+        {"device": "/dev/vda"},
+        [_input('system_filesystem_utilization_ratio{device="/dev/vda"}', "0.5x400")],
+    ),
+    "ServiceSilent": ([_input(TARGET, "1x160 _x240")], WHO, [_input(TARGET, "1x400")]),
+    "TelemetryLost": (
+        [_input(f'otel_sdk_processor_span_processed_total{{{SHOP},error_type="queue_full"}}', "0+5x400")],
+        {},
+        [_input(f'otel_sdk_processor_span_processed_total{{{SHOP},error_type="queue_full"}}', "5x400")],
+    ),
+}
+
+
+@pytest.mark.slow
+def test_prometheus_accepts_its_configuration_and_rules(promtool: list[str]) -> None:
+    output = _run(promtool, ROOT / "collector", "check", "config", "--lint=all", "--lint-fatal", "prometheus.yaml")
+    assert "SUCCESS" in output
+    _run(promtool, ROOT / "collector", "check", "rules", "--lint=all", "--lint-fatal", "prometheus-rules.yaml")
+
+
+def test_every_alert_has_a_case() -> None:
+    assert set(CASES) == set(provisioned.alerts())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("fires", [True, False], ids=["fires", "is_quiet"])
+def test_an_alert(promtool: list[str], tmp_path: Path, name: str, fires: bool) -> None:
+    firing, labels, quiet = CASES[name]
+    rule = provisioned.alerts()[name]
+    alert = {"alert": name, "expr": provisioned.alert_expression(rule), "for": rule["for"], "labels": rule["labels"]}
+    (tmp_path / "alert.yaml").write_text(json.dumps({"groups": [{"name": "alert", "rules": [alert]}]}))
+    shutil.copy(RULES, tmp_path / "rules.yaml")
+    expected = [{"exp_labels": {**labels, **rule["labels"]}}] if fires else []
+    test = {
+        "rule_files": ["rules.yaml", "alert.yaml"],
+        "evaluation_interval": "15s",
+        "tests": [
+            {
+                "interval": "15s",
+                "input_series": firing if fires else quiet,
+                "alert_rule_test": [{"eval_time": "58m", "alertname": name, "exp_alerts": expected}],
+            }
+        ],
+    }
+    (tmp_path / "test.yaml").write_text(json.dumps(test))
+    _run(promtool, tmp_path, "test", "rules", "test.yaml")
+
+
+@pytest.mark.slow
+def test_what_the_recording_rules_record(promtool: list[str], tmp_path: Path) -> None:
+    shutil.copy(RULES, tmp_path / "rules.yaml")
+    who = f"{{{SHOP}%s}}"
+    of_route = who % ',http_route="/x"'
+
+    def value(record: str, number: float, *labels: str) -> dict[str, Any]:
+        samples = [{"labels": label, "value": number} for label in labels]
+        return {"expr": f"round({record}, 0.001)", "eval_time": "58m", "exp_samples": samples}
+
+    test = {
+        "rule_files": ["rules.yaml"],
+        "evaluation_interval": "15s",
+        "tests": [
+            {
+                "interval": "15s",
+                "input_series": [*_requests(9, slow=0.5), *_requests(1, status="500", error="E")],
+                "promql_expr_test": [
+                    value("otelflask:requests:rate5m", 10, of_route),
+                    value("otelflask:errors:rate5m", 1, of_route),
+                    *(
+                        {
+                            "expr": f"round(otelflask:slo_errors:ratio_rate{window}, 0.001)",
+                            "eval_time": "58m",
+                            "exp_samples": [
+                                {"labels": who % ',slo="availability"', "value": 0.1},
+                                {"labels": who % ',slo="latency"', "value": 0.45},
+                            ],
+                        }
+                        for window in ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+                    ),
+                ],
+            }
+        ],
+    }
+    (tmp_path / "test.yaml").write_text(json.dumps(test))
+    _run(promtool, tmp_path, "test", "rules", "test.yaml")
