@@ -27,6 +27,17 @@ def get(url: str, **parameters: Any) -> Any:
         raise RuntimeError(f"{error.code} of {url}: {error.read().decode()[:500]}") from None
 
 
+def post(url: str, body: bytes, content_type: str) -> bytes:
+    """Send a body. Raises RuntimeError, with the server's words, where the status is not one of success."""
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": content_type})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            answered: bytes = answer.read()
+            return answered
+    except urllib.error.HTTPError as error:
+        raise RuntimeError(f"{error.code} of {url}: {error.read().decode(errors='replace')[:500]}") from None
+
+
 def eventually(question: Callable[[], T], accept: Callable[[T], bool] = bool, seconds: float = 90) -> T:
     """The first answer that is accepted; after `seconds` the last one, accepted or not."""
     end = time.monotonic() + seconds

@@ -1,0 +1,126 @@
+"""Where Grafana's links lead: the very trace, lines and series that they came from. Read from the provisioned files."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.parse
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.stack import driver, provisioned
+from tests.stack.backends import eventually, get
+from tests.stack.compose import Stack
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.stack,
+    pytest.mark.needs("shop", "postgres", "redis", "tempo"),
+]
+
+ROUTE = "/failing-dependency"
+
+
+def _source(uid: str) -> dict[str, Any]:
+    """A data source as it is provisioned; `$$` is a `$` in the file."""
+    text = (provisioned.GRAFANA / "provisioning" / "datasources" / "otelflask.yaml").read_text()
+    sources: list[dict[str, Any]] = yaml.safe_load(text.replace("$$", "$"))["datasources"]
+    return next(source for source in sources if source["uid"] == uid)
+
+
+@pytest.fixture(scope="module")
+def failed(whole_stack: Stack) -> driver.Sent:
+    """A request that failed and has arrived everywhere."""
+    if {"shop", "tempo"} & whole_stack.missing:
+        pytest.skip("no image can be had for shop or tempo")
+    sent = driver.request(whole_stack.url["shop"], ROUTE)
+    backends = whole_stack.backends
+    assert eventually(lambda: backends.traceql(f'{{ trace:id="{sent.trace_id}" && span:kind=server }}'))
+    query = f'{{service_name="shop"}} | trace_id="{sent.trace_id}"'
+    assert len(eventually(lambda: backends.logql(query), lambda found: len(found) >= 2)) >= 2
+    return sent
+
+
+def _tags(source: dict[str, Any], link: str) -> str:
+    """`$__tags`: attributes of the span under the names of the other side."""
+    attributes = {"service.name": "shop", "http.route": ROUTE}
+    return ",".join(f'{tag["value"]}="{attributes[tag["key"]]}"' for tag in source["jsonData"][link]["tags"])
+
+
+def test_a_trace_leads_to_its_log_lines(stack: Stack, failed: driver.Sent) -> None:
+    source = _source("tempo")
+    link = source["jsonData"]["tracesToLogsV2"]
+    query = link["query"].replace("${__tags}", _tags(source, "tracesToLogsV2"))
+    query = query.replace("${__trace.traceId}", failed.trace_id)
+    assert link["datasourceUid"] == _source("loki")["uid"]
+    lines = stack.backends.logql(query)
+    assert {line["stream"]["trace_id"] for line in lines} == {failed.trace_id}
+    assert {line["stream"].get("http_request_id") for line in lines} >= {failed.serial}
+
+
+def test_a_trace_leads_to_its_errors(stack: Stack, failed: driver.Sent) -> None:
+    (correlation,) = _source("tempo")["correlations"]
+    query = correlation["config"]["target"]["expr"].replace("${traceID}", failed.trace_id)
+    lines = stack.backends.logql(query)
+    assert any("currency service" in value[1] for line in lines for value in line["values"])
+    assert {line["stream"]["trace_id"] for line in lines} == {failed.trace_id}
+
+
+def test_a_trace_leads_to_the_metrics_of_its_route(stack: Stack, failed: driver.Sent) -> None:
+    source = _source("tempo")
+    link = source["jsonData"]["tracesToMetrics"]
+    assert len(link["queries"]) == 3
+    for query in link["queries"]:
+        text = query["query"].replace("$__tags", _tags(source, "tracesToMetrics"))
+        text = text.replace("$__rate_interval", "5m")
+        answer = eventually(lambda text=text: stack.backends.promql(text))
+        assert answer, query["name"]
+
+
+def test_a_log_line_leads_to_its_trace(stack: Stack, failed: driver.Sent) -> None:
+    (link,) = _source("loki")["jsonData"]["derivedFields"]
+    assert link["matcherType"] == "label"
+    (line, *_) = stack.backends.logql(f'{{service_name="shop"}} | http_request_id="{failed.serial}"')
+    trace_id = link["url"].replace("${__value.raw}", line["stream"][link["matcherRegex"]])
+    assert trace_id == failed.trace_id
+    assert stack.backends.trace(trace_id)["resourceSpans"]
+
+
+def test_an_exemplar_leads_to_a_trace_of_its_route(stack: Stack, failed: driver.Sent) -> None:
+    (link,) = _source("prometheus")["jsonData"]["exemplarTraceIdDestinations"]
+    url = f"{stack.backends.prometheus}/api/v1/query_exemplars"
+    query = f'http_server_request_duration_seconds_bucket{{http_route="{ROUTE}"}}'
+
+    def exemplars() -> list[dict[str, Any]]:
+        found = get(url, query=query, start=time.time() - 900, end=time.time())["data"]
+        return [exemplar for series in found for exemplar in series["exemplars"]]
+
+    found = eventually(exemplars)
+    assert found
+    trace = stack.backends.trace(found[-1]["labels"][link["name"]])
+    assert f"GET {ROUTE}" in json.dumps(trace)
+
+
+def test_an_errors_row_leads_to_its_lines_and_to_its_traces(stack: Stack, failed: driver.Sent) -> None:
+    dashboard = provisioned.dashboards()["errors.json"]
+    (table,) = [panel for panel in dashboard["panels"] if panel["title"] == "Kinds of errors"]
+    links = {
+        link["title"]: link["url"]
+        for override in table["fieldConfig"]["overrides"]
+        for item in override["properties"]
+        if item["id"] == "links"
+        for link in item["value"]
+    }
+    values = {**provisioned.default_values(dashboard, "shop"), "__data.fields.Route": ROUTE}
+
+    def query(title: str) -> str:
+        pane = json.loads(urllib.parse.unquote(links[title].partition("panes=")[2]))["a"]
+        text = pane["queries"][0].get("expr") or pane["queries"][0]["query"]
+        return provisioned.fill_in(text.replace("${__data.fields.Route}", ROUTE), values)
+
+    lines = stack.backends.logql(query("Log lines"))
+    assert failed.serial in {line["stream"]["http_request_id"] for line in lines}
+    traces = stack.backends.traceql(query("Traces"), limit=1000)
+    assert failed.trace_id in {trace["traceID"].zfill(32) for trace in traces}

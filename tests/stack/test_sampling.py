@@ -1,0 +1,78 @@
+"""Span metrics and service graph, and tail sampling behind them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack import driver, found
+from tests.stack.backends import Backends, eventually
+from tests.stack.compose import Stack
+
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
+
+#: What Grafana's service map and its table of spans ask for (its Tempo data source).
+READ_BY_GRAFANA = (
+    "traces_service_graph_request_total",
+    "traces_service_graph_request_failed_total",
+    "traces_service_graph_request_server_seconds_sum",
+    "traces_service_graph_request_server_seconds_bucket",
+    'traces_spanmetrics_calls_total{span_kind="SPAN_KIND_SERVER"}',
+    'traces_spanmetrics_latency_bucket{span_kind="SPAN_KIND_SERVER"}',
+)
+SAMPLING = {"TAIL_SAMPLING": "1", "TAIL_SAMPLING_SLOW_MS": "700", "TAIL_SAMPLING_PERCENT": "0"}
+
+
+def _calls(backends: Backends) -> int:
+    series = backends.promql(
+        f'sum(traces_spanmetrics_calls_total{{span_kind="SPAN_KIND_SERVER",span_name="GET {found.ROUTE}"}})'
+    )
+    return round(float(series[0]["value"][1])) if series else 0
+
+
+@pytest.mark.needs("shop", "postgres", "redis", "tempo")
+def test_the_service_map_has_the_series_that_grafana_reads(stack: Stack) -> None:
+    driver.request(stack.url["shop"], "/simulate-error")
+    for name in READ_BY_GRAFANA:
+        assert eventually(lambda name=name: stack.backends.promql(name)), name
+    servers = {item["metric"]["server"] for item in stack.backends.promql("traces_service_graph_request_total")}
+    assert {"postgresql", "redis"} <= servers
+
+
+@pytest.mark.needs("shop", "postgres", "redis", "tempo")
+def test_span_metrics_count_every_request(stack: Stack) -> None:
+    before = _calls(stack.backends)
+    driver.requests(stack.url["shop"], found.ROUTE, 50, f"spans-{uuid.uuid4().hex[:8]}")
+    assert eventually(lambda: _calls(stack.backends) - before, lambda calls: calls >= 50) == 50
+
+
+@pytest.fixture
+def sampled(stack: Stack) -> Iterator[Stack]:
+    """The bundle with tail sampling of nothing but errors and slow requests; as it was, afterwards."""
+    stack.run("up", "--detach", "--no-deps", "collector", "tempo", **SAMPLING)
+    stack.wait("collector", "tempo", **SAMPLING)
+    yield stack
+    stack.run("up", "--detach", "--no-deps", "collector", "tempo")
+    stack.wait("collector", "tempo")
+
+
+@pytest.mark.needs("shop", "postgres", "redis", "tempo")
+def test_tail_sampling_keeps_errors_and_slow_requests_and_counts_all(sampled: Stack) -> None:
+    shop, backends = sampled.url["shop"], sampled.backends
+    run = f"tail-{uuid.uuid4().hex[:8]}"
+    kept = [driver.request(shop, "/simulate-error", f"{run}-error-{n}") for n in range(3)]
+    kept += [driver.request(shop, "/slow-query", f"{run}-slow-{n}") for n in range(2)]
+    driver.requests(shop, found.ROUTE, 60, f"{run}-plain")
+    serials = eventually(lambda: found.serials_in_tempo(backends, run), lambda serials: len(serials) >= len(kept))
+    assert sorted(serials) == sorted(item.serial for item in kept)
+    # By the collector now, under the same name; a new series, beside what Tempo made before.
+    made = f'traces_spanmetrics_calls_total{{job="shop",span_kind="SPAN_KIND_SERVER",span_name="GET {found.ROUTE}"}}'
+    calls = eventually(
+        lambda: backends.promql(made), lambda series: bool(series) and float(series[0]["value"][1]) >= 60
+    )
+    assert [float(item["value"][1]) for item in calls] == [60]
+    assert eventually(lambda: backends.promql(made.replace("calls_total", "latency_bucket")))
+    # The logs and durations of all requests are there as ever.
+    assert len(eventually(lambda: found.serials_in_loki(backends, f"{run}-plain"), lambda s: len(s) >= 60)) == 60
