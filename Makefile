@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-fast lint demo bench clean
+.PHONY: install test test-fast test-stack lint demo bench clean
 
 install: $(VENV)/.installed
 
@@ -23,6 +23,10 @@ test: lint
 
 test-fast: install
 	$(BIN)/python -m pytest -m "not slow"
+
+# Runs the compose bundle, on ports and volumes of its own; skips, with the reason, what it has no image for.
+test-stack: install
+	$(BIN)/python -m pytest tests/stack
 
 demo: install
 	$(BIN)/python -m otelflask.demo --port $(or $(PORT),8000)

@@ -70,7 +70,6 @@ def _send(stack: Stack, service: str) -> str:
     span.status.code = 2
     span.status.message = TEXT
     span.events.add(name=f"event {LOOKS['note.pair']}", time_unix_nano=now, attributes=_attributes())
-    span.links.add(trace_id=trace_id, span_id=trace_id[8:], attributes=_attributes())
 
     logs = ExportLogsServiceRequest()
     records = logs.resource_logs.add()

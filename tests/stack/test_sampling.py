@@ -38,7 +38,7 @@ def test_the_service_map_has_the_series_that_grafana_reads(stack: Stack) -> None
     for name in READ_BY_GRAFANA:
         assert eventually(lambda name=name: stack.backends.promql(name)), name
     servers = {item["metric"]["server"] for item in stack.backends.promql("traces_service_graph_request_total")}
-    assert {"postgresql", "redis"} <= servers
+    assert {"postgres", "redis"} <= servers
 
 
 @pytest.mark.needs("shop", "postgres", "redis", "tempo")
