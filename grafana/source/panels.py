@@ -64,6 +64,11 @@ def traceql_metrics(query: str) -> Json:
     return {"datasource": TEMPO, "queryType": "traceql", "query": query, "metricsQueryType": "range"}
 
 
+def service_map() -> Json:
+    """Who talks to whom; Grafana's Tempo data source makes it of the `traces_service_graph_*` series."""
+    return {"datasource": TEMPO, "queryType": "serviceMap", "query": ""}
+
+
 def thresholds(*steps: tuple[float | None, str]) -> Json:
     """Colours from a value on; the first step's value is None."""
     return {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in steps]}
@@ -329,6 +334,13 @@ def logs(title: str, description: str, expr: str, *, empty: str) -> Json:
         "sortOrder": "Descending",
     }
     return _panel("logs", title, description, [loki(expr)], unit="short", empty=empty, options=options)
+
+
+def graph(title: str, description: str, target: Json, *, empty: str) -> Json:
+    """Nodes and what goes between them."""
+    return _panel(
+        "nodeGraph", title, description, [target], unit="short", empty=empty, options={"zoomMode": "cooperative"}
+    )
 
 
 def text(title: str, content: str) -> Json:

@@ -21,12 +21,14 @@ from grafana.source.panels import (
     Json,
     color,
     dashboard_url,
+    graph,
     heatmap,
     link,
     logs,
     override,
     prometheus,
     series,
+    service_map,
     stat,
     table,
     thresholds,
@@ -267,6 +269,21 @@ def build() -> Json:
                             "What went wrong last? A line opens to its fields and to its trace.",
                             f'{LOGS} | severity_text=~"ERROR|CRITICAL|FATAL" | http_route=~"$route"',
                             empty="No error was logged in this time.",
+                        ),
+                    ),
+                ],
+            ),
+            (
+                10,
+                [
+                    (
+                        24,
+                        graph(
+                            "Service map",
+                            "Who talks to whom, how often, how long, and what fails? Made of all traces; a click on a "
+                            "node leads to its rate, its duration and its failures.",
+                            service_map(),
+                            empty="No traces in this time.",
                         ),
                     ),
                 ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,7 +36,9 @@ def promtool() -> list[str]:
 
 def _run(promtool: list[str], folder: Path, *arguments: str) -> str:
     if promtool[0] == "docker":
-        promtool = [*promtool[:3], "--volume", f"{folder}:{folder}:ro", "--workdir", str(folder), *promtool[3:]]
+        user = f"{os.getuid()}:{os.getgid()}"
+        options = ["--user", user, "--volume", f"{folder}:{folder}:ro", "--workdir", str(folder)]
+        promtool = [*promtool[:3], *options, *promtool[3:]]
     done = subprocess.run([*promtool, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
     output = done.stdout + done.stderr
     assert done.returncode == 0, output

@@ -1,0 +1,63 @@
+"""The bundle right after its start; this module comes first, before others stop and kill things."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.stack.compose import Stack
+
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
+
+STACK = {"collector", "prometheus", "loki", "tempo", "grafana", "mailpit"}
+DEMO = {"shop", "load", "postgres", "redis"}
+#: How each tool says that something went wrong. The shop's own errors are asked for, and look otherwise.
+ERROR = re.compile(r"level=(error|fatal|ERROR)|\t(error|fatal)\t|\[ERROR\]|\bpanic:|\b(FATAL|PANIC):")
+
+
+def _containers(stack: Stack) -> dict[str, dict[str, Any]]:
+    ids = stack.run("ps", "--all", "--quiet").split()
+    found = json.loads(subprocess.run(["docker", "inspect", *ids], capture_output=True, check=True).stdout)
+    return {item["Config"]["Labels"]["com.docker.compose.service"]: item for item in found}
+
+
+def test_every_service_is_healthy_and_started_once(stack: Stack) -> None:
+    containers = _containers(stack)
+    assert set(containers) == (STACK | DEMO | {"queue-owner"}) - stack.missing
+    for name, container in containers.items():
+        assert container["RestartCount"] == 0, name
+        if name != "queue-owner":
+            assert container["State"]["Health"]["Status"] == "healthy", name
+
+
+def test_no_service_runs_as_root(stack: Stack) -> None:
+    for name, container in _containers(stack).items():
+        if name == "queue-owner":
+            continue
+        command = ["docker", "top", container["Id"], "-eo", "uid,pid,comm"]
+        processes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[1:]
+        assert "0" not in {line.split()[0] for line in processes}, f"{name}: {processes}"
+
+
+def test_no_service_logs_an_error_while_it_starts(stack: Stack) -> None:
+    lines = [line for line in stack.logs().splitlines() if ERROR.search(line)]
+    assert lines == []
+
+
+def test_the_stack_without_the_demo_uses_less_than_800_mib(stack: Stack) -> None:
+    used = {name: mib for name, mib in stack.memory().items() if name in STACK}
+    assert set(used) == STACK - stack.missing
+    assert sum(used.values()) < 800, used
+
+
+def test_up_grafana_starts_the_stack_without_the_demo(stack: Stack) -> None:
+    services = stack.config()["services"]
+
+    def needed(name: str) -> set[str]:
+        return {name}.union(*(needed(other) for other in services[name].get("depends_on", ())))
+
+    assert needed("grafana") == STACK | {"queue-owner"}
