@@ -58,9 +58,9 @@ ALERTS = (
         "page",
         "2m",
         f"{WHO}: {{{{ $values.A.Value | humanizePercentage }}}} of requests fail",
-        f"sum by ({SERVICE}) (otelflask:errors:rate5m) / sum by ({SERVICE}) (otelflask:requests:rate5m) > 0.05"
+        f"sum by ({SERVICE}) (otelflask:errors:rate2m) / sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.05"
         # A single request in five minutes is no rate.
-        f" and sum by ({SERVICE}) (otelflask:requests:rate5m) > 0.02",
+        f" and sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.02",
     ),
     Alert(
         "NewErrorKind",
@@ -74,8 +74,8 @@ ALERTS = (
         "page",
         "5m",
         f"{WHO}: p95 is {{{{ $values.A.Value | humanizeDuration }}}}",
-        f"histogram_quantile(0.95, sum by ({SERVICE}, le) (otelflask:duration_seconds_bucket:rate5m)) > 1"
-        f" and sum by ({SERVICE}) (otelflask:requests:rate5m) > 0.02",
+        f"histogram_quantile(0.95, sum by ({SERVICE}, le) (otelflask:duration_seconds_bucket:rate2m)) > 1"
+        f" and sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.02",
     ),
     Alert(
         "TargetDown",

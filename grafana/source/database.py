@@ -20,6 +20,7 @@ from grafana.source.panels import (
     YELLOW,
     Json,
     color,
+    exemplars,
     override,
     prometheus,
     series,
@@ -29,7 +30,7 @@ from grafana.source.panels import (
     traceql,
     traceql_metrics,
 )
-from grafana.source.route import TRACE_COLUMNS
+from grafana.source.route import TRACE_COLUMNS, TRACE_WIDTHS
 
 COUNT = f"db_client_operation_duration_seconds_count{{{SERVICE}}}"
 BUCKET = f"db_client_operation_duration_seconds_bucket{{{SERVICE}}}"
@@ -123,8 +124,8 @@ def build() -> Json:
                                 prometheus(
                                     f"histogram_quantile(0.95, sum by ({BY}, le) (rate({BUCKET}[$__rate_interval])))",
                                     LEGEND,
-                                    exemplar=True,
-                                )
+                                ),
+                                exemplars(BUCKET),
                             ],
                             unit="s",
                             empty=NOTHING,
@@ -164,7 +165,7 @@ def build() -> Json:
                 9,
                 [
                     (
-                        12,
+                        14,
                         table(
                             "Where the time goes",
                             "Which statements are worth work? Sorted by their share of all time spent in the database.",
@@ -194,25 +195,27 @@ def build() -> Json:
                             empty=NOTHING,
                             sort="Share of time",
                             overrides=[
+                                override("Operation", custom__width=95),
                                 override(
                                     "Share of time",
                                     unit="percentunit",
                                     min=0,
                                     max=1,
+                                    custom__width=140,
                                     custom__cellOptions={"type": "gauge", "mode": "basic"},
                                 ),
-                                override("Count", decimals=0),
-                                override("Mean", unit="s"),
-                                override("p95", unit="s"),
+                                override("Count", unit="none", decimals=0, custom__width=65),
+                                override("Mean", unit="s", custom__width=80),
+                                override("p95", unit="s", custom__width=80),
                             ],
                         ),
                     ),
                     (
-                        12,
+                        10,
                         series(
                             "Statements by text",
                             "Which statement is it, exactly? The rate of each `db.query.summary`, from traces.",
-                            [traceql_metrics(f"{{ {STATEMENTS} }} | rate() by (span.db.query.summary)")],
+                            [traceql_metrics(f"{{ {STATEMENTS} }} | rate() by (span.db.query.summary) | topk(10)")],
                             unit="ops",
                             legend="table",
                             empty=NOTHING,
@@ -235,18 +238,19 @@ def build() -> Json:
                                 )
                             ],
                             columns={
-                                "spanID": "Span",
-                                "time": "Started",
-                                "db.query.text": "Statement",
-                                "code.function.name": "Asked by",
+                                "spanID": "Span ID",
+                                "time": "Start time",
+                                "db.query.text": "db.query.text",
+                                "code.function.name": "code.function.name",
                                 "duration": "Duration",
                             },
                             empty="No statement took longer than the threshold.",
                             sort="Duration",
                             overrides=[
-                                override("Duration", custom__width=100),
-                                override("Span", custom__width=150),
-                                override("Started", custom__width=160),
+                                override("Span ID", custom__width=140),
+                                override("Start time", custom__width=165),
+                                override("code.function.name", custom__width=150),
+                                override("Duration", custom__width=95),
                             ],
                         ),
                     ),
@@ -259,8 +263,8 @@ def build() -> Json:
                             [traceql(f"{N_PLUS_ONE}")],
                             columns=TRACE_COLUMNS,
                             empty="No request asked that often.",
-                            sort="Started",
-                            overrides=[override("Duration", custom__width=110), override("Trace", custom__width=110)],
+                            sort="Start time",
+                            overrides=TRACE_WIDTHS,
                         ),
                     ),
                 ],

@@ -31,7 +31,7 @@ from grafana.source.panels import (
     thresholds,
     traceql,
 )
-from grafana.source.route import TRACE_COLUMNS
+from grafana.source.route import TRACE_COLUMNS, TRACE_WIDTHS
 
 FAILED = f'{REQUEST_LOGS} | http_response_status_code=~"5.." | http_route=~"$route"'
 KIND = "exception_type, http_route, http_response_status_code"
@@ -126,6 +126,7 @@ def build() -> Json:
                             unit="reqps",
                             bars=True,
                             stack=True,
+                            overrides=[override(".*", regex=True, color={"mode": "shades", "fixedColor": RED})],
                             legend="table",
                             empty="No request failed in this time.",
                         ),
@@ -167,6 +168,7 @@ def build() -> Json:
                                 ),
                                 override(
                                     "Count",
+                                    unit="none",
                                     decimals=0,
                                     links=[link("Log lines", explore(LOKI, {"expr": lines, "queryType": "range"}))],
                                 ),
@@ -203,8 +205,8 @@ def build() -> Json:
                             ],
                             columns=TRACE_COLUMNS,
                             empty="No request failed in this time.",
-                            sort="Started",
-                            overrides=[override("Trace", custom__width=110), override("Duration", custom__width=110)],
+                            sort="Start time",
+                            overrides=TRACE_WIDTHS,
                         ),
                     ),
                     (

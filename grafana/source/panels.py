@@ -22,9 +22,7 @@ Json = dict[str, Any]
 GREEN, YELLOW, ORANGE, RED, BLUE = "green", "yellow", "orange", "red", "blue"
 
 
-def prometheus(
-    expr: str, legend: str = "", *, instant: bool = False, exemplar: bool = False, heat: bool = False
-) -> Json:
+def prometheus(expr: str, legend: str = "", *, instant: bool = False, heat: bool = False) -> Json:
     """A PromQL query; `heat` for buckets that a heat map reads."""
     return {
         "datasource": PROMETHEUS,
@@ -32,9 +30,14 @@ def prometheus(
         "legendFormat": legend or "__auto",
         "instant": instant,
         "range": not instant,
-        "exemplar": exemplar,
         "format": "heatmap" if heat else "table" if instant else "time_series",
     }
+
+
+def exemplars(selector: str) -> Json:
+    """The dots on a graph, and nothing else: exemplars are looked up by the series that a query names, and no
+    sample is ten years old, so nothing is computed for them."""
+    return {**prometheus(f"max({selector} offset 10y)", "exemplars"), "exemplar": True}
 
 
 def loki(expr: str, legend: str = "", *, instant: bool = False) -> Json:
@@ -61,7 +64,7 @@ def traceql(query: str, *, spans: bool = False, limit: int = 50) -> Json:
 
 def traceql_metrics(query: str) -> Json:
     """A TraceQL metrics query, over time."""
-    return {"datasource": TEMPO, "queryType": "traceql", "query": query, "metricsQueryType": "range"}
+    return {"datasource": TEMPO, "queryType": "traceql", "query": query, "metricsQueryType": "range", "step": "30s"}
 
 
 def service_map() -> Json:
@@ -172,7 +175,9 @@ def stat(
     links: list[Json] | None = None,
     mappings: list[Json] | None = None,
 ) -> Json:
-    """One number, with its course behind it."""
+    """One number, with its course behind it; without `sparkline`, only the number is asked for."""
+    if not sparkline and "expr" in target and target["datasource"] is PROMETHEUS:
+        target = {**target, "instant": True, "range": False}
     defaults: Json = {"thresholds": steps or thresholds((None, BLUE)), "color": {"mode": "thresholds"}}
     if decimals is not None:
         defaults["decimals"] = decimals
@@ -255,7 +260,9 @@ def series(
     return panel
 
 
-def heatmap(title: str, description: str, target: Json, *, unit: str, empty: str = "Nothing in this time.") -> Json:
+def heatmap(
+    title: str, description: str, targets: list[Json], *, unit: str, empty: str = "Nothing in this time."
+) -> Json:
     """How many fell into which bucket, over time."""
     options = {
         "calculate": False,
@@ -275,7 +282,7 @@ def heatmap(title: str, description: str, target: Json, *, unit: str, empty: str
         "legend": {"show": False},
         "tooltip": {"mode": "single", "yHistogram": False, "showColorScale": False},
     }
-    return _panel("heatmap", title, description, [target], unit=unit, empty=empty, options=options)
+    return _panel("heatmap", title, description, targets, unit=unit, empty=empty, options=options)
 
 
 def table(

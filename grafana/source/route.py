@@ -39,7 +39,13 @@ from grafana.source.service import (
 )
 
 OF_ROUTE = f'{TRACES} && span.http.route=~"$route"'
-TRACE_COLUMNS = {"traceID": "Trace", "startTime": "Started", "traceName": "Request", "traceDuration": "Duration"}
+#: Tempo's names of a search's fields, and the headings that Grafana gives them.
+TRACE_COLUMNS = {"traceID": "Trace ID", "startTime": "Start time", "traceName": "Name", "traceDuration": "Duration"}
+TRACE_WIDTHS = [
+    override("Trace ID", custom__width=130),
+    override("Start time", custom__width=165),
+    override("Duration", custom__width=95),
+]
 
 
 def slow_traces() -> Json:
@@ -52,7 +58,7 @@ def slow_traces() -> Json:
         columns=TRACE_COLUMNS,
         empty="No request took longer than the threshold.",
         sort="Duration",
-        overrides=[override("Duration", custom__width=110), override("Trace", custom__width=110)],
+        overrides=TRACE_WIDTHS,
     )
 
 
@@ -117,7 +123,7 @@ def build() -> Json:
                             [
                                 traceql_metrics(
                                     f"{{ {OF_ROUTE} }} >> {{ span.db.query.summary != nil }}"
-                                    " | rate() by (span.db.query.summary)"
+                                    " | rate() by (span.db.query.summary) | topk(10)"
                                 )
                             ],
                             unit="ops",

@@ -23,6 +23,6 @@ def build() -> Json:
     if len(panels) % 2:
         panels.append(text("More", "All of this is also in `docs/runbooks.md`."))
     rows: list[tuple[int, list[tuple[int, Json]]] | str] = [
-        (9, [(12, panels[n]), (12, panels[n + 1])]) for n in range(0, len(panels), 2)
+        (7, [(12, panels[n]), (12, panels[n + 1])]) for n in range(0, len(panels), 2)
     ]
     return dashboard("otelflask-runbooks", "What each alert means, where to look, what to do.", rows, refresh="")

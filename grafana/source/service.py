@@ -21,6 +21,7 @@ from grafana.source.panels import (
     Json,
     color,
     dashboard_url,
+    exemplars,
     graph,
     heatmap,
     link,
@@ -48,9 +49,9 @@ LATENCY_STEPS = thresholds((None, GREEN), (0.5, YELLOW), (1, RED))
 ROUTE_LINK = link("Open this route", dashboard_url("otelflask-route", route="${__value.raw}"))
 
 
-def quantile(share: float, selector: str = BUCKET) -> str:
-    """The duration that this share of requests stays below, in seconds."""
-    return f"histogram_quantile({share}, sum by (le) (rate({selector}[$__rate_interval])))"
+def quantile(share: float) -> str:
+    """The duration that this share of requests stays below, in seconds, over two minutes."""
+    return f"histogram_quantile({share}, sum by (le) (otelflask:duration_seconds_bucket:rate2m{{{ROUTE}}}))"
 
 
 def durations(title: str = "Duration") -> Json:
@@ -60,9 +61,10 @@ def durations(title: str = "Duration") -> Json:
         "How long do requests take? Half of them stay below p50, all but one in twenty below p95, all but one in a "
         "hundred below p99. Each dot is a request that was measured: click it to open its trace.",
         [
-            prometheus(quantile(0.99), "p99", exemplar=True),
+            prometheus(quantile(0.99), "p99"),
             prometheus(quantile(0.95), "p95"),
             prometheus(quantile(0.5), "p50"),
+            exemplars(BUCKET),
         ],
         unit="s",
         overrides=[color("p99", RED), color("p95", ORANGE), color("p50", GREEN)],
@@ -107,7 +109,10 @@ def duration_map() -> Json:
         "Duration of each request",
         "Is everything slow, or a part? Darker: more requests took this long. Dots are single requests that lead to "
         "their traces.",
-        prometheus(f"sum by (le) (increase({BUCKET}[$__rate_interval]))", "{{le}}", exemplar=True, heat=True),
+        [
+            prometheus(f"sum by (le) (otelflask:duration_seconds_bucket:rate2m{{{ROUTE}}})", "{{le}}", heat=True),
+            exemplars(BUCKET),
+        ],
         unit="s",
         empty="No requests in this time.",
     )
@@ -115,7 +120,7 @@ def duration_map() -> Json:
 
 def _slow_routes() -> Json:
     by_route = "http_route"
-    rate = f"sum by (http_route) (avg_over_time(otelflask:requests:rate5m{{{ROUTE}}}[$__range]))"
+    rate = f"sum by (http_route) (avg_over_time(otelflask:requests:rate2m{{{ROUTE}}}[$__range]))"
     return table(
         "Slowest routes",
         "Which routes are slow, and does it matter? p95 over the whole time; the share is of all time that requests "
@@ -123,13 +128,13 @@ def _slow_routes() -> Json:
         [
             prometheus(
                 f"topk(10, histogram_quantile(0.95, sum by (http_route, le) "
-                f"(avg_over_time(otelflask:duration_seconds_bucket:rate5m{{{ROUTE}}}[$__range]))))",
+                f"(avg_over_time(otelflask:duration_seconds_bucket:rate2m{{{ROUTE}}}[$__range]))))",
                 instant=True,
             ),
             prometheus(rate, instant=True),
             prometheus(
-                f"sum by (http_route) (avg_over_time(otelflask:duration_seconds_sum:rate5m{{{ROUTE}}}[$__range]))"
-                f" / scalar(sum(avg_over_time(otelflask:duration_seconds_sum:rate5m{{{ROUTE}}}[$__range])))",
+                f"sum by (http_route) (avg_over_time(otelflask:duration_seconds_sum:rate2m{{{ROUTE}}}[$__range]))"
+                f" / scalar(sum(avg_over_time(otelflask:duration_seconds_sum:rate2m{{{ROUTE}}}[$__range])))",
                 instant=True,
             ),
         ],
@@ -155,8 +160,8 @@ def _slow_routes() -> Json:
 
 
 def _failing_routes() -> Json:
-    errors = f"sum by (http_route) (avg_over_time(otelflask:errors:rate5m{{{ROUTE}}}[$__range]))"
-    requests = f"sum by (http_route) (avg_over_time(otelflask:requests:rate5m{{{ROUTE}}}[$__range]))"
+    errors = f"sum by (http_route) (avg_over_time(otelflask:errors:rate2m{{{ROUTE}}}[$__range]))"
+    requests = f"sum by (http_route) (avg_over_time(otelflask:requests:rate2m{{{ROUTE}}}[$__range]))"
     return table(
         "Failing routes",
         "Where do the errors (5xx) come from? A click on a route opens it.",
@@ -183,8 +188,8 @@ def _failing_routes() -> Json:
 
 def build() -> Json:
     """The dashboard."""
-    within = f'sum(rate(http_server_request_duration_seconds_bucket{{{ROUTE},le="%s"}}[$__rate_interval]))'
-    apdex = f"({within % '0.5'} + {within % '2.5'}) / 2 / {REQUESTS}"
+    within = f'sum(otelflask:duration_seconds_bucket:rate2m{{{ROUTE},le="%s"}})'
+    apdex = f"({within % '0.5'} + {within % '2.5'}) / 2 / {within % '+Inf'}"
     budget = (
         f'1 - min(otelflask:slo_errors:ratio_rate3d{{{SERVICE},slo="%s"}})'
         ' / (1 - scalar(otelflask:slo_objective:ratio{slo="%s"}))'

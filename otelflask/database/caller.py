@@ -22,11 +22,9 @@ def calling_code() -> dict[str, str | int]:
     frame = sys._getframe(1)
     for _ in range(_MAX_FRAMES):
         path = frame.f_code.co_filename
-        if (
-            not path.startswith("<")
-            and "site-packages" not in path
-            and "dist-packages" not in path
-            and (not path.startswith(_LIBRARIES) or path.startswith(_DEMO))
+        # The demo shop is an app, wherever otelflask is installed.
+        if path.startswith(_DEMO) or not (
+            path.startswith("<") or "site-packages" in path or "dist-packages" in path or path.startswith(_LIBRARIES)
         ):
             return {
                 "code.file.path": path,

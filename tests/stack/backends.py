@@ -69,6 +69,12 @@ class Backends:
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 
+    def exemplars(self, expr: str) -> list[dict[str, Any]]:
+        """Exemplars of the series that a query names."""
+        url = f"{self.prometheus}/api/v1/query_exemplars"
+        series = get(url, query=expr, start=self.since, end=time.time())["data"]
+        return [exemplar for item in series for exemplar in item["exemplars"]]
+
     def label_values(self, selector: str, label: str) -> list[str]:
         """Values of a label, as a dashboard's variable asks for them."""
         values: list[str] = get(f"{self.prometheus}/api/v1/label/{label}/values", **{"match[]": selector})["data"]
@@ -123,6 +129,7 @@ class Backends:
         ask = {
             ("prometheus", "instant"): self.promql,
             ("prometheus", "range"): self.promql_range,
+            ("prometheus", "exemplars"): self.exemplars,
             ("loki", "instant"): self.logql_instant,
             ("loki", "range"): self.logql,
             ("tempo", "search"): self.traceql,

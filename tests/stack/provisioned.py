@@ -27,7 +27,7 @@ class Query:
     where: str
     datasource: str
     text: str
-    #: ``instant`` or ``range`` (Prometheus, Loki), ``search`` or ``metrics`` (Tempo).
+    #: ``instant``, ``range`` (Prometheus, Loki) or ``exemplars`` (Prometheus), ``search`` or ``metrics`` (Tempo).
     kind: str
     #: What the panel says where there is no answer.
     empty: str = ""
@@ -63,6 +63,8 @@ def _kind(target: dict[str, Any]) -> str:
         return "metrics" if "metricsQueryType" in target else "search"
     if target["datasource"]["type"] == "loki":
         return str(target["queryType"])
+    if target.get("exemplar"):
+        return "exemplars"
     return "instant" if target["instant"] else "range"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.parse
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 import yaml
 
 from tests.stack import driver, provisioned
-from tests.stack.backends import eventually, get
+from tests.stack.backends import eventually
 from tests.stack.compose import Stack
 
 pytestmark = [
@@ -90,14 +89,8 @@ def test_a_log_line_leads_to_its_trace(stack: Stack, failed: driver.Sent) -> Non
 
 def test_an_exemplar_leads_to_a_trace_of_its_route(stack: Stack, failed: driver.Sent) -> None:
     (link,) = _source("prometheus")["jsonData"]["exemplarTraceIdDestinations"]
-    url = f"{stack.backends.prometheus}/api/v1/query_exemplars"
     query = f'http_server_request_duration_seconds_bucket{{http_route="{ROUTE}"}}'
-
-    def exemplars() -> list[dict[str, Any]]:
-        found = get(url, query=query, start=time.time() - 900, end=time.time())["data"]
-        return [exemplar for series in found for exemplar in series["exemplars"]]
-
-    found = eventually(exemplars)
+    found = eventually(lambda: stack.backends.exemplars(query))
     assert found
     trace = stack.backends.trace(found[-1]["labels"][link["name"]])
     assert f"GET {ROUTE}" in json.dumps(trace)

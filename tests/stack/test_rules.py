@@ -167,8 +167,8 @@ def test_what_the_recording_rules_record(promtool: list[str], tmp_path: Path) ->
                 "interval": "15s",
                 "input_series": [*_requests(9, slow=0.5), *_requests(1, status="500", error="E")],
                 "promql_expr_test": [
-                    value("otelflask:requests:rate5m", 10, of_route),
-                    value("otelflask:errors:rate5m", 1, of_route),
+                    value("otelflask:requests:rate2m", 10, of_route),
+                    value("otelflask:errors:rate2m", 1, of_route),
                     *(
                         {
                             "expr": f"round(otelflask:slo_errors:ratio_rate{window}, 0.001)",
