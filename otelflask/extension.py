@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask
 
 from otelflask import lifecycle
+from otelflask.errors.handling import answer_errors, roll_back
+from otelflask.errors.rendering import ErrorRenderer, Renderer
 from otelflask.http.instrumentor import FlaskInstrumentor
 from otelflask.logs import capture
 from otelflask.pipeline import providers
@@ -71,6 +73,8 @@ def init(
     logger_provider: Any = None,
     request_hook: Callable[..., Any] | None = None,
     response_hook: Callable[..., Any] | None = None,
+    error_renderer: Renderer | None = None,
+    rollback_sessions: Iterable[Any] = (),
     **settings: Any,
 ) -> OtelFlask:
     """Give the app spans, metrics and logs that leave as OTLP.
@@ -78,7 +82,10 @@ def init(
     In: the app; optionally providers of the OpenTelemetry SDK (default: the
     ones set globally, else new ones by the ``OTEL_*`` variables); hooks
     ``request_hook(span, environ)`` and ``response_hook(span, status,
-    headers)``; and any setting of `otelflask.settings.Settings` by its name.
+    headers)``; ``error_renderer(problem)``, which makes the body of an error
+    that is not answered by a page; sessions (such as a ``scoped_session``) that are
+    rolled back after an unhandled error, besides Flask-SQLAlchemy's; and any
+    setting of `otelflask.settings.Settings` by its name.
     Raises SettingError (a ValueError) for a setting that is not allowed.
     """
     extension = OtelFlask()
@@ -106,6 +113,9 @@ def init(
         settings=in_force,
     )
     lifecycle.on_fork(app.extensions["otelflask.http"])
+    roll_back(app, rollback_sessions)
+    if in_force.error_answers:
+        answer_errors(app, ErrorRenderer(in_force, error_renderer))
     return extension
 
 

@@ -82,6 +82,22 @@ class Settings:
         "OTELFLASK_TRACERESPONSE", True, "Returns the trace id in a `traceresponse` header (W3C Trace Context 2 draft)."
     )
     request_log: bool = _setting("OTELFLASK_REQUEST_LOG", True, "One log record a request.")
+    error_answers: bool = _setting(
+        "OTELFLASK_ERROR_ANSWERS",
+        True,
+        "Answers errors that no handler of the app's answers. Off with zero code, which changes no response.",
+    )
+    error_format: str = _setting(
+        "OTELFLASK_ERROR_FORMAT",
+        "problem",
+        "JSON answers to errors as problem details (RFC 9457), or in an envelope with `success` and `data`.",
+        choices=("problem", "envelope"),
+    )
+    json_paths: str = _setting(
+        "OTELFLASK_JSON_PATHS",
+        "/api/",
+        "Comma-separated beginnings of paths whose errors are JSON, whatever the client accepts.",
+    )
     database: bool = _setting(
         "OTELFLASK_DATABASE", True, "SQLAlchemy spans and metrics, where SQLAlchemy is installed."
     )

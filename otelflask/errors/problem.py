@@ -1,0 +1,52 @@
+"""What is to be said of an error, whatever it is said in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from werkzeug.exceptions import HTTPException
+
+from otelflask.errors.exceptions import AppError, ValidationError, title_of
+
+#: Of the exception's headers, those that belong to the body which is not sent.
+_OF_THE_BODY = frozenset({"content-type", "content-length"})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An error as a client is told of it.
+
+    `detail` is a sentence, `code` the application's error code or None,
+    `errors` maps fields to what is wrong with them, `details` is what the app
+    adds, `headers` go to the response.
+    """
+
+    status: int
+    title: str
+    detail: str
+    type: str = "about:blank"
+    code: str | int | None = None
+    errors: dict[str, Any] = field(default_factory=dict)
+    details: Any = None
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+def problem_of(error: HTTPException | AppError, environ: dict[str, Any] | None = None) -> Problem:
+    """The problem that an exception stands for. In: the exception, and the request's environ."""
+    if isinstance(error, AppError):
+        return Problem(
+            int(error.status),
+            title_of(error.status),
+            error.message,
+            error.type,
+            error.code,
+            error.fields if isinstance(error, ValidationError) else {},
+            error.details,
+            list(error.headers.items()),
+        )
+    status = error.code or 500
+    headers = [(name, value) for name, value in error.get_headers(environ) if name.lower() not in _OF_THE_BODY]
+    # An exception class may bring a name of its own, such as one for 507.
+    title = error.name if error.name != "Unknown Error" else title_of(status)
+    return Problem(status, title, error.description or title, headers=headers)
