@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from grafana.source import errors, pipeline, runtime, service, slo
 from grafana.source.panels import Json
 from grafana.source.pipeline import lost
 from grafana.source.runbooks import sections
@@ -25,6 +26,13 @@ class Alert:
     pending: str
     summary: str
     expr: str
+    #: Title of the panel that shows it, to which the mail links.
+    panel: str
+
+
+def _value(format: str) -> str:
+    """What the expression returned; nothing while Grafana fills in the summary of a rule that returns nothing."""
+    return f"{{{{ with $values.A.Value }}}}{{{{ . | {format} }}}}{{{{ end }}}}"
 
 
 def _burns(window: str, factor: float) -> str:
@@ -45,6 +53,7 @@ ALERTS = (
         "2m",
         f"{WHO} uses up its {{{{ $labels.slo }}}} budget within days",
         f"({_burns('1h', 14.4)} and {_burns('5m', 14.4)}) or ({_burns('6h', 6)} and {_burns('30m', 6)})",
+        "Burn rates",
     ),
     Alert(
         "ErrorBudgetBurnsSlowly",
@@ -52,15 +61,17 @@ ALERTS = (
         "15m",
         f"{WHO} will miss its {{{{ $labels.slo }}}} objective",
         f"{_burns('3d', 1)} and {_burns('6h', 1)}",
+        "Burn rates",
     ),
     Alert(
         "HighErrorRate",
         "page",
         "2m",
-        f"{WHO}: {{{{ $values.A.Value | humanizePercentage }}}} of requests fail",
+        f"{WHO}: {_value('humanizePercentage')} of requests fail",
         f"sum by ({SERVICE}) (otelflask:errors:rate2m) / sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.05"
         # A single request in five minutes is no rate.
         f" and sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.02",
+        "Share of errors",
     ),
     Alert(
         "NewErrorKind",
@@ -68,14 +79,16 @@ ALERTS = (
         "0s",
         f"{WHO}: {{{{ $labels.error_type }}}} in {{{{ $labels.http_route }}}} for the first time in a day",
         f"{ERROR_KIND % ('', '')} unless {ERROR_KIND % ('last_over_time', '[1d] offset 10m')}",
+        "Kinds of errors",
     ),
     Alert(
         "HighLatency",
         "page",
         "5m",
-        f"{WHO}: p95 is {{{{ $values.A.Value | humanizeDuration }}}}",
+        f"{WHO}: p95 is {_value('humanizeDuration')}",
         f"histogram_quantile(0.95, sum by ({SERVICE}, le) (otelflask:duration_seconds_bucket:rate2m)) > 1"
         f" and sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.02",
+        "Duration",
     ),
     Alert(
         "TargetDown",
@@ -83,24 +96,27 @@ ALERTS = (
         "2m",
         "{{ $labels.job }} does not answer",
         "(up == bool 0) > 0",
+        "Stations",
     ),
     Alert(
         "QueueFilling",
         "ticket",
         "2m",
-        "A queue of {{ $labels.service_name }}{{ $labels.exporter }} is {{ $values.A.Value | humanizePercentage }} full",
+        f"A queue of {{{{ $labels.service_name }}}}{{{{ $labels.exporter }}}} is {_value('humanizePercentage')} full",
         "otelcol_exporter_queue_size / otelcol_exporter_queue_capacity > 0.5"
         f" or sum by ({SERVICE}, instance) (otel_sdk_processor_span_queue_size)"
         f" / sum by ({SERVICE}, instance) (otel_sdk_processor_span_queue_capacity) > 0.5"
         f" or sum by ({SERVICE}, instance) (otel_sdk_processor_log_queue_size)"
         f" / sum by ({SERVICE}, instance) (otel_sdk_processor_log_queue_capacity) > 0.5",
+        "Queues of the collector",
     ),
     Alert(
         "DiskFilling",
         "ticket",
         "5m",
-        "The disk of the stack is {{ $values.A.Value | humanizePercentage }} full",
+        f"The disk of the stack is {_value('humanizePercentage')} full",
         "max by (device) (system_filesystem_utilization_ratio) > 0.85",
+        "Disk and series",
     ),
     Alert(
         "ServiceSilent",
@@ -109,22 +125,30 @@ ALERTS = (
         f"{WHO} has sent nothing for ten minutes",
         f"group by ({SERVICE}) (last_over_time(target_info[1d] offset 10m))"
         f" unless group by ({SERVICE}) (last_over_time(target_info[10m]))",
+        "Processes",
     ),
     Alert(
         "TelemetryLost",
         "ticket",
         "0s",
-        "{{ $values.A.Value | humanize }} spans, log records or metric points are lost",
+        f"{_value('humanize')} spans, log records or metric points are lost",
         f"{lost('10m')} > 0",
+        "What was dropped, and why",
     ),
 )
 
 
 def build() -> Json:
     """The provisioning file."""
-    panels = {name: number for number, name in enumerate(sections(), start=1)}
+    runbooks = {name: number for number, name in enumerate(sections(), start=1)}
+    shown = {
+        panel["title"]: (dashboard["uid"], str(panel["id"]))
+        for dashboard in (module.build() for module in (runtime, pipeline, slo, errors, service))
+        for panel in dashboard["panels"]
+    }
     rules = []
     for alert in ALERTS:
+        dashboard, panel = shown[alert.panel]
         query = {"refId": "A", "expr": alert.expr, "instant": True, "range": False, "legendFormat": "__auto"}
         threshold = {
             "refId": "B",
@@ -144,8 +168,10 @@ def build() -> Json:
                 "execErrState": "Error",
                 "labels": {"severity": alert.severity},
                 "annotations": {
+                    "__dashboardUid__": dashboard,
+                    "__panelId__": panel,
                     "summary": alert.summary,
-                    "runbook_url": f"{{{{ externalURL }}}}d/otelflask-runbooks?viewPanel=panel-{panels[alert.name]}",
+                    "runbook_url": f"{{{{ externalURL }}}}d/otelflask-runbooks?viewPanel=panel-{runbooks[alert.name]}",
                 },
                 "data": [
                     {
@@ -165,5 +191,5 @@ def build() -> Json:
         )
     return {
         "apiVersion": 1,
-        "groups": [{"orgId": 1, "name": "otelflask", "folder": "otelflask", "interval": "1m", "rules": rules}],
+        "groups": [{"orgId": 1, "name": "otelflask", "folder": "otelflask alerts", "interval": "1m", "rules": rules}],
     }

@@ -26,7 +26,8 @@ SHORT = {
 SERVICE = 'service_name="$service",deployment_environment_name=~"$environment"'
 ROUTE = f'{SERVICE},http_route=~"$route"'
 #: Every log line of the service, and the one line a request.
-LOGS = f"{{{SERVICE}}}"
+#: The first matcher keeps Loki from refusing the query while there is no service to choose.
+LOGS = f'{{service_name=~".+",{SERVICE}}}'
 REQUEST_LOGS = f'{LOGS} | event_name="http.server.request"'
 #: The same in TraceQL.
 TRACES = 'resource.service.name="$service" && span:kind=server'

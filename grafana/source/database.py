@@ -31,6 +31,7 @@ from grafana.source.panels import (
     traceql_metrics,
 )
 from grafana.source.route import TRACE_COLUMNS, TRACE_WIDTHS
+from grafana.source.runtime import SPEAKS
 
 COUNT = f"db_client_operation_duration_seconds_count{{{SERVICE}}}"
 BUCKET = f"db_client_operation_duration_seconds_bucket{{{SERVICE}}}"
@@ -38,7 +39,7 @@ SUM = f"db_client_operation_duration_seconds_sum{{{SERVICE}}}"
 BY = "db_operation_name, db_collection_name"
 LEGEND = "{{db_operation_name}} {{db_collection_name}}"
 NOTHING = "No statement in this time."
-USED = f'sum(db_client_connection_count{{{SERVICE},db_client_connection_state="used"}})'
+USED = f'sum(db_client_connection_count{{{SERVICE},db_client_connection_state="used"}} {SPEAKS})'
 STATEMENTS = 'resource.service.name="$service" && span.db.query.text != nil'
 N_PLUS_ONE = f'{{ {TRACES} && span.http.route=~"$route" }} >> {{ span.db.query.summary != nil }} | count() > $repeats'
 
@@ -92,7 +93,7 @@ def build() -> Json:
                         stat(
                             "Pool in use",
                             "Which share of the connections that may be open is in use? At 100 % requests wait.",
-                            prometheus(f"{USED} / sum(db_client_connection_max{{{SERVICE}}})"),
+                            prometheus(f"{USED} / sum(db_client_connection_max{{{SERVICE}}} {SPEAKS})"),
                             unit="percentunit",
                             decimals=0,
                             steps=thresholds((None, GREEN), (0.7, YELLOW), (0.9, RED)),
@@ -140,10 +141,10 @@ def build() -> Json:
                             [
                                 prometheus(USED, "used"),
                                 prometheus(
-                                    f'sum(db_client_connection_count{{{SERVICE},db_client_connection_state="idle"}})',
+                                    f'sum(db_client_connection_count{{{SERVICE},db_client_connection_state="idle"}} {SPEAKS})',
                                     "idle",
                                 ),
-                                prometheus(f"sum(db_client_connection_max{{{SERVICE}}})", "max"),
+                                prometheus(f"sum(db_client_connection_max{{{SERVICE}}} {SPEAKS})", "max"),
                                 prometheus(
                                     f"sum(increase(db_client_connection_timeouts_total{{{SERVICE}}}[$__rate_interval])) or vector(0)",
                                     "timeouts",
@@ -217,7 +218,6 @@ def build() -> Json:
                             "Which statement is it, exactly? The rate of each `db.query.summary`, from traces.",
                             [traceql_metrics(f"{{ {STATEMENTS} }} | rate() by (span.db.query.summary) | topk(10)")],
                             unit="ops",
-                            legend="table",
                             empty=NOTHING,
                         ),
                     ),
@@ -227,7 +227,7 @@ def build() -> Json:
                 9,
                 [
                     (
-                        12,
+                        24,
                         table(
                             "Statements slower than $slower",
                             "Which statements took longer than the threshold above? A click opens the trace they are in.",
@@ -238,6 +238,8 @@ def build() -> Json:
                                 )
                             ],
                             columns={
+                                # Not shown: the link of the span's id needs it.
+                                "traceIdHidden": "traceIdHidden",
                                 "spanID": "Span ID",
                                 "time": "Start time",
                                 "db.query.text": "db.query.text",
@@ -249,13 +251,20 @@ def build() -> Json:
                             overrides=[
                                 override("Span ID", custom__width=140),
                                 override("Start time", custom__width=165),
-                                override("code.function.name", custom__width=150),
+                                override("traceIdHidden", custom__hidden=True),
+                                override("db.query.text", displayName="Statement"),
+                                override("code.function.name", displayName="Asked by", custom__width=260),
                                 override("Duration", custom__width=95),
                             ],
                         ),
                     ),
+                ],
+            ),
+            (
+                8,
+                [
                     (
-                        12,
+                        24,
                         table(
                             "N+1 suspects: more than $repeats statements",
                             "Which requests ask more often than the number above? The same statement again and again is "

@@ -26,6 +26,7 @@ from grafana.source.panels import (
     override,
     prometheus,
     series,
+    shades,
     stat,
     table,
     thresholds,
@@ -33,7 +34,11 @@ from grafana.source.panels import (
 )
 from grafana.source.route import TRACE_COLUMNS, TRACE_WIDTHS
 
-FAILED = f'{REQUEST_LOGS} | http_response_status_code=~"5.." | http_route=~"$route"'
+FAILED = (
+    f'{REQUEST_LOGS} | http_response_status_code=~"5.." | http_route=~"$route"'
+    # Answered with an error without an exception: the status is the type, as `error.type` has it.
+    " | label_format exception_type=`{{ or .exception_type .http_response_status_code }}`"
+)
 KIND = "exception_type, http_route, http_response_status_code"
 SEEN = FAILED + " | label_format ts=`{{ __timestamp__ | unixEpochMillis }}` | unwrap ts [$__range]"
 ERRORS = f'http_server_request_duration_seconds_count{{{ROUTE},error_type!=""}}'
@@ -66,7 +71,7 @@ def build() -> Json:
                             unit="short",
                             decimals=0,
                             steps=thresholds((None, "text"), (1, RED)),
-                            sparkline=False,
+                            over_time=False,
                         ),
                     ),
                     (
@@ -76,7 +81,7 @@ def build() -> Json:
                             "How many different errors (type and route) were there in this time?",
                             prometheus(f"count({by_kind('increase', '[$__range]')} > 0) or vector(0)"),
                             unit="short",
-                            sparkline=False,
+                            over_time=False,
                         ),
                     ),
                     (
@@ -90,7 +95,7 @@ def build() -> Json:
                             ),
                             unit="short",
                             steps=thresholds((None, "text"), (1, RED)),
-                            sparkline=False,
+                            over_time=False,
                         ),
                     ),
                     (
@@ -104,7 +109,7 @@ def build() -> Json:
                             ),
                             unit="short",
                             empty="none",
-                            sparkline=False,
+                            over_time=False,
                         ),
                     ),
                 ],
@@ -126,7 +131,7 @@ def build() -> Json:
                             unit="reqps",
                             bars=True,
                             stack=True,
-                            overrides=[override(".*", regex=True, color={"mode": "shades", "fixedColor": RED})],
+                            overrides=[shades(".*", RED)],
                             legend="table",
                             empty="No request failed in this time.",
                         ),
@@ -141,7 +146,7 @@ def build() -> Json:
                         table(
                             "Kinds of errors",
                             "Which errors are there, how often, since when, and did they end? A click on the count opens "
-                            "their log lines, a click on the last time their traces.",
+                            "the log lines of their requests, a click on the last time their traces.",
                             [
                                 loki(f"sum by ({KIND}) (count_over_time({FAILED} [$__range]))", instant=True),
                                 loki(f"min_over_time({SEEN}) by ({KIND})", instant=True),

@@ -96,6 +96,7 @@ def build() -> Json:
                                 )
                             ],
                             unit="short",
+                            bars=True,
                             stack=True,
                             empty="Nothing was logged in this time.",
                         ),

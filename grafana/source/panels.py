@@ -90,12 +90,17 @@ def color(name: str, value: str, *, regex: bool = False) -> Json:
     return override(name, regex=regex, color={"mode": "fixed", "fixedColor": value})
 
 
+def shades(pattern: str, value: str) -> Json:
+    """A colour for the fields whose name matches, each in a shade of its own."""
+    return override(pattern, regex=True, color={"mode": "shades", "fixedColor": value})
+
+
 #: Status codes by what they mean to a client, wherever they are shown.
 STATUS_COLORS = [
-    color("^1..|^2..", GREEN, regex=True),
-    color("^3..", BLUE, regex=True),
-    color("^4..", YELLOW, regex=True),
-    color("^5..", RED, regex=True),
+    shades("^1..|^2..", GREEN),
+    shades("^3..", BLUE),
+    shades("^4..", YELLOW),
+    shades("^5..", RED),
 ]
 LEVEL_COLORS = [
     color("/^debug/i", "text", regex=True),
@@ -171,12 +176,12 @@ def stat(
     empty: str = "no requests",
     steps: Json | None = None,
     decimals: int | None = None,
-    sparkline: bool = True,
+    over_time: bool = True,
     links: list[Json] | None = None,
     mappings: list[Json] | None = None,
 ) -> Json:
-    """One number, with its course behind it; without `sparkline`, only the number is asked for."""
-    if not sparkline and "expr" in target and target["datasource"] is PROMETHEUS:
+    """One number: the last of the time shown, or with `over_time=False` one that is asked for once."""
+    if not over_time and "expr" in target and target["datasource"] is PROMETHEUS:
         target = {**target, "instant": True, "range": False}
     defaults: Json = {"thresholds": steps or thresholds((None, BLUE)), "color": {"mode": "thresholds"}}
     if decimals is not None:
@@ -188,7 +193,7 @@ def stat(
     options = {
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
         "colorMode": "value",
-        "graphMode": "area" if sparkline else "none",
+        "graphMode": "none",
         "justifyMode": "auto",
         "textMode": "value",
         "wideLayout": True,

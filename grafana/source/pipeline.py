@@ -74,7 +74,7 @@ def _lost(title: str, what: str, counters: tuple[str, ...]) -> Json:
         unit="short",
         decimals=0,
         steps=NONE,
-        sparkline=False,
+        over_time=False,
     )
 
 
@@ -115,7 +115,7 @@ def build() -> Json:
                             unit="short",
                             decimals=0,
                             steps=NONE,
-                            sparkline=False,
+                            over_time=False,
                             mappings=[{"type": "value", "options": {"0": {"text": "nothing", "color": GREEN}}}],
                         ),
                     ),
@@ -152,7 +152,7 @@ def build() -> Json:
                             unit="short",
                             decimals=0,
                             steps=thresholds((None, GREEN), (1, YELLOW)),
-                            sparkline=False,
+                            over_time=False,
                         ),
                     ),
                     (
@@ -264,7 +264,7 @@ def build() -> Json:
                             "Stations",
                             "Is every part of the stack up?",
                             [prometheus("up", instant=True)],
-                            columns={"job": "Part", "instance": "Address", "Value": "Up"},
+                            columns={"job": "Part", "Value": "Up"},
                             empty="Prometheus has scraped nothing yet.",
                             overrides=[
                                 override(

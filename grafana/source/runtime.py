@@ -12,6 +12,9 @@ from grafana.source.dashboard import (
 )
 from grafana.source.panels import Json, prometheus, series, stat
 
+#: A process that has ended stays in Prometheus for five minutes; one that speaks has spoken within 90 s.
+ALIVE = f"(time() - timestamp(target_info{{{SERVICE}}}) < 90)"
+SPEAKS = f"and on (job, instance) {ALIVE}"
 NAMED = f"* on (job, instance) group_left (host_name, process_pid) target_info{{{SERVICE}}}"
 WORKER = "{{host_name}} · {{process_pid}}"
 NO_APP = "No process of this service in this time."
@@ -19,7 +22,7 @@ NO_APP = "No process of this service in this time."
 
 def of_each(expr: str) -> list[Json]:
     """A value of each process, named by its host and process id."""
-    return [prometheus(f"({expr}) {NAMED}", WORKER)]
+    return [prometheus(f"(({expr}) {SPEAKS}) {NAMED}", WORKER)]
 
 
 def build() -> Json:
@@ -37,7 +40,7 @@ def build() -> Json:
                         stat(
                             "Processes",
                             "How many processes are alive? Each gunicorn worker is one.",
-                            prometheus(f"count(target_info{{{SERVICE}}})"),
+                            prometheus(f"count({ALIVE})"),
                             unit="short",
                             empty="none",
                         ),
@@ -47,7 +50,7 @@ def build() -> Json:
                         stat(
                             "Processor",
                             "How many processors do they use together?",
-                            prometheus(f"sum({cpu})"),
+                            prometheus(f"sum(({cpu}) {SPEAKS})"),
                             unit="short",
                             decimals=2,
                             empty="none",
@@ -58,7 +61,7 @@ def build() -> Json:
                         stat(
                             "Memory",
                             "How much memory do they hold together?",
-                            prometheus(f"sum(process_memory_usage_bytes{{{SERVICE}}})"),
+                            prometheus(f"sum(process_memory_usage_bytes{{{SERVICE}}} {SPEAKS})"),
                             unit="bytes",
                             empty="none",
                         ),
@@ -73,7 +76,7 @@ def build() -> Json:
                             ),
                             unit="s",
                             empty="none",
-                            sparkline=False,
+                            over_time=False,
                         ),
                     ),
                 ],

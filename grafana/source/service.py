@@ -59,7 +59,7 @@ def durations(title: str = "Duration") -> Json:
     return series(
         title,
         "How long do requests take? Half of them stay below p50, all but one in twenty below p95, all but one in a "
-        "hundred below p99. Each dot is a request that was measured: click it to open its trace.",
+        "hundred below p99, as far as the histogram's buckets tell (… 0.5, 1, 2.5, 5 s). Each dot is a request that was measured: click it to open its trace.",
         [
             prometheus(quantile(0.99), "p99"),
             prometheus(quantile(0.95), "p95"),
@@ -190,10 +190,7 @@ def build() -> Json:
     """The dashboard."""
     within = f'sum(otelflask:duration_seconds_bucket:rate2m{{{ROUTE},le="%s"}})'
     apdex = f"({within % '0.5'} + {within % '2.5'}) / 2 / {within % '+Inf'}"
-    budget = (
-        f'1 - min(otelflask:slo_errors:ratio_rate3d{{{SERVICE},slo="%s"}})'
-        ' / (1 - scalar(otelflask:slo_objective:ratio{slo="%s"}))'
-    )
+    budget = f'1 - max(otelflask:slo_budget_used:ratio3d{{{SERVICE},slo="availability"}})'
     return dashboard(
         "otelflask-service",
         "Is the service well? From here a symptom leads to its route, its trace, its log line.",
@@ -242,7 +239,7 @@ def build() -> Json:
                             prometheus(apdex),
                             unit="none",
                             decimals=2,
-                            steps=thresholds((None, RED), (0.7, YELLOW), (0.85, GREEN)),
+                            steps=thresholds((None, "text"), (0, RED), (0.7, YELLOW), (0.85, GREEN)),
                         ),
                     ),
                     (
@@ -250,12 +247,12 @@ def build() -> Json:
                         stat(
                             "Error budget left",
                             "How much of three days' allowed errors is left? Negative: the objective is missed; see SLO.",
-                            prometheus(budget % ("availability", "availability")),
+                            prometheus(budget),
                             unit="percentunit",
                             decimals=0,
-                            steps=thresholds((None, RED), (0, ORANGE), (0.25, GREEN)),
-                            empty="after 5 min",
-                            sparkline=False,
+                            steps=thresholds((None, "text"), (-1000, RED), (0, ORANGE), (0.25, GREEN)),
+                            empty="after 2 min",
+                            over_time=False,
                             links=[link("SLO", dashboard_url("otelflask-slo"))],
                         ),
                     ),

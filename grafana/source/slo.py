@@ -35,7 +35,7 @@ def _ratio(slo: str, window: str) -> str:
 
 
 def _rows(slo: str, what: str) -> list[tuple[int, list[tuple[int, Json]]] | str]:
-    budget = f"1 - {_ratio(slo, '3d')} / {_allowed(slo)}"
+    budget = f'1 - max(otelflask:slo_budget_used:ratio3d{{{SERVICE},slo="{slo}"}})'
     return [
         (
             4,
@@ -47,7 +47,7 @@ def _rows(slo: str, what: str) -> list[tuple[int, list[tuple[int, Json]]] | str]
                         f"Which share of requests shall {what}?",
                         prometheus(f'otelflask:slo_objective:ratio{{slo="{slo}"}}'),
                         unit="percentunit",
-                        sparkline=False,
+                        over_time=False,
                         decimals=1,
                     ),
                 ),
@@ -70,7 +70,7 @@ def _rows(slo: str, what: str) -> list[tuple[int, list[tuple[int, Json]]] | str]
                         prometheus(budget),
                         unit="percentunit",
                         decimals=0,
-                        steps=thresholds((None, RED), (0, ORANGE), (0.25, GREEN)),
+                        steps=thresholds((None, "text"), (-1000, RED), (0, ORANGE), (0.25, GREEN)),
                         empty=WAIT,
                     ),
                 ),

@@ -43,8 +43,12 @@ def test_no_service_runs_as_root(stack: Stack) -> None:
         assert "0" not in {line.split()[0] for line in processes}, f"{name}: {processes}"
 
 
+#: Tempo's own: its remote write looks for the first segment of a log that it makes a moment later, and looks again.
+TEMPO_LOOKS_TOO_EARLY = 'msg="error tailing WAL"'
+
+
 def test_no_service_logs_an_error_while_it_starts(stack: Stack) -> None:
-    lines = [line for line in stack.logs().splitlines() if ERROR.search(line)]
+    lines = [line for line in stack.logs().splitlines() if ERROR.search(line) and TEMPO_LOOKS_TOO_EARLY not in line]
     assert lines == []
 
 

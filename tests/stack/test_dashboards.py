@@ -99,3 +99,10 @@ def test_every_alert_has_a_runbook_in_the_runbooks_dashboard() -> None:
     titles = {f"panel-{panel['id']}": panel["title"] for panel in DASHBOARDS["runbooks.json"]["panels"]}
     for name, rule in provisioned.alerts().items():
         assert titles[rule["annotations"]["runbook_url"].partition("viewPanel=")[2]] == name
+
+
+def test_every_alert_names_the_panel_that_shows_it() -> None:
+    panels = {(item["uid"], str(panel["id"])) for item in DASHBOARDS.values() for panel in item["panels"]}
+    for rule in provisioned.alerts().values():
+        annotations = rule["annotations"]
+        assert (annotations["__dashboardUid__"], annotations["__panelId__"]) in panels
