@@ -245,7 +245,7 @@ def build() -> Json:
                     (
                         4,
                         stat(
-                            "Error budget left",
+                            "Budget left",
                             "How much of three days' allowed errors is left? Negative: the objective is missed; see SLO.",
                             prometheus(budget),
                             unit="percentunit",
