@@ -1,0 +1,153 @@
+"""Which errors are the same: a fingerprint that stays while the bug stays.
+
+What counts, in this order: what the user says; the app's own frames
+(module, function, source line) of the exception and of its causes; type and
+normalised message where no frame is the app's. Left out are line numbers,
+directories, libraries' frames, and whatever in a message changes from one time
+to the next, so that it is the same in another process, release, directory or
+Python version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import logging
+import os
+import re
+import sysconfig
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+from otelflask.guard import safe_text
+from otelflask.pipeline.exceptions import exception_type
+
+#: Characters of a message that count, and that regular expressions see: an e-mail pattern can run for minutes on 1 MB.
+MAX_TEXT = 512
+#: Exceptions followed in a chain, members looked at in a group, frames looked at in a stack.
+MAX_CHAIN = 10
+MAX_MEMBERS = 50
+MAX_FRAMES = 20_000
+
+#: What a user writes for the fingerprint that would have been (sentry-sdk's name for it).
+DEFAULT = "{{ default }}"
+
+_LIBRARIES = tuple(
+    {
+        os.path.realpath(path) + os.sep
+        for path in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_path("purelib"))
+        if path
+    }
+    | {os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep}
+)
+_DEMO = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "demo") + os.sep
+#: Functions of their own up to Python 3.11, part of the one around them from 3.12 on (PEP 709).
+_COMPREHENSIONS = frozenset({"<listcomp>", "<dictcomp>", "<setcomp>"})
+
+_CHANGING = (
+    (re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"), "<uuid>"),
+    (re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://\S+"), "<url>"),
+    (re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}\.[\w.-]{1,64}"), "<email>"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"), "<date>"),
+    (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"), "<ip>"),
+    (re.compile(r"'[^']*'|\"[^\"]*\""), "<text>"),
+    (re.compile(r"(?<![\w<])(?:/[\w.@%+-]+){2,}"), "<path>"),
+    (re.compile(r"\b0x[0-9a-fA-F]+\b|\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{8,}\b"), "<hex>"),
+    (re.compile(r"[-+]?\b\d+(?:[.,]\d+)*(?:e[-+]?\d+)?"), "<number>"),
+)
+
+
+def normalised(text: str) -> str:
+    """The text without what changes from one time to the next: ids, numbers, quoted text, addresses, dates."""
+    text = text[:MAX_TEXT]
+    for pattern, name in _CHANGING:
+        text = pattern.sub(name, text)
+    return " ".join(text.split())
+
+
+def is_in_app(path: str) -> bool:
+    """Whether a file is the app's own: neither the standard library's nor an installed package's."""
+    if path.startswith(_DEMO):
+        return True
+    if "site-packages" in path or "dist-packages" in path or path.startswith(_LIBRARIES):
+        return False
+    return not path.startswith("<frozen")
+
+
+def of_exception(error: BaseException, explicit: Sequence[str] = ()) -> str:
+    """16 hex digits. In: the exception, and what the user says instead, with ``{{ default }}`` for ours."""
+    if explicit:
+        parts = [_default(error) if part == DEFAULT else safe_text(part) for part in explicit]
+        return _digest(["explicit", *parts])
+    return _default(error)
+
+
+def of_log(logger: str, template: str, text: str) -> str:
+    """16 hex digits of a log line without an exception. In: the logger, the template, the formatted text.
+
+    The template is what identifies a line; where it is the text itself, the text is normalised.
+    """
+    return _digest(["log", logger, template[:MAX_TEXT] if template != text else normalised(text)])
+
+
+def of_log_record(record: logging.LogRecord, text: str) -> str:
+    """The same of a record of the `logging` module."""
+    return of_log(record.name, safe_text(record.msg), text)
+
+
+def _default(error: BaseException) -> str:
+    return _digest(_parts(error, set()))
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.blake2b("\x00".join(parts).encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def _parts(error: BaseException, seen: set[int]) -> list[str]:
+    """What identifies an exception and its causes, outermost first."""
+    parts: list[str] = []
+    frames_seen = False
+    types: list[str] = []
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen and len(types) < MAX_CHAIN:
+        seen.add(id(current))
+        frames = list(dict.fromkeys(_frames(current.__traceback__)))
+        members = getattr(current, "exceptions", None)
+        if isinstance(members, (list, tuple)):
+            # The order of a group's members is the order in which tasks ended.
+            of_members = {_digest(_parts(member, seen)) for member in members[:MAX_MEMBERS]}
+            frames += sorted(of_members)
+            types.append(exception_type(current))
+        else:
+            types.append(f"{exception_type(current)}: {normalised(safe_text(current))}")
+        frames_seen = frames_seen or bool(frames)
+        parts += [*frames, "caused by"]
+        if current.__cause__ is not None:
+            current = current.__cause__
+        elif not current.__suppress_context__:
+            current = current.__context__
+        else:
+            current = None
+    return parts if frames_seen else types
+
+
+def _frames(trace: TracebackType | None) -> Iterator[str]:
+    count = 0
+    while trace is not None and count < MAX_FRAMES:
+        frame, number = trace.tb_frame, trace.tb_lineno
+        trace = trace.tb_next
+        count += 1
+        code = frame.f_code
+        path = code.co_filename
+        if code.co_name in _COMPREHENSIONS or not is_in_app(path) or frame.f_locals.get("__tracebackhide__"):
+            continue
+        module = frame.f_globals.get("__name__") or ""
+        if "__jinja_exception__" in frame.f_globals:
+            # A template's frame: its module is its absolute path.
+            module = path.rpartition(f"{os.sep}templates{os.sep}")[2] or os.path.basename(path)
+        if path.startswith("<"):
+            # Made at run time (exec, a dataclass): the name may hold an id, and the line is of another file.
+            yield f"{normalised(path)} {normalised(safe_text(module))} {code.co_name}"
+            continue
+        source = " ".join(linecache.getline(path, number, frame.f_globals).split())
+        yield f"{module} {code.co_name} {source}"
