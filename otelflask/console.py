@@ -81,7 +81,8 @@ class ConsoleView(SpanProcessor, LogRecordProcessor):
 
     def on_emit(self, log_record: Any) -> None:
         record = log_record.log_record
-        if not record.trace_id or record.event_name == "http.server.request":
+        # Requests are the trees themselves, and an error stands where it was logged.
+        if not record.trace_id or record.event_name in ("http.server.request", "exception", "otelflask.message"):
             return
         with self._lock:
             trace = self._trace(record.trace_id)

@@ -52,4 +52,5 @@ class Configurator(_OTelSDKConfigurator):
             meter_provider=process.pipeline.meter_provider,
             logger_provider=process.pipeline.logger_provider,
             settings=settings,
+            reports=process.reports,
         )

@@ -14,6 +14,7 @@ from flask import Flask
 from otelflask import lifecycle
 from otelflask.errors.handling import answer_errors, roll_back
 from otelflask.errors.rendering import ErrorRenderer, Renderer
+from otelflask.errors.reports import Fingerprint, Reports
 from otelflask.http.instrumentor import FlaskInstrumentor
 from otelflask.logs import capture
 from otelflask.pipeline import providers
@@ -35,6 +36,7 @@ class Process:
     settings: Settings
     pipeline: Pipeline
     runtime: RuntimeMetrics | None = None
+    reports: Reports | None = None
 
 
 @dataclass
@@ -74,6 +76,7 @@ def init(
     request_hook: Callable[..., Any] | None = None,
     response_hook: Callable[..., Any] | None = None,
     error_renderer: Renderer | None = None,
+    error_fingerprint: Fingerprint | None = None,
     rollback_sessions: Iterable[Any] = (),
     **settings: Any,
 ) -> OtelFlask:
@@ -83,7 +86,9 @@ def init(
     ones set globally, else new ones by the ``OTEL_*`` variables); hooks
     ``request_hook(span, environ)`` and ``response_hook(span, status,
     headers)``; ``error_renderer(problem)``, which makes the body of an error
-    that is not answered by a page; sessions (such as a ``scoped_session``) that are
+    that is not answered by a page; ``error_fingerprint(exception)``, which
+    says as a list of texts which reports are one group, or None for the
+    default; sessions (such as a ``scoped_session``) that are
     rolled back after an unhandled error, besides Flask-SQLAlchemy's; and any
     setting of `otelflask.settings.Settings` by its name.
     Raises SettingError (a ValueError) for a setting that is not allowed.
@@ -100,6 +105,7 @@ def init(
         tracer_provider,
         meter_provider,
         logger_provider,
+        error_fingerprint,
     )
     pipeline = process.pipeline
     app.extensions[EXTENSION_KEY] = AppState(in_force, pipeline)
@@ -111,6 +117,7 @@ def init(
         meter_provider=pipeline.meter_provider,
         logger_provider=pipeline.logger_provider,
         settings=in_force,
+        reports=process.reports,
     )
     lifecycle.on_fork(app.extensions["otelflask.http"])
     roll_back(app, rollback_sessions)
@@ -125,8 +132,9 @@ def start(
     tracer_provider: Any = None,
     meter_provider: Any = None,
     logger_provider: Any = None,
+    error_fingerprint: Fingerprint | None = None,
 ) -> Process:
-    """Start what there is once a process: pipeline, log capture, database, runtime metrics.
+    """Start what there is once a process: pipeline, log capture, error reports, database, runtime metrics.
 
     With providers of the caller's a second app gets a process state of its
     own; otherwise all apps share the first one's.
@@ -145,6 +153,12 @@ def start(
             attach(pipeline, sys.stderr)
         if settings.logs:
             capture.install(pipeline.logger_provider, settings.log_level)
+        if settings.reports:
+            process.reports = Reports(
+                pipeline.logger_provider, pipeline.meter_provider, settings, pipeline.scrubber, error_fingerprint
+            )
+            capture.add(process.reports)
+            lifecycle.on_fork(process.reports)
         if settings.runtime_metrics:
             process.runtime = RuntimeMetrics(pipeline.meter_provider)
             lifecycle.on_fork(process.runtime)

@@ -82,6 +82,23 @@ class Settings:
         "OTELFLASK_TRACERESPONSE", True, "Returns the trace id in a `traceresponse` header (W3C Trace Context 2 draft)."
     )
     request_log: bool = _setting("OTELFLASK_REQUEST_LOG", True, "One log record a request.")
+    reports: bool = _setting(
+        "OTELFLASK_REPORTS",
+        True,
+        "Error reports, captured by sentry-sdk, as log records; a `SENTRY_DSN` gets them too.",
+    )
+    report_level: str = _setting(
+        "OTELFLASK_REPORT_LEVEL",
+        "error",
+        "Lowest level of a `logging` record that is reported.",
+        choices=("warning", "error", "critical", "off"),
+    )
+    reports_per_minute: int = _setting(
+        "OTELFLASK_REPORTS_PER_MINUTE",
+        20,
+        "Reports of one group that a process sends in a minute; further ones are counted.",
+        minimum=1,
+    )
     error_answers: bool = _setting(
         "OTELFLASK_ERROR_ANSWERS",
         True,

@@ -42,7 +42,8 @@ def app(telemetry: CapturedTelemetry) -> flask.Flask:
 
         return flask.Response(pieces())
 
-    otelflask.init(app, runtime_metrics=False, **telemetry.providers)
+    # Error reports have tests of their own.
+    otelflask.init(app, runtime_metrics=False, reports=False, **telemetry.providers)
     return app
 
 

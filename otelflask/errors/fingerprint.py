@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import linecache
-import logging
 import os
 import re
 import sysconfig
@@ -90,9 +89,10 @@ def of_log(logger: str, template: str, text: str) -> str:
     return _digest(["log", logger, template[:MAX_TEXT] if template != text else normalised(text)])
 
 
-def of_log_record(record: logging.LogRecord, text: str) -> str:
-    """The same of a record of the `logging` module."""
-    return of_log(record.name, safe_text(record.msg), text)
+def of_text(explicit: Sequence[str], logger: str, template: str, text: str) -> str:
+    """The same with what the user says instead, in which ``{{ default }}`` stands for ours."""
+    default = of_log(logger, template, text)
+    return _digest(["explicit", *(default if part == DEFAULT else safe_text(part) for part in explicit)])
 
 
 def _default(error: BaseException) -> str:

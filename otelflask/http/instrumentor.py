@@ -22,7 +22,7 @@ from werkzeug.exceptions import HTTPException
 from otelflask import guard
 from otelflask.http.attributes import route_of
 from otelflask.http.metrics import SCHEMA_URL, HttpMetrics
-from otelflask.http.middleware import Middleware
+from otelflask.http.middleware import Middleware, Reports
 from otelflask.http.record import ENVIRON_KEY, RequestRecord, current_record
 from otelflask.http.request_log import RequestLog
 from otelflask.pipeline.spans import SpanStarter
@@ -41,7 +41,7 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
     contrib's arguments: ``request_hook(span, environ)``,
     ``response_hook(span, status, headers)``, ``tracer_provider``,
     ``meter_provider``, ``excluded_urls``, ``enable_commenter``,
-    ``commenter_options``; and ours: ``logger_provider`` and ``settings``.
+    ``commenter_options``; and ours: ``logger_provider``, ``settings`` and ``reports``.
     """
 
     def instrumentation_dependencies(self) -> Collection[str]:
@@ -73,6 +73,7 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
         meter_provider: Any = None,
         logger_provider: Any = None,
         settings: Settings | None = None,
+        reports: Reports | None = None,
     ) -> None:
         """Instrument one app; a second call changes nothing.
 
@@ -93,6 +94,7 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
             request_log,
             parse_excluded_urls(patterns) if patterns else None,
             response_hook,
+            reports,
         )
         app._original_wsgi_app = app.wsgi_app  # type: ignore[attr-defined]
         app.wsgi_app = middleware.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment,arg-type]
@@ -127,8 +129,10 @@ def _watch_errors(app: flask.Flask) -> None:
     for name in ("handle_user_exception", "handle_exception"):
         original = getattr(app, name)
 
-        def watched(error: Exception, *args: Any, _original: Any = original, **kwargs: Any) -> Any:
+        def watched(error: Exception, *args: Any, _original: Any = original, _name: str = name, **kwargs: Any) -> Any:
             record = current_record()
+            if record is not None and _name == "handle_exception":
+                record.unhandled = True
             if record is not None:
                 # Flask forgets the match with the request context; an error that goes to the server has no answer.
                 record.route = route_of(record.environ)

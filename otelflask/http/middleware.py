@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
@@ -33,6 +34,20 @@ from otelflask.pipeline.spans import Span, SpanStarter
 from otelflask.settings import Settings
 
 StartResponse = Callable[..., Any]
+
+
+class Reports(Protocol):
+    """What makes error reports of a request's problems (``errors.reports``)."""
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """A scope for what the app says of the request."""
+        ...
+
+    def closed(self, record: RequestRecord, error_type: str | None, context: dict[str, Any]) -> None:
+        """The request ended."""
+        ...
+
+
 WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 Hook = Callable[..., Any]
 
@@ -50,6 +65,7 @@ class Middleware:
         request_log: RequestLog | None,
         excluded_urls: Any,
         response_hook: Hook | None,
+        reports: Reports | None = None,
     ) -> None:
         self._settings = settings
         self._starter = starter
@@ -57,6 +73,7 @@ class Middleware:
         self._request_log = request_log
         self._excluded_urls = excluded_urls
         self._response_hook = response_hook
+        self._reports = reports
         header = settings.request_id_header
         self._request_id_header = header
         self._request_id_key = "HTTP_" + header.upper().replace("-", "_") if header else ""
@@ -78,9 +95,14 @@ class Middleware:
                 return wsgi_app(environ, start_response)
             token = context_api.attach(record.context)
             try:
-                result = wsgi_app(environ, self._start_response(record, start_response))
+                if self._reports is None:
+                    result = wsgi_app(environ, self._start_response(record, start_response))
+                else:
+                    with self._reports.scope() as record.scope:
+                        result = wsgi_app(environ, self._start_response(record, start_response))
             except BaseException as error:
                 record.error = error
+                record.unhandled = True
                 record.status = record.status or 500
                 self._close(record)
                 raise
@@ -221,6 +243,8 @@ class Middleware:
             self._metrics.closed(record, record.layers[0].get("network.protocol.version"))
             if self._request_log is not None:
                 self._request_log.closed(record, (*record.layers, outcome, layer), ended_at)
+            if self._reports is not None and (error_type is not None or record.problems):
+                self._reports.closed(record, error_type, {**record.layers[1], **outcome, **layer})
         finally:
             # Whatever a view met, the span leaves.
             span.end(ended_at)

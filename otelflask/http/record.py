@@ -28,7 +28,7 @@ class RequestRecord:
     `status` is the response's status code, 0 while there is none. Times are
     epoch nanoseconds (`started_at`) and seconds (`duration`). Sizes are body
     bytes, None where unknown. `broken` says that the body ended with an exception,
-    after a status was sent.
+    after a status was sent; `unhandled` that no handler of the app's wanted its exception.
     """
 
     __slots__ = (
@@ -41,15 +41,18 @@ class RequestRecord:
         "error",
         "layers",
         "method",
+        "problems",
         "request_id",
         "request_size",
         "response_headers",
         "response_size",
         "route",
         "sampled",
+        "scope",
         "span",
         "started_at",
         "status",
+        "unhandled",
         "user_id",
     )
 
@@ -71,6 +74,10 @@ class RequestRecord:
         self.response_size = 0
         self.response_headers: list[tuple[str, str]] = []
         self.error: BaseException | None = None
+        self.unhandled = False
+        #: What may become an error report at the end, and sentry-sdk's scope of the request.
+        self.problems: list[Any] = []
+        self.scope: Any = None
         self.duration = 0.0
         self.broken = False
         self.closed = False

@@ -13,7 +13,7 @@ import functools
 import logging
 import threading
 from datetime import date, time
-from typing import Any
+from typing import Any, Protocol
 
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
@@ -155,7 +155,18 @@ def attribute_value(value: Any, depth: int = 0) -> Any:
     return _limits.text(guard.safe_text(value))
 
 
-_captures: list[Capture] = []
+class Taker(Protocol):
+    """Anything that wants every record, for whichever logger provider."""
+
+    logger_provider: Any
+
+    def take(self, record: logging.LogRecord) -> None:
+        """One record, after the handlers."""
+        ...
+
+
+_captures: list[Taker] = []
+_patched = False
 
 
 def install(logger_provider: Any, level: str) -> Capture:
@@ -164,18 +175,26 @@ def install(logger_provider: Any, level: str) -> Capture:
     In: the logger provider, and the name of the lowest level that is sent.
     Out: the capture; installing for the same provider again changes nothing.
     """
-    for capture in _captures:
-        if capture.logger_provider is logger_provider:
-            return capture
-    if not hasattr(logging.Logger.callHandlers, "_otelflask"):
-        _patch()
+    for known in _captures:
+        if isinstance(known, Capture) and known.logger_provider is logger_provider:
+            return known
     capture = Capture(logger_provider, 0 if level == "notset" else getattr(logging, level.upper()))
-    _captures.append(capture)
+    add(capture)
     return capture
 
 
-def uninstall(capture: Capture) -> None:
-    """Take no more records for this capture."""
+def add(taker: Taker) -> None:
+    """Hand every record to this one too, from now on."""
+    global _patched
+    # Not read off the method: others, sentry-sdk among them, put theirs around ours.
+    if not _patched:
+        _patch()
+        _patched = True
+    _captures.append(taker)
+
+
+def uninstall(capture: Taker) -> None:
+    """Hand no more records to this one."""
     if capture in _captures:
         _captures.remove(capture)
 
@@ -191,5 +210,4 @@ def _patch() -> None:
             for capture in _captures:
                 capture.take(record)
 
-    call_handlers._otelflask = True  # type: ignore[attr-defined]
     logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]

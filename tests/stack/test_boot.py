@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.stack import driver
+from tests.stack.backends import eventually, get
 from tests.stack.compose import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.stack]
@@ -65,3 +67,20 @@ def test_up_grafana_starts_the_stack_without_the_demo(stack: Stack) -> None:
         return {name}.union(*(needed(other) for other in services[name].get("depends_on", ())))
 
     assert needed("grafana") == STACK | {"queue-owner"}
+
+
+@pytest.mark.needs("shop", "postgres", "redis", "grafana", "mailpit")
+def test_a_new_kind_of_error_is_mailed_with_its_runbook(stack: Stack) -> None:
+    # Here, because a kind is new once, and Grafana remembers what it has mailed.
+    for _ in range(3):
+        driver.request(stack.url["shop"], "/simulate-error")
+
+    def mails() -> list[str]:
+        listed = get(f"{stack.url['mail']}/api/v1/messages")["messages"]
+        bodies = [get(f"{stack.url['mail']}/api/v1/message/{item['ID']}") for item in listed]
+        return [body["Subject"] + json.dumps(body) for body in bodies if "NewErrorKind" in json.dumps(body)]
+
+    found = eventually(mails, seconds=240)
+    assert found
+    assert "RuntimeError in /simulate-error" in "".join(found)
+    assert "otelflask-runbooks?viewPanel=panel-" in "".join(found)

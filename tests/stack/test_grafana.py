@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 import urllib.error
 import urllib.request
 from typing import Any
 
 import pytest
 
-from tests.stack import driver, provisioned
+from tests.stack import provisioned
 from tests.stack.backends import eventually, get
 from tests.stack.compose import Stack
 
@@ -68,19 +67,3 @@ def test_all_alert_rules_are_evaluated_without_an_error(stack: Stack) -> None:
 
     expected = dict.fromkeys(provisioned.alerts(), "ok")
     assert eventually(rules, lambda health: health == expected, seconds=150) == expected
-
-
-@pytest.mark.needs("shop", "postgres", "redis")
-def test_a_new_kind_of_error_is_mailed_with_its_runbook(stack: Stack) -> None:
-    for _ in range(3):
-        driver.request(stack.url["shop"], "/simulate-error")
-
-    def mails() -> list[str]:
-        listed = get(f"{stack.url['mail']}/api/v1/messages")["messages"]
-        bodies = [get(f"{stack.url['mail']}/api/v1/message/{item['ID']}") for item in listed]
-        return [body["Subject"] + json.dumps(body) for body in bodies if "NewErrorKind" in json.dumps(body)]
-
-    found = eventually(mails, seconds=240)
-    assert found
-    assert "RuntimeError in /simulate-error" in "".join(found)
-    assert "otelflask-runbooks?viewPanel=panel-" in "".join(found)

@@ -1,0 +1,122 @@
+"""sentry-sdk's event as bounded attributes of a log record."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from otelflask.errors.engine import Event
+from otelflask.guard import safe_text
+from otelflask.pipeline.redaction import MASK, Scrubber
+
+#: Characters of each part; together with message and stack trace a report stays below 32 KB.
+MAX_MESSAGE = 2_000
+MAX_FRAMES_JSON = 6_000
+MAX_BREADCRUMBS_JSON = 3_000
+MAX_EXTRA_JSON = 2_000
+MAX_TAGS = 20
+MAX_TAG = 200
+MAX_VARIABLE = 200
+MAX_VARIABLES = 15
+MAX_LINE = 200
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_LITERAL = re.compile(r"'[^']*'|\"[^\"]*\"")
+_OF_SDK = frozenset({"trace", "runtime", "sys.argv"})
+
+
+def event_attributes(event: Event, scrubber: Scrubber) -> dict[str, Any]:
+    """User, tags, breadcrumbs, frames and extras of an event, each where there is one."""
+    found: dict[str, Any] = {}
+    user = event.get("user") or {}
+    for key, name in (("id", "user.id"), ("username", "user.name"), ("email", "user.email")):
+        if user.get(key) is not None:
+            found[name] = safe_text(user[key])[:MAX_TAG]
+    tags = event.get("tags") or {}
+    items = tags.items() if isinstance(tags, Mapping) else tags
+    for key, value in list(items)[:MAX_TAGS]:
+        found[f"otelflask.tag.{safe_text(key)[:MAX_TAG]}"] = safe_text(value)[:MAX_TAG]
+    if event.get("event_id"):
+        found["otelflask.error.event_id"] = event["event_id"]
+    breadcrumbs = (event.get("breadcrumbs") or {}).get("values") or []
+    if breadcrumbs:
+        found["otelflask.error.breadcrumbs"] = _newest([_breadcrumb(item) for item in breadcrumbs], scrubber)
+    frames = _frames(event, scrubber)
+    if frames:
+        found["otelflask.error.frames"] = frames
+    extra = {**(event.get("extra") or {})}
+    extra.update({key: value for key, value in (event.get("contexts") or {}).items() if key not in _OF_SDK})
+    if extra:
+        text = _json(scrubber.value("extra", extra))
+        found["otelflask.error.extra"] = text if len(text) <= MAX_EXTRA_JSON else _json({"left_out": list(extra)[:50]})
+    return found
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=safe_text, separators=(",", ":"))
+
+
+def _breadcrumb(item: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: item[key] for key in ("timestamp", "level", "category") if item.get(key)}
+    return {**kept, "message": safe_text(item.get("message") or item.get("data") or "")[:MAX_TAG]}
+
+
+def _newest(items: list[dict[str, Any]], scrubber: Scrubber) -> str:
+    """The newest that fit, oldest first."""
+    kept: list[str] = []
+    room = MAX_BREADCRUMBS_JSON
+    for item in reversed(items):
+        text = _json(scrubber.value("breadcrumb", item))
+        room -= len(text) + 1
+        if room < 0:
+            break
+        kept.append(text)
+    return f"[{','.join(reversed(kept))}]"
+
+
+def _frames(event: Event, scrubber: Scrubber) -> str:
+    """Source and local variables of the app's own frames, innermost first, as many as fit."""
+    exceptions = (event.get("exception") or {}).get("values") or []
+    if not exceptions:
+        return ""
+    # sentry-sdk has the outermost exception last.
+    frames = ((exceptions[-1].get("stacktrace") or {}).get("frames")) or []
+    own = [frame for frame in frames if frame.get("in_app", True)] or frames
+    kept: list[str] = []
+    room = MAX_FRAMES_JSON
+    for frame in reversed(own):
+        shown = {
+            "file": frame.get("abs_path") or frame.get("filename"),
+            "line": frame.get("lineno"),
+            "function": frame.get("function"),
+            "before": [_source(line, scrubber) for line in (frame.get("pre_context") or [])[-3:]],
+            "source": _source(frame.get("context_line") or "", scrubber),
+            "after": [_source(line, scrubber) for line in (frame.get("post_context") or [])[:2]],
+        }
+        variables = {
+            name: _short(value)
+            for name, value in list((frame.get("vars") or {}).items())[:MAX_VARIABLES]
+            if not name.startswith("__")
+        }
+        text = _json(scrubber.value("frame", {**shown, "variables": variables}))
+        if len(text) > room:
+            text = _json({key: shown[key] for key in ("file", "line", "function")})
+        room -= len(text) + 1
+        if room < 0:
+            break
+        kept.append(text)
+    return f"[{','.join(kept)}]"
+
+
+def _source(line: str, scrubber: Scrubber) -> str:
+    """A line of source; texts in one that names a secret are masked, such as a default of an argument."""
+    line = line[:MAX_LINE]
+    if any(scrubber.is_sensitive(word) for word in _WORD.findall(line)):
+        line = _LITERAL.sub(f'"{MASK}"', line)
+    return line
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else _json(value)
+    return text if len(text) <= MAX_VARIABLE else text[: MAX_VARIABLE - 1] + "…"

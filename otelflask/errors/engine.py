@@ -1,0 +1,145 @@
+"""sentry-sdk as the engine that captures: scopes, breadcrumbs, source lines and local variables, `before_send`.
+
+It needs no server: our transport hands its events to `sink`. Where a
+``SENTRY_DSN`` is set, or the app has initialised sentry-sdk itself, events go
+there as well.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import sentry_sdk
+from opentelemetry import trace as trace_api
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.integrations.excepthook import ExcepthookIntegration
+from sentry_sdk.integrations.logging import LoggingIntegration
+from sentry_sdk.integrations.threading import ThreadingIntegration
+from sentry_sdk.scope import register_external_propagation_context, use_isolation_scope
+from sentry_sdk.transport import HttpTransport, Transport
+from sentry_sdk.utils import event_from_exception
+
+from otelflask import guard
+from otelflask.settings import Settings
+
+Event = dict[str, Any]
+Sink = Callable[[Event, BaseException | None], None]
+
+_state = threading.local()
+_transport: ReportTransport | None = None
+
+
+class ReportTransport(Transport):
+    """Hands events to a sink; sends envelopes on by `inner`, where there is one."""
+
+    def __init__(self, sink: Sink, inner: Transport | None = None) -> None:
+        super().__init__({})
+        self.sink = sink
+        self.inner = inner
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        """One envelope of sentry-sdk's, with an event or with what is only for Sentry."""
+        event = envelope.get_event()
+        if event is not None:
+            self._take(dict(event))
+        if self.inner is not None:
+            self.inner.capture_envelope(envelope)
+
+    @guard.guarded("taking an event of sentry-sdk")
+    def _take(self, event: Event) -> None:
+        built = getattr(_state, "built", None)
+        if built is not None:
+            built.append(event)
+        else:
+            self.sink(event, getattr(_state, "error", None))
+
+    def flush(self, timeout: float, callback: Any = None) -> None:
+        """Send what the inner transport holds."""
+        if self.inner is not None:
+            self.inner.flush(timeout, callback)
+
+    def kill(self) -> None:
+        """End the inner transport."""
+        if self.inner is not None:
+            self.inner.kill()
+
+    def record_lost_event(self, *args: Any, **kwargs: Any) -> None:
+        """Sentry's count of what it lost."""
+        if self.inner is not None:
+            self.inner.record_lost_event(*args, **kwargs)
+
+
+def start(settings: Settings, sink: Sink) -> None:
+    """Let sentry-sdk's events go to `sink`, from now on; a later call replaces the sink."""
+    global _transport
+    client = sentry_sdk.get_client()
+    if _transport is not None and client.transport is _transport:
+        _transport.sink = sink
+        return
+    if client.is_active():
+        # The app's own: everything it has set stays.
+        _transport = ReportTransport(sink, client.transport)
+        client.transport = _transport
+    else:
+        _transport = ReportTransport(sink)
+        dsn = os.environ.get("SENTRY_DSN") or None
+        sentry_sdk.init(
+            dsn=dsn,
+            transport=_transport,
+            # Without one, sentry-sdk would ask git.
+            release=settings.service_version or (None if dsn else "unversioned"),
+            environment=settings.environment or None,
+            default_integrations=False,
+            integrations=[LoggingIntegration(event_level=None), ExcepthookIntegration(), ThreadingIntegration()],
+            # OpenTelemetry does the tracing: no headers of Sentry's on outgoing requests.
+            trace_propagation_targets=[],
+            max_breadcrumbs=30,
+        )
+        if dsn is not None:
+            _transport.inner = HttpTransport(sentry_sdk.get_client().options)
+    sentry_sdk.scope.add_global_event_processor(_remember_error)
+    register_external_propagation_context(_current_span)
+
+
+def _current_span() -> tuple[str, str] | None:
+    context = trace_api.get_current_span().get_span_context()
+    return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else None
+
+
+def _remember_error(event: Any, hint: Any) -> Any:
+    """Keep the exception for the transport, which gets only the event, in the same call."""
+    exc_info = hint.get("exc_info")
+    _state.error = exc_info[1] if exc_info else None
+    return event
+
+
+def event_of(error: BaseException, handled: bool, scope: Any) -> Event | None:
+    """sentry-sdk's event of an exception, with the scope's user, tags and breadcrumbs.
+
+    None where the user's `before_send` does not want it.
+    """
+    options = sentry_sdk.get_client().options
+    event, hint = event_from_exception(error, client_options=options, mechanism={"type": "flask", "handled": handled})
+    return _built(event, hint, scope)
+
+
+def event_of_message(message: str, level: str, scope: Any) -> Event | None:
+    """sentry-sdk's event of a text."""
+    return _built({"message": message, "level": level}, {}, scope)
+
+
+def _built(event: Any, hint: dict[str, Any], scope: Any) -> Event | None:
+    built: list[Event] = []
+    _state.built = built
+    try:
+        if scope is None:
+            sentry_sdk.capture_event(event, hint)
+        else:
+            with use_isolation_scope(scope):
+                sentry_sdk.capture_event(event, hint)
+    finally:
+        _state.built = None
+    return built[0] if built else None

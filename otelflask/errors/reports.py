@@ -1,0 +1,215 @@
+"""Error reports: what went wrong, once, with what it takes to understand it, as a log record.
+
+Within a request everything waits for its end, because only then is it known
+what was the outermost error; outside of one a report leaves at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from time import time_ns
+from typing import Any
+
+import sentry_sdk
+from opentelemetry import trace as trace_api
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanContext
+
+from otelflask import guard
+from otelflask.errors import engine, fingerprint
+from otelflask.errors.attributes import MAX_MESSAGE, event_attributes
+from otelflask.errors.candidates import Candidate, outermost
+from otelflask.errors.limiter import GroupLimiter
+from otelflask.http.record import RequestRecord, current_record
+from otelflask.pipeline.exceptions import exception_layer, exception_type
+from otelflask.pipeline.records import Record, emit
+from otelflask.pipeline.redaction import Scrubber
+from otelflask.settings import Settings
+from otelflask.version import __version__
+
+#: A function of the user's: exception in, parts of its fingerprint out; None for ours.
+Fingerprint = Callable[[BaseException], Sequence[str] | None]
+
+EVENT_NAME = "exception"
+MESSAGE_EVENT_NAME = "otelflask.message"
+#: Most problems of one request that are kept until its end.
+MAX_PENDING = 50
+
+_SEVERITIES = {
+    "fatal": (SeverityNumber.FATAL, "FATAL"),
+    "error": (SeverityNumber.ERROR, "ERROR"),
+    "warning": (SeverityNumber.WARN, "WARN"),
+    "info": (SeverityNumber.INFO, "INFO"),
+    "debug": (SeverityNumber.DEBUG, "DEBUG"),
+}
+
+
+#: Whether this thread is at work on a record: logging from within it is no further problem.
+_busy = threading.local()
+
+
+def _about_telemetry(name: str) -> bool:
+    """Whether a logger speaks of telemetry itself; the demo shop is an app like any other."""
+    return name.startswith(("otelflask", "opentelemetry", "sentry_sdk")) and not name.startswith("otelflask.demo")
+
+
+class Reports:
+    """Takes errors from requests, `logging` and sentry-sdk, and emits reports.
+
+    In: providers, settings, the scrubber, and optionally a function that
+    names an exception's group.
+    """
+
+    def __init__(
+        self,
+        logger_provider: Any,
+        meter_provider: Any,
+        settings: Settings,
+        scrubber: Scrubber,
+        group: Fingerprint | None = None,
+    ) -> None:
+        self.logger_provider = logger_provider
+        self._logger = logger_provider.get_logger("otelflask.errors", __version__)
+        self._counter = meter_provider.get_meter("otelflask.errors", __version__).create_counter(
+            "otelflask.errors", unit="{error}", description="Errors, by type and route; reported whole or held back."
+        )
+        self._scrubber = scrubber
+        self._group = group
+        self._level = getattr(logging, settings.report_level.upper(), logging.CRITICAL + 1)
+        self._limiter = GroupLimiter(settings.reports_per_minute)
+        engine.start(settings, self._captured)
+
+    def after_fork(self) -> None:
+        """A child counts for itself."""
+        self._limiter.after_fork()
+
+    @staticmethod
+    def scope() -> AbstractContextManager[Any]:
+        """A scope of sentry-sdk's for one request: its tags, its user, its breadcrumbs."""
+        return sentry_sdk.isolation_scope()
+
+    def take(self, record: logging.LogRecord) -> None:
+        """A record of the `logging` module; those at the report level and above are problems."""
+        if record.levelno < self._level or _about_telemetry(record.name) or getattr(_busy, "now", False):
+            return
+        _busy.now = True
+        try:
+            self._take(record)
+        except Exception:
+            guard.failed("reporting a log record")
+        finally:
+            _busy.now = False
+
+    def _take(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        if error is None and record.name == "werkzeug":
+            # It tells of a broken stream as text; the request itself reports it.
+            return
+        try:
+            message = record.getMessage()
+        except Exception:
+            message = guard.safe_text(record.msg)
+        self._add(
+            Candidate(
+                error,
+                True,
+                trace_api.get_current_span().get_span_context(),
+                level="fatal" if record.levelno >= logging.CRITICAL else "error",
+                message=message[:MAX_MESSAGE],
+                logger=record.name,
+                template=guard.safe_text(record.msg),
+            )
+        )
+
+    def _captured(self, event: engine.Event, error: BaseException | None) -> None:
+        """An event that the app, or a hook of sentry-sdk's, has captured."""
+        values = (event.get("exception") or {}).get("values") or [{}]
+        handled = bool((values[-1].get("mechanism") or {}).get("handled", True))
+        message = event.get("message") or (event.get("logentry") or {}).get("message") or ""
+        self._add(
+            Candidate(
+                error if event.get("exception") else None,
+                handled,
+                trace_api.get_current_span().get_span_context(),
+                event,
+                guard.safe_text(event.get("level") or "error"),
+                guard.safe_text(message)[:MAX_MESSAGE],
+                guard.safe_text(event.get("logger") or ""),
+                guard.safe_text((event.get("logentry") or {}).get("message") or message),
+            )
+        )
+
+    def _add(self, candidate: Candidate) -> None:
+        record = current_record()
+        if record is None or record.closed:
+            self._report(candidate, None)
+        elif len(record.problems) < MAX_PENDING:
+            record.problems.append(candidate)
+
+    def closed(self, record: RequestRecord, error_type: str | None, context: dict[str, Any]) -> None:
+        """A request ended. In: its record, its ``error.type`` (None where it did not fail), and its attributes."""
+        if error_type is not None and record.error is not None:
+            record.problems.append(Candidate(record.error, not record.unhandled, record.span.get_span_context()))
+        for candidate in outermost(record.problems):
+            self._report(candidate, record, context)
+
+    def _report(
+        self, candidate: Candidate, record: RequestRecord | None, context: dict[str, Any] | None = None
+    ) -> None:
+        error = candidate.error
+        group = self._fingerprint(candidate)
+        labels: dict[str, Any] = {
+            "error.type": exception_type(error) if error is not None else "message",
+            "otelflask.error.handled": candidate.handled,
+        }
+        if record is not None and record.route is not None:
+            labels["http.route"] = record.route
+        held_back = self._limiter.admit(group)
+        self._counter.add(1, {**labels, "otelflask.error.reported": held_back is not None})
+        if held_back is None:
+            return
+        event = candidate.event
+        if event is None:
+            scope = record.scope if record is not None else None
+            if error is not None:
+                event = engine.event_of(error, candidate.handled, scope)
+            else:
+                event = engine.event_of_message(candidate.message, candidate.level, scope)
+            if event is None:
+                return
+        own: dict[str, Any] = {
+            **(context or {}),
+            **event_attributes(event, self._scrubber),
+            "otelflask.error.fingerprint": group,
+            "otelflask.error.handled": candidate.handled,
+        }
+        if held_back:
+            own["otelflask.error.held_back"] = held_back
+        request_context = record.context if record is not None else None
+        body = candidate.message
+        if error is not None:
+            layer = exception_layer(error, request_context)
+            own.update(layer)
+            own["exception.message"] = layer["exception.message"][:MAX_MESSAGE]
+            body = f"{layer['exception.type']}: {own['exception.message']}"
+        self._emit(candidate, own, body, request_context)
+
+    def _emit(self, candidate: Candidate, own: dict[str, Any], body: str, context: Context | None) -> None:
+        severity, text = _SEVERITIES.get(candidate.level, _SEVERITIES["error"])
+        span: SpanContext | None = candidate.span if candidate.span is not None and candidate.span.is_valid else None
+        name = EVENT_NAME if candidate.error is not None else MESSAGE_EVENT_NAME
+        emit(self._logger, Record(time_ns(), severity, text, body, (own,), span, context, name))
+
+    def _fingerprint(self, candidate: Candidate) -> str:
+        explicit: Sequence[str] = (candidate.event or {}).get("fingerprint") or ()
+        if candidate.error is None:
+            if explicit:
+                return fingerprint.of_text(explicit, candidate.logger, candidate.template, candidate.message)
+            return fingerprint.of_log(candidate.logger, candidate.template, candidate.message)
+        if not explicit and self._group is not None:
+            explicit = guard.call_hook("error_fingerprint", self._group, candidate.error) or ()
+        return fingerprint.of_exception(candidate.error, explicit)
