@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import time
 from datetime import datetime, timezone
 
 from sqlalchemy import DateTime, Engine, ForeignKey, Numeric, String, event, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 
@@ -66,18 +67,26 @@ def prepare(engine: Engine) -> None:
     """Create the tables and seed them; the same data in every run, once, whoever comes first."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _sqlite_settings)
-    with Session(engine) as session:
-        if engine.dialect.name == "postgresql":
-            # Workers start at the same time: one makes the tables, the others wait for it.
-            session.execute(text("SELECT pg_advisory_xact_lock(1)"))
-        Base.metadata.create_all(session.connection())
-        if session.scalar(select(Product.id).limit(1)) is None:
-            _seed(session)
+    for attempt in range(5):
         try:
-            session.commit()
-        except IntegrityError:
-            # Another worker was first.
-            session.rollback()
+            with Session(engine) as session:
+                _prepare(session, engine.dialect.name)
+            return
+        except (IntegrityError, OperationalError):
+            # Another worker was first; SQLite has no lock to wait at.
+            if attempt == 4:
+                raise
+            time.sleep(0.2)
+
+
+def _prepare(session: Session, dialect: str) -> None:
+    if dialect == "postgresql":
+        # Workers start at the same time: one makes the tables, the others wait for it.
+        session.execute(text("SELECT pg_advisory_xact_lock(1)"))
+    Base.metadata.create_all(session.connection())
+    if session.scalar(select(Product.id).limit(1)) is None:
+        _seed(session)
+    session.commit()
 
 
 def _seed(session: Session) -> None:

@@ -16,7 +16,6 @@ import sentry_sdk
 from opentelemetry import trace as trace_api
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations.excepthook import ExcepthookIntegration
-from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.scope import register_external_propagation_context, use_isolation_scope
 from sentry_sdk.transport import HttpTransport, Transport
@@ -27,9 +26,13 @@ from otelflask.settings import Settings
 
 Event = dict[str, Any]
 Sink = Callable[[Event, BaseException | None], None]
+Trail = Callable[[], list[Event]]
+
+MAX_BREADCRUMBS = 30
 
 _state = threading.local()
 _transport: ReportTransport | None = None
+_trail: Trail = list
 
 
 class ReportTransport(Transport):
@@ -72,9 +75,14 @@ class ReportTransport(Transport):
             self.inner.record_lost_event(*args, **kwargs)
 
 
-def start(settings: Settings, sink: Sink) -> None:
-    """Let sentry-sdk's events go to `sink`, from now on; a later call replaces the sink."""
-    global _transport
+def start(settings: Settings, sink: Sink, trail: Trail) -> None:
+    """Let sentry-sdk's events go to `sink`, from now on; a later call replaces the sink.
+
+    `trail` gives the log lines of the current request, which become breadcrumbs of an event when there is one:
+    sentry-sdk's own logging integration formats each line's stack for it.
+    """
+    global _transport, _trail
+    _trail = trail
     client = sentry_sdk.get_client()
     if _transport is not None and client.transport is _transport:
         _transport.sink = sink
@@ -93,14 +101,14 @@ def start(settings: Settings, sink: Sink) -> None:
             release=settings.service_version or (None if dsn else "unversioned"),
             environment=settings.environment or None,
             default_integrations=False,
-            integrations=[LoggingIntegration(event_level=None), ExcepthookIntegration(), ThreadingIntegration()],
+            integrations=[ExcepthookIntegration(), ThreadingIntegration()],
             # OpenTelemetry does the tracing: no headers of Sentry's on outgoing requests.
             trace_propagation_targets=[],
-            max_breadcrumbs=30,
+            max_breadcrumbs=MAX_BREADCRUMBS,
         )
         if dsn is not None:
             _transport.inner = HttpTransport(sentry_sdk.get_client().options)
-    sentry_sdk.scope.add_global_event_processor(_remember_error)
+    sentry_sdk.scope.add_global_event_processor(_complete)
     register_external_propagation_context(_current_span)
 
 
@@ -109,31 +117,36 @@ def _current_span() -> tuple[str, str] | None:
     return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else None
 
 
-def _remember_error(event: Any, hint: Any) -> Any:
-    """Keep the exception for the transport, which gets only the event, in the same call."""
+def _complete(event: Any, hint: Any) -> Any:
+    """Add the request's log lines; keep the exception for the transport, which gets the event only, in this call."""
     exc_info = hint.get("exc_info")
     _state.error = exc_info[1] if exc_info else None
+    lines = getattr(_state, "trail", None) or _trail()
+    if lines:
+        breadcrumbs = [*((event.get("breadcrumbs") or {}).get("values") or ()), *lines]
+        breadcrumbs.sort(key=lambda item: str(item.get("timestamp")))
+        event["breadcrumbs"] = {"values": breadcrumbs[-MAX_BREADCRUMBS:]}
     return event
 
 
-def event_of(error: BaseException, handled: bool, scope: Any) -> Event | None:
+def event_of(error: BaseException, handled: bool, scope: Any, trail: list[Event]) -> Event | None:
     """sentry-sdk's event of an exception, with the scope's user, tags and breadcrumbs.
 
     None where the user's `before_send` does not want it.
     """
     options = sentry_sdk.get_client().options
     event, hint = event_from_exception(error, client_options=options, mechanism={"type": "flask", "handled": handled})
-    return _built(event, hint, scope)
+    return _built(event, hint, scope, trail)
 
 
-def event_of_message(message: str, level: str, scope: Any) -> Event | None:
+def event_of_message(message: str, level: str, scope: Any, trail: list[Event]) -> Event | None:
     """sentry-sdk's event of a text."""
-    return _built({"message": message, "level": level}, {}, scope)
+    return _built({"message": message, "level": level}, {}, scope, trail)
 
 
-def _built(event: Any, hint: dict[str, Any], scope: Any) -> Event | None:
+def _built(event: Any, hint: dict[str, Any], scope: Any, trail: list[Event]) -> Event | None:
     built: list[Event] = []
-    _state.built = built
+    _state.built, _state.trail = built, trail
     try:
         if scope is None:
             sentry_sdk.capture_event(event, hint)
@@ -141,5 +154,5 @@ def _built(event: Any, hint: dict[str, Any], scope: Any) -> Event | None:
             with use_isolation_scope(scope):
                 sentry_sdk.capture_event(event, hint)
     finally:
-        _state.built = None
+        _state.built = _state.trail = None
     return built[0] if built else None

@@ -10,13 +10,14 @@ Python version.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import linecache
 import os
 import re
 import sysconfig
 from collections.abc import Iterator, Sequence
-from types import TracebackType
+from types import CodeType, TracebackType
 
 from otelflask.guard import safe_text
 from otelflask.pipeline.exceptions import exception_type
@@ -64,6 +65,7 @@ def normalised(text: str) -> str:
     return " ".join(text.split())
 
 
+@functools.lru_cache(maxsize=4_096)
 def is_in_app(path: str) -> bool:
     """Whether a file is the app's own: neither the standard library's nor an installed package's."""
     if path.startswith(_DEMO):
@@ -107,19 +109,17 @@ def _parts(error: BaseException, seen: set[int]) -> list[str]:
     """What identifies an exception and its causes, outermost first."""
     parts: list[str] = []
     frames_seen = False
-    types: list[str] = []
+    chain: list[BaseException] = []
     current: BaseException | None = error
-    while current is not None and id(current) not in seen and len(types) < MAX_CHAIN:
+    while current is not None and id(current) not in seen and len(chain) < MAX_CHAIN:
         seen.add(id(current))
+        chain.append(current)
         frames = list(dict.fromkeys(_frames(current.__traceback__)))
         members = getattr(current, "exceptions", None)
         if isinstance(members, (list, tuple)):
             # The order of a group's members is the order in which tasks ended.
             of_members = {_digest(_parts(member, seen)) for member in members[:MAX_MEMBERS]}
             frames += sorted(of_members)
-            types.append(exception_type(current))
-        else:
-            types.append(f"{exception_type(current)}: {normalised(safe_text(current))}")
         frames_seen = frames_seen or bool(frames)
         parts += [*frames, "caused by"]
         if current.__cause__ is not None:
@@ -128,7 +128,9 @@ def _parts(error: BaseException, seen: set[int]) -> list[str]:
             current = current.__context__
         else:
             current = None
-    return parts if frames_seen else types
+    if frames_seen:
+        return parts
+    return [f"{exception_type(each)}: {normalised(safe_text(each))}" for each in chain]
 
 
 def _frames(trace: TracebackType | None) -> Iterator[str]:
@@ -139,7 +141,10 @@ def _frames(trace: TracebackType | None) -> Iterator[str]:
         count += 1
         code = frame.f_code
         path = code.co_filename
-        if code.co_name in _COMPREHENSIONS or not is_in_app(path) or frame.f_locals.get("__tracebackhide__"):
+        if code.co_name in _COMPREHENSIONS or not is_in_app(path):
+            continue
+        # Its name is looked for first: to ask a frame for its variables copies them.
+        if "__tracebackhide__" in code.co_varnames and frame.f_locals.get("__tracebackhide__"):
             continue
         module = frame.f_globals.get("__name__") or ""
         if "__jinja_exception__" in frame.f_globals:
@@ -149,5 +154,10 @@ def _frames(trace: TracebackType | None) -> Iterator[str]:
             # Made at run time (exec, a dataclass): the name may hold an id, and the line is of another file.
             yield f"{normalised(path)} {normalised(safe_text(module))} {code.co_name}"
             continue
-        source = " ".join(linecache.getline(path, number, frame.f_globals).split())
-        yield f"{module} {code.co_name} {source}"
+        yield _place(code, number, module)
+
+
+@functools.lru_cache(maxsize=4_096)
+def _place(code: CodeType, number: int, module: str) -> str:
+    source = " ".join(linecache.getline(code.co_filename, number).split())
+    return f"{module} {code.co_name} {source}"

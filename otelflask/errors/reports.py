@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime, timezone
 from time import time_ns
 from typing import Any
 
@@ -52,6 +54,31 @@ _SEVERITIES = {
 _busy = threading.local()
 
 
+def breadcrumbs(record: RequestRecord | None) -> list[engine.Event]:
+    """A request's log lines as sentry-sdk's breadcrumbs."""
+    if record is None or record.trail is None:
+        return []
+    found = []
+    for line in list(record.trail):
+        moment = datetime.fromtimestamp(line.created, timezone.utc)
+        message = message_of(line)[:MAX_MESSAGE]
+        level = line.levelname.lower()
+        found.append({"timestamp": moment, "level": level, "category": line.name, "message": message, "type": "log"})
+    return found
+
+
+def _trail() -> list[engine.Event]:
+    return breadcrumbs(current_record())
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """The record's text, whatever its arguments do when formatted."""
+    try:
+        return record.getMessage()
+    except Exception:
+        return guard.safe_text(record.msg)
+
+
 def _about_telemetry(name: str) -> bool:
     """Whether a logger speaks of telemetry itself; the demo shop is an app like any other."""
     return name.startswith(("otelflask", "opentelemetry", "sentry_sdk")) and not name.startswith("otelflask.demo")
@@ -81,7 +108,7 @@ class Reports:
         self._group = group
         self._level = getattr(logging, settings.report_level.upper(), logging.CRITICAL + 1)
         self._limiter = GroupLimiter(settings.reports_per_minute)
-        engine.start(settings, self._captured)
+        engine.start(settings, self._captured, _trail)
 
     def after_fork(self) -> None:
         """A child counts for itself."""
@@ -93,8 +120,15 @@ class Reports:
         return sentry_sdk.isolation_scope()
 
     def take(self, record: logging.LogRecord) -> None:
-        """A record of the `logging` module; those at the report level and above are problems."""
-        if record.levelno < self._level or _about_telemetry(record.name) or getattr(_busy, "now", False):
+        """A record of the `logging` module: a breadcrumb, or a problem at the report level and above."""
+        if record.levelno < logging.INFO or _about_telemetry(record.name) or getattr(_busy, "now", False):
+            return
+        request = current_record()
+        if request is not None and record.exc_info is None:
+            if request.trail is None:
+                request.trail = deque(maxlen=engine.MAX_BREADCRUMBS)
+            request.trail.append(record)
+        if record.levelno < self._level:
             return
         _busy.now = True
         try:
@@ -109,17 +143,13 @@ class Reports:
         if error is None and record.name == "werkzeug":
             # It tells of a broken stream as text; the request itself reports it.
             return
-        try:
-            message = record.getMessage()
-        except Exception:
-            message = guard.safe_text(record.msg)
         self._add(
             Candidate(
                 error,
                 True,
                 trace_api.get_current_span().get_span_context(),
                 level="fatal" if record.levelno >= logging.CRITICAL else "error",
-                message=message[:MAX_MESSAGE],
+                message=message_of(record)[:MAX_MESSAGE],
                 logger=record.name,
                 template=guard.safe_text(record.msg),
             )
@@ -176,9 +206,9 @@ class Reports:
         if event is None:
             scope = record.scope if record is not None else None
             if error is not None:
-                event = engine.event_of(error, candidate.handled, scope)
+                event = engine.event_of(error, candidate.handled, scope, breadcrumbs(record))
             else:
-                event = engine.event_of_message(candidate.message, candidate.level, scope)
+                event = engine.event_of_message(candidate.message, candidate.level, scope, breadcrumbs(record))
             if event is None:
                 return
         own: dict[str, Any] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from time import perf_counter_ns, time_ns
 from typing import Any
 
@@ -52,6 +53,7 @@ class RequestRecord:
         "span",
         "started_at",
         "status",
+        "trail",
         "unhandled",
         "user_id",
     )
@@ -75,8 +77,9 @@ class RequestRecord:
         self.response_headers: list[tuple[str, str]] = []
         self.error: BaseException | None = None
         self.unhandled = False
-        #: What may become an error report at the end, and sentry-sdk's scope of the request.
+        #: What may become an error report at the end, the log lines before it, sentry-sdk's scope of the request.
         self.problems: list[Any] = []
+        self.trail: deque[Any] | None = None
         self.scope: Any = None
         self.duration = 0.0
         self.broken = False
