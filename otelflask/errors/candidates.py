@@ -48,10 +48,12 @@ def below(error: BaseException) -> set[int]:
 def outermost(candidates: list[Candidate]) -> list[Candidate]:
     """One of each problem: of the same exception the app's own capture, of a chain the outermost."""
     merged: dict[int, Candidate] = {}
-    texts: list[Candidate] = []
+    texts: dict[tuple[str, str], Candidate] = {}
     for candidate in candidates:
         if candidate.error is None:
-            texts.append(candidate)
+            # The same line may come from `logging` and from an integration of sentry-sdk's.
+            same = texts.setdefault((candidate.logger, candidate.message), candidate)
+            same.event = same.event or candidate.event
             continue
         known = merged.get(id(candidate.error))
         if known is None:
@@ -62,4 +64,4 @@ def outermost(candidates: list[Candidate]) -> list[Candidate]:
     inner = set().union(*(below(candidate.error) for candidate in merged.values() if candidate.error is not None))
     kept = [candidate for key, candidate in merged.items() if key not in inner]
     # Exceptions that are each other's causes have no outermost.
-    return (kept or list(merged.values())[-1:]) + texts
+    return (kept or list(merged.values())[-1:]) + list(texts.values())

@@ -83,33 +83,41 @@ def start(settings: Settings, sink: Sink, trail: Trail) -> None:
     """
     global _transport, _trail
     _trail = trail
-    client = sentry_sdk.get_client()
-    if _transport is not None and client.transport is _transport:
-        _transport.sink = sink
-        return
-    if client.is_active():
-        # The app's own: everything it has set stays.
-        _transport = ReportTransport(sink, client.transport)
-        client.transport = _transport
-    else:
+    if _transport is None:
         _transport = ReportTransport(sink)
-        dsn = os.environ.get("SENTRY_DSN") or None
-        sentry_sdk.init(
-            dsn=dsn,
-            transport=_transport,
-            # Without one, sentry-sdk would ask git.
-            release=settings.service_version or (None if dsn else "unversioned"),
-            environment=settings.environment or None,
-            default_integrations=False,
-            integrations=[ExcepthookIntegration(), ThreadingIntegration()],
-            # OpenTelemetry does the tracing: no headers of Sentry's on outgoing requests.
-            trace_propagation_targets=[],
-            max_breadcrumbs=MAX_BREADCRUMBS,
-        )
-        if dsn is not None:
-            _transport.inner = HttpTransport(sentry_sdk.get_client().options)
-    sentry_sdk.scope.add_global_event_processor(_complete)
-    register_external_propagation_context(_current_span)
+        sentry_sdk.scope.add_global_event_processor(_complete)
+        register_external_propagation_context(_current_span)
+    _transport.sink = sink
+    if not sentry_sdk.get_client().is_active():
+        _initialise(settings, _transport)
+    attach()
+
+
+def attach() -> None:
+    """Stand before the transport of sentry-sdk's client, also where the app has made a new one meanwhile."""
+    client = sentry_sdk.get_client()
+    if _transport is not None and client.is_active() and client.transport is not _transport:
+        # The app's own: everything it has set stays.
+        _transport.inner = client.transport
+        client.transport = _transport
+
+
+def _initialise(settings: Settings, transport: ReportTransport) -> None:
+    dsn = os.environ.get("SENTRY_DSN") or None
+    sentry_sdk.init(
+        dsn=dsn,
+        transport=transport,
+        # Without one, sentry-sdk would ask git.
+        release=settings.service_version or (None if dsn else "unversioned"),
+        environment=settings.environment or None,
+        default_integrations=False,
+        integrations=[ExcepthookIntegration(), ThreadingIntegration()],
+        # OpenTelemetry does the tracing: no headers of Sentry's on outgoing requests.
+        trace_propagation_targets=[],
+        max_breadcrumbs=MAX_BREADCRUMBS,
+    )
+    if dsn is not None:
+        transport.inner = HttpTransport(sentry_sdk.get_client().options)
 
 
 def _current_span() -> tuple[str, str] | None:
@@ -145,6 +153,7 @@ def event_of_message(message: str, level: str, scope: Any, trail: list[Event]) -
 
 
 def _built(event: Any, hint: dict[str, Any], scope: Any, trail: list[Event]) -> Event | None:
+    attach()
     built: list[Event] = []
     _state.built, _state.trail = built, trail
     try:

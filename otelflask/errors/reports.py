@@ -16,6 +16,7 @@ from time import time_ns
 from typing import Any
 
 import sentry_sdk
+from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context
@@ -117,6 +118,7 @@ class Reports:
     @staticmethod
     def scope() -> AbstractContextManager[Any]:
         """A scope of sentry-sdk's for one request: its tags, its user, its breadcrumbs."""
+        engine.attach()
         return sentry_sdk.isolation_scope()
 
     def take(self, record: logging.LogRecord) -> None:
@@ -159,7 +161,8 @@ class Reports:
         """An event that the app, or a hook of sentry-sdk's, has captured."""
         values = (event.get("exception") or {}).get("values") or [{}]
         handled = bool((values[-1].get("mechanism") or {}).get("handled", True))
-        message = event.get("message") or (event.get("logentry") or {}).get("message") or ""
+        entry = event.get("logentry") or {}
+        message = event.get("message") or entry.get("formatted") or entry.get("message") or ""
         self._add(
             Candidate(
                 error if event.get("exception") else None,
@@ -169,7 +172,7 @@ class Reports:
                 guard.safe_text(event.get("level") or "error"),
                 guard.safe_text(message)[:MAX_MESSAGE],
                 guard.safe_text(event.get("logger") or ""),
-                guard.safe_text((event.get("logentry") or {}).get("message") or message),
+                guard.safe_text(entry.get("message") or message),
             )
         )
 
@@ -202,15 +205,9 @@ class Reports:
         self._counter.add(1, {**labels, "otelflask.error.reported": held_back is not None})
         if held_back is None:
             return
-        event = candidate.event
+        event = candidate.event or self._event_of(candidate, record)
         if event is None:
-            scope = record.scope if record is not None else None
-            if error is not None:
-                event = engine.event_of(error, candidate.handled, scope, breadcrumbs(record))
-            else:
-                event = engine.event_of_message(candidate.message, candidate.level, scope, breadcrumbs(record))
-            if event is None:
-                return
+            return
         own: dict[str, Any] = {
             **(context or {}),
             **event_attributes(event, self._scrubber),
@@ -227,6 +224,19 @@ class Reports:
             own["exception.message"] = layer["exception.message"][:MAX_MESSAGE]
             body = f"{layer['exception.type']}: {own['exception.message']}"
         self._emit(candidate, own, body, request_context)
+
+    @staticmethod
+    def _event_of(candidate: Candidate, record: RequestRecord | None) -> engine.Event | None:
+        """sentry-sdk's event, made as if within the request; None where the app's `before_send` does not want it."""
+        scope = record.scope if record is not None else None
+        token = context_api.attach(record.context) if record is not None else None
+        try:
+            if candidate.error is not None:
+                return engine.event_of(candidate.error, candidate.handled, scope, breadcrumbs(record))
+            return engine.event_of_message(candidate.message, candidate.level, scope, breadcrumbs(record))
+        finally:
+            if token is not None:
+                context_api.detach(token)
 
     def _emit(self, candidate: Candidate, own: dict[str, Any], body: str, context: Context | None) -> None:
         severity, text = _SEVERITIES.get(candidate.level, _SEVERITIES["error"])

@@ -1,0 +1,105 @@
+"""sentry-sdk beside a real Sentry: events go there as well, with the same trace ids. Each in a process of its own."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import brotli
+import pytest
+from sentry_sdk.envelope import Envelope
+
+APP = """
+import json, logging, os, flask, sentry_sdk, otelflask
+from otelflask.testing import CapturedTelemetry
+
+telemetry = CapturedTelemetry()
+app = flask.Flask("shop")
+when = os.environ["WHEN"]
+
+@app.get("/x")
+def x():
+    logging.getLogger("shop").error("stock is %d", -1)
+    raise LookupError("no lamps")
+
+def own():
+    sentry_sdk.init(dsn=os.environ["DSN"])
+
+if when == "before":
+    own()
+otelflask.init(app, runtime_metrics=False, **telemetry.providers)
+if when == "after":
+    own()
+app.test_client().get("/x")
+sentry_sdk.flush(5)
+found = [record for record in telemetry.logs if record.event_name in ("exception", "otelflask.message")]
+print(json.dumps([[record.event_name, record.body, f"{record.trace_id:032x}"] for record in found]))
+"""
+
+
+@pytest.fixture
+def sentry() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A DSN, and the events that were sent to it."""
+    events: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            unpack = {"gzip": gzip.decompress, "br": brotli.decompress}.get(self.headers.get("Content-Encoding", ""))
+            envelope = Envelope.deserialize(unpack(body) if unpack else body)
+            event = envelope.get_event()
+            if event is not None:
+                events.append(dict(event))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://key@127.0.0.1:{server.server_port}/1", events
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def _run(**environment: str) -> list[list[str]]:
+    done = subprocess.run(
+        [sys.executable, "-c", APP],
+        env={**os.environ, "OTEL_TRACES_EXPORTER": "none", "PYTEST_CURRENT_TEST": "engine", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    reports: list[list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return reports
+
+
+@pytest.mark.parametrize(
+    "when",
+    ["by the variable", "before", "after"],
+)
+def test_with_a_dsn_events_go_to_sentry_as_well(sentry: tuple[str, list[dict[str, Any]]], when: str) -> None:
+    dsn, events = sentry
+    reports = _run(WHEN=when, DSN=dsn, **({"SENTRY_DSN": dsn} if when == "by the variable" else {}))
+    assert sorted(name for name, _, _ in reports) == ["exception", "otelflask.message"]
+    (trace_id,) = {trace_id for _, _, trace_id in reports}
+    assert any(event.get("exception") for event in events)
+    assert {event["contexts"]["trace"]["trace_id"] for event in events} == {trace_id}
+
+
+def test_without_one_nothing_is_sent_anywhere() -> None:
+    reports = _run(WHEN="never")
+    assert sorted(body for _, body, _ in reports) == ["LookupError: no lamps", "stock is -1"]
