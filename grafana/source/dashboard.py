@@ -29,6 +29,8 @@ ROUTE = f'{SERVICE},http_route=~"$route"'
 #: The first matcher keeps Loki from refusing the query while there is no service to choose.
 LOGS = f'{{service_name=~".+",{SERVICE}}}'
 REQUEST_LOGS = f'{LOGS} | event_name="http.server.request"'
+#: One line a problem.
+REPORTS = f'{LOGS} | event_name=~"exception|otelflask.message"'
 #: The same in TraceQL.
 TRACES = 'resource.service.name="$service" && span:kind=server'
 
@@ -213,6 +215,7 @@ __all__ = [
     "DEPLOYMENTS",
     "LOGS",
     "LOKI",
+    "REPORTS",
     "REQUEST_LOGS",
     "ROUTE",
     "SERVICE",

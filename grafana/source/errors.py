@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana.source.dashboard import (
     DEPLOYMENTS,
     LOGS,
+    REPORTS,
     REQUEST_LOGS,
     ROUTE,
     TRACES,
@@ -40,7 +41,10 @@ FAILED = (
     " | label_format exception_type=`{{ or .exception_type .http_response_status_code }}`"
 )
 KIND = "exception_type, http_route, http_response_status_code"
-SEEN = FAILED + " | label_format ts=`{{ __timestamp__ | unixEpochMillis }}` | unwrap ts [$__range]"
+SEEN_AT = " | label_format ts=`{{ __timestamp__ | unixEpochMillis }}` | unwrap ts [$__range]"
+SEEN = FAILED + SEEN_AT
+GROUP = "otelflask_error_fingerprint, exception_type, http_route, otelflask_error_handled"
+OF_ROUTE = f'{REPORTS} | http_route=~"$route"'
 ERRORS = f'http_server_request_duration_seconds_count{{{ROUTE},error_type!=""}}'
 
 
@@ -52,6 +56,7 @@ def by_kind(function: str, window: str) -> str:
 def build() -> Json:
     """The dashboard."""
     lines = '{service_name="$service"} | http_route="${__data.fields.Route}" | http_response_status_code=~"5.."'
+    of_group = '{service_name="$service"} | otelflask_error_fingerprint="${__data.fields.Group}"'
     spans = f'{{ {TRACES} && span.http.route="${{__data.fields.Route}}" && span.http.response.status_code >= 500 }}'
     return dashboard(
         "otelflask-errors",
@@ -104,7 +109,7 @@ def build() -> Json:
                             "Errors in logs",
                             "How many lines at ERROR or above were logged in this time?",
                             loki(
-                                f'sum(count_over_time({LOGS} | severity_text=~"ERROR|CRITICAL|FATAL" [$__range])) or vector(0)',
+                                f'sum(count_over_time({LOGS} | severity_text=~"ERROR|CRITICAL|FATAL" | event_name="" [$__range])) or vector(0)',
                                 instant=True,
                             ),
                             unit="short",
@@ -196,6 +201,56 @@ def build() -> Json:
                 ],
             ),
             (
+                8,
+                [
+                    (
+                        24,
+                        table(
+                            "Groups",
+                            "Which bugs are there, whom do they hit, since when? Reports of the same bug are one group, "
+                            "whatever its message and its line. A click on a group opens its reports.",
+                            [
+                                loki(f"sum by ({GROUP}) (count_over_time({OF_ROUTE} [$__range]))", instant=True),
+                                loki(f"min_over_time({OF_ROUTE}{SEEN_AT}) by ({GROUP})", instant=True),
+                                loki(f"max_over_time({OF_ROUTE}{SEEN_AT}) by ({GROUP})", instant=True),
+                                loki(
+                                    f"count by ({GROUP}) (sum by ({GROUP}, user_id) (count_over_time({OF_ROUTE}"
+                                    ' | user_id!="" [$__range]))) or '
+                                    f"0 * sum by ({GROUP}) (count_over_time({OF_ROUTE} [$__range]))",
+                                    instant=True,
+                                ),
+                            ],
+                            columns={
+                                "otelflask_error_fingerprint": "Group",
+                                "exception_type": "Type",
+                                "http_route": "Route",
+                                "otelflask_error_handled": "Handled",
+                                "Value #A": "Reports",
+                                "Value #D": "Users",
+                                "Value #B": "First seen",
+                                "Value #C": "Last seen",
+                            },
+                            empty="No error was reported in this time.",
+                            sort="Last seen",
+                            overrides=[
+                                override(
+                                    "Group",
+                                    custom__width=160,
+                                    links=[
+                                        link("Its reports", explore(LOKI, {"expr": of_group, "queryType": "range"}))
+                                    ],
+                                ),
+                                override("Handled", custom__width=85),
+                                override("Reports", unit="none", decimals=0, custom__width=85),
+                                override("Users", unit="none", decimals=0, custom__width=75),
+                                override("First seen", unit="dateTimeFromNow"),
+                                override("Last seen", unit="dateTimeFromNow"),
+                            ],
+                        ),
+                    )
+                ],
+            ),
+            (
                 9,
                 [
                     (
@@ -217,10 +272,11 @@ def build() -> Json:
                     (
                         14,
                         logs(
-                            "What was logged",
-                            "What did the app say? Lines with an exception; each opens to its stack and to its trace.",
-                            f'{LOGS} | exception_type!="" | event_name!="http.server.request" | line_format `{{{{.exception_type}}}}: {{{{.exception_message}}}} — {{{{__line__}}}}`',
-                            empty="No exception was logged in this time.",
+                            "Reports",
+                            "What went wrong, in words? One line a problem; it opens to its stack, the app's frames with their "
+                            "local variables, what was logged before, and to its trace.",
+                            f'{REPORTS} | http_route=~"$route"',
+                            empty="No error was reported in this time.",
                         ),
                     ),
                 ],

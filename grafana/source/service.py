@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana.source.dashboard import (
     DEPLOYMENTS,
-    LOGS,
+    REPORTS,
     ROUTE,
     SERVICE,
     dashboard,
@@ -268,9 +268,9 @@ def build() -> Json:
                         14,
                         logs(
                             "Recent errors",
-                            "What went wrong last? A line opens to its fields and to its trace.",
-                            f'{LOGS} | severity_text=~"ERROR|CRITICAL|FATAL" | http_route=~"$route"',
-                            empty="No error was logged in this time.",
+                            "What went wrong last? One line a problem; it opens to its stack, its local variables and its trace.",
+                            f'{REPORTS} | http_route=~"$route"',
+                            empty="No error was reported in this time.",
                         ),
                     ),
                 ],
