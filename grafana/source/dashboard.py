@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.source.panels import COLUMNS, LOKI, PROMETHEUS, Json
+from grafana.source.panels import COLUMNS, PROMETHEUS, Json
 
 #: Titles and uids, in the order in which a person on call opens them.
 DASHBOARDS = {
@@ -208,22 +208,3 @@ def dashboard(
         ],
         "panels": panels,
     }
-
-
-__all__ = [
-    "DASHBOARDS",
-    "DEPLOYMENTS",
-    "LOGS",
-    "LOKI",
-    "REPORTS",
-    "REQUEST_LOGS",
-    "ROUTE",
-    "SERVICE",
-    "TRACES",
-    "choice_variable",
-    "dashboard",
-    "environment_variable",
-    "route_variable",
-    "service_variable",
-    "text_variable",
-]

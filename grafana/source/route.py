@@ -13,7 +13,6 @@ from grafana.source.dashboard import (
     text_variable,
 )
 from grafana.source.panels import (
-    BLUE,
     Json,
     logs,
     override,
@@ -21,7 +20,6 @@ from grafana.source.panels import (
     series,
     stat,
     table,
-    thresholds,
     traceql,
     traceql_metrics,
 )
@@ -156,6 +154,3 @@ def build() -> Json:
         ],
         annotations=[DEPLOYMENTS],
     )
-
-
-__all__ = ["BLUE", "build", "slow_traces", "thresholds"]

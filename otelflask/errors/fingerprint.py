@@ -15,12 +15,12 @@ import hashlib
 import linecache
 import os
 import re
-import sysconfig
 from collections.abc import Iterator, Sequence
 from types import CodeType, TracebackType
 
 from otelflask.guard import safe_text
 from otelflask.pipeline.exceptions import exception_type
+from otelflask.pipeline.own_code import is_in_app
 
 #: Characters of a message that count, and that regular expressions see: an e-mail pattern can run for minutes on 1 MB.
 MAX_TEXT = 512
@@ -32,15 +32,6 @@ MAX_FRAMES = 20_000
 #: What a user writes for the fingerprint that would have been (sentry-sdk's name for it).
 DEFAULT = "{{ default }}"
 
-_LIBRARIES = tuple(
-    {
-        os.path.realpath(path) + os.sep
-        for path in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_path("purelib"))
-        if path
-    }
-    | {os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep}
-)
-_DEMO = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "demo") + os.sep
 #: Functions of their own up to Python 3.11, part of the one around them from 3.12 on (PEP 709).
 _COMPREHENSIONS = frozenset({"<listcomp>", "<dictcomp>", "<setcomp>"})
 
@@ -63,16 +54,6 @@ def normalised(text: str) -> str:
     for pattern, name in _CHANGING:
         text = pattern.sub(name, text)
     return " ".join(text.split())
-
-
-@functools.lru_cache(maxsize=4_096)
-def is_in_app(path: str) -> bool:
-    """Whether a file is the app's own: neither the standard library's nor an installed package's."""
-    if path.startswith(_DEMO):
-        return True
-    if "site-packages" in path or "dist-packages" in path or path.startswith(_LIBRARIES):
-        return False
-    return not path.startswith("<frozen")
 
 
 def of_exception(error: BaseException, explicit: Sequence[str] = ()) -> str:

@@ -1,0 +1,29 @@
+"""Which code is the app's own, and which an installed library's or Python's."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sysconfig
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_LIBRARIES = tuple(
+    {
+        os.path.realpath(path) + os.sep
+        for path in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_path("purelib"))
+        if path
+    }
+    | {_PACKAGE}
+)
+_DEMO = os.path.join(_PACKAGE, "demo") + os.sep
+
+
+@functools.lru_cache(maxsize=4_096)
+def is_in_app(path: str) -> bool:
+    """Whether a code object's file is the app's own. Code made at run time (``<string>``) counts as the app's."""
+    # The demo shop is an app, wherever otelflask is installed.
+    if path.startswith(_DEMO):
+        return True
+    if "site-packages" in path or "dist-packages" in path or path.startswith(_LIBRARIES):
+        return False
+    return not path.startswith("<frozen")
