@@ -21,6 +21,8 @@ from otelflask import guard
 from otelflask.pipeline.limits import clean_text
 from otelflask.pipeline.redaction import Scrubber
 
+#: Events that a request's tree shows in its own way, or not at all.
+_SHOWN_OTHERWISE = frozenset({"http.server.request", "exception", "otelflask.message", "otelflask.error_group"})
 #: Traces whose root has not ended that are kept, and items of one trace.
 MAX_TRACES = 500
 MAX_ITEMS = 400
@@ -82,7 +84,7 @@ class ConsoleView(SpanProcessor, LogRecordProcessor):
     def on_emit(self, log_record: Any) -> None:
         record = log_record.log_record
         # Requests are the trees themselves, and an error stands where it was logged.
-        if not record.trace_id or record.event_name in ("http.server.request", "exception", "otelflask.message"):
+        if not record.trace_id or record.event_name in _SHOWN_OTHERWISE:
             return
         with self._lock:
             trace = self._trace(record.trace_id)

@@ -159,6 +159,7 @@ def start(
             )
             capture.add(process.reports)
             lifecycle.on_fork(process.reports)
+            pipeline.before_flush.append(process.reports.flush)
         if settings.runtime_metrics:
             process.runtime = RuntimeMetrics(pipeline.meter_provider)
             lifecycle.on_fork(process.runtime)

@@ -17,6 +17,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from types import CodeType, TracebackType
+from typing import NamedTuple
 
 from otelflask.guard import safe_text
 from otelflask.pipeline.exceptions import exception_type
@@ -24,6 +25,8 @@ from otelflask.pipeline.own_code import is_in_app
 
 #: Characters of a message that count, and that regular expressions see: an e-mail pattern can run for minutes on 1 MB.
 MAX_TEXT = 512
+#: Characters of a title.
+MAX_TITLE = 200
 #: Exceptions followed in a chain, members looked at in a group, frames looked at in a stack.
 MAX_CHAIN = 10
 MAX_MEMBERS = 50
@@ -48,6 +51,21 @@ _CHANGING = (
 )
 
 
+class Group(NamedTuple):
+    """Which errors are the same: 16 hex digits, and a title that all of them have."""
+
+    fingerprint: str
+    title: str
+
+
+class _Place(NamedTuple):
+    """Where in the app, whatever the line's number."""
+
+    module: str
+    function: str
+    source: str
+
+
 def normalised(text: str) -> str:
     """The text without what changes from one time to the next: ids, numbers, quoted text, addresses, dates."""
     text = text[:MAX_TEXT]
@@ -56,65 +74,75 @@ def normalised(text: str) -> str:
     return " ".join(text.split())
 
 
-def of_exception(error: BaseException, explicit: Sequence[str] = ()) -> str:
-    """16 hex digits. In: the exception, and what the user says instead, with ``{{ default }}`` for ours."""
-    if explicit:
-        parts = [_default(error) if part == DEFAULT else safe_text(part) for part in explicit]
-        return _digest(["explicit", *parts])
-    return _default(error)
+def of_exception(error: BaseException, explicit: Sequence[str] = ()) -> Group:
+    """An exception's group. In: the exception, and what the user says instead, with ``{{ default }}`` for ours."""
+    parts: list[str] = []
+    where = _walk(error, set(), parts)
+    kind = exception_type(error)
+    default = Group(_digest(parts), f"{kind} in {where}" if where else f"{kind}: {normalised(safe_text(error))}")
+    return _explicit(explicit, default)
 
 
-def of_log(logger: str, template: str, text: str) -> str:
-    """16 hex digits of a log line without an exception. In: the logger, the template, the formatted text.
+def of_log(logger: str, template: str, text: str, explicit: Sequence[str] = ()) -> Group:
+    """The group of a log line without an exception. In: the logger, the template, the formatted text, and what the
+    user says instead.
 
     The template is what identifies a line; where it is the text itself, the text is normalised.
     """
-    return _digest(["log", logger, template[:MAX_TEXT] if template != text else normalised(text)])
+    same = template[:MAX_TEXT] if template != text else normalised(text)
+    return _explicit(explicit, Group(_digest(["log", logger, same]), same))
 
 
-def of_text(explicit: Sequence[str], logger: str, template: str, text: str) -> str:
-    """The same with what the user says instead, in which ``{{ default }}`` stands for ours."""
-    default = of_log(logger, template, text)
-    return _digest(["explicit", *(default if part == DEFAULT else safe_text(part) for part in explicit)])
-
-
-def _default(error: BaseException) -> str:
-    return _digest(_parts(error, set()))
+def _explicit(parts: Sequence[str], default: Group) -> Group:
+    if not parts:
+        return default._replace(title=default.title[:MAX_TITLE])
+    of_digest = ["explicit", *(default.fingerprint if part == DEFAULT else safe_text(part) for part in parts)]
+    title = " · ".join(default.title if part == DEFAULT else safe_text(part) for part in parts)
+    return Group(_digest(of_digest), title[:MAX_TITLE])
 
 
 def _digest(parts: Sequence[str]) -> str:
     return hashlib.blake2b("\x00".join(parts).encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
-def _parts(error: BaseException, seen: set[int]) -> list[str]:
-    """What identifies an exception and its causes, outermost first."""
-    parts: list[str] = []
-    frames_seen = False
+def _walk(error: BaseException, seen: set[int], parts: list[str]) -> str:
+    """Add what identifies an exception and its causes, outermost first.
+
+    Out: the innermost function of the app's in the outermost of them that has one; empty where no frame is in the app.
+    """
+    where = ""
     chain: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and id(current) not in seen and len(chain) < MAX_CHAIN:
         seen.add(id(current))
         chain.append(current)
-        frames = list(dict.fromkeys(_frames(current.__traceback__)))
+        places = list(dict.fromkeys(_frames(current.__traceback__)))
+        parts += [" ".join(place) for place in places]
+        if places:
+            where = where or f"{places[-1].module}.{places[-1].function}"
         members = getattr(current, "exceptions", None)
         if isinstance(members, (list, tuple)):
             # The order of a group's members is the order in which tasks ended.
-            of_members = {_digest(_parts(member, seen)) for member in members[:MAX_MEMBERS]}
-            frames += sorted(of_members)
-        frames_seen = frames_seen or bool(frames)
-        parts += [*frames, "caused by"]
+            of_members: dict[str, str] = {}
+            for member in members[:MAX_MEMBERS]:
+                of_member: list[str] = []
+                where_member = _walk(member, seen, of_member)
+                of_members[_digest(of_member)] = where_member or exception_type(member)
+            parts += sorted(of_members)
+            where = where or next((of_members[key] for key in sorted(of_members)), "")
+        parts.append("caused by")
         if current.__cause__ is not None:
             current = current.__cause__
         elif not current.__suppress_context__:
             current = current.__context__
         else:
             current = None
-    if frames_seen:
-        return parts
-    return [f"{exception_type(each)}: {normalised(safe_text(each))}" for each in chain]
+    if not where:
+        parts[:] = [f"{exception_type(each)}: {normalised(safe_text(each))}" for each in chain]
+    return where
 
 
-def _frames(trace: TracebackType | None) -> Iterator[str]:
+def _frames(trace: TracebackType | None) -> Iterator[_Place]:
     count = 0
     while trace is not None and count < MAX_FRAMES:
         frame, number = trace.tb_frame, trace.tb_lineno
@@ -133,12 +161,11 @@ def _frames(trace: TracebackType | None) -> Iterator[str]:
             module = path.rpartition(f"{os.sep}templates{os.sep}")[2] or os.path.basename(path)
         if path.startswith("<"):
             # Made at run time (exec, a dataclass): the name may hold an id, and the line is of another file.
-            yield f"{normalised(path)} {normalised(safe_text(module))} {code.co_name}"
+            yield _Place(normalised(path), normalised(safe_text(module)), code.co_name)
             continue
         yield _place(code, number, module)
 
 
 @functools.lru_cache(maxsize=4_096)
-def _place(code: CodeType, number: int, module: str) -> str:
-    source = " ".join(linecache.getline(code.co_filename, number).split())
-    return f"{module} {code.co_name} {source}"
+def _place(code: CodeType, number: int, module: str) -> _Place:
+    return _Place(module, code.co_name, " ".join(linecache.getline(code.co_filename, number).split()))

@@ -12,24 +12,22 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timezone
-from time import time_ns
 from typing import Any
 
 import sentry_sdk
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
-from opentelemetry._logs import SeverityNumber
-from opentelemetry.context import Context
-from opentelemetry.trace import SpanContext
 
 from otelflask import guard
 from otelflask.errors import engine, fingerprint
 from otelflask.errors.attributes import MAX_MESSAGE, event_attributes
 from otelflask.errors.candidates import Candidate, outermost
-from otelflask.errors.limiter import GroupLimiter
+from otelflask.errors.emission import Report, emit_count, emit_report
+from otelflask.errors.fingerprint import Group
+from otelflask.errors.groups import GroupCounts
 from otelflask.http.record import RequestRecord, current_record
 from otelflask.pipeline.exceptions import exception_layer, exception_type
-from otelflask.pipeline.records import Record, emit
+from otelflask.pipeline.records import message_of
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.settings import Settings
 from otelflask.version import __version__
@@ -37,19 +35,8 @@ from otelflask.version import __version__
 #: A function of the user's: exception in, parts of its fingerprint out; None for ours.
 Fingerprint = Callable[[BaseException], Sequence[str] | None]
 
-EVENT_NAME = "exception"
-MESSAGE_EVENT_NAME = "otelflask.message"
 #: Most problems of one request that are kept until its end.
 MAX_PENDING = 50
-
-_SEVERITIES = {
-    "fatal": (SeverityNumber.FATAL, "FATAL"),
-    "error": (SeverityNumber.ERROR, "ERROR"),
-    "warning": (SeverityNumber.WARN, "WARN"),
-    "info": (SeverityNumber.INFO, "INFO"),
-    "debug": (SeverityNumber.DEBUG, "DEBUG"),
-}
-
 
 #: Whether this thread is at work on a record: logging from within it is no further problem.
 _busy = threading.local()
@@ -72,14 +59,6 @@ def _trail() -> list[engine.Event]:
     return breadcrumbs(current_record())
 
 
-def message_of(record: logging.LogRecord) -> str:
-    """The record's text, whatever its arguments do when formatted."""
-    try:
-        return record.getMessage()
-    except Exception:
-        return guard.safe_text(record.msg)
-
-
 def _about_telemetry(name: str) -> bool:
     """Whether a logger speaks of telemetry itself; the demo shop is an app like any other."""
     return name.startswith(("otelflask", "opentelemetry", "sentry_sdk")) and not name.startswith("otelflask.demo")
@@ -89,7 +68,8 @@ class Reports:
     """Takes errors from requests, `logging` and sentry-sdk, and emits reports.
 
     In: providers, settings, the scrubber, and optionally a function that
-    names an exception's group.
+    names an exception's group, and one that is told of each group: its last
+    report, and how many there were since it was told last.
     """
 
     def __init__(
@@ -99,6 +79,7 @@ class Reports:
         settings: Settings,
         scrubber: Scrubber,
         group: Fingerprint | None = None,
+        tell: Callable[[Report, int], None] | None = None,
     ) -> None:
         self.logger_provider = logger_provider
         self._logger = logger_provider.get_logger("otelflask.errors", __version__)
@@ -108,12 +89,22 @@ class Reports:
         self._scrubber = scrubber
         self._group = group
         self._level = getattr(logging, settings.report_level.upper(), logging.CRITICAL + 1)
-        self._limiter = GroupLimiter(settings.reports_per_minute)
+        self._tell = tell
+        self._counts: GroupCounts[Report] = GroupCounts(settings.reports_per_minute, self._say)
         engine.start(settings, self._captured, _trail)
 
     def after_fork(self) -> None:
         """A child counts for itself."""
-        self._limiter.after_fork()
+        self._counts.after_fork()
+
+    def flush(self) -> None:
+        """Say how often each group occurred since it was said last."""
+        self._counts.flush()
+
+    def _say(self, last: Report, count: int) -> None:
+        emit_count(self._logger, last, count)
+        if self._tell is not None:
+            self._tell(last, count)
 
     @staticmethod
     def scope() -> AbstractContextManager[Any]:
@@ -194,16 +185,16 @@ class Reports:
         self, candidate: Candidate, record: RequestRecord | None, context: dict[str, Any] | None = None
     ) -> None:
         error = candidate.error
-        group = self._fingerprint(candidate)
+        group = self._group_of(candidate)
         labels: dict[str, Any] = {
             "error.type": exception_type(error) if error is not None else "message",
             "otelflask.error.handled": candidate.handled,
         }
         if record is not None and record.route is not None:
             labels["http.route"] = record.route
-        held_back = self._limiter.admit(group)
-        self._counter.add(1, {**labels, "otelflask.error.reported": held_back is not None})
-        if held_back is None:
+        whole = self._counts.admit(group.fingerprint)
+        self._counter.add(1, {**labels, "otelflask.error.reported": whole})
+        if not whole:
             return
         event = candidate.event or self._event_of(candidate, record)
         if event is None:
@@ -211,11 +202,8 @@ class Reports:
         own: dict[str, Any] = {
             **(context or {}),
             **event_attributes(event, self._scrubber),
-            "otelflask.error.fingerprint": group,
             "otelflask.error.handled": candidate.handled,
         }
-        if held_back:
-            own["otelflask.error.held_back"] = held_back
         request_context = record.context if record is not None else None
         body = candidate.message
         if error is not None:
@@ -223,7 +211,10 @@ class Reports:
             own.update(layer)
             own["exception.message"] = layer["exception.message"][:MAX_MESSAGE]
             body = f"{layer['exception.type']}: {own['exception.message']}"
-        self._emit(candidate, own, body, request_context)
+        span = candidate.span if candidate.span is not None and candidate.span.is_valid else None
+        report = Report(group, candidate.level, body, own, span, request_context)
+        emit_report(self._logger, report)
+        self._counts.went_out(group.fingerprint, report)
 
     @staticmethod
     def _event_of(candidate: Candidate, record: RequestRecord | None) -> engine.Event | None:
@@ -238,18 +229,10 @@ class Reports:
             if token is not None:
                 context_api.detach(token)
 
-    def _emit(self, candidate: Candidate, own: dict[str, Any], body: str, context: Context | None) -> None:
-        severity, text = _SEVERITIES.get(candidate.level, _SEVERITIES["error"])
-        span: SpanContext | None = candidate.span if candidate.span is not None and candidate.span.is_valid else None
-        name = EVENT_NAME if candidate.error is not None else MESSAGE_EVENT_NAME
-        emit(self._logger, Record(time_ns(), severity, text, body, (own,), span, context, name))
-
-    def _fingerprint(self, candidate: Candidate) -> str:
+    def _group_of(self, candidate: Candidate) -> Group:
         explicit: Sequence[str] = (candidate.event or {}).get("fingerprint") or ()
         if candidate.error is None:
-            if explicit:
-                return fingerprint.of_text(explicit, candidate.logger, candidate.template, candidate.message)
-            return fingerprint.of_log(candidate.logger, candidate.template, candidate.message)
+            return fingerprint.of_log(candidate.logger, candidate.template, candidate.message, explicit)
         if not explicit and self._group is not None:
             explicit = guard.call_hook("error_fingerprint", self._group, candidate.error) or ()
         return fingerprint.of_exception(candidate.error, explicit)

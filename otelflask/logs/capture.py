@@ -25,7 +25,7 @@ from otelflask import guard
 from otelflask.pipeline.attributes import Interned, Layer, merged
 from otelflask.pipeline.exceptions import exception_layer
 from otelflask.pipeline.limits import Limits
-from otelflask.pipeline.records import Record, emit
+from otelflask.pipeline.records import Record, emit, message_of
 
 _RESERVED = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 _SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
@@ -122,15 +122,6 @@ def _about_telemetry(name: str) -> bool:
         return not name.startswith("otelflask.demo")
     # HTTP and gRPC clients are the app's as well: only what the export threads say is about telemetry.
     return bool(context_api.get_value(_SUPPRESS_INSTRUMENTATION_KEY))
-
-
-def message_of(record: logging.LogRecord) -> str:
-    """The record's text, whatever its arguments do when formatted."""
-    try:
-        text = record.getMessage()
-    except Exception as error:
-        text = f"{guard.safe_text(record.msg)} [arguments cannot be formatted: {type(error).__name__}]"
-    return text if len(text) <= _limits.body_length else _limits.text(text, _limits.body_length)
 
 
 def attribute_value(value: Any, depth: int = 0) -> Any:

@@ -32,6 +32,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider, sampling
 
+from otelflask import guard
 from otelflask.pipeline import resource as resources
 from otelflask.pipeline.destinations import Destination, GrpcDestination, HttpDestination, SdkDestination, Signal
 from otelflask.pipeline.encoding import Encoder
@@ -88,6 +89,8 @@ class Pipeline:
     queues: list[ExportQueue] = field(default_factory=list)
     reader: PeriodicReader | None = None
     shutdown_timeout: float = 5.0
+    #: Called before all is sent, by `flush` and `shutdown`: what has something left to say.
+    before_flush: list[Callable[[], None]] = field(default_factory=list)
     _explicit_instance_id: str | None = None
     _owned: list[Any] = field(default_factory=list)
     _closed: bool = False
@@ -95,6 +98,7 @@ class Pipeline:
     def flush(self, timeout: float | None = None) -> bool:
         """Send everything now. In: seconds (default: `shutdown_timeout`). Out: whether all was tried in time."""
         deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        self._say_rest()
         if self.reader is not None:
             self.reader.force_flush()
         # Every queue is tried, also after one that was not in time.
@@ -107,9 +111,14 @@ class Pipeline:
             return
         self._closed = True
         deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        self._say_rest()
         if self.reader is not None:
             self.reader.shutdown()
         _close(self.queues, deadline)
+
+    def _say_rest(self) -> None:
+        for say in self.before_flush:
+            guard.call_hook("before_flush", say)
 
     def after_fork(self) -> None:
         """Make a forked child a process of its own: resource, queues, threads, sums."""

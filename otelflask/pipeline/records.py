@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from time import time_ns
 from typing import Any
 
@@ -11,7 +12,11 @@ from opentelemetry.sdk import _logs as sdk_logs
 from opentelemetry.sdk._logs import ReadWriteLogRecord
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 
+from otelflask import guard
 from otelflask.pipeline.attributes import Layers, merged
+from otelflask.pipeline.limits import Limits
+
+_limits = Limits()
 
 
 class Record(LogRecord):
@@ -72,3 +77,12 @@ def emit(logger: Any, record: Record) -> None:
         )
     else:
         logger.emit(record)
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """The record's text, whatever its arguments do when formatted."""
+    try:
+        text = record.getMessage()
+    except Exception as error:
+        text = f"{guard.safe_text(record.msg)} [arguments cannot be formatted: {type(error).__name__}]"
+    return text if len(text) <= _limits.body_length else _limits.text(text, _limits.body_length)

@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,9 +89,9 @@ def test_hidden_frames_do_not_count() -> None:
         raise AssertionError
 
     def places(error: BaseException) -> str:
-        return "".join(fingerprint._frames(error.__traceback__))
+        return "".join(place.source for place in fingerprint._frames(error.__traceback__))
 
-    assert "hidden" in places(hidden())
+    assert "helper()" in places(hidden())
     assert 'raise ValueError("x")' not in places(hidden())
 
 
@@ -119,7 +121,7 @@ def test_a_message_of_a_megabyte_is_cut_before_any_pattern_sees_it() -> None:
 def test_cyclic_causes_end() -> None:
     one, other = ValueError("one"), KeyError("other")
     one.__cause__, other.__cause__ = other, one
-    assert len(fingerprint.of_exception(one)) == 16
+    assert len(fingerprint.of_exception(one).fingerprint) == 16
 
 
 def test_an_exception_that_cannot_be_printed_has_a_fingerprint() -> None:
@@ -127,4 +129,35 @@ def test_an_exception_that_cannot_be_printed_has_a_fingerprint() -> None:
         def __str__(self) -> str:
             raise RuntimeError
 
-    assert len(fingerprint.of_exception(UnprintableError())) == 16
+    assert len(fingerprint.of_exception(UnprintableError()).fingerprint) == 16
+
+
+def _fails(number: int) -> None:
+    raise LookupError(f"no lamp {number}")
+
+
+def _error(function: Callable[[], Any]) -> BaseException:
+    try:
+        function()
+    except Exception as error:
+        return error
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("group", "title"),
+    [
+        (lambda: fingerprint.of_exception(_error(lambda: _fails(1))), f"LookupError in {__name__}._fails"),
+        (lambda: fingerprint.of_exception(ValueError("no lamp 17")), "ValueError: no lamp <number>"),
+        (lambda: fingerprint.of_log("shop", "stock of %s", "stock of lamp"), "stock of %s"),
+        (
+            lambda: fingerprint.of_exception(ValueError("no 1"), ["lamps", "{{ default }}"]),
+            "lamps · ValueError: no <number>",
+        ),
+    ],
+    ids=["where the app failed", "what it said", "a line's template", "what the user says"],
+)
+def test_a_groups_title_is_made_of_what_its_errors_have_in_common(
+    group: Callable[[], fingerprint.Group], title: str
+) -> None:
+    assert group().title == title

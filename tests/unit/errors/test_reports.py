@@ -14,7 +14,6 @@ import pytest
 import sentry_sdk
 
 from otelflask import errors
-from otelflask.errors.limiter import GroupLimiter
 from otelflask.testing import CapturedTelemetry
 from tests.unit.errors.conftest import Make
 
@@ -252,13 +251,20 @@ def test_beyond_the_groups_limit_reports_are_counted(
     assert counted == {True: 3, False: 5}
 
 
-def test_the_next_report_says_how_many_were_held_back() -> None:
-    now = [0.0]
-    limiter = GroupLimiter(2, lambda: now[0])
-    assert [limiter.admit("a") for _ in range(5)] == [0, 0, None, None, None]
-    assert limiter.admit("b") == 0
-    now[0] = 61
-    assert limiter.admit("a") == 3
+def test_all_occurrences_of_a_group_are_in_the_counts_of_its_records(
+    make: Make, telemetry: CapturedTelemetry
+) -> None:
+    app = make(lambda: None, reports_per_minute=3)
+    app.view_functions["x"] = _boom
+    for _ in range(8):
+        app.test_client().get("/x")
+    (report, *_) = reports(telemetry)
+    app.extensions["otelflask"].pipeline.flush()
+    said = [record for record in telemetry.logs if record.event_name == "otelflask.error_group"]
+    assert [record.attributes["otelflask.error.count"] for record in said] == [1, 7]
+    for name in ("otelflask.error.fingerprint", "otelflask.error.group", "exception.type", "http.route"):
+        assert {record.attributes[name] for record in said} == {report.attributes[name]}
+    assert (said[0].trace_id, said[0].span_id) == (report.trace_id, report.span_id)
 
 
 def test_metrics_have_type_route_and_handled_and_no_fingerprint(

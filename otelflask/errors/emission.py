@@ -1,0 +1,68 @@
+"""Error reports and the counts of their groups as log records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import time_ns
+from typing import Any
+
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanContext
+
+from otelflask.errors.fingerprint import Group
+from otelflask.pipeline.records import Record, emit
+
+EVENT_NAME = "exception"
+MESSAGE_EVENT_NAME = "otelflask.message"
+GROUP_EVENT_NAME = "otelflask.error_group"
+
+_SEVERITIES = {
+    "fatal": (SeverityNumber.FATAL, "FATAL"),
+    "error": (SeverityNumber.ERROR, "ERROR"),
+    "warning": (SeverityNumber.WARN, "WARN"),
+    "info": (SeverityNumber.INFO, "INFO"),
+    "debug": (SeverityNumber.DEBUG, "DEBUG"),
+}
+#: What the records of a group say of it, besides the counts: the same for all its reports, or nearly.
+_OF_GROUP = ("exception.type", "http.route", "otelflask.error.handled")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report: its group, its level as sentry-sdk names it, its text, its attributes, and where it happened."""
+
+    group: Group
+    level: str
+    body: str
+    attributes: dict[str, Any]
+    span: SpanContext | None = None
+    context: Context | None = None
+    #: Epoch nanoseconds.
+    at: int = field(default_factory=lambda: time_ns())
+
+
+def emit_report(logger: Any, report: Report) -> None:
+    """Let a report go out whole."""
+    severity, text = _SEVERITIES.get(report.level, _SEVERITIES["error"])
+    name = EVENT_NAME if "exception.type" in report.attributes else MESSAGE_EVENT_NAME
+    of_group = {"otelflask.error.fingerprint": report.group.fingerprint, "otelflask.error.group": report.group.title}
+    layers = (report.attributes, of_group)
+    emit(logger, Record(report.at, severity, text, report.body, layers, report.span, report.context, name))
+
+
+def emit_count(logger: Any, last: Report, count: int) -> None:
+    """Say how often a group occurred since it was said last. In: its last report that went out, and the count.
+
+    These records are small and hold all occurrences, those too that were held back: what an inbox lists groups from.
+    """
+    attributes = {name: last.attributes[name] for name in _OF_GROUP if name in last.attributes}
+    attributes["otelflask.error.fingerprint"] = last.group.fingerprint
+    attributes["otelflask.error.group"] = last.group.title
+    attributes["otelflask.error.count"] = count
+    emit(
+        logger,
+        Record(
+            time_ns(), SeverityNumber.INFO, "INFO", last.group.title, (attributes,), last.span, None, GROUP_EVENT_NAME
+        ),
+    )
