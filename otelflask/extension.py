@@ -12,6 +12,7 @@ from typing import Any
 from flask import Flask
 
 from otelflask import lifecycle
+from otelflask.errors.emission import Report
 from otelflask.errors.handling import answer_errors, roll_back
 from otelflask.errors.rendering import ErrorRenderer, Renderer
 from otelflask.errors.reports import Fingerprint, Reports
@@ -19,6 +20,7 @@ from otelflask.http.instrumentor import FlaskInstrumentor
 from otelflask.logs import capture
 from otelflask.pipeline import providers
 from otelflask.pipeline.providers import Pipeline
+from otelflask.pipeline.state import state_folder
 from otelflask.runtime import RuntimeMetrics
 from otelflask.settings import Settings
 from otelflask.settings import load as load_settings
@@ -144,6 +146,9 @@ def start(
     with _lock:
         if _process is not None and not brought:
             return _process
+        if settings.mail_to:
+            # Before anything is started: a folder that cannot be used is an error of the settings'.
+            state_folder(settings)
         providers.set_environment_defaults()
         pipeline = providers.build(settings, service_name, tracer_provider, meter_provider, logger_provider)
         process = Process(settings, pipeline)
@@ -154,8 +159,9 @@ def start(
         if settings.logs:
             capture.install(pipeline.logger_provider, settings.log_level)
         if settings.reports:
+            tell = _start_mail(settings, pipeline) if settings.mail_to else None
             process.reports = Reports(
-                pipeline.logger_provider, pipeline.meter_provider, settings, pipeline.scrubber, error_fingerprint
+                pipeline.logger_provider, pipeline.meter_provider, settings, pipeline.scrubber, error_fingerprint, tell
             )
             capture.add(process.reports)
             lifecycle.on_fork(process.reports)
@@ -170,6 +176,18 @@ def start(
         if _process is None:
             _process = process
         return process
+
+
+def _start_mail(settings: Settings, pipeline: Pipeline) -> Callable[[Report, int], None]:
+    # Imported where it is wanted: it brings the mail and TLS modules.
+    from otelflask.errors.mail import ErrorMail
+
+    resource = getattr(pipeline.logger_provider, "resource", None)
+    mail = ErrorMail(
+        settings, dict(resource.attributes) if resource is not None else {}, pipeline.scrubber, pipeline.meter_provider
+    )
+    pipeline.senders.append(mail)
+    return mail.told
 
 
 def _start_database(settings: Settings, pipeline: Pipeline) -> None:

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from email.utils import getaddresses
 from typing import Any
 
 
@@ -20,10 +21,17 @@ class SettingError(ValueError):
 
 
 def _setting(
-    env: str, default: Any, help: str, *, choices: tuple[str, ...] = (), minimum: float | None = None, unit: str = ""
+    env: str,
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    minimum: float | None = None,
+    unit: str = "",
+    secret: bool = False,
 ) -> Any:
-    metadata = {"env": env, "help": help, "choices": choices, "minimum": minimum, "unit": unit}
-    return field(default=default, metadata=metadata)
+    metadata = {"env": env, "help": help, "choices": choices, "minimum": minimum, "unit": unit, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +106,38 @@ class Settings:
         20,
         "Reports of one group that a process sends in a minute; further ones are counted.",
         minimum=1,
+    )
+    mail_to: str = _setting(
+        "OTELFLASK_MAIL_TO",
+        "",
+        "Comma-separated addresses that are mailed each new group of error reports, once an hour at most; "
+        "empty: no mail from the app.",
+    )
+    mail_from: str = _setting("OTELFLASK_MAIL_FROM", "", "Address that the mails come from.")
+    mail_server: str = _setting(
+        "OTELFLASK_MAIL_SERVER",
+        "",
+        "SMTP server, `host` or `host:port`; the port is 587 with `starttls`, 465 with `tls`, 25 with `none`.",
+    )
+    mail_security: str = _setting(
+        "OTELFLASK_MAIL_SECURITY",
+        "starttls",
+        "How the connection to the SMTP server is encrypted; its certificate is checked.",
+        choices=("starttls", "tls", "none"),
+    )
+    mail_user: str = _setting("OTELFLASK_MAIL_USER", "", "User name for the SMTP server; empty: no login.")
+    mail_password: str = _setting("OTELFLASK_MAIL_PASSWORD", "", "Password for the SMTP server.", secret=True)
+    mail_per_day: int = _setting(
+        "OTELFLASK_MAIL_PER_DAY", 50, "Most mails that the processes of a machine write in a day (UTC).", minimum=1
+    )
+    grafana_url: str = _setting(
+        "OTELFLASK_GRAFANA_URL", "", "Address of the stack's Grafana, for links to it, such as `http://127.0.0.1:3000`."
+    )
+    state_dir: str = _setting(
+        "OTELFLASK_STATE_DIR",
+        "",
+        "Folder in which the processes of a machine share what they have to agree on, such as who has mailed; "
+        "empty: `otelflask-<user id>` in the temporary directory.",
     )
     error_answers: bool = _setting(
         "OTELFLASK_ERROR_ANSWERS",
@@ -189,6 +229,7 @@ class Settings:
     )
 
 
+_ADDRESS = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 
@@ -271,7 +312,26 @@ def load(keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mappin
             values[name] = item.default
             continue
         values[name] = _parse(name, source, value, item.default, item.metadata)
-    return Settings(**values)
+    settings = Settings(**values)
+    _check_mail(settings)
+    return settings
+
+
+def _check_mail(settings: Settings) -> None:
+    """Raise SettingError where the settings of mail cannot work together."""
+    if not settings.mail_to:
+        return
+    for name, value in (("mail_to", settings.mail_to), ("mail_from", settings.mail_from)):
+        addresses = [address for _, address in getaddresses([value])]
+        if not addresses or not all(_ADDRESS.fullmatch(address) for address in addresses):
+            raise SettingError(f"{name} is {value!r}; with mail_to set, allowed are mail addresses such as a@b.example")
+    host, _, port = settings.mail_server.partition(":")
+    if not host or (":" in settings.mail_server and not (port.isdecimal() and 0 < int(port) < 65_536)):
+        raise SettingError(
+            f"mail_server is {settings.mail_server!r}; with mail_to set, allowed is `host` or `host:port`"
+        )
+    if bool(settings.mail_user) != bool(settings.mail_password):
+        raise SettingError("mail_user and mail_password go together; allowed are both or neither")
 
 
 def table() -> str:

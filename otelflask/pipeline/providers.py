@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from opentelemetry import metrics as metrics_api
 from opentelemetry import trace as trace_api
@@ -78,6 +78,26 @@ class QueueLogProcessor(LogRecordProcessor):
         return self.queue.flush(timeout_millis / 1000)
 
 
+class Sender(Protocol):
+    """What has a thread that sends, such as an `ExportQueue`."""
+
+    def flush(self, timeout: float) -> bool:
+        """Send what waits. In: seconds. Out: whether all was tried in time."""
+        ...
+
+    def begin_close(self, deadline: float) -> None:
+        """Take no more, and try the rest until `deadline` (time.monotonic seconds)."""
+        ...
+
+    def join(self, deadline: float) -> bool:
+        """Wait for the thread. Out: whether it has ended."""
+        ...
+
+    def after_fork(self) -> None:
+        """Start anew in a child."""
+        ...
+
+
 @dataclass
 class Pipeline:
     """The providers in use and what of them is ours to flush and end."""
@@ -91,6 +111,8 @@ class Pipeline:
     shutdown_timeout: float = 5.0
     #: Called before all is sent, by `flush` and `shutdown`: what has something left to say.
     before_flush: list[Callable[[], None]] = field(default_factory=list)
+    #: What sends by other ways than OTLP, in the same time.
+    senders: list[Sender] = field(default_factory=list)
     _explicit_instance_id: str | None = None
     _owned: list[Any] = field(default_factory=list)
     _closed: bool = False
@@ -102,7 +124,7 @@ class Pipeline:
         if self.reader is not None:
             self.reader.force_flush()
         # Every queue is tried, also after one that was not in time.
-        done = [queue.flush(max(0.0, deadline - time.monotonic())) for queue in self.queues]
+        done = [sender.flush(max(0.0, deadline - time.monotonic())) for sender in (*self.queues, *self.senders)]
         return all(done)
 
     def shutdown(self, timeout: float | None = None) -> None:
@@ -114,7 +136,7 @@ class Pipeline:
         self._say_rest()
         if self.reader is not None:
             self.reader.shutdown()
-        _close(self.queues, deadline)
+        _close([*self.queues, *self.senders], deadline)
 
     def _say_rest(self) -> None:
         for say in self.before_flush:
@@ -138,17 +160,17 @@ class Pipeline:
                 current = provider._sdk_config.resource
                 provider._sdk_config.resource = forked or resources.forked(current, self._explicit_instance_id)
                 provider.after_fork()
-        for queue in self.queues:
-            queue.after_fork()
+        for sender in (*self.queues, *self.senders):
+            sender.after_fork()
         if self.reader is not None:
             self.reader.start()
 
 
-def _close(queues: Sequence[ExportQueue], deadline: float) -> None:
-    for queue in queues:
-        queue.begin_close(deadline)
-    for queue in queues:
-        queue.join(deadline)
+def _close(senders: Sequence[Sender], deadline: float) -> None:
+    for sender in senders:
+        sender.begin_close(deadline)
+    for sender in senders:
+        sender.join(deadline)
 
 
 def set_environment_defaults(environ: Any = os.environ) -> None:

@@ -251,9 +251,7 @@ def test_beyond_the_groups_limit_reports_are_counted(
     assert counted == {True: 3, False: 5}
 
 
-def test_all_occurrences_of_a_group_are_in_the_counts_of_its_records(
-    make: Make, telemetry: CapturedTelemetry
-) -> None:
+def test_all_occurrences_of_a_group_are_in_the_counts_of_its_records(make: Make, telemetry: CapturedTelemetry) -> None:
     app = make(lambda: None, reports_per_minute=3)
     app.view_functions["x"] = _boom
     for _ in range(8):

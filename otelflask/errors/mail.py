@@ -1,0 +1,200 @@
+"""Mails about errors, for an app without Grafana: one a group an hour, off the request's thread.
+
+Requests only append. A thread of its own writes the mails; a server that is
+down, slow or refusing costs that thread's time and nobody else's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import smtplib
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry import context as context_api
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+
+from otelflask import guard
+from otelflask.errors.emission import Report
+from otelflask.errors.ledger import Ledger
+from otelflask.errors.letter import letter
+from otelflask.pipeline.redaction import Scrubber
+from otelflask.pipeline.state import state_folder
+from otelflask.settings import Settings
+from otelflask.version import __version__
+
+#: Groups that wait to be mailed.
+MAX_WAITING = 200
+#: Seconds that one answer of the server may take, and pauses before it is tried again.
+TIMEOUT_S = 10.0
+PAUSES_S = (1.0, 10.0, 60.0, 120.0)
+
+#: Ports by `mail_security` (RFC 5321, RFC 6409, RFC 8314).
+_PORTS = {"none": 25, "starttls": 587, "tls": 465}
+
+
+class ErrorMail:
+    """Mails groups of errors; `told` takes what is to be mailed.
+
+    In: settings with `mail_to`, the resource's attributes, the scrubber, the
+    meter provider, a clock in epoch seconds. Raises SettingError when
+    `state_dir` cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        resource: dict[str, Any],
+        scrubber: Scrubber,
+        meter_provider: Any,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._resource = resource
+        self._scrubber = scrubber
+        self._clock = clock
+        service = f"{resource.get('service.name', '')}/{resource.get('deployment.environment.name', '')}"
+        self._ledger = Ledger(state_folder(settings), service, settings.mail_per_day)
+        self._mails = meter_provider.get_meter("otelflask.errors", __version__).create_counter(
+            "otelflask.error.mails", unit="{mail}", description="Mails about errors, by what became of them."
+        )
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """A child mails what it meets itself."""
+        self._waiting: deque[tuple[Report, int]] = deque()
+        self._condition = threading.Condition()
+        self._busy = False
+        self._closing_at: float | None = None
+        self._thread: threading.Thread | None = None
+
+    def told(self, report: Report, count: int) -> None:
+        """A group occurred. In: its last report, and how often since it was told last. Never blocks on the network."""
+        with self._condition:
+            if len(self._waiting) >= MAX_WAITING or self._closing_at is not None:
+                self._count("queue_full")
+                return
+            self._waiting.append((report, count))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="otelflask-mail", daemon=True)
+                self._thread.start()
+            self._condition.notify_all()
+
+    def _count(self, outcome: str) -> None:
+        self._mails.add(1, {"otelflask.outcome": outcome})
+
+    def _run(self) -> None:
+        token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        try:
+            while True:
+                with self._condition:
+                    self._busy = False
+                    self._condition.notify_all()
+                    while not self._waiting:
+                        if self._closing_at is not None:
+                            return
+                        self._condition.wait()
+                    report, count = self._waiting.popleft()
+                    self._busy = True
+                try:
+                    self._mail(report, count)
+                except Exception:
+                    self._count("failed")
+                    guard.say("mail", "a mail about an error cannot be written", exc_info=True)
+        finally:
+            context_api.detach(token)
+
+    def _mail(self, report: Report, count: int) -> None:
+        now = self._clock()
+        claim = self._ledger.claim(report.group.fingerprint, count, now)
+        if claim is None:
+            return
+        try:
+            sent = self._send(letter(report, claim, self._settings, self._resource, self._scrubber))
+        except BaseException:
+            self._ledger.give_back(report.group.fingerprint, claim, now)
+            raise
+        if sent:
+            self._count("sent")
+        else:
+            self._count("failed")
+            self._ledger.give_back(report.group.fingerprint, claim, now)
+
+    def _send(self, message: Any) -> bool:
+        for pause in (*PAUSES_S, None):
+            try:
+                server = self._connected()
+                try:
+                    refused = server.send_message(message)
+                    # It is sent, whatever a server makes of a goodbye.
+                    with contextlib.suppress(OSError, smtplib.SMTPException):
+                        server.quit()
+                finally:
+                    server.close()
+                if refused:
+                    guard.say("mail:refused", "the mail server refused recipients: %s", ", ".join(refused))
+                return True
+            except (OSError, smtplib.SMTPException) as error:
+                if pause is None or _is_final(error) or not self._pause(pause):
+                    server_name = self._settings.mail_server
+                    guard.say(f"mail:{server_name}", "%s does not take a mail about an error: %s", server_name, error)
+                    return False
+        return False
+
+    def _connected(self) -> smtplib.SMTP:
+        settings = self._settings
+        host, _, port = settings.mail_server.partition(":")
+        number = int(port or _PORTS[settings.mail_security])
+        timeout = TIMEOUT_S
+        if self._closing_at is not None:
+            timeout = max(0.1, min(timeout, self._closing_at - time.monotonic()))
+        if settings.mail_security == "tls":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(host, number, timeout=timeout, context=ssl.create_default_context())
+        else:
+            server = smtplib.SMTP(host, number, timeout=timeout)
+        try:
+            if settings.mail_security == "starttls":
+                server.starttls(context=ssl.create_default_context())
+            if settings.mail_user:
+                server.login(settings.mail_user, settings.mail_password)
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait. Out: False where the process ends meanwhile."""
+        with self._condition:
+            return not self._condition.wait_for(lambda: self._closing_at is not None, seconds)
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all is mailed, for at most `timeout` seconds. Out: whether it is."""
+        with self._condition:
+            return self._condition.wait_for(lambda: not self._waiting and not self._busy, timeout)
+
+    def begin_close(self, deadline: float) -> None:
+        """Take no more, and try what waits until `deadline` (time.monotonic seconds)."""
+        with self._condition:
+            if self._closing_at is None:
+                self._closing_at = deadline
+            self._condition.notify_all()
+
+    def join(self, deadline: float) -> bool:
+        """Wait for the thread until `deadline`. Out: whether it has ended."""
+        if self._thread is None:
+            return True
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        return not self._thread.is_alive()
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether trying again is of no use: a 5xx, an extension that is not there, a certificate that is not trusted."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return all(code >= 500 for code, _ in error.recipients.values())
+    if isinstance(error, smtplib.SMTPResponseException):
+        return error.smtp_code >= 500
+    return isinstance(error, (smtplib.SMTPNotSupportedError, ssl.SSLCertVerificationError))
