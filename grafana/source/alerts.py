@@ -1,14 +1,14 @@
 """The alert rules, as Grafana provisions them.
 
-Each is one PromQL expression that returns what is wrong, with its labels, and
-nothing where all is well.
+Each is one PromQL or LogQL expression that returns what is wrong, with its labels,
+and nothing where all is well.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from grafana.source import errors, pipeline, runtime, service, slo
+from grafana.source import errors, inbox, pipeline, runtime, service, slo
 from grafana.source.panels import Json
 from grafana.source.pipeline import lost
 from grafana.source.runbooks import sections
@@ -28,6 +28,10 @@ class Alert:
     expr: str
     #: Title of the panel that shows it, to which the mail links.
     panel: str
+    #: The data source that is asked.
+    source: str = "prometheus"
+    #: Fires for this much longer (a Prometheus duration), so that what comes and goes is one mail.
+    keep: str = ""
 
 
 def _value(format: str) -> str:
@@ -42,8 +46,20 @@ def _burns(window: str, factor: float) -> str:
     )
 
 
-ERROR_KIND = (
-    f'sum by ({SERVICE}, error_type, http_route) (%s(http_server_request_duration_seconds_count{{error_type!=""}}%s))'
+#: Where a mail about a group leads.
+GROUP_PAGE = (
+    "{{ externalURL }}d/otelflask-error-group?var-service={{ $labels.service_name }}"
+    "&var-group={{ $labels.otelflask_error_fingerprint }}"
+)
+#: Every group of errors, of every service.
+_GROUPS = '{report="group"}'
+_GROUP = f"{SERVICE}, {inbox.KEY}"
+_OF_GROUPS = {"by": _GROUP, "of": _GROUPS}
+_RECENTLY = "10m"
+_GROUP_IS = f"{WHO}: {{{{ $labels.otelflask_error_group }}}}"
+#: A group that is seen all the time is in a new release as well, which is no news.
+_BACK_IN_RELEASE = (
+    f"({inbox.in_new_release(_RECENTLY, **_OF_GROUPS)}) unless {inbox.seen('1h', **_OF_GROUPS, offset=_RECENTLY)}"
 )
 
 ALERTS = (
@@ -74,12 +90,35 @@ ALERTS = (
         "Share of errors",
     ),
     Alert(
-        "NewErrorKind",
+        "NewErrorGroup",
         "ticket",
         "0s",
-        f"{WHO}: {{{{ $labels.error_type }}}} in {{{{ $labels.http_route }}}} for the first time in a day",
-        f"{ERROR_KIND % ('', '')} unless {ERROR_KIND % ('last_over_time', '[1d] offset 10m')}",
-        "Kinds of errors",
+        f"{_GROUP_IS}, never seen before",
+        inbox.new(_RECENTLY, **_OF_GROUPS),
+        "Inbox",
+        source="loki",
+    ),
+    Alert(
+        "ErrorGroupBack",
+        "ticket",
+        "0s",
+        f"{_GROUP_IS} came back, after a quiet day or in a new release",
+        f"({inbox.back(_RECENTLY, **_OF_GROUPS)}) or ({_BACK_IN_RELEASE})",
+        "Inbox",
+        source="loki",
+    ),
+    Alert(
+        "ErrorGroupSpike",
+        "ticket",
+        "0s",
+        f"{_GROUP_IS} occurred {_value('humanize')} times in ten minutes, far more often than in the day before",
+        # Five times the day's mean, and enough to be more than chance.
+        f"{inbox.occurrences(_RECENTLY, **_OF_GROUPS)} > 30"
+        f" and {inbox.occurrences(_RECENTLY, **_OF_GROUPS)}"
+        f" > 5 * {inbox.occurrences('1d', **_OF_GROUPS, offset=_RECENTLY)} / 144",
+        "Inbox",
+        source="loki",
+        keep="1h",
     ),
     Alert(
         "HighLatency",
@@ -149,7 +188,11 @@ def build() -> Json:
     rules = []
     for alert in ALERTS:
         dashboard, panel = shown[alert.panel]
-        query = {"refId": "A", "expr": alert.expr, "instant": True, "range": False, "legendFormat": "__auto"}
+        query: Json = {"refId": "A", "expr": alert.expr}
+        if alert.source == "loki":
+            query["queryType"] = "instant"
+        else:
+            query.update(instant=True, range=False, legendFormat="__auto")
         threshold = {
             "refId": "B",
             "type": "threshold",
@@ -163,6 +206,7 @@ def build() -> Json:
                 "title": alert.name,
                 "condition": "B",
                 "for": alert.pending,
+                **({"keepFiringFor": alert.keep} if alert.keep else {}),
                 # Nothing returned is nothing wrong; a query that fails is said as such.
                 "noDataState": "OK",
                 "execErrState": "Error",
@@ -171,13 +215,14 @@ def build() -> Json:
                     "__dashboardUid__": dashboard,
                     "__panelId__": panel,
                     "summary": alert.summary,
+                    **({"description": GROUP_PAGE} if alert.source == "loki" else {}),
                     "runbook_url": f"{{{{ externalURL }}}}d/otelflask-runbooks?viewPanel=panel-{runbooks[alert.name]}",
                 },
                 "data": [
                     {
                         "refId": "A",
                         "relativeTimeRange": {"from": 600, "to": 0},
-                        "datasourceUid": "prometheus",
+                        "datasourceUid": alert.source,
                         "model": query,
                     },
                     {

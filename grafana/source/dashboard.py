@@ -14,8 +14,11 @@ DASHBOARDS = {
     "otelflask-runtime": "6 · Runtime",
     "otelflask-slo": "7 · SLO",
     "otelflask-pipeline": "8 · Telemetry pipeline",
+    "otelflask-error-group": "Error group",
     "otelflask-runbooks": "Runbooks",
 }
+#: Where a row or a mail leads: no use without what it is about.
+LED_TO = ("otelflask-error-group", "otelflask-runbooks")
 #: What the links between them say: all in one row.
 SHORT = {
     uid: title.split(" · ")[-1].removesuffix(" overview").removeprefix("Telemetry ")
@@ -27,10 +30,12 @@ SERVICE = 'service_name="$service",deployment_environment_name=~"$environment"'
 ROUTE = f'{SERVICE},http_route=~"$route"'
 #: Every log line of the service, and the one line a request.
 #: The first matcher keeps Loki from refusing the query while there is no service to choose.
-LOGS = f'{{service_name=~".+",{SERVICE}}}'
+LOGS = f'{{service_name=~".+",report!="group",{SERVICE}}}'
 REQUEST_LOGS = f'{LOGS} | event_name="http.server.request"'
 #: One line a problem.
-REPORTS = f'{LOGS} | event_name=~"exception|otelflask.message"'
+REPORTS = f'{{report="whole",{SERVICE}}}'
+#: How often each group of problems occurred.
+GROUPS = f'{{report="group",{SERVICE}}}'
 #: The same in TraceQL.
 TRACES = 'resource.service.name="$service" && span:kind=server'
 
@@ -203,8 +208,7 @@ def dashboard(
                 "asDropdown": False,
             }
             for other, title in SHORT.items()
-            # The runbooks are where an alert's mail leads.
-            if other not in (uid, "otelflask-runbooks")
+            if other not in (uid, *LED_TO)
         ],
         "panels": panels,
     }

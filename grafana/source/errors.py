@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from grafana.source import inbox
 from grafana.source.dashboard import (
     DEPLOYMENTS,
     LOGS,
@@ -16,8 +17,10 @@ from grafana.source.dashboard import (
 )
 from grafana.source.panels import (
     LOKI,
+    ORANGE,
     RED,
     TEMPO,
+    YELLOW,
     Json,
     dashboard_url,
     explore,
@@ -43,8 +46,8 @@ FAILED = (
 KIND = "exception_type, http_route, http_response_status_code"
 SEEN_AT = " | label_format ts=`{{ __timestamp__ | unixEpochMillis }}` | unwrap ts [$__range]"
 SEEN = FAILED + SEEN_AT
-GROUP = "otelflask_error_fingerprint, exception_type, http_route, otelflask_error_handled"
-OF_ROUTE = f'{REPORTS} | http_route=~"$route"'
+#: What asks for somebody's eyes stands out.
+STATE_COLORS = {"known": "text", "new": RED, "back": ORANGE, "new release": YELLOW}
 ERRORS = f'http_server_request_duration_seconds_count{{{ROUTE},error_type!=""}}'
 
 
@@ -53,10 +56,77 @@ def by_kind(function: str, window: str) -> str:
     return f"sum by (error_type, http_route) ({function}({ERRORS}{window}))"
 
 
+def groups() -> Json:
+    """The inbox."""
+    return table(
+        "Inbox",
+        "Which bugs are there, how often, whom do they hit, since when, and are they new? Reports of the same bug are one "
+        "group, whatever its message and its line. A click on a group opens it.",
+        [
+            loki(inbox.occurrences(inbox.IN_TIME), instant=True),
+            loki(inbox.users(), instant=True),
+            loki(inbox.first_seen(), instant=True),
+            loki(inbox.last_seen(), instant=True),
+            loki(inbox.state(), instant=True),
+            loki(inbox.occurrences("$__auto")),
+        ],
+        columns={
+            "otelflask_error_group": "Group",
+            "Value #E": "State",
+            "Value #A": "Count",
+            "Value #B": "Users",
+            "Trend #F": "Trend",
+            "Value #C": "First seen",
+            "Value #D": "Last seen",
+            "service_version": "Release",
+            "otelflask_error_fingerprint": "Fingerprint",
+        },
+        empty="No error was reported in this time.",
+        sort="Last seen",
+        transformations=[{"id": "timeSeriesTable", "options": {"F": {"timeField": "Time", "stat": "sum"}}}],
+        overrides=[
+            override(
+                "Group",
+                links=[
+                    link(
+                        "Open this group", dashboard_url("otelflask-error-group", group="${__data.fields.Fingerprint}")
+                    )
+                ],
+            ),
+            override(
+                "State",
+                custom__width=95,
+                unit="none",
+                custom__cellOptions={"type": "color-text"},
+                mappings=[
+                    {
+                        "type": "value",
+                        "options": {
+                            str(value): {"text": text, "color": STATE_COLORS[text]}
+                            for value, text in inbox.STATES.items()
+                        },
+                    }
+                ],
+            ),
+            override("Count", unit="none", decimals=0, custom__width=70),
+            override("Users", unit="none", decimals=0, custom__width=65),
+            override(
+                "Trend",
+                custom__width=110,
+                custom__cellOptions={"type": "sparkline", "drawStyle": "bars", "fillOpacity": 80, "hideValue": True},
+                color={"mode": "fixed", "fixedColor": RED},
+            ),
+            override("First seen", unit="dateTimeFromNow", custom__width=120),
+            override("Last seen", unit="dateTimeFromNow", custom__width=120),
+            override("Release", custom__width=75),
+            override("Fingerprint", custom__width=140),
+        ],
+    )
+
+
 def build() -> Json:
     """The dashboard."""
     lines = '{service_name="$service"} | http_route="${__data.fields.Route}" | http_response_status_code=~"5.."'
-    of_group = '{service_name="$service"} | otelflask_error_fingerprint="${__data.fields.Group}"'
     spans = f'{{ {TRACES} && span.http.route="${{__data.fields.Route}}" && span.http.response.status_code >= 500 }}'
     return dashboard(
         "otelflask-errors",
@@ -82,23 +152,25 @@ def build() -> Json:
                     (
                         6,
                         stat(
-                            "Kinds",
-                            "How many different errors (type and route) were there in this time?",
-                            prometheus(f"count({by_kind('increase', '[$__range]')} > 0) or vector(0)"),
+                            "Groups",
+                            "How many different bugs were there in this time? Reports of the same bug are one group.",
+                            loki(f"count({inbox.seen(inbox.IN_TIME)}) or vector(0)", instant=True),
                             unit="short",
+                            empty="none",
                             over_time=False,
                         ),
                     ),
                     (
                         6,
                         stat(
-                            "Kinds that are new",
-                            "How many of them were not seen in the 24 hours before this time?",
-                            prometheus(
-                                f"count({by_kind('increase', '[$__range]')} > 0 unless "
-                                f"{by_kind('last_over_time', '[1d] offset $__range')}) or vector(0)"
+                            "New or back",
+                            "How many of them were never seen before this time, or not in the day before it?",
+                            loki(
+                                f"count(({inbox.new(inbox.IN_TIME)}) or ({inbox.back(inbox.IN_TIME)})) or vector(0)",
+                                instant=True,
                             ),
                             unit="short",
+                            empty="none",
                             steps=thresholds((None, "text"), (1, RED)),
                             over_time=False,
                         ),
@@ -119,6 +191,7 @@ def build() -> Json:
                     ),
                 ],
             ),
+            (10, [(24, groups())]),
             (
                 8,
                 [
@@ -195,56 +268,6 @@ def build() -> Json:
                                         )
                                     ],
                                 ),
-                            ],
-                        ),
-                    )
-                ],
-            ),
-            (
-                8,
-                [
-                    (
-                        24,
-                        table(
-                            "Groups",
-                            "Which bugs are there, whom do they hit, since when? Reports of the same bug are one group, "
-                            "whatever its message and its line. A click on a group opens its reports.",
-                            [
-                                loki(f"sum by ({GROUP}) (count_over_time({OF_ROUTE} [$__range]))", instant=True),
-                                loki(f"min_over_time({OF_ROUTE}{SEEN_AT}) by ({GROUP})", instant=True),
-                                loki(f"max_over_time({OF_ROUTE}{SEEN_AT}) by ({GROUP})", instant=True),
-                                loki(
-                                    f"count by ({GROUP}) (sum by ({GROUP}, user_id) (count_over_time({OF_ROUTE}"
-                                    ' | user_id!="" [$__range]))) or '
-                                    f"0 * sum by ({GROUP}) (count_over_time({OF_ROUTE} [$__range]))",
-                                    instant=True,
-                                ),
-                            ],
-                            columns={
-                                "otelflask_error_fingerprint": "Group",
-                                "exception_type": "Type",
-                                "http_route": "Route",
-                                "otelflask_error_handled": "Handled",
-                                "Value #A": "Reports",
-                                "Value #D": "Users",
-                                "Value #B": "First seen",
-                                "Value #C": "Last seen",
-                            },
-                            empty="No error was reported in this time.",
-                            sort="Last seen",
-                            overrides=[
-                                override(
-                                    "Group",
-                                    custom__width=160,
-                                    links=[
-                                        link("Its reports", explore(LOKI, {"expr": of_group, "queryType": "range"}))
-                                    ],
-                                ),
-                                override("Handled", custom__width=85),
-                                override("Reports", unit="none", decimals=0, custom__width=85),
-                                override("Users", unit="none", decimals=0, custom__width=75),
-                                override("First seen", unit="dateTimeFromNow"),
-                                override("Last seen", unit="dateTimeFromNow"),
                             ],
                         ),
                     )

@@ -40,14 +40,15 @@ def exemplars(selector: str) -> Json:
     return {**prometheus(f"max({selector} offset 10y)", "exemplars"), "exemplar": True}
 
 
-def loki(expr: str, legend: str = "", *, instant: bool = False) -> Json:
-    """A LogQL query."""
-    return {
+def loki(expr: str, legend: str = "", *, instant: bool = False, lines: int | None = None) -> Json:
+    """A LogQL query; `lines` is the most that it returns of log lines, the newest."""
+    query = {
         "datasource": LOKI,
         "expr": expr,
         "legendFormat": legend,
         "queryType": "instant" if instant else "range",
     }
+    return query if lines is None else {**query, "maxLines": lines}
 
 
 def traceql(query: str, *, spans: bool = False, limit: int = 50) -> Json:
@@ -179,8 +180,10 @@ def stat(
     over_time: bool = True,
     links: list[Json] | None = None,
     mappings: list[Json] | None = None,
+    field: str = "",
 ) -> Json:
-    """One number: the last of the time shown, or with `over_time=False` one that is asked for once."""
+    """One number: the last of the time shown, or with `over_time=False` one that is asked for once; or the text of one
+    `field` of the answer."""
     if not over_time and "expr" in target and target["datasource"] is PROMETHEUS:
         target = {**target, "instant": True, "range": False}
     defaults: Json = {"thresholds": steps or thresholds((None, BLUE)), "color": {"mode": "thresholds"}}
@@ -191,8 +194,8 @@ def stat(
     if mappings:
         defaults["mappings"] = mappings
     options = {
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-        "colorMode": "value",
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": f"/^{field}$/" if field else "", "values": False},
+        "colorMode": "value" if not field else "none",
         "graphMode": "none",
         "justifyMode": "auto",
         "textMode": "value",
@@ -334,10 +337,10 @@ def table(
     )
 
 
-def logs(title: str, description: str, expr: str, *, empty: str) -> Json:
-    """Log lines, newest first; a line opens to its fields and to its trace."""
+def logs(title: str, description: str, expr: str, *, empty: str, lines: int | None = None) -> Json:
+    """Log lines, newest first; a line opens to its fields and to its trace. `lines` is how many are shown."""
     options = {
-        "showTime": True,
+        "showTime": lines != 1,
         "showLabels": False,
         "wrapLogMessage": True,
         "prettifyLogMessage": False,
@@ -345,7 +348,7 @@ def logs(title: str, description: str, expr: str, *, empty: str) -> Json:
         "dedupStrategy": "none",
         "sortOrder": "Descending",
     }
-    return _panel("logs", title, description, [loki(expr)], unit="short", empty=empty, options=options)
+    return _panel("logs", title, description, [loki(expr, lines=lines)], unit="short", empty=empty, options=options)
 
 
 def graph(title: str, description: str, target: Json, *, empty: str) -> Json:

@@ -78,7 +78,9 @@ class DemoUser(NormalUser):
 
     @task(1)
     def error(self) -> None:
-        self._expect("GET", "/simulate-error", 500)
+        self._expect(
+            "GET", random.choice(("/simulate-error", "/simulate-error?at=checkout")), 500, name="/simulate-error"
+        )
 
     @task(1)
     def failing_dependency(self) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
+import otelflask
 from otelflask.demo.models import Order, Product, Review, User, prepare
 
 logger = logging.getLogger("otelflask.demo.shop")
@@ -35,8 +36,6 @@ def create_app(database_url: str | None = None, *, instrument: bool = True, **se
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     app = Flask("shop")
     if instrument:
-        import otelflask
-
         otelflask.init(app, service_name="shop", **settings)
         RedisInstrumentor().instrument()
     default = f"sqlite:///{os.path.join(tempfile.gettempdir(), f'otelflask-shop-{os.getuid()}.sqlite3')}"
@@ -47,6 +46,11 @@ def create_app(database_url: str | None = None, *, instrument: bool = True, **se
     redis_url = os.environ.get("SHOP_REDIS_URL")
     # A cache that does not answer at once is worth less than the query it saves.
     app.extensions["shop_cache"] = Redis.from_url(redis_url, socket_timeout=0.25) if redis_url else None
+
+    @app.before_request
+    def _know_user() -> None:
+        if instrument:
+            otelflask.set_user(request.headers.get("X-Shop-User"))
 
     @app.teardown_appcontext
     def _end_session(error: BaseException | None) -> None:
@@ -179,7 +183,11 @@ def _add_faults(app: Flask) -> None:
     @app.get("/boom")
     @app.get("/simulate-error")
     def simulate_error() -> Response:
-        raise RuntimeError("simulated error")
+        logger.info("about to fail")
+        # Two bugs that end in the same function: two groups of reports.
+        if request.args.get("at") == "checkout":
+            return _fail(amount=request.args.get("amount", 7, type=int))
+        return _fail(amount=0)
 
     @app.get("/slow-query")
     def slow_query() -> Response:
@@ -214,3 +222,7 @@ def _add_faults(app: Flask) -> None:
     @app.get("/api/reviews/count")
     def review_count() -> Response:
         return jsonify(count=_session().scalar(select(func.count()).select_from(Review)))
+
+
+def _fail(amount: int) -> Response:
+    raise RuntimeError(f"simulated error over {amount}")

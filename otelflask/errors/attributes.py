@@ -9,6 +9,7 @@ from typing import Any
 
 from otelflask.errors.engine import Event
 from otelflask.guard import safe_text
+from otelflask.pipeline.own_code import is_in_app
 from otelflask.pipeline.redaction import MASK, Scrubber
 
 #: Characters of each part; together with message and stack trace a report stays below 32 KB.
@@ -21,6 +22,8 @@ MAX_TAG = 200
 MAX_VARIABLE = 200
 MAX_VARIABLES = 15
 MAX_LINE = 200
+#: Where no frame is the app's, the innermost ones are shown.
+MAX_LIBRARY_FRAMES = 3
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _LITERAL = re.compile(r"'[^']*'|\"[^\"]*\"")
 _OF_SDK = frozenset({"trace", "runtime", "sys.argv"})
@@ -76,13 +79,13 @@ def _newest(items: list[dict[str, Any]], scrubber: Scrubber) -> str:
 
 
 def _frames(event: Event, scrubber: Scrubber) -> str:
-    """Source and local variables of the app's own frames, innermost first, as many as fit."""
+    """Source and local variables of the app's own frames, innermost last, as many as fit, as in a traceback."""
     exceptions = (event.get("exception") or {}).get("values") or []
     if not exceptions:
         return ""
     # sentry-sdk has the outermost exception last.
     frames = ((exceptions[-1].get("stacktrace") or {}).get("frames")) or []
-    own = [frame for frame in frames if frame.get("in_app", True)] or frames
+    own = [frame for frame in frames if is_in_app(frame.get("abs_path") or "")] or frames[-MAX_LIBRARY_FRAMES:]
     kept: list[str] = []
     room = MAX_FRAMES_JSON
     for frame in reversed(own):
@@ -106,7 +109,7 @@ def _frames(event: Event, scrubber: Scrubber) -> str:
         if room < 0:
             break
         kept.append(text)
-    return f"[{','.join(kept)}]"
+    return f"[{','.join(reversed(kept))}]"
 
 
 def _source(line: str, scrubber: Scrubber) -> str:

@@ -97,14 +97,17 @@ def serve(app_dir: Path) -> Iterator[Serve]:
         if collector is not None:
             environment.update(collector.environment())
         environment.update(variables)
-        process = subprocess.Popen(
-            [part.replace("{port}", str(port)) for part in command],
-            cwd=app_dir,
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        # A file: a pipe that nobody reads would stop a server that says much.
+        output = app_dir / f"output-{port}.txt"
+        with output.open("w") as file:
+            process = subprocess.Popen(
+                [part.replace("{port}", str(port)) for part in command],
+                cwd=app_dir,
+                env=environment,
+                text=True,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
         server = Server(process, f"http://127.0.0.1:{port}")
         running.append(server)
         end = time.monotonic() + 20
@@ -115,7 +118,8 @@ def serve(app_dir: Path) -> Iterator[Serve]:
             except OSError:
                 if process.poll() is not None or time.monotonic() > end:
                     process.kill()
-                    raise AssertionError(process.communicate()[0]) from None
+                    process.wait()
+                    raise AssertionError(output.read_text()) from None
                 time.sleep(0.05)
 
     yield start
@@ -123,5 +127,3 @@ def serve(app_dir: Path) -> Iterator[Serve]:
         if server.process.poll() is None:
             server.process.kill()
             server.process.wait()
-        if server.process.stdout is not None:
-            server.process.stdout.close()

@@ -20,6 +20,10 @@ BUILT_IN = {
 }
 
 
+#: Stands for the fingerprint of a group that there is, in queries about one.
+A_GROUP = "@group@"
+
+
 @dataclass(frozen=True)
 class Query:
     """A query and where it stands."""
@@ -53,6 +57,9 @@ def default_values(dashboard: dict[str, Any], service: str) -> dict[str, str]:
     values = {**BUILT_IN, "service": service}
     for variable in dashboard["templating"]["list"]:
         if variable["name"] == "service":
+            continue
+        if variable["name"] == "group":
+            values["group"] = A_GROUP
             continue
         values[variable["name"]] = variable["allValue"] if variable.get("includeAll") else variable["current"]["value"]
     return values
@@ -110,5 +117,10 @@ def alerts() -> dict[str, dict[str, Any]]:
 
 
 def alert_expression(rule: dict[str, Any]) -> str:
-    """The PromQL of a rule."""
+    """The PromQL or LogQL of a rule."""
     return str(rule["data"][0]["model"]["expr"])
+
+
+def is_of_logs(rule: dict[str, Any]) -> bool:
+    """Whether a rule asks Loki."""
+    return bool(rule["data"][0]["datasourceUid"] == "loki")

@@ -71,17 +71,18 @@ def test_up_grafana_starts_the_stack_without_the_demo(stack: Stack) -> None:
 
 
 @pytest.mark.needs("shop", "postgres", "redis", "grafana", "mailpit")
-def test_a_new_kind_of_error_is_mailed_with_its_runbook(stack: Stack) -> None:
-    # Here, because a kind is new once, and Grafana remembers what it has mailed.
+def test_a_new_group_of_errors_is_mailed_with_its_page_and_its_runbook(stack: Stack) -> None:
+    # Here, because a group is new once, and Grafana remembers what it has mailed.
     for _ in range(3):
         driver.request(stack.url["shop"], "/simulate-error")
 
     def mails() -> list[str]:
         listed = get(f"{stack.url['mail']}/api/v1/messages")["messages"]
         bodies = [get(f"{stack.url['mail']}/api/v1/message/{item['ID']}") for item in listed]
-        return [body["Subject"] + json.dumps(body) for body in bodies if "NewErrorKind" in json.dumps(body)]
+        return [body["Subject"] + json.dumps(body) for body in bodies if "NewErrorGroup" in json.dumps(body)]
 
     found = eventually(mails, seconds=240)
     assert found
-    assert "RuntimeError in /simulate-error" in "".join(found)
+    assert "RuntimeError in otelflask.demo.shop._fail, never seen before" in "".join(found)
+    assert "d/otelflask-error-group?var-service=shop" in "".join(found)
     assert "otelflask-runbooks?viewPanel=panel-" in "".join(found)

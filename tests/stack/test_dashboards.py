@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from grafana.source.__main__ import files
+from grafana.source.dashboard import LED_TO
 from tests.stack import provisioned
 
 DASHBOARDS = provisioned.dashboards()
@@ -21,7 +22,7 @@ def test_the_files_are_what_their_source_writes() -> None:
         assert path.read_text() == text, f"{path.name} is not what `python -m grafana.source` writes"
 
 
-def test_all_eight_dashboards_and_the_runbooks_are_there() -> None:
+def test_all_dashboards_are_there() -> None:
     assert {item["title"] for item in DASHBOARDS.values()} == {
         "1 · Service overview",
         "2 · Route",
@@ -31,6 +32,7 @@ def test_all_eight_dashboards_and_the_runbooks_are_there() -> None:
         "6 · Runtime",
         "7 · SLO",
         "8 · Telemetry pipeline",
+        "Error group",
         "Runbooks",
     }
 
@@ -84,7 +86,7 @@ def test_a_dashboard_links_to_the_eight_and_keeps_its_variables_and_time(name: s
     uid = DASHBOARDS[name]["uid"]
     links = DASHBOARDS[name]["links"]
     assert {link["url"] for link in links} == {
-        f"/d/{item['uid']}" for item in DASHBOARDS.values() if item["uid"] not in (uid, "otelflask-runbooks")
+        f"/d/{item['uid']}" for item in DASHBOARDS.values() if item["uid"] not in (uid, *LED_TO)
     }
     assert all(link["includeVars"] and link["keepTime"] for link in links)
 

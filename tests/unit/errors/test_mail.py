@@ -20,8 +20,8 @@ import otelflask
 from otelflask.errors import mail
 from otelflask.errors.ledger import Ledger
 from otelflask.testing import CapturedTelemetry
+from tests.mailbox import Mailbox
 from tests.unit.errors.conftest import Make
-from tests.unit.errors.mailbox import Mailbox
 
 TO = "a@shop.example, b@shop.example"
 

@@ -55,7 +55,7 @@ def test_an_unhandled_exception_is_reported_with_everything(
     assert attributes["otelflask.error.handled"] is False
     assert len(attributes["otelflask.error.fingerprint"]) == 16
     assert (attributes["http.route"], attributes["http.response.status_code"]) == ("/x", 500)
-    (frame, *_) = json.loads(attributes["otelflask.error.frames"])
+    (*_, frame) = json.loads(attributes["otelflask.error.frames"])
     assert frame["function"] == "_boom"
     assert "raise LookupError" in frame["source"]
     assert "lamp" in frame["variables"]["basket"]

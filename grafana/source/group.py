@@ -1,0 +1,264 @@
+"""Error group: one bug, from what happened down to the requests it happened in."""
+
+from __future__ import annotations
+
+from grafana.source import inbox
+from grafana.source.dashboard import (
+    DEPLOYMENTS,
+    GROUPS,
+    REPORTS,
+    dashboard,
+    environment_variable,
+    route_variable,
+    service_variable,
+    text_variable,
+)
+from grafana.source.panels import (
+    LOKI,
+    RED,
+    TEMPO,
+    Json,
+    explore,
+    link,
+    logs,
+    loki,
+    override,
+    series,
+    shades,
+    stat,
+    table,
+)
+
+OF = f'{GROUPS} | otelflask_error_fingerprint="$group"'
+OF_REPORTS = f'{REPORTS} | otelflask_error_fingerprint="$group"'
+NONE = "No report of this group in this time."
+
+#: What a report holds as JSON (see docs/errors.md), laid out to be read.
+CODE = """{{ range $frame := fromJson .otelflask_error_frames }}{{ $frame.file }}:{{ $frame.line }} in {{ $frame.function }}
+{{ range $frame.before }}        {{ . }}
+{{ end }}  ➤     {{ $frame.source }}
+{{ range $frame.after }}        {{ . }}
+{{ end }}{{ range $name, $value := $frame.variables }}            {{ $name }} = {{ $value }}
+{{ end }}
+{{ end }}"""
+BEFORE = """{{ range $line := fromJson .otelflask_error_breadcrumbs }}{{ $line.timestamp }}  {{ $line.level }}  {{ $line.message }}
+{{ end }}"""
+REQUEST = """{{ .http_request_method }} {{ .url_path }} → {{ .http_response_status_code }}   (route {{ .http_route }})
+client      {{ .client_address }}
+user        {{ or .user_id "not named" }}
+request id  {{ .http_request_id }}
+trace       {{ .trace_id }}
+release     {{ .service_version }} in {{ .deployment_environment_name }}
+process     {{ .process_pid }} on {{ .host_name }}
+handled     {{ .otelflask_error_handled }}"""
+
+
+def _by(name: str, label: str) -> Json:
+    counts = inbox.occurrences(inbox.IN_TIME, by=label, of=OF)
+    stamp = "label_format ts=`{{ __timestamp__ | unixEpochMillis }}` | unwrap ts"
+    return table(
+        f"{name}s",
+        f"Which {name.lower()}s does it happen in, how often, since when?",
+        [
+            loki(counts, instant=True),
+            loki(f"min_over_time({OF} | {stamp} [{inbox.EVER}]) by ({label})", instant=True),
+            loki(f"max_over_time({OF} | {stamp} [{inbox.EVER}]) by ({label})", instant=True),
+        ],
+        columns={label: name, "Value #A": "Count", "Value #B": "First seen", "Value #C": "Last seen"},
+        empty=NONE,
+        sort="Last seen",
+        overrides=[
+            override("Count", unit="none", decimals=0, custom__width=80),
+            override("First seen", unit="dateTimeFromNow", custom__width=140),
+            override("Last seen", unit="dateTimeFromNow", custom__width=140),
+        ],
+    )
+
+
+def _requests() -> Json:
+    of_trace = '{service_name="$service"} | trace_id="${__value.raw}"'
+    return table(
+        "Reports",
+        "When did it happen, to whom? A click on a trace opens it, or the log lines of its request.",
+        [loki(OF_REPORTS, lines=50)],
+        columns={
+            "Time": "Time",
+            "Line": "What",
+            "http_route": "Route",
+            "user_id": "User",
+            "service_version": "Release",
+            "trace_id": "Trace ID",
+        },
+        empty=NONE,
+        sort="Time",
+        transformations=[
+            {
+                "id": "extractFields",
+                "options": {"source": "labels", "format": "json", "keepTime": False, "replace": False},
+            }
+        ],
+        overrides=[
+            override("Time", custom__width=165),
+            override("Route", custom__width=170),
+            override("User", custom__width=90),
+            override("Release", custom__width=80),
+            override(
+                "Trace ID",
+                custom__width=280,
+                links=[
+                    link("Open the trace", explore(TEMPO, {"query": "${__value.raw}", "queryType": "traceql"})),
+                    link("Its log lines", explore(LOKI, {"expr": of_trace, "queryType": "range"})),
+                ],
+            ),
+        ],
+    )
+
+
+def build() -> Json:
+    """The dashboard."""
+    return dashboard(
+        "otelflask-error-group",
+        "One bug: what happened, where in the code, to whom, since which release, and in which requests.",
+        [
+            (
+                4,
+                [
+                    (
+                        8,
+                        stat(
+                            "Group",
+                            "What is it? All reports of a group have this in common.",
+                            loki(inbox.seen(inbox.IN_TIME, by="otelflask_error_group", of=OF), instant=True),
+                            unit="string",
+                            empty=NONE,
+                            over_time=False,
+                            field="otelflask_error_group",
+                        ),
+                    ),
+                    (
+                        4,
+                        stat(
+                            "Occurrences",
+                            "How often did it happen in this time, those included whose reports were held back?",
+                            loki(inbox.occurrences(inbox.IN_TIME, by="service_name", of=OF), instant=True),
+                            unit="none",
+                            decimals=0,
+                            empty="none",
+                            over_time=False,
+                        ),
+                    ),
+                    (
+                        4,
+                        stat(
+                            "Users",
+                            "How many users did it hit, of those that the app names?",
+                            loki(inbox.users(by="service_name", of=OF_REPORTS), instant=True),
+                            unit="none",
+                            decimals=0,
+                            empty="none",
+                            over_time=False,
+                        ),
+                    ),
+                    *(
+                        (
+                            4,
+                            stat(
+                                title,
+                                question,
+                                loki(query, instant=True),
+                                unit="dateTimeFromNow",
+                                empty="never",
+                                over_time=False,
+                            ),
+                        )
+                        for title, question, query in (
+                            ("First seen", "Since when is it there?", inbox.first_seen(by="service_name", of=OF)),
+                            (
+                                "Last seen",
+                                "Does it still happen?",
+                                f"max by (service_name) ({inbox.last_seen(by='service_name', of=OF)})",
+                            ),
+                        )
+                    ),
+                ],
+            ),
+            (
+                7,
+                [
+                    (
+                        24,
+                        series(
+                            "Occurrences by release",
+                            "When did it happen, and did a release begin or end it?",
+                            [loki(inbox.occurrences("$__auto", by="service_version", of=OF), "{{service_version}}")],
+                            unit="short",
+                            bars=True,
+                            stack=True,
+                            overrides=[shades(".*", RED)],
+                            empty=NONE,
+                        ),
+                    )
+                ],
+            ),
+            (
+                16,
+                [
+                    (
+                        12,
+                        logs(
+                            "In the app's own code",
+                            "Where did the last one happen? Source and local variables, innermost last; secrets are masked.",
+                            f"{OF_REPORTS} | otelflask_error_frames!=`` | line_format `{CODE}`",
+                            empty="The last report has no frame.",
+                            lines=1,
+                        ),
+                    ),
+                    (
+                        12,
+                        logs(
+                            "Stack",
+                            "How did the last one come there? All frames, and its causes.",
+                            f"{OF_REPORTS} | exception_stacktrace!=`` | line_format `{{{{ .exception_stacktrace }}}}`",
+                            empty="The last report has no stack: it was a log line.",
+                            lines=1,
+                        ),
+                    ),
+                ],
+            ),
+            (
+                7,
+                [
+                    (
+                        12,
+                        logs(
+                            "Before it",
+                            "What was logged in the last one's request before it went wrong?",
+                            f"{OF_REPORTS} | otelflask_error_breadcrumbs!=`` | line_format `{BEFORE}`",
+                            empty="Nothing was logged before it.",
+                            lines=1,
+                        ),
+                    ),
+                    (
+                        12,
+                        logs(
+                            "Request",
+                            "Whose was the last one, and what did it ask for?",
+                            f"{OF_REPORTS} | http_route!=`` | line_format `{REQUEST}`",
+                            empty="It happened outside of a request.",
+                            lines=1,
+                        ),
+                    ),
+                ],
+            ),
+            (8, [(24, _requests())]),
+            (6, [(12, _by("Release", "service_version")), (12, _by("Route", "http_route"))]),
+        ],
+        variables=[
+            service_variable(),
+            environment_variable(),
+            route_variable(),
+            text_variable("group", "Group", "", "`otelflask.error.fingerprint`, from the inbox or a mail."),
+        ],
+        annotations=[DEPLOYMENTS],
+        time_from="now-24h",
+    )
