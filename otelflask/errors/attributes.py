@@ -22,8 +22,6 @@ MAX_TAG = 200
 MAX_VARIABLE = 200
 MAX_VARIABLES = 15
 MAX_LINE = 200
-#: Where no frame is the app's, the innermost ones are shown.
-MAX_LIBRARY_FRAMES = 3
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _LITERAL = re.compile(r"'[^']*'|\"[^\"]*\"")
 _OF_SDK = frozenset({"trace", "runtime", "sys.argv"})
@@ -85,7 +83,7 @@ def _frames(event: Event, scrubber: Scrubber) -> str:
         return ""
     # sentry-sdk has the outermost exception last.
     frames = ((exceptions[-1].get("stacktrace") or {}).get("frames")) or []
-    own = [frame for frame in frames if is_in_app(frame.get("abs_path") or "")] or frames[-MAX_LIBRARY_FRAMES:]
+    own = [frame for frame in frames if is_in_app(frame.get("abs_path") or "")] or frames[-1:]
     kept: list[str] = []
     room = MAX_FRAMES_JSON
     for frame in reversed(own):

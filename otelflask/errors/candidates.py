@@ -7,6 +7,8 @@ from typing import Any
 
 from opentelemetry.trace import SpanContext
 
+from otelflask.pipeline.exceptions import members_of
+
 #: Exceptions followed in a chain.
 MAX_CHAIN = 50
 
@@ -38,7 +40,7 @@ def below(error: BaseException) -> set[int]:
         current = queue.pop()
         if current is None:
             continue
-        for inner in (current.__cause__, current.__context__, *getattr(current, "exceptions", ())[:MAX_CHAIN]):
+        for inner in (current.__cause__, current.__context__, *members_of(current, MAX_CHAIN)[0]):
             if inner is not None and inner is not error and id(inner) not in found:
                 found.add(id(inner))
                 queue.append(inner)

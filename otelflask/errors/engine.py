@@ -19,9 +19,9 @@ from sentry_sdk.integrations.excepthook import ExcepthookIntegration
 from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.scope import register_external_propagation_context, use_isolation_scope
 from sentry_sdk.transport import HttpTransport, Transport
-from sentry_sdk.utils import event_from_exception
 
 from otelflask import guard
+from otelflask.errors.values import exception_values
 from otelflask.settings import Settings
 
 Event = dict[str, Any]
@@ -143,8 +143,11 @@ def event_of(error: BaseException, handled: bool, scope: Any, trail: list[Event]
     None where the user's `before_send` does not want it.
     """
     options = sentry_sdk.get_client().options
-    event, hint = event_from_exception(error, client_options=options, mechanism={"type": "flask", "handled": handled})
-    return _built(event, hint, scope, trail)
+    # Only a real Sentry shows the frames of libraries.
+    whole = _transport is not None and _transport.inner is not None
+    values = exception_values(error, options, {"type": "flask", "handled": handled}, whole)
+    hint = {"exc_info": (type(error), error, error.__traceback__)}
+    return _built({"level": "error", "exception": {"values": values}}, hint, scope, trail)
 
 
 def event_of_message(message: str, level: str, scope: Any, trail: list[Event]) -> Event | None:

@@ -20,7 +20,7 @@ from types import CodeType, TracebackType
 from typing import NamedTuple
 
 from otelflask.guard import safe_text
-from otelflask.pipeline.exceptions import exception_type
+from otelflask.pipeline.exceptions import exception_type, members_of
 from otelflask.pipeline.own_code import is_in_app
 
 #: Characters of a message that count, and that regular expressions see: an e-mail pattern can run for minutes on 1 MB.
@@ -120,16 +120,16 @@ def _walk(error: BaseException, seen: set[int], parts: list[str]) -> str:
         parts += [" ".join(place) for place in places]
         if places:
             where = where or f"{places[-1].module}.{places[-1].function}"
-        members = getattr(current, "exceptions", None)
-        if isinstance(members, (list, tuple)):
+        members, _ = members_of(current, MAX_MEMBERS)
+        if members:
             # The order of a group's members is the order in which tasks ended.
             of_members: dict[str, str] = {}
-            for member in members[:MAX_MEMBERS]:
+            for member in members:
                 of_member: list[str] = []
                 where_member = _walk(member, seen, of_member)
                 of_members[_digest(of_member)] = where_member or exception_type(member)
             parts += sorted(of_members)
-            where = where or next((of_members[key] for key in sorted(of_members)), "")
+            where = where or of_members[min(of_members)]
         parts.append("caused by")
         if current.__cause__ is not None:
             current = current.__cause__
@@ -144,11 +144,16 @@ def _walk(error: BaseException, seen: set[int], parts: list[str]) -> str:
 
 def _frames(trace: TracebackType | None) -> Iterator[_Place]:
     count = 0
+    last: tuple[CodeType | None, int] = (None, 0)
     while trace is not None and count < MAX_FRAMES:
         frame, number = trace.tb_frame, trace.tb_lineno
         trace = trace.tb_next
         count += 1
         code = frame.f_code
+        if code is last[0] and number == last[1]:
+            # A recursion's next step: thousands of them are one place.
+            continue
+        last = (code, number)
         path = code.co_filename
         if code.co_name in _COMPREHENSIONS or not is_in_app(path):
             continue

@@ -22,9 +22,10 @@ from otelflask.pipeline.limits import Limits
 
 #: Where the exceptions of one request that are formatted already lie in its context.
 _KEY = context_api.create_key("otelflask-exceptions")
-#: Frames kept at each end of a stack, and exceptions followed in a chain.
+#: Frames kept at each end of a stack, exceptions followed in a chain, members of groups.
 _MAX_FRAMES = 60
 _MAX_CHAIN = 10
+_MAX_MEMBERS = 15
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 _limits = Limits()
@@ -40,6 +41,17 @@ def exception_type(error: BaseException) -> str:
     kind = type(error)
     module = kind.__module__
     return kind.__qualname__ if module in (None, "builtins") else f"{module}.{kind.__qualname__}"
+
+
+def members_of(error: BaseException, most: int) -> tuple[list[BaseException], int]:
+    """A group's first members, at most so many, and how many it has; none for any other exception.
+
+    Backports of groups count, and so do exceptions of the app's with an attribute of this name that holds others.
+    """
+    found = getattr(error, "exceptions", None)
+    if not isinstance(found, (list, tuple)):
+        return [], 0
+    return [item for item in found[:most] if isinstance(item, BaseException)], len(found)
 
 
 def exception_layer(error: BaseException, context: Context | None = None) -> Layer:
@@ -63,33 +75,55 @@ def exception_layer(error: BaseException, context: Context | None = None) -> Lay
 
 def _stacktrace(error: BaseException) -> str:
     try:
-        if hasattr(error, "exceptions") or isinstance(error, SyntaxError):
-            # Groups and syntax errors have more to show than a stack.
-            return "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-_MAX_FRAMES))
-        chain: list[str] = []
-        current: BaseException | None = error
-        seen: set[int] = set()
-        while current is not None and id(current) not in seen and len(seen) < _MAX_CHAIN:
-            seen.add(id(current))
-            chain.append(_one(current))
-            if current.__cause__ is not None:
-                chain.append(_CAUSE)
-                current = current.__cause__
-            elif current.__context__ is not None and not current.__suppress_context__:
-                chain.append(_CONTEXT)
-                current = current.__context__
-            else:
-                current = None
-        if chain and chain[-1] in (_CAUSE, _CONTEXT):
-            chain.pop()
-        return "".join(reversed(chain))
+        return _chain(error, [_MAX_MEMBERS])
     except Exception:
         return "".join(traceback.format_tb(error.__traceback__, limit=-_MAX_FRAMES))
+
+
+def _chain(error: BaseException, members_left: list[int]) -> str:
+    """An exception below its causes. `members_left` is how many members of groups may still be shown."""
+    chain: list[str] = []
+    current: BaseException | None = error
+    seen: set[int] = set()
+    while current is not None and id(current) not in seen and len(seen) < _MAX_CHAIN:
+        seen.add(id(current))
+        chain.append(_one(current) + _members(current, members_left))
+        if current.__cause__ is not None:
+            chain.append(_CAUSE)
+            current = current.__cause__
+        elif current.__context__ is not None and not current.__suppress_context__:
+            chain.append(_CONTEXT)
+            current = current.__context__
+        else:
+            current = None
+    if chain and chain[-1] in (_CAUSE, _CONTEXT):
+        chain.pop()
+    return "".join(reversed(chain))
+
+
+def _members(error: BaseException, members_left: list[int]) -> str:
+    """A group's members, each indented below a ruler, as `traceback` has them."""
+    members, count = members_of(error, members_left[0])
+    lines = []
+    for number, member in enumerate(members, start=1):
+        if members_left[0] <= 0:
+            members = members[: number - 1]
+            break
+        members_left[0] -= 1
+        lines.append(f"  +---------------- {number} ----------------\n")
+        lines += [f"  | {line}" for line in _chain(member, members_left).splitlines(keepends=True)]
+    if count > len(members):
+        lines.append(f"  +---------------- … {count - len(members)} members left out …\n")
+    return "".join(lines)
 
 
 def _one(error: BaseException) -> str:
     lines = ["Traceback (most recent call last):\n"] if error.__traceback__ is not None else []
     lines += _frames(error.__traceback__)
+    if isinstance(error, SyntaxError):
+        # It shows the line that cannot be read.
+        lines += traceback.format_exception_only(type(error), error)
+        return "".join(lines)
     message = _limits.text(safe_text(error))
     lines.append(f"{exception_type(error)}: {message}\n" if message else f"{exception_type(error)}\n")
     lines += [f"{safe_text(note)}\n" for note in getattr(error, "__notes__", ())[:_MAX_CHAIN]]
@@ -99,17 +133,21 @@ def _one(error: BaseException) -> str:
 def _frames(trace: TracebackType | None) -> list[str]:
     places = []
     while trace is not None:
-        code = trace.tb_frame.f_code
-        places.append((code.co_filename, trace.tb_lineno, code.co_name, trace.tb_frame.f_globals))
+        places.append(trace)
         trace = trace.tb_next
     left_out = len(places) - 2 * _MAX_FRAMES
-    if left_out > 0:
-        places = [*places[:_MAX_FRAMES], ("", left_out, "", {}), *places[-_MAX_FRAMES:]]
-    lines = []
-    for path, number, function, module in places:
-        if not path:
-            lines.append(f"  … {number} frames left out …\n")
-            continue
-        source = linecache.getline(path, number, module).strip()
-        lines.append(f'  File "{path}", line {number}, in {function}\n' + (f"    {source}\n" if source else ""))
-    return lines
+    if left_out <= 0:
+        return [_line(place) for place in places]
+    return [
+        *(_line(place) for place in places[:_MAX_FRAMES]),
+        f"  … {left_out} frames left out …\n",
+        *(_line(place) for place in places[-_MAX_FRAMES:]),
+    ]
+
+
+def _line(place: TracebackType) -> str:
+    frame = place.tb_frame
+    code = frame.f_code
+    source = linecache.getline(code.co_filename, place.tb_lineno, frame.f_globals).strip()
+    text = f'  File "{code.co_filename}", line {place.tb_lineno}, in {code.co_name}\n'
+    return f"{text}    {source}\n" if source else text

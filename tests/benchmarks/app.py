@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 from flask import Flask, jsonify
@@ -49,4 +50,33 @@ def create_app() -> Flask:
     def boom() -> str:
         raise RuntimeError("boom")
 
+    _add_bad_errors(app)
     return app
+
+
+def _add_bad_errors(app: Flask) -> None:
+    """Errors whose report has to be bounded."""
+    sys.setrecursionlimit(20_000)
+
+    def descend(depth: int) -> None:
+        if depth:
+            descend(depth - 1)
+        raise RecursionError("ten thousand frames")
+
+    @app.get("/recursion")
+    def recursion() -> None:
+        descend(10_000)
+
+    @app.get("/cycle")
+    def cycle() -> None:
+        one, other = ValueError("one"), KeyError("other")
+        one.__cause__, other.__cause__ = other, one
+        raise one
+
+    @app.get("/wide")
+    def wide() -> None:
+        raise ExceptionGroup("wide", [ValueError(f"member {n}") for n in range(10_000)])  # noqa: F821
+
+    @app.get("/long")
+    def long() -> None:
+        raise RuntimeError("m" * 1_000_000)

@@ -21,6 +21,17 @@ from otelflask.testing import FakeCollector
 ROOT = Path(__file__).resolve().parents[2]
 ROUTES = ("/ping", "/api/products", "/boom")
 FEW, MANY = 40, 240
+#: Errors whose report has to be bounded, beside an ordinary one, and how many are measured.
+REPORTED = {
+    "/boom": "an ordinary exception",
+    "/recursion": "10,000 frames",
+    "/cycle": "causes that cause each other",
+    "/wide": "a group of 10,000",
+    "/long": "a message of 1 MB",
+}
+FEW_REPORTS, MANY_REPORTS = 4, 12
+#: Thousand instructions that one report may cost, and bytes of it.
+MAX_REPORT_COST, MAX_REPORT_BYTES = 150_000, 32_768
 BASE = ["flask==3.1.3", "werkzeug==3.1.9", "sqlalchemy==2.0.51"]
 OTEL = ["opentelemetry-sdk==1.45.1", "opentelemetry-exporter-otlp==1.45.1"]
 VARIANTS: dict[str, list[str]] = {
@@ -55,8 +66,8 @@ def python_of(variant: str) -> Path:
     return python
 
 
-def instructions(variant: str, route: str, requests: int) -> tuple[int, dict[str, int]]:
-    """Instructions of one process, and what arrived at the sink: spans, log records by kind."""
+def instructions(variant: str, route: str, requests: int, **settings: str) -> tuple[int, dict[str, int]]:
+    """Instructions of one process, and what arrived at the sink: spans, log records by kind, bytes of a report."""
     with FakeCollector() as sink:
         environment = {
             "PATH": os.environ["PATH"],
@@ -71,6 +82,7 @@ def instructions(variant: str, route: str, requests: int) -> tuple[int, dict[str
             "OTELFLASK_SHUTDOWN_TIMEOUT": "60",
             "OTEL_EXPORTER_OTLP_TIMEOUT": "60",
             **sink.environment(),
+            **settings,
         }
         driver = str(ROOT / "tests" / "benchmarks" / "driver.py")
         command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
@@ -89,6 +101,10 @@ def instructions(variant: str, route: str, requests: int) -> tuple[int, dict[str
                 point.count
                 for name in ("http.server.request.duration", "http.server.duration")
                 for _, _, point in sink.points(name)
+            ),
+            "report_bytes": max(
+                (record.message.ByteSize() for record in sink.logs if record.message.event_name == "exception"),
+                default=0,
             ),
         }
         return int(found.group(1).replace(",", "")), arrived
@@ -128,6 +144,37 @@ def main() -> None:
             print(f"- {variant} {route}: {results[variant, route, MANY][1]}")
     if max(ratios) > 0.5:
         raise SystemExit("otelflask adds more than half of what contrib adds")
+    reports()
+
+
+def reports() -> None:
+    """Measure and print what error reports cost: whole ones, and those above a group's limit."""
+    whole = {"OTELFLASK_REPORTS_PER_MINUTE": "1000000"}
+    jobs = [(v, r, n) for r in REPORTED for v in ("bare", "otelflask") for n in (FEW_REPORTS, MANY_REPORTS)]
+    held = [("otelflask", "/boom", n) for n in (MANY, 2 * MANY, 4 * MANY)]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        of_whole = pool.map(lambda job: instructions(*job, **whole), jobs)
+        of_held = pool.map(lambda job: instructions(*job), held)
+        results = dict(zip(jobs, of_whole, strict=True))
+        above = [count for count, _ in of_held]
+    print("\nAn error whose report goes out whole, in thousand instructions added to the bare app, and its bytes:\n")
+    print("| | instructions | bytes |\n|---|---|---|")
+    worst, most = 0.0, 0
+    for route, what in REPORTED.items():
+        added = {
+            variant: (results[variant, route, MANY_REPORTS][0] - results[variant, route, FEW_REPORTS][0])
+            / (MANY_REPORTS - FEW_REPORTS)
+            / 1000
+            for variant in ("bare", "otelflask")
+        }
+        cost, size = added["otelflask"] - added["bare"], results["otelflask", route, MANY_REPORTS][1]["report_bytes"]
+        worst, most = max(worst, cost), max(most, size)
+        print(f"| {what} | {cost:,.0f} | {size:,} |")
+    first = (above[1] - above[0]) / MANY / 1000
+    later = (above[2] - above[1]) / (2 * MANY) / 1000
+    print(f"\nAbove the group's limit, with the bare app's part: {first:,.0f}, and later {later:,.0f}.")
+    if worst > MAX_REPORT_COST or most > MAX_REPORT_BYTES or later > 1.05 * first:
+        raise SystemExit("an error report is not bounded")
 
 
 if __name__ == "__main__":

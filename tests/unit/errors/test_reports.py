@@ -301,6 +301,29 @@ def test_a_report_is_bounded(run: Callable[..., list[Any]], view: Callable[[], A
     assert sum(len(name) + len(str(value)) for name, value in report.attributes.items()) + len(report.body) < 32_768
 
 
+def test_an_exception_whose_members_are_no_exceptions_is_reported(run: Callable[..., list[Any]]) -> None:
+    class SeveralError(Exception):
+        exceptions = ("not this", "nor that")
+
+    (report,) = run(lambda: _raise(SeveralError("both")))
+    assert "SeveralError: both" in report.attributes["exception.stacktrace"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups are there from Python 3.11 on")
+def test_a_groups_members_are_in_the_report_up_to_a_number(run: Callable[..., list[Any]]) -> None:
+    (report,) = run(lambda: _raise(ExceptionGroup("many", [ValueError(f"member {n}") for n in range(1, 1_001)])))  # noqa: F821
+    trace = report.attributes["exception.stacktrace"]
+    assert "ExceptionGroup: many (1000 sub-exceptions)" in trace
+    assert "ValueError: member 1\n" in trace
+    assert "985 members left out" in trace
+
+
+def test_libraries_frames_have_no_local_variables(run: Callable[..., list[Any]]) -> None:
+    (report,) = run(lambda: json.loads("{"))
+    frames = json.loads(report.attributes["otelflask.error.frames"])
+    assert {frame["function"] for frame in frames} == {"<lambda>"}
+
+
 def test_reports_of_many_threads_are_all_there(make: Make, telemetry: CapturedTelemetry) -> None:
     app = make(lambda: None, reports_per_minute=1_000)
     app.view_functions["x"] = _boom

@@ -26,13 +26,22 @@ class Name(Base):
     name = Column(String(20), unique=True)
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'names.sqlite3'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
 @pytest.fixture
-def plain(tmp_path: Path) -> Iterator[scoped_session]:
-    engine = create_engine(f"sqlite:///{tmp_path / 'names.sqlite3'}")
+def plain(url: str) -> Iterator[scoped_session]:
+    engine = create_engine(url)
     Base.metadata.create_all(engine)
     sessions = scoped_session(sessionmaker(engine))
     yield sessions
     sessions.remove()
+    Base.metadata.drop_all(engine)
     engine.dispose()
 
 
@@ -71,30 +80,34 @@ def test_a_plain_session_works_again_after_an_integrity_error(
     assert client.get("/count").text == "2"
 
 
-def test_flask_sqlalchemys_session_is_found_by_itself(telemetry: CapturedTelemetry) -> None:
+def test_flask_sqlalchemys_session_is_found_by_itself(url: str, telemetry: CapturedTelemetry) -> None:
     app = flask.Flask("shop")
-    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite://"
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
     database = SQLAlchemy(app)
     seen: list[str] = []
 
     @app.get("/twice")
     def twice() -> str:
-        database.session.execute(text("CREATE TABLE names (name TEXT UNIQUE)"))
         for _ in range(2):
-            database.session.execute(text("INSERT INTO names VALUES ('a')"))
+            database.session.execute(text("INSERT INTO names (id, name) VALUES (1, 'a')"))
         return "never"
 
     @app.errorhandler(500)
     def broken(error: Exception) -> tuple[str, int]:
         # A handler that asks the database, as many do.
-        seen.append(str(database.session.execute(text("SELECT 1")).scalar()))
+        seen.append(str(database.session.execute(text("SELECT count(*) FROM names")).scalar()))
         return "sorry", 500
 
     otelflask.init(app, runtime_metrics=False, **telemetry.providers)
-    assert app.test_client().get("/twice").status_code == 500
-    assert seen == ["1"]
     with app.app_context():
-        database.engine.dispose()
+        Base.metadata.create_all(database.engine)
+    try:
+        assert app.test_client().get("/twice").status_code == 500
+        assert seen == ["0"]
+    finally:
+        with app.app_context():
+            Base.metadata.drop_all(database.engine)
+            database.engine.dispose()
 
 
 def test_a_session_that_cannot_be_rolled_back_changes_no_answer(telemetry: CapturedTelemetry) -> None:

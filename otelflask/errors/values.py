@@ -1,0 +1,87 @@
+"""An exception, its causes and its members as an event of sentry-sdk's has them: bounded, and cheap where nobody looks.
+
+sentry-sdk's own walk takes source and local variables of up to 2,000 frames
+of every member of a group, which is seconds for a recursion or a wide group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sentry_sdk.utils import serialize_frame, should_hide_frame, single_exception_from_error_tuple
+
+from otelflask.pipeline.exceptions import members_of
+from otelflask.pipeline.own_code import is_in_app
+
+#: Exceptions of an event, and frames kept at the outer and at the inner end of a stack.
+MAX_EXCEPTIONS = 20
+MAX_OUTER, MAX_INNER = 10, 40
+
+
+def exception_values(
+    error: BaseException, options: dict[str, Any], mechanism: dict[str, Any], whole: bool
+) -> list[dict[str, Any]]:
+    """The event's ``exception.values``: the exception itself last.
+
+    In: the client's options, how it was caught, and whether frames of
+    libraries have source and local variables too.
+    """
+    values = []
+    for number, (each, parent, source) in enumerate(_walk(error)):
+        ids: dict[str, Any] = {"exception_id": number}
+        if number:
+            ids.update(parent_id=parent, source=source)
+        value = single_exception_from_error_tuple(type(each), each, None, options, mechanism, **ids)
+        frames = _frames(each, options, whole)
+        if frames:
+            value["stacktrace"] = {"frames": frames}
+        values.append(value)
+    values.reverse()
+    return values
+
+
+def _walk(error: BaseException) -> Iterator[tuple[BaseException, int, str]]:
+    """Each exception once, with its parent's number and what it is to that: causes first, then members of groups."""
+    seen: set[int] = set()
+    waiting: list[tuple[BaseException, int, str]] = [(error, 0, "")]
+    while waiting and len(seen) < MAX_EXCEPTIONS:
+        current, parent, source = waiting.pop(0)
+        if id(current) in seen:
+            continue
+        number = len(seen)
+        seen.add(id(current))
+        yield current, parent, source
+        if current.__cause__ is not None:
+            waiting.insert(0, (current.__cause__, number, "__cause__"))
+        elif current.__context__ is not None and not current.__suppress_context__:
+            waiting.insert(0, (current.__context__, number, "__context__"))
+        members, _ = members_of(current, MAX_EXCEPTIONS)
+        waiting += [(member, number, f"exceptions[{n}]") for n, member in enumerate(members)]
+
+
+def _frames(error: BaseException, options: dict[str, Any], whole: bool) -> list[dict[str, Any]]:
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        places.append(trace)
+        trace = trace.tb_next
+    if len(places) > MAX_OUTER + MAX_INNER:
+        places = [*places[:MAX_OUTER], *places[-MAX_INNER:]]
+    places = [place for place in places if not should_hide_frame(place.tb_frame)]
+    last = places[-1] if places else None
+    frames = []
+    for place in places:
+        # The innermost is worth a look, whosoever it is.
+        looked_at = whole or place is last or is_in_app(place.tb_frame.f_code.co_filename)
+        frames.append(
+            serialize_frame(
+                place.tb_frame,
+                tb_lineno=place.tb_lineno,
+                include_local_variables=looked_at and options["include_local_variables"],
+                include_source_context=looked_at and options["include_source_context"],
+                max_value_length=options["max_value_length"],
+                custom_repr=options.get("custom_repr"),
+            )
+        )
+    return frames
