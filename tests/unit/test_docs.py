@@ -1,0 +1,55 @@
+"""The examples of the docs run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+#: What an example takes for granted, by page.
+BEFORE = {
+    "requests.md": """
+        from types import SimpleNamespace
+        import otelflask
+        user = SimpleNamespace(id=7)
+    """,
+    "testing.md": """
+        import flask
+        import otelflask
+
+        def create_app():
+            app = flask.Flask("shop")
+            app.add_url_rule("/checkout", "checkout", lambda: ("done", 201), methods=["POST"])
+            return app
+    """,
+}
+
+
+def _examples() -> list[object]:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [
+        pytest.param(page.name, code, id=f"{page.name}-{number}")
+        for page in pages
+        for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S), start=1)
+    ]
+
+
+@pytest.mark.parametrize(("page", "code"), _examples())
+def test_an_example_runs(page: str, code: str, tmp_path: Path) -> None:
+    text = textwrap.dedent(BEFORE.get(page, "")) + code
+    if "def test_" not in code:
+        text = f"def test_example():\n{textwrap.indent(text, '    ')}"
+    (tmp_path / "test_example.py").write_text(text)
+    # A process of its own, so that nothing of it stays here.
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "--rootdir", str(tmp_path), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
