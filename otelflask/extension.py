@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask
+from flask.logging import default_handler
 
 from otelflask import lifecycle
 from otelflask.errors.emission import Report
@@ -17,7 +18,7 @@ from otelflask.errors.handling import answer_errors, roll_back
 from otelflask.errors.rendering import ErrorRenderer, Renderer
 from otelflask.errors.reports import Fingerprint, Reports
 from otelflask.http.instrumentor import FlaskInstrumentor
-from otelflask.logs import capture
+from otelflask.logs import capture, output
 from otelflask.pipeline import providers
 from otelflask.pipeline.providers import Pipeline
 from otelflask.pipeline.state import state_folder
@@ -122,10 +123,20 @@ def init(
         reports=process.reports,
     )
     lifecycle.on_fork(app.extensions["otelflask.http"])
+    _attach_console(app, process, in_force)
     roll_back(app, rollback_sessions)
     if in_force.error_answers:
         answer_errors(app, ErrorRenderer(in_force, error_renderer))
     return extension
+
+
+def _attach_console(app: Flask, process: Process, settings: Settings) -> None:
+    style = output.console_style(settings, app.debug)
+    if style == "off":
+        return
+    # Flask's own would write each of the app's lines once more.
+    app.logger.removeHandler(default_handler)
+    output.attach_console(process.pipeline, style)
 
 
 def start(
@@ -156,6 +167,8 @@ def start(
             from otelflask.console import attach
 
             attach(pipeline, sys.stderr)
+        if settings.log_dir:
+            output.attach_files(pipeline, settings)
         if settings.logs:
             capture.install(pipeline.logger_provider, settings.log_level)
         if settings.reports:

@@ -172,6 +172,29 @@ class Settings:
         "Lowest level that is sent; loggers' own levels count as always.",
         choices=("notset", "debug", "info", "warning", "error", "critical"),
     )
+    log_console: str = _setting(
+        "OTELFLASK_LOG_CONSOLE",
+        "off",
+        "Lines on stderr, one an event: `text` for people, `json` for programs, `auto` is text in debug mode and where "
+        "the environment is `development`, and JSON elsewhere.",
+        choices=("off", "auto", "text", "json"),
+    )
+    log_dir: str = _setting(
+        "OTELFLASK_LOG_DIR", "", "Folder for `app.log` and `error.log`; empty: none. Needs `otelflask[files]`."
+    )
+    log_file_format: str = _setting(
+        "OTELFLASK_LOG_FILE_FORMAT", "json", "What a line in the files looks like.", choices=("json", "text")
+    )
+    log_file_size: int = _setting(
+        "OTELFLASK_LOG_FILE_SIZE", 10_000_000, "Size at which a file is rotated.", minimum=1_000, unit="bytes"
+    )
+    log_file_count: int = _setting("OTELFLASK_LOG_FILE_COUNT", 5, "Rotated files that are kept of each.", minimum=1)
+    log_file_queue_size: int = _setting(
+        "OTELFLASK_LOG_FILE_QUEUE_SIZE",
+        10_000,
+        "Most lines waiting to be written; further ones are counted and not written.",
+        minimum=1,
+    )
     runtime_metrics: bool = _setting("OTELFLASK_RUNTIME_METRICS", True, "Process and system metrics.")
     redact_names: str = _setting(
         "OTELFLASK_REDACT_NAMES", "", "Comma-separated parts of names whose values are masked as well."

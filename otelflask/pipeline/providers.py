@@ -113,9 +113,17 @@ class Pipeline:
     before_flush: list[Callable[[], None]] = field(default_factory=list)
     #: What sends by other ways than OTLP, in the same time.
     senders: list[Sender] = field(default_factory=list)
+    queue_metrics: QueueMetrics | None = None
     _explicit_instance_id: str | None = None
     _owned: list[Any] = field(default_factory=list)
     _closed: bool = False
+
+    def add_queue(self, signal: Signal, queue: ExportQueue) -> None:
+        """Flush, end, count and show this queue with the others."""
+        self.queues.append(queue)
+        if self.queue_metrics is not None:
+            queue.on_result = self.queue_metrics.recorder(signal, queue)
+            self.queue_metrics.watch(queue)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Send everything now. In: seconds (default: `shutdown_timeout`). Out: whether all was tried in time."""
@@ -253,7 +261,7 @@ def build(
     )
     if pipeline.meter_provider is None:
         _build_metrics(pipeline, settings, resource, limits)
-    queue_metrics = QueueMetrics(pipeline.meter_provider)
+    queue_metrics = pipeline.queue_metrics = QueueMetrics(pipeline.meter_provider)
     if pipeline.tracer_provider is None:
         _build_traces(pipeline, settings, resource, limits, queue_metrics)
     if pipeline.logger_provider is None:
@@ -281,7 +289,7 @@ def _queues(
             destination,
             sizes,
         )
-        queue.on_result = queue_metrics.recorder(signal, destination)
+        queue.on_result = queue_metrics.recorder(signal, queue)
         made.append(queue)
     pipeline.queues += made
     return made

@@ -8,11 +8,16 @@ from typing import Any
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 from opentelemetry.semconv._incubating.metrics import otel_metrics
 
-from otelflask.pipeline.destinations import Destination
 from otelflask.pipeline.queue import ExportQueue
 from otelflask.version import __version__
 
-_SIGNAL_OF_QUEUE = {"spans": "span", "log records": "log"}
+#: Queue → its signal, and the component that it is part of.
+_SIGNAL_OF_QUEUE = {"spans": "span", "log records": "log", "log lines": "log"}
+_COMPONENTS = {
+    "spans": "batching_span_processor",
+    "log records": "batching_log_processor",
+    "log lines": "otelflask_file_processor",
+}
 
 
 class QueueMetrics:
@@ -52,17 +57,17 @@ class QueueMetrics:
     ) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(options: CallbackOptions) -> Iterable[Observation]:
             return [
-                Observation(value(queue), {"otel.component.type": "batching_" + signal + "_processor"})
+                Observation(value(queue), {"otel.component.type": _COMPONENTS[queue.name]})
                 for queue in self._queues
                 if _SIGNAL_OF_QUEUE.get(queue.name) == signal
             ]
 
         return observe
 
-    def recorder(self, signal: str, destination: Destination) -> Callable[[str, int], None]:
-        """A function that counts an outcome of `ExportQueue` for this destination."""
-        processor = f"batching_{'span' if signal == 'traces' else 'log'}_processor"
-        exporter = destination.component_type
+    def recorder(self, signal: str, queue: ExportQueue) -> Callable[[str, int], None]:
+        """A function that counts an outcome of this queue."""
+        processor = _COMPONENTS[queue.name]
+        exporter = queue.destination.component_type
         processed, exported = self._processed[signal], self._exported[signal]
 
         def record(outcome: str, count: int) -> None:
