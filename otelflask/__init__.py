@@ -3,6 +3,7 @@
 from otelflask.extension import OtelFlask, flush, init, shutdown
 from otelflask.http.instrumentor import FlaskInstrumentor
 from otelflask.http.record import get_request_id, set_user
+from otelflask.logs.events import event
 from otelflask.settings import SettingError
 from otelflask.version import __version__
 
@@ -11,6 +12,7 @@ __all__ = [
     "OtelFlask",
     "SettingError",
     "__version__",
+    "event",
     "flush",
     "get_request_id",
     "init",

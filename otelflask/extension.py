@@ -18,7 +18,7 @@ from otelflask.errors.handling import answer_errors, roll_back
 from otelflask.errors.rendering import ErrorRenderer, Renderer
 from otelflask.errors.reports import Fingerprint, Reports
 from otelflask.http.instrumentor import FlaskInstrumentor
-from otelflask.logs import capture, output
+from otelflask.logs import capture, events, output
 from otelflask.pipeline import providers
 from otelflask.pipeline.providers import Pipeline
 from otelflask.pipeline.state import state_folder
@@ -38,6 +38,7 @@ class Process:
 
     settings: Settings
     pipeline: Pipeline
+    events: events.Events
     runtime: RuntimeMetrics | None = None
     reports: Reports | None = None
 
@@ -112,6 +113,7 @@ def init(
     )
     pipeline = process.pipeline
     app.extensions[EXTENSION_KEY] = AppState(in_force, pipeline)
+    app.extensions[events.EXTENSION_KEY] = process.events
     FlaskInstrumentor.instrument_app(
         app,
         request_hook=request_hook,
@@ -162,7 +164,8 @@ def start(
             state_folder(settings)
         providers.set_environment_defaults()
         pipeline = providers.build(settings, service_name, tracer_provider, meter_provider, logger_provider)
-        process = Process(settings, pipeline)
+        process = Process(settings, pipeline, events.Events(pipeline.logger_provider, pipeline.meter_provider))
+        events.use(process.events)
         if settings.console == "traces":
             from otelflask.console import attach
 

@@ -17,6 +17,7 @@ _READERS = (
     ("otelflask.pipeline.records", "time_ns"),
     ("otelflask.pipeline.metrics", "time_ns"),
     ("otelflask.errors.emission", "time_ns"),
+    ("otelflask.logs.events", "time_ns"),
     ("otelflask.database.engine", "time_ns"),
     ("otelflask.database.engine", "perf_counter_ns"),
     ("opentelemetry.sdk.trace", "time_ns"),
