@@ -14,9 +14,11 @@ from flask.logging import default_handler
 
 from otelflask import lifecycle
 from otelflask.errors.emission import Report
+from otelflask.errors.engine import SentryFlush
 from otelflask.errors.handling import answer_errors, roll_back
+from otelflask.errors.making import Fingerprint
 from otelflask.errors.rendering import ErrorRenderer, Renderer
-from otelflask.errors.reports import Fingerprint, Reports
+from otelflask.errors.reports import Reports
 from otelflask.http.instrumentor import FlaskInstrumentor
 from otelflask.logs import capture, events, output
 from otelflask.pipeline import providers
@@ -182,6 +184,7 @@ def start(
             capture.add(process.reports)
             lifecycle.on_fork(process.reports)
             pipeline.before_flush.append(process.reports.flush)
+            pipeline.senders.append(SentryFlush())
         if settings.runtime_metrics:
             process.runtime = RuntimeMetrics(pipeline.meter_provider)
             lifecycle.on_fork(process.runtime)

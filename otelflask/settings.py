@@ -347,14 +347,21 @@ def _check_mail(settings: Settings) -> None:
     for name, value in (("mail_to", settings.mail_to), ("mail_from", settings.mail_from)):
         addresses = [address for _, address in getaddresses([value])]
         if not addresses or not all(_ADDRESS.fullmatch(address) for address in addresses):
-            raise SettingError(f"{name} is {value!r}; with mail_to set, allowed are mail addresses such as a@b.example")
+            raise SettingError(
+                f"{name} (OTELFLASK_{name.upper()}) is {value!r}; with mail_to set, allowed are mail addresses such as "
+                "a@b.example"
+            )
     host, _, port = settings.mail_server.partition(":")
     if not host or (":" in settings.mail_server and not (port.isdecimal() and 0 < int(port) < 65_536)):
         raise SettingError(
-            f"mail_server is {settings.mail_server!r}; with mail_to set, allowed is `host` or `host:port`"
+            f"mail_server (OTELFLASK_MAIL_SERVER) is {settings.mail_server!r}; with mail_to set, allowed is `host` "
+            "or `host:port`"
         )
     if bool(settings.mail_user) != bool(settings.mail_password):
-        raise SettingError("mail_user and mail_password go together; allowed are both or neither")
+        raise SettingError(
+            "mail_user (OTELFLASK_MAIL_USER) and mail_password (OTELFLASK_MAIL_PASSWORD) go together; "
+            "allowed are both or neither"
+        )
 
 
 def table() -> str:

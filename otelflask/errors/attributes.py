@@ -33,16 +33,20 @@ def event_attributes(event: Event, scrubber: Scrubber) -> dict[str, Any]:
     user = event.get("user") or {}
     for key, name in (("id", "user.id"), ("username", "user.name"), ("email", "user.email")):
         if user.get(key) is not None:
-            found[name] = safe_text(user[key])[:MAX_TAG]
+            found[name] = cut(safe_text(user[key]), MAX_TAG, scrubber)
     tags = event.get("tags") or {}
     items = tags.items() if isinstance(tags, Mapping) else tags
-    for key, value in list(items)[:MAX_TAGS]:
-        found[f"otelflask.tag.{safe_text(key)[:MAX_TAG]}"] = safe_text(value)[:MAX_TAG]
+    shown = {safe_text(key)[:MAX_TAG]: safe_text(value) for key, value in list(items)[:MAX_TAGS]}
+    shown = {key: cut(str(scrubber.value(key, value)), MAX_TAG, scrubber) for key, value in shown.items()}
+    if shown:
+        # Each to be searched by, and all of them to be shown.
+        found.update({f"otelflask.tag.{key}": value for key, value in shown.items()})
+        found["otelflask.error.tags"] = _json(shown)
     if event.get("event_id"):
         found["otelflask.error.event_id"] = event["event_id"]
     breadcrumbs = (event.get("breadcrumbs") or {}).get("values") or []
     if breadcrumbs:
-        found["otelflask.error.breadcrumbs"] = _newest([_breadcrumb(item) for item in breadcrumbs], scrubber)
+        found["otelflask.error.breadcrumbs"] = _newest([_breadcrumb(item, scrubber) for item in breadcrumbs])
     frames = _frames(event, scrubber)
     if frames:
         found["otelflask.error.frames"] = frames
@@ -54,21 +58,27 @@ def event_attributes(event: Event, scrubber: Scrubber) -> dict[str, Any]:
     return found
 
 
+def cut(text: str, limit: int, scrubber: Scrubber) -> str:
+    """The text's first characters, masked before they are cut: half a secret would not be known as one."""
+    return scrubber.text(text[: 4 * limit])[:limit]
+
+
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=safe_text, separators=(",", ":"))
 
 
-def _breadcrumb(item: Mapping[str, Any]) -> dict[str, Any]:
+def _breadcrumb(item: Mapping[str, Any], scrubber: Scrubber) -> dict[str, Any]:
     kept = {key: item[key] for key in ("timestamp", "level", "category") if item.get(key)}
-    return {**kept, "message": safe_text(item.get("message") or item.get("data") or "")[:MAX_TAG]}
+    message = item.get("message") or scrubber.value("data", item.get("data") or "")
+    return {**kept, "message": cut(safe_text(message), MAX_TAG, scrubber)}
 
 
-def _newest(items: list[dict[str, Any]], scrubber: Scrubber) -> str:
+def _newest(items: list[dict[str, Any]]) -> str:
     """The newest that fit, oldest first."""
     kept: list[str] = []
     room = MAX_BREADCRUMBS_JSON
     for item in reversed(items):
-        text = _json(scrubber.value("breadcrumb", item))
+        text = _json(item)
         room -= len(text) + 1
         if room < 0:
             break
@@ -96,11 +106,11 @@ def _frames(event: Event, scrubber: Scrubber) -> str:
             "after": [_source(line, scrubber) for line in (frame.get("post_context") or [])[:2]],
         }
         variables = {
-            name: _short(value)
+            name: _short(scrubber.value(name, value), scrubber)
             for name, value in list((frame.get("vars") or {}).items())[:MAX_VARIABLES]
             if not name.startswith("__")
         }
-        text = _json(scrubber.value("frame", {**shown, "variables": variables}))
+        text = _json({**shown, "variables": variables})
         if len(text) > room:
             text = _json({key: shown[key] for key in ("file", "line", "function")})
         room -= len(text) + 1
@@ -112,12 +122,12 @@ def _frames(event: Event, scrubber: Scrubber) -> str:
 
 def _source(line: str, scrubber: Scrubber) -> str:
     """A line of source; texts in one that names a secret are masked, such as a default of an argument."""
-    line = line[:MAX_LINE]
+    line = line[: 4 * MAX_LINE]
     if any(scrubber.is_sensitive(word) for word in _WORD.findall(line)):
         line = _LITERAL.sub(f'"{MASK}"', line)
-    return line
+    return cut(line, MAX_LINE, scrubber)
 
 
-def _short(value: Any) -> str:
+def _short(value: Any, scrubber: Scrubber) -> str:
     text = value if isinstance(value, str) else _json(value)
-    return text if len(text) <= MAX_VARIABLE else text[: MAX_VARIABLE - 1] + "…"
+    return text if len(text) <= MAX_VARIABLE else cut(text, MAX_VARIABLE - 1, scrubber) + "…"

@@ -7,10 +7,19 @@ from typing import Any
 
 from opentelemetry.trace import SpanContext
 
+from otelflask.errors.fingerprint import Group
 from otelflask.pipeline.exceptions import members_of
 
 #: Exceptions followed in a chain.
 MAX_CHAIN = 50
+
+
+@dataclass
+class Prepared:
+    """What was decided on a candidate: its group, and the event of sentry-sdk's where it goes out whole."""
+
+    group: Group
+    event: dict[str, Any] | None = None
 
 
 @dataclass
@@ -30,6 +39,7 @@ class Candidate:
     message: str = ""
     logger: str = ""
     template: str = ""
+    prepared: Prepared | None = None
 
 
 def below(error: BaseException) -> set[int]:
@@ -47,23 +57,33 @@ def below(error: BaseException) -> set[int]:
     return found
 
 
-def outermost(candidates: list[Candidate]) -> list[Candidate]:
-    """One of each problem: of the same exception the app's own capture, of a chain the outermost."""
+def outermost(candidates: list[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
+    """One of each problem, and the rest: of the same exception the app's own capture, of a chain the outermost."""
     merged: dict[int, Candidate] = {}
     texts: dict[tuple[str, str], Candidate] = {}
+    rest: list[Candidate] = []
     for candidate in candidates:
         if candidate.error is None:
             # The same line may come from `logging` and from an integration of sentry-sdk's.
             same = texts.setdefault((candidate.logger, candidate.message), candidate)
             same.event = same.event or candidate.event
             continue
-        known = merged.get(id(candidate.error))
-        if known is None:
-            merged[id(candidate.error)] = candidate
+        known = merged.setdefault(id(candidate.error), candidate)
+        if known is candidate:
             continue
         known.handled = known.handled and candidate.handled
         known.event = known.event or candidate.event
+        if known.prepared is None:
+            known.prepared, candidate.prepared = candidate.prepared, None
+        rest.append(candidate)
     inner = set().union(*(below(candidate.error) for candidate in merged.values() if candidate.error is not None))
     kept = [candidate for key, candidate in merged.items() if key not in inner]
     # Exceptions that are each other's causes have no outermost.
-    return (kept or list(merged.values())[-1:]) + list(texts.values())
+    kept = kept or list(merged.values())[-1:]
+    rest += [candidate for candidate in merged.values() if candidate not in kept]
+    for candidate in kept:
+        if candidate.event is not None and candidate.prepared is not None:
+            # What the app has captured itself counts; what was prepared of it does not.
+            rest.append(Candidate(None, True, prepared=candidate.prepared))
+            candidate.prepared = None
+    return kept + list(texts.values()), rest

@@ -24,6 +24,10 @@ _SEVERITIES = {
     "info": (SeverityNumber.INFO, "INFO"),
     "debug": (SeverityNumber.DEBUG, "DEBUG"),
 }
+#: Bytes of a report, without what the pipeline adds to every record (resource, ids, times).
+MAX_BYTES = 30_000
+_LEFT_OUT_FIRST = ("otelflask.error.extra", "otelflask.error.breadcrumbs", "url.query", "otelflask.error.frames")
+_CUT = "…\n"
 #: What the records of a group say of it, besides the counts: the same for all its reports, or nearly.
 _OF_GROUP = ("exception.type", "http.route", "otelflask.error.handled")
 
@@ -42,6 +46,30 @@ class Report:
     at: int = field(default_factory=lambda: time_ns())
 
 
+def bounded(attributes: dict[str, Any], body: str) -> dict[str, Any]:
+    """The attributes of a report, small enough that it stays below `MAX_BYTES` with its body."""
+    size = _size(attributes, body)
+    for name in _LEFT_OUT_FIRST:
+        if size <= MAX_BYTES:
+            return attributes
+        attributes.pop(name, None)
+        size = _size(attributes, body)
+    stack = attributes.get("exception.stacktrace")
+    if size > MAX_BYTES and isinstance(stack, str):
+        # The innermost frames and the message are at its end.
+        kept = stack.encode("utf-8", "replace")[size - MAX_BYTES + len(_CUT) * 3 :]
+        attributes["exception.stacktrace"] = _CUT + kept.decode("utf-8", "ignore")
+    return attributes
+
+
+def _size(attributes: dict[str, Any], body: str) -> int:
+    texts = [text for name, value in attributes.items() for text in (name, str(value))]
+    characters = sum(map(len, texts)) + len(body)
+    if characters * 4 <= MAX_BYTES:
+        return characters * 4
+    return sum(len(text.encode("utf-8", "replace")) for text in (*texts, body))
+
+
 def emit_report(logger: Any, report: Report) -> None:
     """Let a report go out whole."""
     severity, text = _SEVERITIES.get(report.level, _SEVERITIES["error"])
@@ -51,8 +79,10 @@ def emit_report(logger: Any, report: Report) -> None:
     emit(logger, Record(report.at, severity, text, report.body, layers, report.span, report.context, name))
 
 
-def emit_count(logger: Any, last: Report, count: int) -> None:
-    """Say how often a group occurred since it was said last. In: its last report that went out, and the count.
+def emit_count(logger: Any, last: Report, count: int, at: int) -> None:
+    """Say how often a group occurred since it was said last.
+
+    In: its last report that went out, the count, and when the last of them was (epoch ns).
 
     These records are small and hold all occurrences, those too that were held back: what an inbox lists groups from.
     """
@@ -62,7 +92,5 @@ def emit_count(logger: Any, last: Report, count: int) -> None:
     attributes["otelflask.error.count"] = count
     emit(
         logger,
-        Record(
-            time_ns(), SeverityNumber.INFO, "INFO", last.group.title, (attributes,), last.span, None, GROUP_EVENT_NAME
-        ),
+        Record(at, SeverityNumber.INFO, "INFO", last.group.title, (attributes,), last.span, None, GROUP_EVENT_NAME),
     )

@@ -7,9 +7,11 @@ there as well.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import sentry_sdk
@@ -17,7 +19,7 @@ from opentelemetry import trace as trace_api
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations.excepthook import ExcepthookIntegration
 from sentry_sdk.integrations.threading import ThreadingIntegration
-from sentry_sdk.scope import register_external_propagation_context, use_isolation_scope
+from sentry_sdk.scope import Scope, register_external_propagation_context, use_isolation_scope, use_scope
 from sentry_sdk.transport import HttpTransport, Transport
 
 from otelflask import guard
@@ -27,6 +29,8 @@ from otelflask.settings import Settings
 Event = dict[str, Any]
 Sink = Callable[[Event, BaseException | None], None]
 Trail = Callable[[], list[Event]]
+#: The isolation scope and the current scope of a request.
+Scopes = tuple[Scope, Scope]
 
 MAX_BREADCRUMBS = 30
 
@@ -53,11 +57,13 @@ class ReportTransport(Transport):
 
     @guard.guarded("taking an event of sentry-sdk")
     def _take(self, event: Event) -> None:
+        # Not kept: it holds frames, and what is in them.
+        error, _state.error = getattr(_state, "error", None), None
         built = getattr(_state, "built", None)
         if built is not None:
             built.append(event)
         else:
-            self.sink(event, getattr(_state, "error", None))
+            self.sink(event, error)
 
     def flush(self, timeout: float, callback: Any = None) -> None:
         """Send what the inner transport holds."""
@@ -137,8 +143,8 @@ def _complete(event: Any, hint: Any) -> Any:
     return event
 
 
-def event_of(error: BaseException, handled: bool, scope: Any, trail: list[Event]) -> Event | None:
-    """sentry-sdk's event of an exception, with the scope's user, tags and breadcrumbs.
+def event_of(error: BaseException, handled: bool, scopes: Scopes | None, trail: list[Event]) -> Event | None:
+    """sentry-sdk's event of an exception, with the scopes' user, tags and breadcrumbs.
 
     None where the user's `before_send` does not want it.
     """
@@ -147,24 +153,63 @@ def event_of(error: BaseException, handled: bool, scope: Any, trail: list[Event]
     whole = _transport is not None and _transport.inner is not None
     values = exception_values(error, options, {"type": "flask", "handled": handled}, whole)
     hint = {"exc_info": (type(error), error, error.__traceback__)}
-    return _built({"level": "error", "exception": {"values": values}}, hint, scope, trail)
+    return _built({"level": "error", "exception": {"values": values}}, hint, scopes, trail)
 
 
-def event_of_message(message: str, level: str, scope: Any, trail: list[Event]) -> Event | None:
+def event_of_message(message: str, level: str, scopes: Scopes | None, trail: list[Event]) -> Event | None:
     """sentry-sdk's event of a text."""
-    return _built({"message": message, "level": level}, {}, scope, trail)
+    return _built({"message": message, "level": level}, {}, scopes, trail)
 
 
-def _built(event: Any, hint: dict[str, Any], scope: Any, trail: list[Event]) -> Event | None:
+def _built(event: Any, hint: dict[str, Any], scopes: Scopes | None, trail: list[Event]) -> Event | None:
     attach()
     built: list[Event] = []
     _state.built, _state.trail = built, trail
     try:
-        if scope is None:
+        with within(scopes) if scopes is not None else contextlib.nullcontext():
             sentry_sdk.capture_event(event, hint)
-        else:
-            with use_isolation_scope(scope):
-                sentry_sdk.capture_event(event, hint)
     finally:
-        _state.built = _state.trail = None
+        _state.built = _state.trail = _state.error = None
     return built[0] if built else None
+
+
+@contextlib.contextmanager
+def new_scopes() -> Iterator[Scopes]:
+    """Scopes for what the app says of one request. Out: to be given to `within` when it goes on elsewhere."""
+    attach()
+    with sentry_sdk.isolation_scope() as isolation:
+        yield isolation, sentry_sdk.get_current_scope()
+
+
+@contextlib.contextmanager
+def within(scopes: Scopes) -> Iterator[None]:
+    """These scopes are the current ones meanwhile."""
+    isolation, current = scopes
+    with use_isolation_scope(isolation), use_scope(current):
+        yield
+
+
+def fingerprint_of_scopes(scopes: Scopes | None) -> Sequence[str]:
+    """The fingerprint that the app has set on a scope (None: the current ones); empty where it has not."""
+    isolation, current = scopes or (sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope())
+    return current._fingerprint or isolation._fingerprint or sentry_sdk.get_global_scope()._fingerprint or ()
+
+
+class SentryFlush:
+    """Sends what waits for a real Sentry when the process ends (a `Sender` of the pipeline's)."""
+
+    def flush(self, timeout: float) -> bool:
+        """In: seconds."""
+        if _transport is not None and _transport.inner is not None:
+            _transport.inner.flush(timeout)
+        return True
+
+    def begin_close(self, deadline: float) -> None:
+        """The transport takes until it is flushed."""
+
+    def join(self, deadline: float) -> bool:
+        """In: time.monotonic seconds."""
+        return self.flush(max(0.0, deadline - time.monotonic()))
+
+    def after_fork(self) -> None:
+        """sentry-sdk starts its worker anew in a child."""

@@ -27,6 +27,7 @@ from otelflask.pipeline.own_code import is_in_app
 MAX_TEXT = 512
 #: Characters of a title.
 MAX_TITLE = 200
+MAX_CALLER = 60
 #: Exceptions followed in a chain, members looked at in a group, frames looked at in a stack.
 MAX_CHAIN = 10
 MAX_MEMBERS = 50
@@ -52,7 +53,7 @@ _CHANGING = (
 
 
 class Group(NamedTuple):
-    """Which errors are the same: 16 hex digits, and a title that all of them have."""
+    """Which errors are the same: 16 hex digits, and a title; errors of one group may differ in their title."""
 
     fingerprint: str
     title: str
@@ -77,7 +78,7 @@ def normalised(text: str) -> str:
 def of_exception(error: BaseException, explicit: Sequence[str] = ()) -> Group:
     """An exception's group. In: the exception, and what the user says instead, with ``{{ default }}`` for ours."""
     parts: list[str] = []
-    where = _walk(error, set(), parts)
+    where = _walk(error, set(), parts, 0)
     kind = exception_type(error)
     default = Group(_digest(parts), f"{kind} in {where}" if where else f"{kind}: {normalised(safe_text(error))}")
     return _explicit(explicit, default)
@@ -97,18 +98,18 @@ def _explicit(parts: Sequence[str], default: Group) -> Group:
     if not parts:
         return default._replace(title=default.title[:MAX_TITLE])
     of_digest = ["explicit", *(default.fingerprint if part == DEFAULT else safe_text(part) for part in parts)]
-    title = " · ".join(default.title if part == DEFAULT else safe_text(part) for part in parts)
-    return Group(_digest(of_digest), title[:MAX_TITLE])
+    said = " · ".join(safe_text(part) for part in parts if part != DEFAULT)
+    return Group(_digest(of_digest), f"{default.title} ({said})"[:MAX_TITLE])
 
 
 def _digest(parts: Sequence[str]) -> str:
     return hashlib.blake2b("\x00".join(parts).encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
-def _walk(error: BaseException, seen: set[int], parts: list[str]) -> str:
-    """Add what identifies an exception and its causes, outermost first.
+def _walk(error: BaseException, seen: set[int], parts: list[str], depth: int) -> str:
+    """Add what identifies an exception and its causes, outermost first. In: how deep in groups it is.
 
-    Out: the innermost function of the app's in the outermost of them that has one; empty where no frame is in the app.
+    Out: where the outermost of them happened that has a frame in the app; empty where none has.
     """
     where = ""
     chain: list[BaseException] = []
@@ -119,14 +120,14 @@ def _walk(error: BaseException, seen: set[int], parts: list[str]) -> str:
         places = list(dict.fromkeys(_frames(current.__traceback__)))
         parts += [" ".join(place) for place in places]
         if places:
-            where = where or f"{places[-1].module}.{places[-1].function}"
+            where = where or _named(places)
         members, _ = members_of(current, MAX_MEMBERS)
-        if members:
+        if members and depth < MAX_CHAIN:
             # The order of a group's members is the order in which tasks ended.
             of_members: dict[str, str] = {}
             for member in members:
                 of_member: list[str] = []
-                where_member = _walk(member, seen, of_member)
+                where_member = _walk(member, seen, of_member, depth + 1)
                 of_members[_digest(of_member)] = where_member or exception_type(member)
             parts += sorted(of_members)
             where = where or of_members[min(of_members)]
@@ -139,6 +140,15 @@ def _walk(error: BaseException, seen: set[int], parts: list[str]) -> str:
             current = None
     if not where:
         parts[:] = [f"{exception_type(each)}: {normalised(safe_text(each))}" for each in chain]
+    return where
+
+
+def _named(places: Sequence[_Place]) -> str:
+    """The innermost function, and the line that called it: two bugs may end in the same helper."""
+    last = places[-1]
+    where = f"{last.module.rpartition('.')[2]}.{last.function}"
+    if len(places) > 1 and places[-2].source:
+        where += f" ← {places[-2].source[:MAX_CALLER]}"
     return where
 
 

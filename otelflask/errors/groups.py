@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import time_ns
 from typing import Generic, TypeVar
 
 from otelflask import guard
@@ -28,6 +29,8 @@ class _Window(Generic[T]):
     ends: float
     occurrences: int = 0
     unsaid: int = 0
+    #: When the last of them was, in epoch ns.
+    at: int = 0
     #: The last of them that went out whole.
     last: T | None = None
 
@@ -35,13 +38,13 @@ class _Window(Generic[T]):
 class GroupCounts(Generic[T]):
     """Counts occurrences by group, and says the counts.
 
-    In: how many of a group go out whole in a minute; `say(last, count)`,
-    called with the last occurrence that went out and how many there were
-    since the last call; a clock in seconds.
+    In: how many of a group go out whole in a minute; `say(last, count, at)`,
+    called with the last occurrence that went out, how many there were since
+    the last call, and when the last of them was (epoch ns); a clock in seconds.
     """
 
     def __init__(
-        self, per_minute: int, say: Callable[[T, int], None], clock: Callable[[], float] = time.monotonic
+        self, per_minute: int, say: Callable[[T, int, int], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._per_minute = per_minute
         self._say = say
@@ -50,12 +53,14 @@ class GroupCounts(Generic[T]):
 
     def after_fork(self) -> None:
         """A child counts for itself."""
-        self._lock = threading.Lock()
+        # Re-entrant: an app's `__del__` or signal handler may log an error wherever it interrupts us. Nothing that
+        # waits or switches greenlets is done while it is held.
+        self._lock = threading.RLock()
         self._windows: dict[str, _Window[T]] = {}
-        self._thread: threading.Thread | None = None
+        self._running = False
 
     def admit(self, group: str) -> bool:
-        """One more occurrence. Out: whether it may go out whole; if it does, `went_out` is to be called."""
+        """One more occurrence. Out: whether it may go out whole; then `went_out`, `missed` or `dropped` is called."""
         now = self._clock()
         evicted: _Window[T] | None = None
         with self._lock:
@@ -67,8 +72,9 @@ class GroupCounts(Generic[T]):
             whole = window.occurrences <= self._per_minute
             if not whole:
                 window.unsaid += 1
+                window.at = time_ns()
         if evicted is not None and evicted.last is not None and evicted.unsaid:
-            self._say(evicted.last, evicted.unsaid)
+            self._say(evicted.last, evicted.unsaid, evicted.at)
         return whole
 
     def _open(self, group: str, now: float, last: T | None = None) -> _Window[T] | None:
@@ -78,8 +84,24 @@ class GroupCounts(Generic[T]):
         self._windows[group] = _Window(now + WINDOW_S, last=last)
         return self._windows.pop(next(iter(self._windows))) if len(self._windows) > MAX_GROUPS else None
 
+    def dropped(self, group: str) -> None:
+        """An occurrence that was admitted is not wanted: it was none."""
+        with self._lock:
+            window = self._windows.get(group)
+            if window is not None:
+                window.occurrences -= 1
+
+    def missed(self, group: str) -> None:
+        """An occurrence that was admitted cannot go out whole: it is counted."""
+        with self._lock:
+            window = self._windows.get(group)
+            if window is not None:
+                window.unsaid += 1
+                window.at = time_ns()
+
     def went_out(self, group: str, occurrence: T) -> None:
         """An occurrence went out whole; the first of its minute is said at once."""
+        at = time_ns()
         with self._lock:
             window = self._windows.get(group)
             first = window is None or window.last is None
@@ -87,42 +109,50 @@ class GroupCounts(Generic[T]):
             if window is not None:
                 window.last = occurrence
                 window.unsaid = 0 if first else window.unsaid + 1
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="otelflask-error-groups", daemon=True)
-                self._thread.start()
+                window.at = at
+            start, self._running = not self._running, True
+        if start:
+            self._start()
         if first:
-            self._say(occurrence, count)
+            self._say(occurrence, count, at)
+
+    def _start(self) -> None:
+        try:
+            threading.Thread(target=self._run, name="otelflask-error-groups", daemon=True).start()
+        except RuntimeError:
+            # No thread can be had now: the next occurrence tries again.
+            self._running = False
 
     def say_ended(self) -> float | None:
         """Say what ended minutes have left. Out: seconds until the next ends; None where no minute is open."""
-        said: list[tuple[T, int]] = []
+        said: list[tuple[T, int, int]] = []
         now = self._clock()
         with self._lock:
             for group, window in list(self._windows.items()):
                 if window.ends > now:
                     break
                 if window.last is not None and window.unsaid:
-                    said.append((window.last, window.unsaid))
+                    said.append((window.last, window.unsaid, window.at))
                     self._open(group, now, window.last)
                 else:
-                    del self._windows[group]
+                    self._windows.pop(group, None)
             first = next(iter(self._windows.values()), None)
             if first is None:
-                self._thread = None
-        for last, count in said:
-            self._say(last, count)
+                self._running = False
+        for last, count, at in said:
+            self._say(last, count, at)
         return None if first is None else max(0.0, first.ends - now)
 
     def flush(self) -> None:
         """Say all that is counted and not said yet."""
+        said: list[tuple[T, int, int]] = []
         with self._lock:
-            said = [(window.last, window.unsaid) for window in self._windows.values()]
-            for window in self._windows.values():
-                if window.last is not None:
+            for window in list(self._windows.values()):
+                if window.last is not None and window.unsaid:
+                    said.append((window.last, window.unsaid, window.at))
                     window.unsaid = 0
-        for last, count in said:
-            if last is not None and count:
-                self._say(last, count)
+        for last, count, at in said:
+            self._say(last, count, at)
 
     def _run(self) -> None:
         pause: float | None = 0.0

@@ -33,37 +33,58 @@ def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
     @functools.wraps(search)
     def find(error: Exception, *arguments: Any) -> Handler | None:
         if isinstance(error, AppError):
-            # Flask's order: code before class.
-            return _by_status(app, error) or search(error, *arguments) or ours
+            # Flask's order: code before class. A handler of HTTP exceptions is one of errors for the client.
+            http = _as_http(error)
+            of_status = _by_status(app, http)
+            of_class = of_status or search(error, *arguments)
+            of_http = None if of_class else search(http, *arguments)
+            if of_status or of_http:
+                return _given(app, http, of_status or of_http)
+            return of_class or ours
         found = search(error, *arguments)
         if found is not None:
             return found
+        if not isinstance(error, HTTPException) or app.trap_http_exception(error):
+            # What Flask is told not to answer, it does not.
+            return None
         # Redirects, and responses that the app made itself (`abort(response)`), are left alone.
-        if isinstance(error, HTTPException) and error.response is None and (error.code or 0) >= 400:
-            return ours
-        return None
+        return ours if error.response is None and (error.code or 0) >= 400 else None
 
     app._find_error_handler = find  # type: ignore[method-assign,assignment]
 
 
-def _by_status(app: Flask, error: AppError) -> Handler | None:
-    """The app's handler of this status, which gets the HTTP exception it expects."""
-    kind = default_exceptions.get(error.status)
-    if kind is None:
-        return None
+def _as_http(error: AppError) -> HTTPException:
+    """The HTTP exception that handlers of its status expect, with its message, its headers and itself."""
+    kind = default_exceptions.get(error.status) or type("HTTPException", (HTTPException,), {"code": error.status})
+    http: HTTPException = kind(description=str(error))
+    http.original_exception = error  # type: ignore[attr-defined]
+    own = http.get_headers
+
+    def with_headers(*arguments: Any, **options: Any) -> list[tuple[str, str]]:
+        named = {name.lower() for name in error.headers}
+        return [item for item in own(*arguments, **options) if item[0].lower() not in named] + list(
+            error.headers.items()
+        )
+
+    http.get_headers = with_headers  # type: ignore[method-assign]
+    return http
+
+
+def _by_status(app: Flask, http: HTTPException) -> Any:
+    """The app's handler of exactly this status."""
     for name in (*request.blueprints, None):
-        handlers = app.error_handler_spec[name][error.status]
-        for base in kind.__mro__:
+        handlers = app.error_handler_spec[name][http.code]
+        for base in type(http).__mro__:
             if base in handlers:
-                handler = handlers[base]
-
-                def as_http(error: Exception, handler: Any = handler, kind: type[HTTPException] = kind) -> Any:
-                    http = kind(str(error))
-                    http.original_exception = error  # type: ignore[attr-defined]
-                    return app.ensure_sync(handler)(http)
-
-                return as_http
+                return handlers[base]
     return None
+
+
+def _given(app: Flask, http: HTTPException, handler: Any) -> Handler:
+    def handle(error: Exception) -> Any:
+        return app.ensure_sync(handler)(http)
+
+    return handle
 
 
 def roll_back(app: Flask, sessions: Iterable[Any]) -> None:

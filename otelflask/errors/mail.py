@@ -79,10 +79,13 @@ class ErrorMail:
                 self._count("queue_full")
                 return
             self._waiting.append((report, count))
-            if self._thread is None:
+            start = self._thread is None
+            if start:
                 self._thread = threading.Thread(target=self._run, name="otelflask-mail", daemon=True)
-                self._thread.start()
             self._condition.notify_all()
+        if start and self._thread is not None:
+            # Not while the lock is held: under gevent it would be held by a greenlet that waits.
+            self._thread.start()
 
     def _count(self, outcome: str) -> None:
         self._mails.add(1, {"otelflask.outcome": outcome})
@@ -113,16 +116,15 @@ class ErrorMail:
         claim = self._ledger.claim(report.group.fingerprint, count, now)
         if claim is None:
             return
+        sent = False
         try:
             sent = self._send(letter(report, claim, self._settings, self._resource, self._scrubber))
-        except BaseException:
-            self._ledger.give_back(report.group.fingerprint, claim, now)
-            raise
-        if sent:
-            self._count("sent")
-        else:
-            self._count("failed")
-            self._ledger.give_back(report.group.fingerprint, claim, now)
+        finally:
+            if sent:
+                self._ledger.sent(report.group.fingerprint, claim, now)
+            else:
+                self._ledger.failed(report.group.fingerprint, now)
+        self._count("sent" if sent else "failed")
 
     def _send(self, message: Any) -> bool:
         for pause in (*PAUSES_S, None):
@@ -141,7 +143,13 @@ class ErrorMail:
             except (OSError, smtplib.SMTPException) as error:
                 if pause is None or _is_final(error) or not self._pause(pause):
                     server_name = self._settings.mail_server
-                    guard.say(f"mail:{server_name}", "%s does not take a mail about an error: %s", server_name, error)
+                    guard.say(
+                        f"mail:{server_name}",
+                        "%s does not take a mail about an error (mail_security is %s): %s",
+                        server_name,
+                        self._settings.mail_security,
+                        error,
+                    )
                     return False
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,19 +18,22 @@ _OF_THE_BODY = frozenset({"content-type", "content-length"})
 class Problem:
     """An error as a client is told of it.
 
-    `detail` is a sentence, `code` the application's error code or None,
+    `detail` is a sentence, `code` the application's error code (of an
+    exception of Werkzeug's the phrase of its status, such as ``not_found``),
     `errors` maps fields to what is wrong with them, `details` is what the app
-    adds, `headers` go to the response.
+    adds, `headers` go to the response; `by_app` says that the app itself
+    wrote the sentence for its client.
     """
 
     status: int
     title: str
     detail: str
     type: str = "about:blank"
-    code: str | int | None = None
+    code: str | int = "error"
     errors: dict[str, Any] = field(default_factory=dict)
     details: Any = None
     headers: list[tuple[str, str]] = field(default_factory=list)
+    by_app: bool = False
 
 
 def problem_of(error: HTTPException | AppError, environ: dict[str, Any] | None = None) -> Problem:
@@ -43,10 +47,16 @@ def problem_of(error: HTTPException | AppError, environ: dict[str, Any] | None =
             error.code,
             error.fields if isinstance(error, ValidationError) else {},
             error.details,
-            list(error.headers.items()),
+            [(name, value) for name, value in error.headers.items() if name.lower() not in _OF_THE_BODY],
+            by_app=True,
         )
     status = error.code or 500
     headers = [(name, value) for name, value in error.get_headers(environ) if name.lower() not in _OF_THE_BODY]
     # An exception class may bring a name of its own, such as one for 507.
     title = error.name if error.name != "Unknown Error" else title_of(status)
-    return Problem(status, title, error.description or title, headers=headers)
+    return Problem(status, title, error.description or title, code=_code_of(title), headers=headers)
+
+
+def _code_of(title: str) -> str:
+    """A code for what has none of its own: the phrase of its status, such as ``not_found``."""
+    return "_".join(re.findall(r"[a-z0-9]+", title.lower().replace("'", "")))

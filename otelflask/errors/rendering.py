@@ -74,17 +74,30 @@ class ErrorRenderer:
         format, by_accept = self._format(app)
         if format == "html":
             response = Response(self._html(app, problem), problem.status, mimetype="text/html")
-        elif self._renderer is not None:
-            response = app.make_response(self._renderer(problem))
-            response.status_code = problem.status
         else:
-            body = self._as_envelope(problem) if self._envelope else self._as_problem(problem)
-            response = app.response_class(app.json.dumps(body), problem.status)
-            response.mimetype = "application/json" if self._envelope else "application/problem+json"
+            response = self._by_user(app, problem) or self._json(app, problem)
         for name, value in problem.headers:
             response.headers.add(name, value)
         if by_accept:
             response.vary.add("Accept")
+        return response
+
+    def _by_user(self, app: Flask, problem: Problem) -> Response | None:
+        if self._renderer is None:
+            return None
+        try:
+            response: Response = app.make_response(self._renderer(problem))
+        except Exception:
+            # An answer that fails must not be one more error.
+            guard.say("error renderer", "the error_renderer failed; ours is used", exc_info=True)
+            return None
+        response.status_code = problem.status
+        return response
+
+    def _json(self, app: Flask, problem: Problem) -> Response:
+        body = self._as_envelope(problem) if self._envelope else self._as_problem(problem)
+        response: Response = app.response_class(app.json.dumps(body), problem.status)
+        response.mimetype = "application/json" if self._envelope else "application/problem+json"
         return response
 
     def _format(self, app: Flask) -> tuple[str, bool]:
@@ -126,8 +139,7 @@ class ErrorRenderer:
         data = problem.details
         if problem.errors:
             data = {"errors": problem.errors, **({"details": data} if data is not None else {})}
-        code = problem.code if problem.code is not None else problem.status
-        return {**envelope(False, problem.detail, data), "error_code": code}
+        return {**envelope(False, problem.detail, data), "error_code": problem.code}
 
     def _html(self, app: Flask, problem: Problem) -> str:
         trace_id, request_id = ids()
@@ -136,7 +148,7 @@ class ErrorRenderer:
         values = {
             "status": status,
             "title": problem.title,
-            "message": problem.detail if problem.code is not None else _SENTENCES.get(status, problem.detail),
+            "message": problem.detail if problem.by_app else _SENTENCES.get(status, problem.detail),
             "hint": _HINTS.get(status, _HINTS[of_class]),
             "trace_id": trace_id,
             "request_id": request_id,

@@ -8,55 +8,33 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+import time
 from contextlib import AbstractContextManager
-from datetime import datetime, timezone
 from typing import Any
 
-import sentry_sdk
-from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
 
 from otelflask import guard
-from otelflask.errors import engine, fingerprint
-from otelflask.errors.attributes import MAX_MESSAGE, event_attributes
+from otelflask.errors import engine
+from otelflask.errors.attributes import MAX_MESSAGE
+from otelflask.errors.breadcrumbs import current_breadcrumbs, remember
 from otelflask.errors.candidates import Candidate, outermost
-from otelflask.errors.emission import Report, emit_count, emit_report
-from otelflask.errors.fingerprint import Group
-from otelflask.errors.groups import GroupCounts
+from otelflask.errors.making import Fingerprint, ReportMaker, Tell
 from otelflask.http.record import RequestRecord, current_record
-from otelflask.pipeline.exceptions import exception_layer, exception_type
+from otelflask.pipeline.exceptions import exception_type
 from otelflask.pipeline.records import message_of
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.settings import Settings
-from otelflask.version import __version__
 
-#: A function of the user's: exception in, parts of its fingerprint out; None for ours.
-Fingerprint = Callable[[BaseException], Sequence[str] | None]
-
-#: Most problems of one request that are kept until its end.
+#: Most problems of one request that are kept until its end; further ones are counted.
 MAX_PENDING = 50
+#: Seconds in which the same exception on the same thread is the same problem, outside of requests.
+SAME_S = 60.0
+#: Where an exception carries when, and on which thread, it was reported.
+_MARK = "__otelflask_reported__"
 
 #: Whether this thread is at work on a record: logging from within it is no further problem.
 _busy = threading.local()
-
-
-def breadcrumbs(record: RequestRecord | None) -> list[engine.Event]:
-    """A request's log lines as sentry-sdk's breadcrumbs."""
-    if record is None or record.trail is None:
-        return []
-    found = []
-    for line in list(record.trail):
-        moment = datetime.fromtimestamp(line.created, timezone.utc)
-        message = message_of(line)[:MAX_MESSAGE]
-        level = line.levelname.lower()
-        found.append({"timestamp": moment, "level": level, "category": line.name, "message": message, "type": "log"})
-    return found
-
-
-def _trail() -> list[engine.Event]:
-    return breadcrumbs(current_record())
 
 
 def _about_telemetry(name: str) -> bool:
@@ -65,7 +43,7 @@ def _about_telemetry(name: str) -> bool:
 
 
 class Reports:
-    """Takes errors from requests, `logging` and sentry-sdk, and emits reports.
+    """Takes errors from requests, `logging` and sentry-sdk, and makes reports of them.
 
     In: providers, settings, the scrubber, and optionally a function that
     names an exception's group, and one that is told of each group: its last
@@ -79,53 +57,44 @@ class Reports:
         settings: Settings,
         scrubber: Scrubber,
         group: Fingerprint | None = None,
-        tell: Callable[[Report, int], None] | None = None,
+        tell: Tell | None = None,
     ) -> None:
         self.logger_provider = logger_provider
-        self._logger = logger_provider.get_logger("otelflask.errors", __version__)
-        self._counter = meter_provider.get_meter("otelflask.errors", __version__).create_counter(
-            "otelflask.errors", unit="{error}", description="Errors, by type and route; reported whole or held back."
-        )
-        self._scrubber = scrubber
-        self._group = group
+        self._maker = ReportMaker(logger_provider, meter_provider, settings, scrubber, group, tell)
         self._level = getattr(logging, settings.report_level.upper(), logging.CRITICAL + 1)
-        self._tell = tell
-        self._counts: GroupCounts[Report] = GroupCounts(settings.reports_per_minute, self._say)
-        engine.start(settings, self._captured, _trail)
+        engine.start(settings, self._captured, current_breadcrumbs)
 
     def after_fork(self) -> None:
         """A child counts for itself."""
-        self._counts.after_fork()
+        self._maker.counts.after_fork()
 
     def flush(self) -> None:
         """Say how often each group occurred since it was said last."""
-        self._counts.flush()
-
-    def _say(self, last: Report, count: int) -> None:
-        emit_count(self._logger, last, count)
-        if self._tell is not None:
-            self._tell(last, count)
+        self._maker.counts.flush()
 
     @staticmethod
     def scope() -> AbstractContextManager[Any]:
-        """A scope of sentry-sdk's for one request: its tags, its user, its breadcrumbs."""
-        engine.attach()
-        return sentry_sdk.isolation_scope()
+        """Scopes of sentry-sdk's for one request: its tags, its user, its breadcrumbs."""
+        return engine.new_scopes()
+
+    @staticmethod
+    def within(scopes: Any) -> AbstractContextManager[Any]:
+        """Those scopes again, while a stream goes on."""
+        return engine.within(scopes)
 
     def take(self, record: logging.LogRecord) -> None:
         """A record of the `logging` module: a breadcrumb, or a problem at the report level and above."""
         if record.levelno < logging.INFO or _about_telemetry(record.name) or getattr(_busy, "now", False):
             return
         request = current_record()
-        if request is not None and record.exc_info is None:
-            if request.trail is None:
-                request.trail = deque(maxlen=engine.MAX_BREADCRUMBS)
-            request.trail.append(record)
-        if record.levelno < self._level:
+        if record.levelno < self._level and request is None:
             return
         _busy.now = True
         try:
-            self._take(record)
+            if request is not None and record.exc_info is None:
+                remember(request, record)
+            if record.levelno >= self._level:
+                self._take(record)
         except Exception:
             guard.failed("reporting a log record")
         finally:
@@ -142,10 +111,11 @@ class Reports:
                 True,
                 trace_api.get_current_span().get_span_context(),
                 level="fatal" if record.levelno >= logging.CRITICAL else "error",
-                message=message_of(record)[:MAX_MESSAGE],
+                message=message_of(record)[: 4 * MAX_MESSAGE],
                 logger=record.name,
                 template=guard.safe_text(record.msg),
-            )
+            ),
+            "logging",
         )
 
     def _captured(self, event: engine.Event, error: BaseException | None) -> None:
@@ -161,78 +131,82 @@ class Reports:
                 trace_api.get_current_span().get_span_context(),
                 event,
                 guard.safe_text(event.get("level") or "error"),
-                guard.safe_text(message)[:MAX_MESSAGE],
+                guard.safe_text(message)[: 4 * MAX_MESSAGE],
                 guard.safe_text(event.get("logger") or ""),
                 guard.safe_text(entry.get("message") or message),
-            )
+            ),
+            "sentry-sdk",
         )
 
-    def _add(self, candidate: Candidate) -> None:
+    def _add(self, candidate: Candidate, source: str) -> None:
         record = current_record()
         if record is None or record.closed:
-            self._report(candidate, None)
+            if not self._is_known(candidate, source):
+                self._maker.send(self._maker.prepare(candidate, None, live=True), candidate, None, None)
         elif len(record.problems) < MAX_PENDING:
             record.problems.append(candidate)
+        else:
+            self._maker.only_count(candidate, record)
+
+    @staticmethod
+    def _is_known(candidate: Candidate, source: str) -> bool:
+        """Whether this is what was reported a moment ago on this thread, outside of requests."""
+        now, thread = time.monotonic(), threading.get_ident()
+        if candidate.error is not None:
+            marked = getattr(candidate.error, _MARK, None)
+            _mark(candidate.error)
+            return marked is not None and marked[0] == thread and now - marked[1] < SAME_S
+        # The same line, by way of `logging` and of an integration of sentry-sdk's.
+        last = getattr(_busy, "text", None)
+        _busy.text = (source, candidate.logger, candidate.message, now)
+        if last is not None and last[0] != source and last[1:3] == _busy.text[1:3] and now - last[3] < 1.0:
+            _busy.text = None
+            return True
+        return False
+
+    @guard.guarded("preparing a report")
+    def unhandled(self, record: RequestRecord, error: BaseException) -> None:
+        """No handler wants the exception: take its local variables now, before sessions are rolled back and closed.
+
+        In: the record of the current request, and the exception.
+        """
+        candidate = Candidate(error, False, record.span.get_span_context())
+        _busy.now = True
+        try:
+            candidate.prepared = self._maker.prepare(candidate, record, live=True)
+        finally:
+            _busy.now = False
+        record.problems.append(candidate)
 
     def closed(self, record: RequestRecord, error_type: str | None, context: dict[str, Any]) -> None:
         """A request ended. In: its record, its ``error.type`` (None where it did not fail), and its attributes."""
-        if error_type is not None and record.error is not None:
-            record.problems.append(Candidate(record.error, not record.unhandled, record.span.get_span_context()))
-        for candidate in outermost(record.problems):
-            self._report(candidate, record, context)
-
-    def _report(
-        self, candidate: Candidate, record: RequestRecord | None, context: dict[str, Any] | None = None
-    ) -> None:
-        error = candidate.error
-        group = self._group_of(candidate)
-        labels: dict[str, Any] = {
-            "error.type": exception_type(error) if error is not None else "message",
-            "otelflask.error.handled": candidate.handled,
-        }
-        if record is not None and record.route is not None:
-            labels["http.route"] = record.route
-        whole = self._counts.admit(group.fingerprint)
-        self._counter.add(1, {**labels, "otelflask.error.reported": whole})
-        if not whole:
-            return
-        event = candidate.event or self._event_of(candidate, record)
-        if event is None:
-            return
-        own: dict[str, Any] = {
-            **(context or {}),
-            **event_attributes(event, self._scrubber),
-            "otelflask.error.handled": candidate.handled,
-        }
-        request_context = record.context if record is not None else None
-        body = candidate.message
-        if error is not None:
-            layer = exception_layer(error, request_context)
-            own.update(layer)
-            own["exception.message"] = layer["exception.message"][:MAX_MESSAGE]
-            body = f"{layer['exception.type']}: {own['exception.message']}"
-        span = candidate.span if candidate.span is not None and candidate.span.is_valid else None
-        report = Report(group, candidate.level, body, own, span, request_context)
-        emit_report(self._logger, report)
-        self._counts.went_out(group.fingerprint, report)
-
-    @staticmethod
-    def _event_of(candidate: Candidate, record: RequestRecord | None) -> engine.Event | None:
-        """sentry-sdk's event, made as if within the request; None where the app's `before_send` does not want it."""
-        scope = record.scope if record is not None else None
-        token = context_api.attach(record.context) if record is not None else None
+        _busy.now = True
         try:
-            if candidate.error is not None:
-                return engine.event_of(candidate.error, candidate.handled, scope, breadcrumbs(record))
-            return engine.event_of_message(candidate.message, candidate.level, scope, breadcrumbs(record))
+            if error_type is not None and record.error is not None:
+                record.problems.append(Candidate(record.error, not record.unhandled, record.span.get_span_context()))
+            kept, rest = outermost(record.problems)
+            for candidate in rest:
+                if candidate.prepared is not None:
+                    self._maker.withdraw(candidate.prepared)
+            for candidate in kept:
+                prepared = candidate.prepared or self._maker.prepare(candidate, record, live=False)
+                self._maker.send(prepared, candidate, record, context)
+                if candidate.error is not None:
+                    # A server may log it once more.
+                    _mark(candidate.error)
         finally:
-            if token is not None:
-                context_api.detach(token)
+            _busy.now = False
+            record.problems = []
 
-    def _group_of(self, candidate: Candidate) -> Group:
-        explicit: Sequence[str] = (candidate.event or {}).get("fingerprint") or ()
-        if candidate.error is None:
-            return fingerprint.of_log(candidate.logger, candidate.template, candidate.message, explicit)
-        if not explicit and self._group is not None:
-            explicit = guard.call_hook("error_fingerprint", self._group, candidate.error) or ()
-        return fingerprint.of_exception(candidate.error, explicit)
+    def expected(self, record: RequestRecord) -> None:
+        """A request was answered with a 4xx: counted, not reported."""
+        kind = exception_type(record.error) if record.error is not None else str(record.status)
+        self._maker.count(kind, True, record.route, False)
+
+
+def _mark(error: BaseException) -> None:
+    try:
+        setattr(error, _MARK, (threading.get_ident(), time.monotonic()))
+    except AttributeError:
+        # A class without a place for it: reported each time.
+        return

@@ -99,7 +99,7 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
         app._original_wsgi_app = app.wsgi_app  # type: ignore[attr-defined]
         app.wsgi_app = middleware.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment,arg-type]
         app.extensions["otelflask.http"] = metrics
-        _watch_errors(app)
+        _watch_errors(app, reports)
         hooks = []
         if request_hook is not None:
             hooks.append(_request_hook(request_hook))
@@ -124,7 +124,7 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
         app._is_instrumented_by_opentelemetry = False  # type: ignore[attr-defined]
 
 
-def _watch_errors(app: flask.Flask) -> None:
+def _watch_errors(app: flask.Flask, reports: Reports | None) -> None:
     """Keep the exception of a request, also where a handler of the app's makes an answer of it."""
     for name in ("handle_user_exception", "handle_exception"):
         original = getattr(app, name)
@@ -138,6 +138,8 @@ def _watch_errors(app: flask.Flask) -> None:
                 record.route = route_of(record.environ)
             if record is not None and not (isinstance(error, HTTPException) and (error.code or 500) < 500):
                 record.error = error
+                if reports is not None and _name == "handle_exception":
+                    reports.unhandled(record, error)
             return _original(error, *args, **kwargs)
 
         setattr(app, name, functools.wraps(original)(watched))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from opentelemetry import context as context_api
@@ -40,7 +40,19 @@ class Reports(Protocol):
     """What makes error reports of a request's problems (``errors.reports``)."""
 
     def scope(self) -> AbstractContextManager[Any]:
-        """A scope for what the app says of the request."""
+        """Scopes for what the app says of the request."""
+        ...
+
+    def within(self, scopes: Any) -> AbstractContextManager[Any]:
+        """The same again, while a stream goes on."""
+        ...
+
+    def unhandled(self, record: RequestRecord, error: BaseException) -> None:
+        """No handler wants an exception of the current request's."""
+        ...
+
+    def expected(self, record: RequestRecord) -> None:
+        """The request was answered with a 4xx."""
         ...
 
     def closed(self, record: RequestRecord, error_type: str | None, context: dict[str, Any]) -> None:
@@ -198,7 +210,9 @@ class Middleware:
         if isinstance(file_wrapper, type) and isinstance(result, file_wrapper):
             # Kept as it is: the server sends it without reading it through Python.
             return self._file_body(record, result)
-        return _Body(self, record, result)
+        # A known length is no stream: nothing of the app's runs while it is read.
+        scopes = record.scope if _content_length(record) is None else None
+        return _Body(self, record, result, scopes)
 
     def _file_body(self, record: RequestRecord, result: Any) -> Iterable[bytes]:
         close = getattr(result, "close", None)
@@ -243,8 +257,11 @@ class Middleware:
             self._metrics.closed(record, record.layers[0].get("network.protocol.version"))
             if self._request_log is not None:
                 self._request_log.closed(record, (*record.layers, outcome, layer), ended_at)
-            if self._reports is not None and (error_type is not None or record.problems):
-                self._reports.closed(record, error_type, {**record.layers[1], **outcome, **layer})
+            if self._reports is not None:
+                if error_type is not None or record.problems:
+                    self._reports.closed(record, error_type, {**record.layers[1], **outcome, **layer})
+                if 400 <= record.status < 500 and not record.broken:
+                    self._reports.expected(record)
         finally:
             # Whatever a view met, the span leaves.
             span.end(ended_at)
@@ -280,13 +297,14 @@ def _content_length(record: RequestRecord) -> int | None:
 class _Body:
     """A response body that counts its bytes and closes the record at its end.
 
-    The request's span is current while the app makes the next piece.
+    The request's span is current while the app makes the next piece, and so are its `scopes`, where it is a stream.
     """
 
-    __slots__ = ("_iterator", "_middleware", "_record", "_result")
+    __slots__ = ("_iterator", "_middleware", "_record", "_result", "_scopes")
 
-    def __init__(self, middleware: Middleware, record: RequestRecord, result: Iterable[bytes]) -> None:
+    def __init__(self, middleware: Middleware, record: RequestRecord, result: Iterable[bytes], scopes: Any) -> None:
         self._middleware = middleware
+        self._scopes = scopes
         self._record = record
         self._result = result
         self._iterator: Iterator[bytes] | None = None
@@ -304,7 +322,11 @@ class _Body:
         try:
             if self._iterator is None:
                 self._iterator = iter(self._result)
-            piece = next(self._iterator)
+            if self._scopes is None:
+                piece = next(self._iterator)
+            else:
+                with self._within():
+                    piece = next(self._iterator)
         except StopIteration:
             # The server asks for more only after it has sent the last piece.
             self._middleware._close(record)
@@ -312,6 +334,7 @@ class _Body:
         except BaseException as error:
             record.error = error
             record.broken = True
+            record.unhandled = True
             raise
         finally:
             context_api.detach(token)
@@ -325,10 +348,15 @@ class _Body:
         try:
             close = getattr(self._result, "close", None)
             if close is not None:
-                close()
+                with self._within():
+                    close()
         finally:
             context_api.detach(token)
             self._middleware._close(record)
+
+    def _within(self) -> AbstractContextManager[Any]:
+        reports = self._middleware._reports
+        return reports.within(self._scopes) if reports is not None and self._scopes is not None else nullcontext()
 
     def __del__(self) -> None:
         # A test client that never reads the body, a server that never closes it.

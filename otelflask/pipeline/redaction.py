@@ -86,7 +86,9 @@ class Scrubber:
         spelled = "|".join(r"[-_. ]?".join(re.escape(c) for c in name) for name in self.names)
         self._pair = re.compile(
             rf"(?i)((?:{spelled})[\w.-]*[\"']?(?:\s*(?:=>|=|:|%3d)\s*))"
-            r"(\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|(?:(?:bearer|basic|digest)\s+)?[^\s&;,\"'<>)\]}]+)"
+            # What is masked already stays as it is.
+            rf"({re.escape(MASK)}|"
+            r"\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|(?:(?:bearer|basic|digest)\s+)?[^\s&;,\"'<>)\]}]+)"
         )
         # Looked for first, at the speed of str.find: the expression runs only where one stands.
         self._stems = tuple({name[:3] for name in self.names})

@@ -25,7 +25,9 @@ def said() -> Said:
 
 @pytest.fixture
 def occur(clock: FixedClock, said: Said) -> Callable[..., GroupCounts[str]]:
-    counts: GroupCounts[str] = GroupCounts(2, lambda last, count: said.append((last, count)), lambda: clock.now / 1e9)
+    counts: GroupCounts[str] = GroupCounts(
+        2, lambda last, count, at: said.append((last, count)), lambda: clock.now / 1e9
+    )
 
     def occurs(group: str, times: int = 1) -> GroupCounts[str]:
         for _ in range(times):
@@ -82,11 +84,42 @@ def test_what_a_flush_says_is_not_said_again(
 
 
 def test_what_nobody_lets_out_is_no_occurrence(clock: FixedClock, said: Said) -> None:
-    counts: GroupCounts[str] = GroupCounts(2, lambda last, count: said.append((last, count)), lambda: clock.now / 1e9)
+    counts: GroupCounts[str] = GroupCounts(
+        2, lambda last, count, at: said.append((last, count)), lambda: clock.now / 1e9
+    )
     counts.admit("a")
     clock.advance(61)
     counts.say_ended()
     assert said == []
+
+
+def test_what_is_not_wanted_takes_nobodys_place(clock: FixedClock, said: Said) -> None:
+    counts: GroupCounts[str] = GroupCounts(
+        2, lambda last, count, at: said.append((last, count)), lambda: clock.now / 1e9
+    )
+    for _ in range(10):
+        assert counts.admit("a")
+        counts.dropped("a")
+    assert counts.admit("a")
+
+
+def test_an_error_that_interrupts_the_counting_is_counted_too(said: Said) -> None:
+    # As an app's `__del__` does that logs, when a collection runs in the middle of ours.
+    interrupted = False
+
+    def clock() -> float:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            with counts._lock:
+                assert counts.admit("inner")
+                counts.went_out("inner", "inner")
+        return 0.0
+
+    counts: GroupCounts[str] = GroupCounts(2, lambda last, count, at: said.append((last, count)), clock)
+    assert counts.admit("outer")
+    counts.went_out("outer", "outer")
+    assert sorted(said) == [("inner", 1), ("outer", 1)]
 
 
 def test_the_oldest_group_makes_room_and_is_said_first(
