@@ -26,7 +26,15 @@ _SEVERITIES = {
 }
 #: Bytes of a report, without what the pipeline adds to every record (resource, ids, times).
 MAX_BYTES = 30_000
-_LEFT_OUT_FIRST = ("otelflask.error.extra", "otelflask.error.breadcrumbs", "url.query", "otelflask.error.frames")
+#: Beginnings of names, in the order in which they are given up.
+_LEFT_OUT_FIRST = (
+    "otelflask.error.extra",
+    "otelflask.error.tags",
+    "otelflask.error.breadcrumbs",
+    "otelflask.error.frames",
+    "otelflask.tag.",
+    "url.query",
+)
 _CUT = "…\n"
 #: What the records of a group say of it, besides the counts: the same for all its reports, or nearly.
 _OF_GROUP = ("exception.type", "http.route", "otelflask.error.handled")
@@ -49,10 +57,11 @@ class Report:
 def bounded(attributes: dict[str, Any], body: str) -> dict[str, Any]:
     """The attributes of a report, small enough that it stays below `MAX_BYTES` with its body."""
     size = _size(attributes, body)
-    for name in _LEFT_OUT_FIRST:
+    for left_out in _LEFT_OUT_FIRST:
         if size <= MAX_BYTES:
             return attributes
-        attributes.pop(name, None)
+        for name in [name for name in attributes if name.startswith(left_out)]:
+            del attributes[name]
         size = _size(attributes, body)
     stack = attributes.get("exception.stacktrace")
     if size > MAX_BYTES and isinstance(stack, str):

@@ -135,8 +135,12 @@ class ReportMaker:
         body = cut(candidate.message, MAX_MESSAGE, self._scrubber)
         if candidate.error is not None:
             layer = _as_wanted(exception_layer(candidate.error, request_context), candidate.error, event)
-            message = cut(layer["exception.message"], MAX_MESSAGE, self._scrubber)
+            whole = layer["exception.message"]
+            message = cut(whole, MAX_MESSAGE, self._scrubber)
             own.update(layer, **{"exception.message": message})
+            if len(whole) > MAX_MESSAGE:
+                # The stack ends with it: a long one would leave no room for frames.
+                own["exception.stacktrace"] = layer["exception.stacktrace"].replace(whole, message + "…")
             body = f"{layer['exception.type']}: {message}"
         level = guard.safe_text(event.get("level") or candidate.level)
         span = candidate.span if candidate.span is not None and candidate.span.is_valid else None

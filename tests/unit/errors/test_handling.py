@@ -6,7 +6,7 @@ from typing import Any
 
 import flask
 import pytest
-from werkzeug.exceptions import HTTPException, InternalServerError, NotFound
+from werkzeug.exceptions import BadRequestKeyError, HTTPException, InternalServerError, NotFound
 
 import otelflask
 from otelflask import errors
@@ -152,3 +152,38 @@ def test_an_async_handler_of_the_users_is_awaited(make: Make) -> None:
 
     app.register_error_handler(404, handler)
     assert app.test_client().get("/x").text == "awaited"
+
+
+@pytest.mark.parametrize("trap", ["TRAP_HTTP_EXCEPTIONS", "TRAP_BAD_REQUEST_ERRORS", "DEBUG"])
+def test_what_flask_is_told_to_trap_is_raised_as_without_us(make: Make, trap: str) -> None:
+    for init in (False, True):
+        app = make(lambda: None, init=init)
+        app.config[trap] = True
+        app.config["PROPAGATE_EXCEPTIONS"] = True
+        app.view_functions["api_x"] = lambda: flask.request.form["nope"]
+        with pytest.raises(BadRequestKeyError):
+            app.test_client().post("/api/x")
+
+
+def test_a_handler_of_http_exceptions_takes_an_error_of_ours(make: Make) -> None:
+    app = make(errors.RateLimitError("Slower.", retry_after=7))
+
+    @app.errorhandler(HTTPException)
+    def teapot(error: HTTPException) -> Any:
+        assert isinstance(error.original_exception, errors.RateLimitError)  # type: ignore[attr-defined]
+        response = error.get_response()
+        response.status_code = 418
+        return response
+
+    answer = app.test_client().get("/x")
+    assert answer.status_code == 418
+    assert answer.headers["Retry-After"] == "7"
+    assert "Slower." in answer.text
+
+
+@pytest.mark.parametrize("status", [405, 416, 507])
+def test_the_http_exception_of_an_error_of_ours_has_its_message(make: Make, status: int) -> None:
+    app = make(errors.AppError("Not this way.", status=status))
+    app.register_error_handler(HTTPException, lambda error: (error.description, error.code))
+    answer = app.test_client().get("/x")
+    assert (answer.status_code, answer.text) == (status, "Not this way.")

@@ -278,3 +278,28 @@ def test_successful_answers_have_the_same_form(make: Make) -> None:
 def test_a_success_with_a_status_of_an_error_is_refused(make: Make) -> None:
     with make(lambda: None).test_request_context(), pytest.raises(ValueError, match="allowed are 200 to 299"):
         errors.success(status=404)
+
+
+@pytest.mark.parametrize("renderer", [lambda problem: 1 / 0, lambda problem: None], ids=["raises", "returns nothing"])
+def test_a_renderer_that_fails_is_replaced_by_ours(make: Make, renderer: Any) -> None:
+    app = make(RuntimeError("boom"), error_renderer=renderer)
+    for path, status in (("/api/x", 500), ("/api/nowhere", 404)):
+        answer = app.test_client().get(path)
+        assert answer.status_code == status
+        assert answer.mimetype == "application/problem+json"
+
+
+def test_a_content_type_among_an_errors_headers_is_not_sent_twice(make: Make) -> None:
+    app = make(errors.ConflictError("Taken.", headers={"Content-Type": "text/plain", "X-Reason": "taken"}))
+    answer = app.test_client().get("/api/x")
+    assert answer.headers.getlist("Content-Type") == ["application/problem+json"]
+    assert answer.headers["X-Reason"] == "taken"
+
+
+@pytest.mark.parametrize("format", ["problem", "envelope"])
+def test_every_error_has_a_code_in_words(make: Make, format: str) -> None:
+    app = make(RuntimeError("boom"), error_format=format)
+    name = "code" if format == "problem" else "error_code"
+    assert app.test_client().get("/api/nowhere").json[name] == "not_found"
+    assert app.test_client().delete("/api/x").json[name] == "method_not_allowed"
+    assert app.test_client().get("/api/x").json[name] == "internal_server_error"
