@@ -14,7 +14,10 @@ from grafana.source.pipeline import lost
 from grafana.source.runbooks import sections
 
 SERVICE = "service_name, deployment_environment_name"
-WHO = "{{ $labels.service_name }} ({{ $labels.deployment_environment_name }})"
+WHO = (
+    "{{ $labels.service_name }}"
+    "{{ with $labels.deployment_environment_name }}{{ if ne . `[no value]` }} ({{ . }}){{ end }}{{ end }}"
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,12 @@ _GROUP = f"{SERVICE}, {inbox.KEY}"
 _OF_GROUPS = {"by": _GROUP, "of": _GROUPS}
 _RECENTLY = "10m"
 _GROUP_IS = f"{WHO}: {{{{ $labels.otelflask_error_group }}}}"
+
+
+def _titled(query: str) -> str:
+    return inbox.titled(query, _RECENTLY, **_OF_GROUPS)
+
+
 #: A group that is seen all the time is in a new release as well, which is no news.
 _BACK_IN_RELEASE = (
     f"({inbox.in_new_release(_RECENTLY, **_OF_GROUPS)}) unless {inbox.seen('1h', **_OF_GROUPS, offset=_RECENTLY)}"
@@ -94,7 +103,7 @@ ALERTS = (
         "ticket",
         "0s",
         f"{_GROUP_IS}, never seen before",
-        inbox.new(_RECENTLY, **_OF_GROUPS),
+        _titled(inbox.new(_RECENTLY, **_OF_GROUPS)),
         "Inbox",
         source="loki",
     ),
@@ -103,7 +112,7 @@ ALERTS = (
         "ticket",
         "0s",
         f"{_GROUP_IS} came back, after a quiet day or in a new release",
-        f"({inbox.back(_RECENTLY, **_OF_GROUPS)}) or ({_BACK_IN_RELEASE})",
+        _titled(f"({inbox.back(_RECENTLY, **_OF_GROUPS)}) or ({_BACK_IN_RELEASE})"),
         "Inbox",
         source="loki",
     ),
@@ -111,11 +120,13 @@ ALERTS = (
         "ErrorGroupSpike",
         "ticket",
         "0s",
-        f"{_GROUP_IS} occurred {_value('humanize')} times in ten minutes, far more often than in the day before",
+        f"{_GROUP_IS} occurs far more often than in the day before",
         # Five times the day's mean, and enough to be more than chance.
-        f"{inbox.occurrences(_RECENTLY, **_OF_GROUPS)} > 30"
-        f" and {inbox.occurrences(_RECENTLY, **_OF_GROUPS)}"
-        f" > 5 * {inbox.occurrences('1d', **_OF_GROUPS, offset=_RECENTLY)} / 144",
+        _titled(
+            f"{inbox.occurrences(_RECENTLY, **_OF_GROUPS)} > 30"
+            f" and {inbox.occurrences(_RECENTLY, **_OF_GROUPS)}"
+            f" > 5 * {inbox.occurrences('1d', **_OF_GROUPS, offset=_RECENTLY)} / 144"
+        ),
         "Inbox",
         source="loki",
         keep="1h",

@@ -68,10 +68,10 @@ def groups() -> Json:
             loki(inbox.first_seen(), instant=True),
             loki(inbox.last_seen(), instant=True),
             loki(inbox.state(), instant=True),
-            loki(inbox.occurrences("$__auto")),
+            loki(inbox.over_time()),
         ],
         columns={
-            "otelflask_error_group": "Group",
+            inbox.TITLE: "Group",
             "Value #E": "State",
             "Value #A": "Count",
             "Value #B": "Users",
@@ -82,11 +82,12 @@ def groups() -> Json:
             "otelflask_error_fingerprint": "Fingerprint",
         },
         empty="No error was reported in this time.",
-        sort="Last seen",
+        latest_first="Last seen",
         transformations=[{"id": "timeSeriesTable", "options": {"F": {"timeField": "Time", "stat": "sum"}}}],
         overrides=[
             override(
                 "Group",
+                custom__width=270,
                 links=[
                     link(
                         "Open this group", dashboard_url("otelflask-error-group", group="${__data.fields.Fingerprint}")
@@ -95,7 +96,7 @@ def groups() -> Json:
             ),
             override(
                 "State",
-                custom__width=95,
+                custom__width=90,
                 unit="none",
                 custom__cellOptions={"type": "color-text"},
                 mappings=[
@@ -108,18 +109,20 @@ def groups() -> Json:
                     }
                 ],
             ),
-            override("Count", unit="none", decimals=0, custom__width=70),
+            override("Count", unit="none", decimals=0, custom__width=75),
             override("Users", unit="none", decimals=0, custom__width=65),
             override(
                 "Trend",
-                custom__width=110,
+                custom__width=95,
                 custom__cellOptions={"type": "sparkline", "drawStyle": "bars", "fillOpacity": 80, "hideValue": True},
                 color={"mode": "fixed", "fixedColor": RED},
             ),
-            override("First seen", unit="dateTimeFromNow", custom__width=120),
-            override("Last seen", unit="dateTimeFromNow", custom__width=120),
-            override("Release", custom__width=75),
-            override("Fingerprint", custom__width=140),
+            override("First seen", unit="dateTimeFromNow", custom__width=130),
+            override("Last seen", unit="dateTimeFromNow", custom__width=130),
+            # Text, which Grafana would read as a number where it looks like one.
+            override("Release", custom__width=80, unit="string"),
+            # For the link, and cut: a hidden column makes Grafana mix up the widths of the others.
+            override("Fingerprint", custom__width=75),
         ],
     )
 
@@ -140,9 +143,8 @@ def build() -> Json:
                         stat(
                             "Failed requests",
                             "How many requests were answered with 5xx in this time?",
-                            prometheus(
-                                f'sum(increase(http_server_request_duration_seconds_count{{{ROUTE},http_response_status_code=~"5.."}}[$__range])) or vector(0)'
-                            ),
+                            # Counted, as in the tables below: an increase of a young counter is a guess.
+                            loki(f"sum(count_over_time({FAILED} [$__range])) or vector(0)", instant=True),
                             unit="short",
                             decimals=0,
                             steps=thresholds((None, "text"), (1, RED)),

@@ -31,6 +31,7 @@ from grafana.source.panels import (
 
 OF = f'{GROUPS} | otelflask_error_fingerprint="$group"'
 OF_REPORTS = f'{REPORTS} | otelflask_error_fingerprint="$group"'
+NAMED_RELEASE = 'label_format release=`{{ or .service_version "not set" }}`'
 NONE = "No report of this group in this time."
 
 #: What a report holds as JSON (see docs/errors.md), laid out to be read.
@@ -48,26 +49,32 @@ client      {{ .client_address }}
 user        {{ or .user_id "not named" }}
 request id  {{ .http_request_id }}
 trace       {{ .trace_id }}
-release     {{ .service_version }} in {{ .deployment_environment_name }}
+release     {{ or .service_version "not set" }}
+environment {{ or .deployment_environment_name "not set" }}
 process     {{ .process_pid }} on {{ .host_name }}
-handled     {{ .otelflask_error_handled }}"""
+handled     {{ .otelflask_error_handled }}
+{{ range $name, $value := fromJson (or .otelflask_error_tags "{}") }}tag         {{ $name }} = {{ $value }}
+{{ end }}{{ range $name, $value := fromJson (or .otelflask_error_extra "{}") }}extra       {{ $name }} = {{ $value }}
+{{ end }}"""
 
 
 def _by(name: str, label: str) -> Json:
-    counts = inbox.occurrences(inbox.IN_TIME, by=label, of=OF)
+    of = f"{OF} | {NAMED_RELEASE}"
+    counts = inbox.occurrences(inbox.IN_TIME, by=label, of=of)
     stamp = "label_format ts=`{{ __timestamp__ | unixEpochMillis }}` | unwrap ts"
     return table(
         f"{name}s",
         f"Which {name.lower()}s does it happen in, how often, since when?",
         [
             loki(counts, instant=True),
-            loki(f"min_over_time({OF} | {stamp} [{inbox.EVER}]) by ({label})", instant=True),
-            loki(f"max_over_time({OF} | {stamp} [{inbox.EVER}]) by ({label})", instant=True),
+            loki(f"min_over_time({of} | {stamp} [{inbox.EVER}]) by ({label})", instant=True),
+            loki(f"max_over_time({of} | {stamp} [{inbox.EVER}]) by ({label})", instant=True),
         ],
         columns={label: name, "Value #A": "Count", "Value #B": "First seen", "Value #C": "Last seen"},
         empty=NONE,
         sort="Last seen",
         overrides=[
+            override(name, unit="string"),
             override("Count", unit="none", decimals=0, custom__width=80),
             override("First seen", unit="dateTimeFromNow", custom__width=140),
             override("Last seen", unit="dateTimeFromNow", custom__width=140),
@@ -76,7 +83,7 @@ def _by(name: str, label: str) -> Json:
 
 
 def _requests() -> Json:
-    of_trace = '{service_name="$service"} | trace_id="${__value.raw}"'
+    of_trace = '{service_name="$service",report!="group"} | trace_id="${__value.raw}"'
     return table(
         "Reports",
         "When did it happen, to whom? A click on a trace opens it, or the log lines of its request.",
@@ -101,7 +108,7 @@ def _requests() -> Json:
             override("Time", custom__width=165),
             override("Route", custom__width=170),
             override("User", custom__width=90),
-            override("Release", custom__width=80),
+            override("Release", custom__width=80, unit="string"),
             override(
                 "Trace ID",
                 custom__width=280,
@@ -128,7 +135,7 @@ def build() -> Json:
                         stat(
                             "Group",
                             "What is it? All reports of a group have this in common.",
-                            loki(inbox.seen(inbox.IN_TIME, by="otelflask_error_group", of=OF), instant=True),
+                            loki(inbox.last_seen(by="service_name", of=OF), instant=True),
                             unit="string",
                             empty=NONE,
                             over_time=False,
@@ -190,7 +197,7 @@ def build() -> Json:
                         series(
                             "Occurrences by release",
                             "When did it happen, and did a release begin or end it?",
-                            [loki(inbox.occurrences("$__auto", by="service_version", of=OF), "{{service_version}}")],
+                            [loki(inbox.over_time(by="release", of=f"{OF} | {NAMED_RELEASE}"), "{{release}}")],
                             unit="short",
                             bars=True,
                             stack=True,
@@ -251,7 +258,7 @@ def build() -> Json:
                 ],
             ),
             (8, [(24, _requests())]),
-            (6, [(12, _by("Release", "service_version")), (12, _by("Route", "http_route"))]),
+            (6, [(12, _by("Release", "release")), (12, _by("Route", "http_route"))]),
         ],
         variables=[
             service_variable(),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from grafana.source.dashboard import GROUPS, REPORTS
 
-#: What a group is: its fingerprint, and the title that all its records have.
-KEY = "otelflask_error_fingerprint, otelflask_error_group"
+#: What a group is. Its records may differ in their title.
+KEY = "otelflask_error_fingerprint"
+TITLE = "otelflask_error_group"
 EVER = "90d"
 IN_TIME = "$__range"
 _TIMESTAMP = "label_format ts=`{{ __timestamp__ | unixEpochMillis }}` | unwrap ts"
@@ -35,9 +36,19 @@ def first_seen(*, by: str = KEY, of: str = OF_ROUTE) -> str:
 
 
 def last_seen(*, by: str = KEY, of: str = OF_ROUTE) -> str:
-    """When each group was seen last in this time, with the release it was seen in (epoch milliseconds)."""
-    last = f"max_over_time({of} | {_TIMESTAMP} [{IN_TIME}]) by ({by}, service_version)"
+    """When each group was seen last in this time, with its title and its release then (epoch milliseconds)."""
+    last = f"max_over_time({of} | {_TIMESTAMP} [{IN_TIME}]) by ({by}, {TITLE}, service_version)"
     return f"topk by ({by}) (1, {last})"
+
+
+def titled(query: str, window: str, *, by: str = KEY, of: str = OF_ROUTE) -> str:
+    """The groups that a query returns, with their title."""
+    return f"topk by ({by}) (1, {seen(window, by=f'{by}, {TITLE}', of=of)}) and on ({by}) ({query})"
+
+
+def over_time(*, by: str = KEY, of: str = OF_ROUTE) -> str:
+    """How often they occurred, over time; each step has what follows it, so that the last is not empty."""
+    return occurrences("$__auto", by=by, of=of, offset="-$__auto")
 
 
 def users(*, by: str = KEY, of: str = REPORTS_OF_ROUTE) -> str:

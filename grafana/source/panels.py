@@ -302,10 +302,15 @@ def table(
     unit: str = "short",
     empty: str,
     sort: str = "",
+    latest_first: str = "",
     overrides: list[Json] | None = None,
     transformations: list[Json] | None = None,
 ) -> Json:
-    """Rows; `columns` maps the fields that are shown to their headings, in this order."""
+    """Rows; `columns` maps the fields that are shown to their headings, in this order.
+
+    `sort` is the column that the table is sorted by at first; `latest_first` sorts the rows before, which a table
+    with small graphs in it needs.
+    """
     steps: list[Json] = list(transformations or [])
     if len(targets) > 1:
         steps.append({"id": "merge", "options": {}})
@@ -319,6 +324,9 @@ def table(
             },
         }
     )
+    if latest_first:
+        order = {"field": latest_first, "desc": True}
+        steps.append({"id": "sortBy", "options": {"fields": {}, "sort": [order]}})
     options: Json = {"cellHeight": "sm", "showHeader": True, "footer": {"show": False}}
     if sort:
         options["sortBy"] = [{"displayName": sort, "desc": True}]

@@ -83,6 +83,6 @@ def test_a_new_group_of_errors_is_mailed_with_its_page_and_its_runbook(stack: St
 
     found = eventually(mails, seconds=240)
     assert found
-    assert "RuntimeError in otelflask.demo.shop._fail, never seen before" in "".join(found)
+    assert "shop (demo): RuntimeError in shop._fail ← return _fail(amount=0), never seen before" in "".join(found)
     assert "d/otelflask-error-group?var-service=shop" in "".join(found)
     assert "otelflask-runbooks?viewPanel=panel-" in "".join(found)

@@ -31,17 +31,19 @@ HOUR, DAY = 3_600, 86_400
 
 @dataclass(frozen=True)
 class Seen:
-    """An occurrence of a group, or several."""
+    """An occurrence of a group, or several; its errors may differ in their title."""
 
     seconds_ago: float
     count: int = 1
     release: str = "1"
+    title: str = "KeyError in shop.x"
 
 
 #: What happened → the state that the inbox shows, the alerts that fire. Each is a service of its own.
 CASES: dict[str, tuple[list[Seen], str, set[str]]] = {
     "never seen before": ([Seen(5)], "new", {"NewErrorGroup"}),
     "seen every few hours": ([Seen(3 * DAY), Seen(5 * HOUR), Seen(5)], "known", set()),
+    "known by another title": ([Seen(5 * HOUR), Seen(5, title="TypeError in shop.x")], "known", set()),
     "back after two quiet days": ([Seen(3 * DAY), Seen(2 * DAY), Seen(5)], "back", {"ErrorGroupBack"}),
     "back in a new release": (
         [Seen(3 * DAY), Seen(5 * HOUR), Seen(5, release="2")],
@@ -61,13 +63,13 @@ CASES: dict[str, tuple[list[Seen], str, set[str]]] = {
 def _record(seen: Seen, now: float) -> dict[str, Any]:
     attributes = {
         "otelflask.error.fingerprint": {"stringValue": "00f1"},
-        "otelflask.error.group": {"stringValue": "KeyError in shop.x"},
+        "otelflask.error.group": {"stringValue": seen.title},
         "otelflask.error.count": {"intValue": str(seen.count)},
     }
     return {
         "timeUnixNano": str(int((now - seen.seconds_ago) * 1e9)),
         "eventName": "otelflask.error_group",
-        "body": {"stringValue": "KeyError in shop.x"},
+        "body": {"stringValue": seen.title},
         "attributes": [{"key": key, "value": value} for key, value in attributes.items()],
     }
 
@@ -95,7 +97,8 @@ def told(whole_stack: Stack) -> Backends:
         'count(sum by (service_name) (count_over_time({report="group"} | otelflask_error_fingerprint="00f1" [10m])))'
     )
     arrived = eventually(
-        lambda: whole_stack.backends.logql_instant(query), lambda found: bool(found) and found[0]["value"][1] == "7"
+        lambda: whole_stack.backends.logql_instant(query),
+        lambda found: bool(found) and found[0]["value"][1] == str(len(CASES)),
     )
     assert arrived
     post(f"{whole_stack.url['loki']}/flush", b"", "text/plain")
@@ -144,6 +147,21 @@ def test_reports_and_their_counts_are_kept_longer_than_other_lines(stack: Stack)
         limits = yaml.safe_load(answer.read())["limits_config"]
     (longer,) = limits["retention_stream"]
     assert (longer["selector"], longer["period"], limits["retention_period"]) == ('{report=~".+"}', "90d", "1w")
+
+
+def test_masked_local_variables_stay_json_on_their_way_through_the_collector(stack: Stack) -> None:
+    frames = json.dumps([{"file": "shop.py", "source": 'token="[redacted]"', "variables": {"password": "[redacted]"}}])
+    record = {
+        "timeUnixNano": str(time.time_ns()),
+        "eventName": "exception",
+        "body": {"stringValue": "KeyError: x"},
+        "attributes": [{"key": "otelflask.error.frames", "value": {"stringValue": frames}}],
+    }
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "masked"}}]}
+    body = {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record]}]}]}
+    post(f"{stack.url['otlp_http']}/v1/logs", json.dumps(body).encode(), "application/json")
+    (line,) = eventually(lambda: stack.backends.logql('{report="whole",service_name="masked"}'))
+    assert json.loads(line["stream"]["otelflask_error_frames"]) == json.loads(frames)
 
 
 @pytest.fixture(scope="module")
