@@ -59,6 +59,8 @@ def below(error: BaseException) -> set[int]:
 
 def outermost(candidates: list[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
     """One of each problem, and the rest: of the same exception the app's own capture, of a chain the outermost."""
+    if len(candidates) == 1:
+        return candidates, []
     merged: dict[int, Candidate] = {}
     texts: dict[tuple[str, str], Candidate] = {}
     rest: list[Candidate] = []

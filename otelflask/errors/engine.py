@@ -173,12 +173,18 @@ def _built(event: Any, hint: dict[str, Any], scopes: Scopes | None, trail: list[
     return built[0] if built else None
 
 
-@contextlib.contextmanager
-def new_scopes() -> Iterator[Scopes]:
+class RequestScopes(contextlib.AbstractContextManager[Scopes]):
     """Scopes for what the app says of one request. Out: to be given to `within` when it goes on elsewhere."""
-    attach()
-    with sentry_sdk.isolation_scope() as isolation:
-        yield isolation, sentry_sdk.get_current_scope()
+
+    __slots__ = ("_entered",)
+
+    def __enter__(self) -> Scopes:
+        attach()
+        self._entered = sentry_sdk.isolation_scope()
+        return self._entered.__enter__(), sentry_sdk.get_current_scope()
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._entered.__exit__(*exc_info)
 
 
 @contextlib.contextmanager
@@ -192,7 +198,7 @@ def within(scopes: Scopes) -> Iterator[None]:
 def fingerprint_of_scopes(scopes: Scopes | None) -> Sequence[str]:
     """The fingerprint that the app has set on a scope (None: the current ones); empty where it has not."""
     isolation, current = scopes or (sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope())
-    return current._fingerprint or isolation._fingerprint or sentry_sdk.get_global_scope()._fingerprint or ()
+    return current._fingerprint or isolation._fingerprint or ()
 
 
 class SentryFlush:

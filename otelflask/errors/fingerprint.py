@@ -120,7 +120,7 @@ def _walk(error: BaseException, seen: set[int], parts: list[str], depth: int) ->
         places = list(dict.fromkeys(_frames(current.__traceback__)))
         parts += [" ".join(place) for place in places]
         if places:
-            where = where or _named(places)
+            where = where or _named(places[-1], places[-2].source if len(places) > 1 else "")
         members, _ = members_of(current, MAX_MEMBERS)
         if members and depth < MAX_CHAIN:
             # The order of a group's members is the order in which tasks ended.
@@ -143,13 +143,11 @@ def _walk(error: BaseException, seen: set[int], parts: list[str], depth: int) ->
     return where
 
 
-def _named(places: Sequence[_Place]) -> str:
+@functools.lru_cache(maxsize=4_096)
+def _named(last: _Place, caller: str) -> str:
     """The innermost function, and the line that called it: two bugs may end in the same helper."""
-    last = places[-1]
     where = f"{last.module.rpartition('.')[2]}.{last.function}"
-    if len(places) > 1 and places[-2].source:
-        where += f" ← {places[-2].source[:MAX_CALLER]}"
-    return where
+    return f"{where} ← {caller[:MAX_CALLER]}" if caller else where
 
 
 def _frames(trace: TracebackType | None) -> Iterator[_Place]:

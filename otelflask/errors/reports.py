@@ -75,7 +75,7 @@ class Reports:
     @staticmethod
     def scope() -> AbstractContextManager[Any]:
         """Scopes of sentry-sdk's for one request: its tags, its user, its breadcrumbs."""
-        return engine.new_scopes()
+        return engine.RequestScopes()
 
     @staticmethod
     def within(scopes: Any) -> AbstractContextManager[Any]:
@@ -94,16 +94,19 @@ class Reports:
             if request is not None and record.exc_info is None:
                 remember(request, record)
             if record.levelno >= self._level:
-                self._take(record)
+                self._take(record, request)
         except Exception:
             guard.failed("reporting a log record")
         finally:
             _busy.now = False
 
-    def _take(self, record: logging.LogRecord) -> None:
+    def _take(self, record: logging.LogRecord, request: RequestRecord | None) -> None:
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
         if error is None and record.name == "werkzeug":
             # It tells of a broken stream as text; the request itself reports it.
+            return
+        if error is not None and request is not None and _is_prepared(request, error):
+            # Flask logs what no handler wanted.
             return
         self._add(
             Candidate(
@@ -182,7 +185,7 @@ class Reports:
         """A request ended. In: its record, its ``error.type`` (None where it did not fail), and its attributes."""
         _busy.now = True
         try:
-            if error_type is not None and record.error is not None:
+            if error_type is not None and record.error is not None and not _is_prepared(record, record.error):
                 record.problems.append(Candidate(record.error, not record.unhandled, record.span.get_span_context()))
             kept, rest = outermost(record.problems)
             for candidate in rest:
@@ -202,6 +205,10 @@ class Reports:
         """A request was answered with a 4xx: counted, not reported."""
         kind = exception_type(record.error) if record.error is not None else str(record.status)
         self._maker.count(kind, True, record.route, False)
+
+
+def _is_prepared(record: RequestRecord, error: BaseException) -> bool:
+    return any(known.error is error and known.prepared is not None for known in record.problems)
 
 
 def _mark(error: BaseException) -> None:

@@ -265,6 +265,7 @@ class Middleware:
         finally:
             # Whatever a view met, the span leaves.
             span.end(ended_at)
+            record.release()
 
     def _finish_span(
         self, record: RequestRecord, span: trace_api.Span, outcome: Layer, layer: Layer, error_type: str | None

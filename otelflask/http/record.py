@@ -94,6 +94,12 @@ class RequestRecord:
             self.request_size = int(length)
         return self.started_at + elapsed
 
+    def release(self) -> None:
+        """It is closed: let go of what is large, and of the environ, which holds this record."""
+        self.environ = {}
+        self.scope = self.trail = self.error = None
+        self.problems = []
+
     @property
     def error_type(self) -> str | None:
         """``error.type``: the exception's type where one ended the request, else a 5xx status as text."""
@@ -109,7 +115,8 @@ def current_record() -> RequestRecord | None:
     """The record of the request being handled, or None outside of one."""
     if not has_request_context():
         return None
-    record = request.environ.get(ENVIRON_KEY)
+    # Asked on every log line: the request itself is faster than its proxy.
+    record = request._get_current_object().environ.get(ENVIRON_KEY)  # type: ignore[attr-defined]
     return record if isinstance(record, RequestRecord) else None
 
 

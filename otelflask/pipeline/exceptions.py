@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import linecache
 import traceback
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any
 
 from opentelemetry import context as context_api
@@ -145,9 +145,21 @@ def _frames(trace: TracebackType | None) -> list[str]:
     ]
 
 
+#: Lines of stacks by code and number: the same ones fail again and again.
+_lines: dict[tuple[CodeType, int], str] = {}
+_MAX_LINES = 4_096
+
+
 def _line(place: TracebackType) -> str:
-    frame = place.tb_frame
-    code = frame.f_code
-    source = linecache.getline(code.co_filename, place.tb_lineno, frame.f_globals).strip()
-    text = f'  File "{code.co_filename}", line {place.tb_lineno}, in {code.co_name}\n'
-    return f"{text}    {source}\n" if source else text
+    code = place.tb_frame.f_code
+    key = (code, place.tb_lineno)
+    text = _lines.get(key)
+    if text is None:
+        source = linecache.getline(code.co_filename, place.tb_lineno, place.tb_frame.f_globals).strip()
+        text = f'  File "{code.co_filename}", line {place.tb_lineno}, in {code.co_name}\n'
+        if source:
+            text += f"    {source}\n"
+        if len(_lines) >= _MAX_LINES:
+            _lines.clear()
+        _lines[key] = text
+    return text
