@@ -174,6 +174,8 @@ def shop(whole_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         OTEL_EXPORTER_OTLP_ENDPOINT=whole_stack.url["otlp_http"],
         OTEL_BLRP_SCHEDULE_DELAY="200",
         OTELFLASK_ENVIRONMENT="four-workers",
+        # However the requests fall on the workers, each may send all of them whole.
+        OTELFLASK_REPORTS_PER_MINUTE="50",
         SHOP_DATABASE_URL=f"sqlite:///{folder / 'shop.sqlite3'}",
         PYTHONPATH=str(ROOT),
     )
