@@ -51,5 +51,6 @@ def test_an_example_runs(page: str, code: str, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         timeout=60,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
