@@ -219,7 +219,10 @@ def _start_database(settings: Settings, pipeline: Pipeline) -> None:
     if instrumentor.is_instrumented_by_opentelemetry:
         return
     instrumentor.instrument(
-        tracer_provider=pipeline.tracer_provider, meter_provider=pipeline.meter_provider, settings=settings
+        tracer_provider=pipeline.tracer_provider,
+        meter_provider=pipeline.meter_provider,
+        logger_provider=pipeline.logger_provider,
+        settings=settings,
     )
     if instrumentor.telemetry is not None:
         lifecycle.on_fork(instrumentor.telemetry)

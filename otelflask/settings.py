@@ -161,7 +161,20 @@ class Settings:
     slow_query_threshold: float = _setting(
         "OTELFLASK_SLOW_QUERY_THRESHOLD",
         1.0,
-        "A statement that takes this long says which code issued it.",
+        "A statement that takes this long is said in a WARN record, with the code that issued it.",
+        minimum=0.0,
+        unit="seconds",
+    )
+    repeated_query_count: int = _setting(
+        "OTELFLASK_REPEATED_QUERY_COUNT",
+        5,
+        "Runs of one statement from one line in one request, from which on it is said in a WARN record (N+1).",
+        minimum=2,
+    )
+    repeated_query_time: float = _setting(
+        "OTELFLASK_REPEATED_QUERY_TIME",
+        0.05,
+        "What those runs have to take together.",
         minimum=0.0,
         unit="seconds",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from grafana.source.dashboard import (
     DEPLOYMENTS,
+    LOGS,
     SERVICE,
     TRACES,
     dashboard,
@@ -21,6 +22,7 @@ from grafana.source.panels import (
     Json,
     color,
     exemplars,
+    logs,
     override,
     prometheus,
     series,
@@ -258,6 +260,21 @@ def build() -> Json:
                             ],
                         ),
                     ),
+                ],
+            ),
+            (
+                7,
+                [
+                    (
+                        24,
+                        logs(
+                            "Slow and repeated",
+                            "Which statements were slow, and which did one request run again and again? A line opens to "
+                            "its text, its duration, its rows, the line of code that asked, and its trace.",
+                            f'{LOGS} | event_name=~"otelflask.slow_query|otelflask.repeated_query" | http_route=~"$route|"',
+                            empty="No statement was slow, and none was repeated.",
+                        ),
+                    )
                 ],
             ),
             (

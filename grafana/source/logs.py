@@ -5,6 +5,7 @@ from __future__ import annotations
 from grafana.source.dashboard import (
     LOGS,
     REQUEST_LOGS,
+    SERVICE,
     choice_variable,
     dashboard,
     environment_variable,
@@ -20,6 +21,7 @@ from grafana.source.panels import (
     logs,
     loki,
     override,
+    prometheus,
     series,
     table,
 )
@@ -140,6 +142,35 @@ def build() -> Json:
                             empty="No requests in this time.",
                             sort="p95",
                             overrides=[route_link, override("p95", unit="s")],
+                        ),
+                    ),
+                ],
+            ),
+            (
+                8,
+                [
+                    (
+                        12,
+                        series(
+                            "Business events",
+                            "What happens in the app's own terms, how often? What it says by `otelflask.event`.",
+                            [
+                                prometheus(
+                                    f"sum by (event_name) (rate(otelflask_events_total{{{SERVICE}}}[$__rate_interval]))",
+                                    "{{event_name}}",
+                                )
+                            ],
+                            unit="cps",
+                            empty="The app said no event in this time.",
+                        ),
+                    ),
+                    (
+                        12,
+                        logs(
+                            "Latest events",
+                            "Which, with what in them? A line opens to its attributes and its trace.",
+                            f'{LOGS} | scope_name="otelflask.events"',
+                            empty="The app said no event in this time.",
                         ),
                     ),
                 ],

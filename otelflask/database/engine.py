@@ -27,8 +27,9 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from otelflask import guard
-from otelflask.database.caller import calling_code
 from otelflask.database.sql import Statement, read
+from otelflask.database.tally import calling_place, place_attributes
+from otelflask.database.watch import QueryWatch
 from otelflask.pipeline.attributes import Interned, Layer
 from otelflask.pipeline.exceptions import exception_type
 from otelflask.pipeline.metrics import BoundHistogram
@@ -59,14 +60,14 @@ class DatabaseTelemetry:
         self,
         starter: SpanStarter,
         meter_provider: MeterProvider,
-        slow_query_threshold: float,
+        watch: QueryWatch,
         enable_commenter: bool = False,
         commenter_options: dict[str, Any] | None = None,
         enable_attribute_commenter: bool = False,
     ) -> None:
         meter = meter_provider.get_meter("otelflask.database", __version__, SCHEMA_URL)
         self.starter = starter
-        self.slow_after_ns = int(slow_query_threshold * 1e9)
+        self.query_watch = watch
         self.enable_commenter = enable_commenter
         self.commenter_options = commenter_options or {}
         self.enable_attribute_commenter = enable_attribute_commenter
@@ -234,14 +235,14 @@ class EngineTelemetry:
         span, known, started, current = state
         elapsed = perf_counter_ns() - started
         rows = getattr(cursor, "rowcount", -1)
-        if isinstance(rows, int) and rows >= 0 and span.is_recording():
-            # DB-API: -1 where the driver does not know, as for SELECT on SQLite.
-            span.set_attribute("db.response.returned_rows", rows)
+        # DB-API: -1 where the driver does not know, as for SELECT on SQLite.
+        known_rows = rows if isinstance(rows, int) and rows >= 0 else None
+        if known_rows is not None and span.is_recording():
+            span.set_attribute("db.response.returned_rows", known_rows)
+        self.telemetry.query_watch.ended(known.layer, elapsed, known_rows, span, current)
         self._ended(span, known, elapsed, current)
 
     def _ended(self, span: trace_api.Span, known: _StatementTelemetry, elapsed: int, current: Any) -> None:
-        if elapsed >= self.telemetry.slow_after_ns and span.is_recording():
-            span.set_attributes(calling_code())
         # The exemplar names the request's span or the app's own: what a person looks for.
         known.duration.record(elapsed / 1e9, current, bool(span.get_span_context().trace_flags & 1))
         span.end()
@@ -268,7 +269,7 @@ class EngineTelemetry:
             if code:
                 span.set_attribute("db.response.status_code", str(code))
             span.set_status(Status(StatusCode.ERROR, guard.safe_text(error)[:1_024]))
-            span.set_attributes(calling_code())
+            span.set_attributes(place_attributes(calling_place()))
         self.telemetry.duration.record(elapsed / 1e9, {**known.duration._attributes, "error.type": kind}, current)
         span.end()
 

@@ -11,13 +11,16 @@ from collections.abc import Collection
 from typing import Any
 
 from opentelemetry import trace as trace_api
+from opentelemetry._logs import get_logger_provider
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 from opentelemetry.metrics import get_meter_provider
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
 
 from otelflask import guard
 from otelflask.database.engine import SCHEMA_URL, DatabaseTelemetry
+from otelflask.database.watch import QueryWatch, note_relationship
 from otelflask.pipeline.spans import SpanStarter
 from otelflask.settings import Settings
 from otelflask.version import __version__
@@ -27,7 +30,7 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):
     """Instruments all SQLAlchemy engines of the process, made before or afterwards, sync or async.
 
     Takes contrib's arguments: ``engine``, ``engines`` (then only these),
-    ``tracer_provider``, ``meter_provider``, ``enable_commenter``,
+    ``tracer_provider``, ``meter_provider``, ``logger_provider``, ``enable_commenter``,
     ``commenter_options``, ``enable_attribute_commenter``; and ``settings``.
     """
 
@@ -44,11 +47,17 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):
         self.telemetry = DatabaseTelemetry(
             SpanStarter(tracer),
             kwargs.get("meter_provider") or get_meter_provider(),
-            settings.slow_query_threshold,
+            QueryWatch(
+                kwargs.get("logger_provider") or get_logger_provider(),
+                settings.slow_query_threshold,
+                settings.repeated_query_count,
+                settings.repeated_query_time,
+            ),
             bool(kwargs.get("enable_commenter", False)),
             kwargs.get("commenter_options"),
             bool(kwargs.get("enable_attribute_commenter", False)),
         )
+        event.listen(Session, "do_orm_execute", note_relationship)
         given = [engine for engine in [kwargs.get("engine"), *(kwargs.get("engines") or ())] if engine is not None]
         self._all = not given
         if given:
@@ -72,6 +81,7 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):
             guard.failed("watching an engine")
 
     def _uninstrument(self, **kwargs: Any) -> None:
+        event.remove(Session, "do_orm_execute", note_relationship)
         if self._all:
             event.remove(Engine, "engine_connect", self._connected)
         if self.telemetry is not None:

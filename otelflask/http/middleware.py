@@ -250,6 +250,8 @@ class Middleware:
             own["http.request.body.size"] = record.request_size
         if record.user_id is not None:
             own["user.id"] = record.user_id
+        for room in record.at_close:
+            own.update(guard.call_hook("a room at a request's end", room, record) or {})
         layer = Layer(own)
         try:
             if span.is_recording():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter_ns, time_ns
 from typing import Any
 
@@ -34,6 +35,7 @@ class RequestRecord:
 
     __slots__ = (
         "_started_ticks",
+        "at_close",
         "broken",
         "closed",
         "context",
@@ -43,6 +45,7 @@ class RequestRecord:
         "layers",
         "method",
         "problems",
+        "queries",
         "request_id",
         "request_size",
         "response_headers",
@@ -81,6 +84,9 @@ class RequestRecord:
         self.problems: list[Any] = []
         self.trail: deque[Any] | None = None
         self.scope: Any = None
+        #: What the request asked of databases, and what rooms want to add to its attributes when it is over.
+        self.queries: Any = None
+        self.at_close: list[Callable[[RequestRecord], dict[str, Any]]] = []
         self.duration = 0.0
         self.broken = False
         self.closed = False
@@ -97,8 +103,9 @@ class RequestRecord:
     def release(self) -> None:
         """It is closed: let go of what is large, and of the environ, which holds this record."""
         self.environ = {}
-        self.scope = self.trail = self.error = None
+        self.scope = self.trail = self.error = self.queries = None
         self.problems = []
+        self.at_close = []
 
     @property
     def error_type(self) -> str | None:

@@ -19,6 +19,7 @@ _READERS = (
     ("otelflask.errors.emission", "time_ns"),
     ("otelflask.logs.events", "time_ns"),
     ("otelflask.database.engine", "time_ns"),
+    ("otelflask.database.watch", "time_ns"),
     ("otelflask.database.engine", "perf_counter_ns"),
     ("opentelemetry.sdk.trace", "time_ns"),
     ("opentelemetry._logs._internal", "time_ns"),
