@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import sys
 import threading
@@ -12,7 +14,7 @@ from typing import Any
 from flask import Flask
 from flask.logging import default_handler
 
-from otelflask import lifecycle
+from otelflask import guard, lifecycle
 from otelflask.errors.emission import Report
 from otelflask.errors.engine import SentryFlush
 from otelflask.errors.handling import answer_errors, roll_back
@@ -25,8 +27,9 @@ from otelflask.pipeline import providers
 from otelflask.pipeline.providers import Pipeline
 from otelflask.pipeline.state import state_folder
 from otelflask.runtime import RuntimeMetrics
-from otelflask.settings import Settings
+from otelflask.settings import SettingError, Settings
 from otelflask.settings import load as load_settings
+from otelflask.users import ActiveUsers, user_of_flask_login
 
 EXTENSION_KEY = "otelflask"
 
@@ -43,6 +46,7 @@ class Process:
     events: events.Events
     runtime: RuntimeMetrics | None = None
     reports: Reports | None = None
+    users: ActiveUsers | None = None
 
 
 @dataclass
@@ -84,6 +88,7 @@ def init(
     error_renderer: Renderer | None = None,
     error_fingerprint: Fingerprint | None = None,
     rollback_sessions: Iterable[Any] = (),
+    user: Callable[[], object] | None = None,
     **settings: Any,
 ) -> OtelFlask:
     """Give the app spans, metrics and logs that leave as OTLP.
@@ -95,7 +100,9 @@ def init(
     that is not answered by a page; ``error_fingerprint(exception)``, which
     says as a list of texts which reports are one group, or None for the
     default; sessions (such as a ``scoped_session``) that are
-    rolled back after an unhandled error, besides Flask-SQLAlchemy's; and any
+    rolled back after an unhandled error, besides Flask-SQLAlchemy's;
+    ``user()``, which says who makes the current request (default:
+    Flask-Login's user, where the app has asked for it), or None; and any
     setting of `otelflask.settings.Settings` by its name.
     Raises SettingError (a ValueError) for a setting that is not allowed.
     """
@@ -125,6 +132,8 @@ def init(
         logger_provider=pipeline.logger_provider,
         settings=in_force,
         reports=process.reports,
+        find_user=user or functools.partial(user_of_flask_login, app),
+        seen_user=process.users.seen if process.users is not None else None,
     )
     lifecycle.on_fork(app.extensions["otelflask.http"])
     _attach_console(app, process, in_force)
@@ -185,6 +194,8 @@ def start(
             lifecycle.on_fork(process.reports)
             pipeline.before_flush.append(process.reports.flush)
             pipeline.senders.append(SentryFlush())
+        if settings.active_users:
+            process.users = _start_users(settings, pipeline, service_name)
         if settings.runtime_metrics:
             process.runtime = RuntimeMetrics(pipeline.meter_provider)
             lifecycle.on_fork(process.runtime)
@@ -207,6 +218,22 @@ def _start_mail(settings: Settings, pipeline: Pipeline) -> Callable[[Report, int
     )
     pipeline.senders.append(mail)
     return mail.told
+
+
+def _start_users(settings: Settings, pipeline: Pipeline, service_name: str) -> ActiveUsers | None:
+    try:
+        folder = state_folder(settings)
+    except SettingError as error:
+        if settings.state_dir:
+            raise
+        # Nobody asked for it.
+        guard.say("users", "active users are not counted: %s", error, level=logging.INFO)
+        return None
+    users = ActiveUsers(
+        pipeline.meter_provider, folder, f"{settings.service_name or service_name}/{settings.environment}"
+    )
+    lifecycle.on_fork(users)
+    return users
 
 
 def _start_database(settings: Settings, pipeline: Pipeline) -> None:

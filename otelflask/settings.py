@@ -208,6 +208,11 @@ class Settings:
         "Most lines waiting to be written; further ones are counted and not written.",
         minimum=1,
     )
+    active_users: bool = _setting(
+        "OTELFLASK_ACTIVE_USERS",
+        True,
+        "How many different users were active in the last 5 and 15 minutes, where the app names them.",
+    )
     runtime_metrics: bool = _setting("OTELFLASK_RUNTIME_METRICS", True, "Process and system metrics.")
     redact_names: str = _setting(
         "OTELFLASK_REDACT_NAMES", "", "Comma-separated parts of names whose values are masked as well."

@@ -150,7 +150,22 @@ def build() -> Json:
                 8,
                 [
                     (
-                        12,
+                        8,
+                        series(
+                            "Active users",
+                            "How many different users made a request in the last minutes?",
+                            [
+                                prometheus(
+                                    f"max by (otelflask_window) (otelflask_users_active{{{SERVICE}}})",
+                                    "last {{otelflask_window}}",
+                                )
+                            ],
+                            unit="none",
+                            empty="The app names no users.",
+                        ),
+                    ),
+                    (
+                        8,
                         series(
                             "Business events",
                             "What happens in the app's own terms, how often? What it says by `otelflask.event`.",
@@ -165,7 +180,7 @@ def build() -> Json:
                         ),
                     ),
                     (
-                        12,
+                        8,
                         logs(
                             "Latest events",
                             "Which, with what in them? A line opens to its attributes and its trace.",

@@ -16,6 +16,9 @@ class ShopUser(HttpUser):
 
     abstract = True
 
+    def on_start(self) -> None:
+        self.client.headers["X-Shop-User"] = f"user-{random.randint(1, 10_000)}"
+
     def _expect(self, method: str, path: str, status: int, **kwargs: Any) -> None:
         with self.client.request(method, path, catch_response=True, **kwargs) as response:
             if response.status_code == status:

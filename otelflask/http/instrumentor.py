@@ -74,6 +74,8 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
         logger_provider: Any = None,
         settings: Settings | None = None,
         reports: Reports | None = None,
+        find_user: Callable[[], object] | None = None,
+        seen_user: Callable[[str], None] | None = None,
     ) -> None:
         """Instrument one app; a second call changes nothing.
 
@@ -95,6 +97,8 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
             parse_excluded_urls(patterns) if patterns else None,
             response_hook,
             reports,
+            find_user,
+            seen_user,
         )
         app._original_wsgi_app = app.wsgi_app  # type: ignore[attr-defined]
         app.wsgi_app = middleware.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment,arg-type]

@@ -78,7 +78,11 @@ class Middleware:
         excluded_urls: Any,
         response_hook: Hook | None,
         reports: Reports | None = None,
+        find_user: Callable[[], object] | None = None,
+        seen_user: Callable[[str], None] | None = None,
     ) -> None:
+        self._find_user = find_user
+        self._seen_user = seen_user
         self._settings = settings
         self._starter = starter
         self._metrics = metrics
@@ -183,6 +187,9 @@ class Middleware:
         record.status = int(code) if code.isdigit() else 0
         record.response_headers = headers
         record.route = route_of(record.environ)
+        if self._find_user is not None and record.user_id is None:
+            found = guard.call_hook("user", self._find_user)
+            record.user_id = None if found is None else guard.safe_text(found)[:256]
         names = {name.lower() for name, _ in headers}
         if record.request_id and self._request_id_header.lower() not in names:
             headers.append((self._request_id_header, record.request_id))
@@ -250,6 +257,8 @@ class Middleware:
             own["http.request.body.size"] = record.request_size
         if record.user_id is not None:
             own["user.id"] = record.user_id
+            if self._seen_user is not None:
+                self._seen_user(record.user_id)
         for room in record.at_close:
             own.update(guard.call_hook("a room at a request's end", room, record) or {})
         layer = Layer(own)

@@ -1,0 +1,127 @@
+"""How many different users were active in the last 5 and 15 minutes, in all workers of a machine together.
+
+Each process counts its own into a sketch a minute, and leaves them in a file
+beside those of the others whenever metrics are collected; it then says what
+all of them have counted. No name is kept, or leaves, anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import Flask, g
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from otelflask import guard
+from otelflask.pipeline.sketch import SIZE, Sketch
+from otelflask.version import __version__
+
+#: Minutes that are told: ``otelflask.window`` → how many.
+WINDOWS = {"5m": 5, "15m": 15}
+_MINUTES = max(WINDOWS.values()) + 1
+#: A minute's number, and the sketch's registers.
+_ENTRY = struct.Struct(f">Q{SIZE}s")
+
+
+class ActiveUsers:
+    """Counts users.
+
+    In: the meter provider, a folder that the workers share
+    (``pipeline.state``), what the workers of one app have in common, a clock
+    in epoch seconds.
+    """
+
+    def __init__(self, meter_provider: Any, folder: str, service: str, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        name = hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
+        self._prefix = os.path.join(folder, f"users-{name}-")
+        self.after_fork()
+        meter_provider.get_meter("otelflask.users", __version__).create_observable_gauge(
+            "otelflask.users.active",
+            callbacks=[self._observe],
+            unit="{user}",
+            description="Different users in the last minutes, in all workers of a machine.",
+        )
+
+    def after_fork(self) -> None:
+        """A child counts for itself, in a file of its own."""
+        self._lock = threading.Lock()
+        self._minutes: dict[int, Sketch] = {}
+        self._path = f"{self._prefix}{os.getpid()}"
+        self._written = False
+        self._any = False
+
+    def seen(self, user_id: str) -> None:
+        """A user made a request."""
+        minute = int(self._clock() // 60)
+        with self._lock:
+            sketch = self._minutes.get(minute)
+            if sketch is None:
+                sketch = self._minutes[minute] = Sketch()
+                for old in [known for known in self._minutes if known <= minute - _MINUTES]:
+                    del self._minutes[old]
+            sketch.add(user_id)
+
+    def _observe(self, options: CallbackOptions) -> Iterable[Observation]:
+        now = int(self._clock() // 60)
+        with self._lock:
+            own = {minute: bytes(sketch.registers) for minute, sketch in self._minutes.items()}
+        if own or self._written:
+            self._write(own)
+        found = [*self._others(), *own.items()]
+        self._any = self._any or bool(found)
+        if not self._any:
+            # An app that names no users has no such metric.
+            return
+        for window, minutes in WINDOWS.items():
+            union = Sketch()
+            for minute, registers in found:
+                # The running minute, and those before it.
+                if now - minutes < minute <= now:
+                    union.join(registers)
+            yield Observation(union.count(), {"otelflask.window": window})
+
+    def _write(self, own: dict[int, bytes]) -> None:
+        data = b"".join(_ENTRY.pack(minute, registers) for minute, registers in own.items())
+        try:
+            with open(f"{self._path}.new", "wb") as file:
+                file.write(data)
+            os.replace(f"{self._path}.new", self._path)
+            self._written = True
+        except OSError as error:
+            guard.say("users", "active users of this worker cannot be shared with the others: %s", error)
+
+    def _others(self) -> list[tuple[int, bytes]]:
+        """What the other workers have counted; files that nobody writes any more are removed."""
+        found: list[tuple[int, bytes]] = []
+        for path in glob.glob(f"{self._prefix}*"):
+            if path == self._path or path.endswith(".new"):
+                continue
+            with contextlib.suppress(OSError):
+                if self._clock() - os.stat(path).st_mtime > _MINUTES * 60:
+                    os.unlink(path)
+                    continue
+                with open(path, "rb") as file:
+                    data = file.read()
+                if len(data) % _ENTRY.size == 0:
+                    found += _ENTRY.iter_unpack(data)
+        return found
+
+
+def user_of_flask_login(app: Flask) -> str | None:
+    """The id of Flask-Login's user, where the app has asked for it in this request; nothing is loaded for us."""
+    if not hasattr(app, "login_manager"):
+        return None
+    user = g.get("_login_user")
+    if user is None or not getattr(user, "is_authenticated", False):
+        return None
+    found = user.get_id()
+    return None if found is None else str(found)
