@@ -37,11 +37,14 @@ def test_one_request_is_followed_by_its_trace_id_through_all_backends(stack: Sta
     )
     assert [item["rootTraceName"] for item in trace] == ["GET /simulate-error"]
     lines = eventually(
-        lambda: stack.backends.logql(f'{{service_name="shop"}} | trace_id="{sent.trace_id}"'),
-        lambda streams: len(streams) >= 2,
+        lambda: stack.backends.logql(f'{{service_name="shop",report!="group"}} | trace_id="{sent.trace_id}"'),
+        lambda streams: len(streams) >= 4,
     )
-    assert {line["stream"]["severity_text"] for line in lines} == {"ERROR"}
-    assert {line["stream"].get("exception_type") for line in lines} == {"RuntimeError"}
+    # The app's own line before it, Flask's line, the request's, and the report.
+    assert sorted(line["stream"]["severity_text"] for line in lines) == ["ERROR", "ERROR", "ERROR", "INFO"]
+    errors = [line["stream"] for line in lines if line["stream"]["severity_text"] == "ERROR"]
+    assert {line["exception_type"] for line in errors} == {"RuntimeError"}
+    assert {line.get("event_name", "") for line in errors} == {"", "http.server.request", "exception"}
     series = eventually(
         lambda: stack.backends.promql(
             'http_server_request_duration_seconds_count{http_route="/simulate-error",error_type="RuntimeError"}'
