@@ -21,6 +21,9 @@ from otelflask.errors.handling import answer_errors, roll_back
 from otelflask.errors.making import Fingerprint
 from otelflask.errors.rendering import ErrorRenderer, Renderer
 from otelflask.errors.reports import Reports
+from otelflask.health import dependencies
+from otelflask.health.answers import Health
+from otelflask.health.checks import Check, Checks
 from otelflask.http.instrumentor import FlaskInstrumentor
 from otelflask.logs import capture, events, output
 from otelflask.pipeline import providers
@@ -47,6 +50,7 @@ class Process:
     runtime: RuntimeMetrics | None = None
     reports: Reports | None = None
     users: ActiveUsers | None = None
+    health: Checks | None = None
 
 
 @dataclass
@@ -136,11 +140,48 @@ def init(
         seen_user=process.users.seen if process.users is not None else None,
     )
     lifecycle.on_fork(app.extensions["otelflask.http"])
+    if in_force.health_path:
+        _answer_health(app, process, in_force)
     _attach_console(app, process, in_force)
     roll_back(app, rollback_sessions)
     if in_force.error_answers:
         answer_errors(app, ErrorRenderer(in_force, error_renderer))
     return extension
+
+
+def _answer_health(app: Flask, process: Process, settings: Settings) -> None:
+    pipeline = process.pipeline
+    if process.health is None:
+        process.health = Checks(_checks_of(settings, pipeline), pipeline.meter_provider)
+        lifecycle.on_fork(process.health)
+    resource = getattr(pipeline.logger_provider, "resource", None)
+    attributes = dict(resource.attributes) if resource is not None else {}
+    about = {"serviceId": attributes.get("service.name", ""), "version": attributes.get("service.version", "")}
+    app.wsgi_app = Health(app, settings, process.health, about).wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
+
+
+def _checks_of(settings: Settings, pipeline: Pipeline) -> Callable[[], list[Check]]:
+    given = [*dependencies.machine()]
+    if settings.health_redis:
+        given.append(dependencies.redis(settings.health_redis))
+    destinations = [queue.destination for queue in pipeline.queues]
+    endpoints = {item.endpoint for item in destinations if item.component_type.startswith("otlp")}
+    given += [dependencies.collector(endpoint) for endpoint in sorted(endpoints)]
+    databases: dict[int, Check] = {}
+
+    def checks() -> list[Check]:
+        for engine in _engines():
+            databases.setdefault(id(engine), dependencies.database(engine.url.database or engine.dialect.name, engine))
+        return [*databases.values(), *given]
+
+    return checks
+
+
+def _engines() -> list[Any]:
+    """The engines of SQLAlchemy's that are watched, where one can ask them from a thread."""
+    instrumentor = sys.modules.get("otelflask.database.instrumentor")
+    telemetry = instrumentor.SQLAlchemyInstrumentor().telemetry if instrumentor is not None else None
+    return [engine for engine in (telemetry.engines() if telemetry is not None else ()) if not engine.dialect.is_async]
 
 
 def _attach_console(app: Flask, process: Process, settings: Settings) -> None:

@@ -1,7 +1,8 @@
 """Server hooks for gunicorn: ``from otelflask.gunicorn import *`` in ``gunicorn.conf.py``.
 
 Not needed for flushing at a normal exit, which `atexit` does; they cover a
-worker that gunicorn ends by itself (``max_requests``, timeout).
+worker that gunicorn ends by itself (``max_requests``, timeout), and let a load
+balancer know before the listener is closed.
 """
 
 from __future__ import annotations
@@ -9,8 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 from otelflask.extension import flush, shutdown
+from otelflask.health import draining
+from otelflask.settings import load
 
-__all__ = ["worker_abort", "worker_exit"]
+__all__ = ["when_ready", "worker_abort", "worker_exit"]
+
+
+def when_ready(server: Any) -> None:
+    """The master listens: at SIGTERM it lets ``/health/ready`` answer 503 for a while before it ends."""
+    seconds = load({}, {}).health_drain
+    if seconds:
+        draining.delay_end(seconds)
 
 
 def worker_exit(server: Any, worker: Any) -> None:

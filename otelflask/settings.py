@@ -208,6 +208,27 @@ class Settings:
         "Most lines waiting to be written; further ones are counted and not written.",
         minimum=1,
     )
+    health_path: str = _setting(
+        "OTELFLASK_HEALTH_PATH",
+        "/health",
+        "Where the app answers on its health, with `/live`, `/ready` and `/startup` below; empty: nowhere.",
+    )
+    health_token: str = _setting(
+        "OTELFLASK_HEALTH_TOKEN",
+        "",
+        "With `Authorization: Bearer TOKEN` the answers have details; where it is empty, they do in development.",
+        secret=True,
+    )
+    health_redis: str = _setting(
+        "OTELFLASK_HEALTH_REDIS", "", "URL of a redis that the app is not ready without; empty: none is checked."
+    )
+    health_drain: float = _setting(
+        "OTELFLASK_HEALTH_DRAIN",
+        3.0,
+        "How long a gunicorn with `otelflask.gunicorn` is not ready, and still takes connections, after SIGTERM.",
+        minimum=0.0,
+        unit="seconds",
+    )
     active_users: bool = _setting(
         "OTELFLASK_ACTIVE_USERS",
         True,
@@ -316,6 +337,8 @@ def _parse(name: str, source: str, value: Any, default: Any, metadata: Mapping[s
                     f"{where} holds {pattern.strip()!r}, which is no regular expression: {error}; "
                     "allowed are Python regular expressions"
                 ) from None
+    if name == "health_path" and value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
+        raise SettingError(f"{where} is {value!r}; allowed is a path such as /health, or nothing")
     if name == "request_id_header" and value and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
         raise SettingError(f"{where} is {value!r}; allowed is a header name of letters, digits and hyphens")
     return value

@@ -181,6 +181,27 @@ def build() -> Json:
                     ),
                 ],
             ),
+            (
+                7,
+                [
+                    (
+                        24,
+                        series(
+                            "Health checks",
+                            "Which checks passed when they were run last (1), and which did not (0)? Of the worst process.",
+                            [
+                                prometheus(
+                                    f"min by (otelflask_health_name) (otelflask_health_check{{{SERVICE}}})",
+                                    "{{otelflask_health_name}}",
+                                )
+                            ],
+                            unit="none",
+                            maximum=1,
+                            empty="Nobody has asked for the app's health in this time.",
+                        ),
+                    ),
+                ],
+            ),
         ],
         variables=[service_variable(), environment_variable(), route_variable()],
         annotations=[DEPLOYMENTS],

@@ -108,6 +108,11 @@ class DatabaseTelemetry:
             if known is None or known.engine is not engine:
                 self._engines[id(engine)] = EngineTelemetry(self, engine)
 
+    def engines(self) -> list[Engine]:
+        """The engines that are followed."""
+        with self._lock:
+            return [telemetry.engine for telemetry in self._engines.values()]
+
     def forget(self) -> None:
         """Follow no engine any more."""
         with self._lock:

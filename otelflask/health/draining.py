@@ -1,0 +1,46 @@
+"""Whether this server is about to end: one byte that a master and its workers share."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+#: Anonymous and shared: a worker that is forked later sees it too.
+_flag = mmap.mmap(-1, 1)
+
+
+def is_draining() -> bool:
+    """Whether the server was told to end: it still answers, and is not ready any more."""
+    return _flag[0] == 1
+
+
+def begin() -> None:
+    """Be not ready from now on."""
+    _flag[0] = 1
+
+
+def end() -> None:
+    """Be ready again."""
+    _flag[0] = 0
+
+
+def delay_end(seconds: float) -> None:
+    """At the first SIGTERM, be not ready for some seconds before it does what it did.
+
+    A server closes its listener at once, so that nobody would hear of it; a
+    second SIGTERM is obeyed at once.
+    """
+    original: Any = signal.getsignal(signal.SIGTERM)
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, original)
+        begin()
+        timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.daemon = True
+        timer.start()
+
+    signal.signal(signal.SIGTERM, drain)

@@ -1,0 +1,250 @@
+"""`/health` and what is below it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import flask
+import pytest
+import sqlalchemy as sa
+from werkzeug.test import TestResponse
+
+import otelflask
+from otelflask import health
+from otelflask.health import checks, draining
+from otelflask.health.checks import Degraded
+from otelflask.testing import CapturedTelemetry
+
+
+@pytest.fixture(autouse=True)
+def _no_checks_are_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "_declared", [])
+
+
+@pytest.fixture
+def make(telemetry: CapturedTelemetry) -> Any:
+    def made(**settings: Any) -> flask.Flask:
+        app = flask.Flask("shop")
+        options = {"environment": "development", "database": False, **settings}
+        otelflask.init(app, runtime_metrics=False, **telemetry.providers, **options)
+        return app
+
+    return made
+
+
+def _get(app: flask.Flask, path: str = "/health", **headers: str) -> TestResponse:
+    return app.test_client().get(path, headers=headers)
+
+
+def test_a_healthy_app_passes(make: Any) -> None:
+    answer = _get(make())
+    assert (answer.status_code, answer.mimetype) == (200, "application/health+json")
+    assert answer.headers["Cache-Control"] == "no-store"
+    body = answer.get_json(force=True)
+    assert body["serviceId"] == "test"
+    assert set(body["checks"]) == {"disk", "memory"}
+    assert body["checks"]["disk"][0]["observedUnit"] == "percent"
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/ready", "/health/startup"])
+def test_a_critical_check_that_fails_makes_the_app_unready(make: Any, path: str) -> None:
+    @health.check("stock")
+    def stock() -> None:
+        raise ConnectionError("no stock")
+
+    answer = _get(make(), path)
+    assert answer.status_code == 503
+    (shown,) = answer.get_json(force=True)["checks"]["stock"]
+    assert (shown["status"], shown["output"]) == ("fail", "ConnectionError: no stock")
+
+
+def test_live_depends_on_nothing(make: Any) -> None:
+    @health.check("stock")
+    def stock() -> bool:
+        return False
+
+    assert _get(make(), "/health/live").status_code == 200
+
+
+def test_what_is_not_critical_and_what_is_degraded_only_warn(make: Any) -> None:
+    @health.check("mail", critical=False)
+    def mail() -> bool:
+        return False
+
+    @health.check("stock")
+    def stock() -> None:
+        raise Degraded("three lamps left")
+
+    answer = _get(make())
+    assert (answer.status_code, answer.get_json(force=True)["status"]) == (200, "warn")
+    assert "mail" not in _get(make(), "/health/ready").get_json(force=True)["checks"]
+
+
+def test_startup_passes_for_good_once_it_has_passed(make: Any) -> None:
+    well = [False]
+
+    @health.check("stock", cache=0)
+    def stock() -> bool:
+        return well[0]
+
+    app = make()
+    assert _get(app, "/health/startup").status_code == 503
+    well[0] = True
+    assert _get(app, "/health/startup").status_code == 200
+    well[0] = False
+    assert _get(app, "/health/startup").status_code == 200
+    assert _get(app, "/health/ready").status_code == 503
+
+
+def test_checks_run_in_parallel_and_a_hanging_one_is_one_thread(make: Any) -> None:
+    hanging, both = threading.Event(), threading.Barrier(2, timeout=5)
+
+    @health.check("hangs", timeout=0.05, cache=0)
+    def hangs() -> None:
+        hanging.wait(30)
+
+    @health.check("one", timeout=5, cache=0)
+    def one() -> None:
+        both.wait()
+
+    @health.check("other", timeout=5, cache=0)
+    def other() -> None:
+        both.wait()
+
+    app = make()
+    before = threading.active_count()
+    for _ in range(20):
+        found = _get(app).get_json(force=True)["checks"]
+        assert found["hangs"][0]["output"] == "no answer within 0.05 s"
+        # They wait for each other: one after the other would not end.
+        assert found["one"][0]["status"] == found["other"][0]["status"] == "pass"
+    assert threading.active_count() <= before + 1
+    hanging.set()
+
+
+def test_an_outcome_counts_for_a_while(make: Any) -> None:
+    runs = []
+
+    @health.check("stock", cache=60)
+    def stock() -> None:
+        runs.append(1)
+
+    app = make()
+    for _ in range(5):
+        _get(app)
+    assert len(runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "shown"),
+    [
+        ({"environment": "production"}, {}, False),
+        ({"environment": "production", "health_token": "t0"}, {"Authorization": "Bearer t0"}, True),
+        ({"environment": "production", "health_token": "t0"}, {"Authorization": "Bearer t1"}, False),
+        ({"environment": "development", "health_token": "t0"}, {}, False),
+    ],
+    ids=["production", "token", "wrong token", "a token counts in development too"],
+)
+def test_details_are_for_development_or_for_who_has_the_token(
+    make: Any, settings: dict[str, str], headers: dict[str, str], shown: bool
+) -> None:
+    answer = _get(make(**settings), **headers)
+    assert answer.status_code == 200
+    assert ("checks" in answer.get_json(force=True)) == shown
+
+
+def test_it_leaves_no_trace_and_no_line_and_no_hook_of_the_apps_is_asked(
+    make: Any, telemetry: CapturedTelemetry
+) -> None:
+    app = make()
+    app.before_request(lambda: flask.abort(401))
+    assert _get(app).status_code == 200
+    assert app.test_client().head("/health/live").data == b""
+    assert (telemetry.spans, telemetry.logs) == ([], [])
+    assert telemetry.points("http.server.request.duration") == []
+
+
+def test_the_apps_own_path_counts(make: Any) -> None:
+    app = make()
+    app.add_url_rule("/health", "own", lambda: "mine")
+    app.add_url_rule("/<path:anything>", "catch_all", lambda anything: "page")
+    assert _get(app).text == "mine"
+    assert _get(app, "/health/live").get_json(force=True) == {"status": "pass", "serviceId": "test"}
+    assert app.test_client().post("/health/ready").status_code == 405
+
+
+def test_paths_are_a_setting(make: Any) -> None:
+    app = make(health_path="/internal/state")
+    assert _get(app, "/internal/state/live").status_code == 200
+    assert _get(app, "/health").status_code == 404
+    assert _get(make(health_path=""), "/health").status_code == 404
+    with pytest.raises(otelflask.SettingError, match="allowed is a path"):
+        make(health_path="health")
+
+
+def test_each_check_has_a_gauge(make: Any, telemetry: CapturedTelemetry) -> None:
+    @health.check("stock")
+    def stock() -> bool:
+        return False
+
+    _get(make())
+    found = {p.attributes["otelflask.health.name"]: p.value for p in telemetry.points("otelflask.health.check")}
+    assert found == {"disk": 1, "memory": 1, "stock": 0}
+
+
+@pytest.fixture
+def engine(postgres_url: str) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(postgres_url, pool_size=1, max_overflow=0, pool_timeout=2)
+    yield engine
+    engine.dispose()
+
+
+def test_each_engine_is_checked_without_a_span_and_one_that_has_no_connection_left_fails(
+    make: Any, engine: sa.Engine, telemetry: CapturedTelemetry
+) -> None:
+    app = make(database=True)
+    with engine.connect():
+        pass
+    telemetry.clear()
+    name = f"database:{engine.url.database}"
+    assert _get(app).get_json(force=True)["checks"][name][0]["status"] == "pass"
+    assert telemetry.spans == []
+    with engine.connect():
+        # Until the outcome from before counts no more.
+        time.sleep(5.1)
+        answer = _get(app)
+        for thread in threading.enumerate():
+            if thread.name.startswith("otelflask-health"):
+                thread.join(5)
+    assert answer.status_code == 503
+    assert answer.get_json(force=True)["checks"][name][0]["output"] == "no answer within 1 s"
+
+
+def test_a_redis_that_does_not_answer_fails_in_bounded_time(make: Any) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        answer = _get(make(health_redis=f"redis://127.0.0.1:{silent.getsockname()[1]}"))
+    assert answer.status_code == 503
+    assert answer.get_json(force=True)["checks"]["redis"][0]["status"] == "fail"
+
+
+def test_a_server_that_is_about_to_end_is_not_ready_and_lives(make: Any) -> None:
+    app = make()
+    draining.begin()
+    try:
+        assert _get(app, "/health/ready").status_code == 503
+        assert _get(app, "/health/live").status_code == 200
+    finally:
+        draining.end()
+    assert _get(app, "/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize("options", [{"name": ""}, {"name": "x", "timeout": 0}, {"name": "x", "cache": -1}])
+def test_a_check_that_cannot_be_is_an_error(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="allowed"):
+        health.check(options.pop("name"), **options)
