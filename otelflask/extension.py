@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import sys
 import threading
@@ -14,7 +13,7 @@ from typing import Any
 from flask import Flask
 from flask.logging import default_handler
 
-from otelflask import guard, lifecycle
+from otelflask import lifecycle
 from otelflask.errors.emission import Report
 from otelflask.errors.engine import SentryFlush
 from otelflask.errors.handling import answer_errors, roll_back
@@ -28,9 +27,9 @@ from otelflask.http.instrumentor import FlaskInstrumentor
 from otelflask.logs import capture, events, output
 from otelflask.pipeline import providers
 from otelflask.pipeline.providers import Pipeline
-from otelflask.pipeline.state import state_folder
+from otelflask.pipeline.state import state_folder, state_path
 from otelflask.runtime import RuntimeMetrics
-from otelflask.settings import SettingError, Settings
+from otelflask.settings import Settings
 from otelflask.settings import load as load_settings
 from otelflask.users import ActiveUsers, user_of_flask_login
 
@@ -211,7 +210,7 @@ def start(
     with _lock:
         if _process is not None and not brought:
             return _process
-        if settings.mail_to:
+        if settings.mail_to or settings.state_dir:
             # Before anything is started: a folder that cannot be used is an error of the settings'.
             state_folder(settings)
         providers.set_environment_defaults()
@@ -261,18 +260,9 @@ def _start_mail(settings: Settings, pipeline: Pipeline) -> Callable[[Report, int
     return mail.told
 
 
-def _start_users(settings: Settings, pipeline: Pipeline, service_name: str) -> ActiveUsers | None:
-    try:
-        folder = state_folder(settings)
-    except SettingError as error:
-        if settings.state_dir:
-            raise
-        # Nobody asked for it.
-        guard.say("users", "active users are not counted: %s", error, level=logging.INFO)
-        return None
-    users = ActiveUsers(
-        pipeline.meter_provider, folder, f"{settings.service_name or service_name}/{settings.environment}"
-    )
+def _start_users(settings: Settings, pipeline: Pipeline, service_name: str) -> ActiveUsers:
+    of_app = f"{settings.service_name or service_name}/{settings.environment}"
+    users = ActiveUsers(pipeline.meter_provider, state_path(settings), of_app)
     lifecycle.on_fork(users)
     return users
 

@@ -22,6 +22,8 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from otelflask import guard
 from otelflask.pipeline.sketch import SIZE, Sketch
+from otelflask.pipeline.state import check_folder
+from otelflask.settings import SettingError
 from otelflask.version import __version__
 
 #: Minutes that are told: ``otelflask.window`` → how many.
@@ -34,13 +36,14 @@ _ENTRY = struct.Struct(f">Q{SIZE}s")
 class ActiveUsers:
     """Counts users.
 
-    In: the meter provider, a folder that the workers share
-    (``pipeline.state``), what the workers of one app have in common, a clock
+    In: the meter provider, a folder that the workers share, made when there
+    is something to share; what the workers of one app have in common; a clock
     in epoch seconds.
     """
 
     def __init__(self, meter_provider: Any, folder: str, service: str, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        self._folder = folder
         name = hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
         self._prefix = os.path.join(folder, f"users-{name}-")
         self.after_fork()
@@ -92,11 +95,12 @@ class ActiveUsers:
     def _write(self, own: dict[int, bytes]) -> None:
         data = b"".join(_ENTRY.pack(minute, registers) for minute, registers in own.items())
         try:
+            check_folder(self._folder)
             with open(f"{self._path}.new", "wb") as file:
                 file.write(data)
             os.replace(f"{self._path}.new", self._path)
             self._written = True
-        except OSError as error:
+        except (OSError, SettingError) as error:
             guard.say("users", "active users of this worker cannot be shared with the others: %s", error)
 
     def _others(self) -> list[tuple[int, bytes]]:

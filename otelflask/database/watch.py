@@ -10,6 +10,7 @@ from opentelemetry import trace as trace_api
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context
 
+from otelflask import guard
 from otelflask.database.tally import Place, QueryTally, calling_place, place_attributes
 from otelflask.http.attributes import route_of
 from otelflask.http.record import RequestRecord, current_record
@@ -23,6 +24,7 @@ REPEATED_EVENT_NAME = "otelflask.repeated_query"
 loading: ContextVar[Any] = ContextVar("otelflask_loading", default=None)
 
 
+@guard.guarded("noting a relationship")
 def note_relationship(state: Any) -> None:
     """SQLAlchemy's ``do_orm_execute``: remember which relationship the next statement loads."""
     loading.set(state.loader_strategy_path if state.is_relationship_load else None)

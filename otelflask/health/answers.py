@@ -36,7 +36,7 @@ class Health:
         self._about = {name: value for name, value in about.items() if value}
         self._started = False
         base = settings.health_path.rstrip("/")
-        self._paths: dict[str, Callable[[], tuple[str, dict[str, tuple[Check, Outcome]]]]] = {
+        self._paths: dict[str, Callable[[], tuple[str, list[tuple[Check, Outcome]]]]] = {
             base: self._all,
             f"{base}/live": self._live,
             f"{base}/ready": self._ready,
@@ -55,19 +55,22 @@ class Health:
         return application
 
     def _is_apps(self, path: str) -> bool:
-        return any(rule.rule == path for rule in self._app.url_map.iter_rules())
+        return any(rule.rule.rstrip("/") == path for rule in self._app.url_map.iter_rules())
 
     def _answer(self, path: str, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
         try:
             status, checks = self._paths[path]()
         except Exception:
             guard.say("health", "the health checks failed", exc_info=True)
-            status, checks = FAIL, {}
+            status, checks = FAIL, []
         body: dict[str, Any] = {"status": status}
         if self._may_see(environ):
             body.update(self._about)
             if checks:
-                body["checks"] = {name: [_shown(item, outcome)] for name, (item, outcome) in checks.items()}
+                shown: dict[str, list[dict[str, Any]]] = {}
+                for item, outcome in checks:
+                    shown.setdefault(item.name, []).append(_shown(item, outcome))
+                body["checks"] = shown
         data = json.dumps(body).encode()
         headers = [
             ("Content-Type", "application/health+json"),
@@ -84,33 +87,33 @@ class Health:
             return hmac.compare_digest(given, f"Bearer {token}".encode())
         return self._app.debug or self._settings.environment == "development"
 
-    def _live(self) -> tuple[str, dict[str, tuple[Check, Outcome]]]:
+    def _live(self) -> tuple[str, list[tuple[Check, Outcome]]]:
         # Of nothing outside: an orchestrator would restart the app for its database's sake.
-        return PASS, {}
+        return PASS, []
 
-    def _all(self) -> tuple[str, dict[str, tuple[Check, Outcome]]]:
+    def _all(self) -> tuple[str, list[tuple[Check, Outcome]]]:
         checks = self._checks.run()
         return _worst(checks), checks
 
-    def _ready(self) -> tuple[str, dict[str, tuple[Check, Outcome]]]:
+    def _ready(self) -> tuple[str, list[tuple[Check, Outcome]]]:
         if draining.is_draining():
-            return FAIL, {}
+            return FAIL, []
         checks = self._checks.run(critical_only=True)
         return _worst(checks), checks
 
-    def _startup(self) -> tuple[str, dict[str, tuple[Check, Outcome]]]:
+    def _startup(self) -> tuple[str, list[tuple[Check, Outcome]]]:
         if self._started:
-            return PASS, {}
+            return PASS, []
         checks = self._checks.run(critical_only=True)
         status = _worst(checks)
         self._started = status != FAIL
         return status, checks
 
 
-def _worst(checks: dict[str, tuple[Check, Outcome]]) -> str:
+def _worst(checks: list[tuple[Check, Outcome]]) -> str:
     """Fail where a critical check fails; warn where another does, or any warns."""
     status = PASS
-    for item, outcome in checks.values():
+    for item, outcome in checks:
         if outcome.status == FAIL and item.critical:
             return FAIL
         if outcome.status != PASS:

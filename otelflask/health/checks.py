@@ -144,29 +144,30 @@ class Checks:
         )
 
     def _observe(self, options: CallbackOptions) -> Iterable[Observation]:
+        worst: dict[str, int] = {}
         for item in self.all():
             if item.last is not None:
-                yield Observation(int(item.last.status != FAIL), {"otelflask.health.name": item.name})
+                # Two engines of one database have one name.
+                worst[item.name] = min(worst.get(item.name, 1), int(item.last.status != FAIL))
+        for name, value in worst.items():
+            yield Observation(value, {"otelflask.health.name": name})
 
     def all(self) -> list[Check]:
         """In a fixed order."""
         return [*self._given(), *_declared]
 
-    def run(self, critical_only: bool = False) -> dict[str, tuple[Check, Outcome]]:
-        """Run those whose outcome is out of date, in parallel; none is waited for longer than its timeout.
-
-        Out: each check and its outcome, by name.
-        """
+    def run(self, critical_only: bool = False) -> list[tuple[Check, Outcome]]:
+        """Run those whose outcome is out of date, in parallel; none is waited for longer than its timeout."""
         checks = [item for item in self.all() if item.critical or not critical_only]
         started = time.monotonic()
         running = [(item, item.begin()) for item in checks]
-        found: dict[str, tuple[Check, Outcome]] = {}
+        found: list[tuple[Check, Outcome]] = []
         for item, run in running:
             if run is not None and not run.done.wait(max(0.0, item.timeout - (time.monotonic() - started))):
                 outcome = Outcome(FAIL, f"no answer within {item.timeout:g} s", at=time.time())
             else:
                 outcome = item.last or Outcome(FAIL, "never run")
-            found[item.name] = (item, outcome)
+            found.append((item, outcome))
         return found
 
     def after_fork(self) -> None:

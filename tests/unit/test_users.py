@@ -55,6 +55,12 @@ def test_an_app_that_names_nobody_has_no_such_metric(make: Any, telemetry: Captu
     assert active(telemetry) == {}
 
 
+def test_nothing_is_left_on_the_disk_where_nobody_is_named(telemetry: CapturedTelemetry, tmp_path: Path) -> None:
+    ActiveUsers(telemetry.meter_provider, str(tmp_path / "state"), "shop")
+    assert active(telemetry) == {}
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_it_can_be_turned_off(make: Any, telemetry: CapturedTelemetry) -> None:
     make(active_users=False).test_client().get("/x", headers={"X-User": "ann"})
     assert active(telemetry) == {}

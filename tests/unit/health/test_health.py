@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 import otelflask
 from otelflask import health
+from otelflask.database.instrumentor import SQLAlchemyInstrumentor
 from otelflask.health import checks, draining
 from otelflask.health.checks import Degraded
 from otelflask.testing import CapturedTelemetry
@@ -126,6 +127,18 @@ def test_checks_run_in_parallel_and_a_hanging_one_is_one_thread(make: Any) -> No
     hanging.set()
 
 
+def test_two_checks_of_one_name_are_both_shown_and_the_worse_counts(
+    make: Any, telemetry: CapturedTelemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As two engines of one database have it.
+    twins = [checks.Check("database:shop", lambda: None), checks.Check("database:shop", lambda: False)]
+    monkeypatch.setattr(checks, "_declared", twins)
+    answer = _get(make())
+    assert answer.status_code == 503
+    assert [item["status"] for item in answer.get_json(force=True)["checks"]["database:shop"]] == ["pass", "fail"]
+    assert 0 in [point.value for point in telemetry.points("otelflask.health.check")]
+
+
 def test_an_outcome_counts_for_a_while(make: Any) -> None:
     runs = []
 
@@ -175,6 +188,9 @@ def test_the_apps_own_path_counts(make: Any) -> None:
     assert _get(app).text == "mine"
     assert _get(app, "/health/live").get_json(force=True) == {"status": "pass", "serviceId": "test"}
     assert app.test_client().post("/health/ready").status_code == 405
+    app = make()
+    app.add_url_rule("/health/", "own", lambda: "mine")
+    assert _get(app).status_code == 308
 
 
 def test_paths_are_a_setting(make: Any) -> None:
@@ -198,6 +214,10 @@ def test_each_check_has_a_gauge(make: Any, telemetry: CapturedTelemetry) -> None
 
 @pytest.fixture
 def engine(postgres_url: str) -> Iterator[sa.Engine]:
+    telemetry = SQLAlchemyInstrumentor().telemetry
+    if telemetry is not None:
+        # Those of other tests.
+        telemetry.forget()
     engine = sa.create_engine(postgres_url, pool_size=1, max_overflow=0, pool_timeout=2)
     yield engine
     engine.dispose()
