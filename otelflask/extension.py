@@ -17,7 +17,7 @@ from otelflask import lifecycle
 from otelflask.errors.emission import Report
 from otelflask.errors.engine import SentryFlush
 from otelflask.errors.handling import answer_errors, roll_back
-from otelflask.errors.making import Fingerprint
+from otelflask.errors.making import Fingerprint, ReportMaker
 from otelflask.errors.rendering import ErrorRenderer, Renderer
 from otelflask.errors.reports import Reports
 from otelflask.health import dependencies
@@ -227,9 +227,10 @@ def start(
             capture.install(pipeline.logger_provider, settings.log_level)
         if settings.reports:
             tell = _start_mail(settings, pipeline) if settings.mail_to else None
-            process.reports = Reports(
+            maker = ReportMaker(
                 pipeline.logger_provider, pipeline.meter_provider, settings, pipeline.scrubber, error_fingerprint, tell
             )
+            process.reports = Reports(pipeline.logger_provider, maker, settings)
             capture.add(process.reports)
             lifecycle.on_fork(process.reports)
             pipeline.before_flush.append(process.reports.flush)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from otelflask.errors.engine import Event
@@ -46,7 +46,8 @@ def event_attributes(event: Event, scrubber: Scrubber) -> dict[str, Any]:
         found["otelflask.error.event_id"] = event["event_id"]
     breadcrumbs = (event.get("breadcrumbs") or {}).get("values") or []
     if breadcrumbs:
-        found["otelflask.error.breadcrumbs"] = _newest([_breadcrumb(item, scrubber) for item in breadcrumbs])
+        newest_first = ((_json(_breadcrumb(item, scrubber)),) for item in reversed(breadcrumbs))
+        found["otelflask.error.breadcrumbs"] = _last_that_fit(newest_first, MAX_BREADCRUMBS_JSON)
     frames = _frames(event, scrubber)
     if frames:
         found["otelflask.error.frames"] = frames
@@ -73,15 +74,14 @@ def _breadcrumb(item: Mapping[str, Any], scrubber: Scrubber) -> dict[str, Any]:
     return {**kept, "message": cut(safe_text(message), MAX_TAG, scrubber)}
 
 
-def _newest(items: list[dict[str, Any]]) -> str:
-    """The newest that fit, oldest first."""
+def _last_that_fit(items: Iterable[tuple[str, ...]], room: int) -> str:
+    """A JSON list of the last items that fit. In: items, last first, each as JSON, longest form first; characters."""
     kept: list[str] = []
-    room = MAX_BREADCRUMBS_JSON
-    for item in reversed(items):
-        text = _json(item)
-        room -= len(text) + 1
-        if room < 0:
+    for forms in items:
+        text = next((form for form in forms if len(form) < room), None)
+        if text is None:
             break
+        room -= len(text) + 1
         kept.append(text)
     return f"[{','.join(reversed(kept))}]"
 
@@ -94,30 +94,27 @@ def _frames(event: Event, scrubber: Scrubber) -> str:
     # sentry-sdk has the outermost exception last.
     frames = ((exceptions[-1].get("stacktrace") or {}).get("frames")) or []
     own = [frame for frame in frames if is_in_app(frame.get("abs_path") or "")] or frames[-1:]
-    kept: list[str] = []
-    room = MAX_FRAMES_JSON
-    for frame in reversed(own):
-        shown = {
-            "file": frame.get("abs_path") or frame.get("filename"),
-            "line": frame.get("lineno"),
-            "function": frame.get("function"),
-            "before": [_source(line, scrubber) for line in (frame.get("pre_context") or [])[-3:]],
-            "source": _source(frame.get("context_line") or "", scrubber),
-            "after": [_source(line, scrubber) for line in (frame.get("post_context") or [])[:2]],
-        }
-        variables = {
+    return _last_that_fit((_frame(frame, scrubber) for frame in reversed(own)), MAX_FRAMES_JSON)
+
+
+def _frame(frame: Mapping[str, Any], scrubber: Scrubber) -> tuple[str, str]:
+    """One frame as JSON, with its source and variables, and without."""
+    shown = {
+        "file": frame.get("abs_path") or frame.get("filename"),
+        "line": frame.get("lineno"),
+        "function": frame.get("function"),
+    }
+    around = {
+        "before": [_source(line, scrubber) for line in (frame.get("pre_context") or [])[-3:]],
+        "source": _source(frame.get("context_line") or "", scrubber),
+        "after": [_source(line, scrubber) for line in (frame.get("post_context") or [])[:2]],
+        "variables": {
             name: _short(scrubber.value(name, value), scrubber)
             for name, value in list((frame.get("vars") or {}).items())[:MAX_VARIABLES]
             if not name.startswith("__")
-        }
-        text = _json({**shown, "variables": variables})
-        if len(text) > room:
-            text = _json({key: shown[key] for key in ("file", "line", "function")})
-        room -= len(text) + 1
-        if room < 0:
-            break
-        kept.append(text)
-    return f"[{','.join(reversed(kept))}]"
+        },
+    }
+    return _json({**shown, **around}), _json(shown)
 
 
 def _source(line: str, scrubber: Scrubber) -> str:

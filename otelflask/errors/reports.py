@@ -19,11 +19,10 @@ from otelflask.errors import engine
 from otelflask.errors.attributes import MAX_MESSAGE
 from otelflask.errors.breadcrumbs import current_breadcrumbs, remember
 from otelflask.errors.candidates import Candidate, outermost
-from otelflask.errors.making import Fingerprint, ReportMaker, Tell
+from otelflask.errors.making import ReportMaker
 from otelflask.http.record import RequestRecord, current_record
 from otelflask.pipeline.exceptions import exception_type
 from otelflask.pipeline.records import message_of
-from otelflask.pipeline.redaction import Scrubber
 from otelflask.settings import Settings
 
 #: Most problems of one request that are kept until its end; further ones are counted.
@@ -45,22 +44,13 @@ def _about_telemetry(name: str) -> bool:
 class Reports:
     """Takes errors from requests, `logging` and sentry-sdk, and makes reports of them.
 
-    In: providers, settings, the scrubber, and optionally a function that
-    names an exception's group, and one that is told of each group: its last
-    report, and how many there were since it was told last.
+    In: the logger provider whose app's records are taken, what makes
+    reports, and the settings.
     """
 
-    def __init__(
-        self,
-        logger_provider: Any,
-        meter_provider: Any,
-        settings: Settings,
-        scrubber: Scrubber,
-        group: Fingerprint | None = None,
-        tell: Tell | None = None,
-    ) -> None:
+    def __init__(self, logger_provider: Any, maker: ReportMaker, settings: Settings) -> None:
         self.logger_provider = logger_provider
-        self._maker = ReportMaker(logger_provider, meter_provider, settings, scrubber, group, tell)
+        self._maker = maker
         self._level = getattr(logging, settings.report_level.upper(), logging.CRITICAL + 1)
         engine.start(settings, self._captured, current_breadcrumbs)
 

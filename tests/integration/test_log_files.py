@@ -48,6 +48,13 @@ COMMAND = [
     "critical",
 ]
 
+#: A queue as large as the burst, and nothing else to do.
+NOTHING_IS_DROPPED = {
+    "OTELFLASK_LOG_FILE_QUEUE_SIZE": "80000",
+    "OTEL_TRACES_EXPORTER": "none",
+    "OTEL_METRICS_EXPORTER": "none",
+}
+
 
 @pytest.fixture
 def folder(tmp_path: Path, app_dir: Path) -> Path:
@@ -92,9 +99,7 @@ def test_a_queue_as_large_as_the_burst_loses_tears_and_doubles_nothing(
         folder,
         None,
         *options,
-        OTELFLASK_LOG_FILE_QUEUE_SIZE="80000",
-        OTEL_TRACES_EXPORTER="none",
-        OTEL_METRICS_EXPORTER="none",
+        **NOTHING_IS_DROPPED,
     )
     assert len(bursts(server)) == 4
     server.stop(timeout=60)
@@ -125,9 +130,7 @@ def test_a_killed_worker_tears_nothing_and_the_others_go_on(serve: Serve, folder
         serve,
         folder,
         None,
-        OTELFLASK_LOG_FILE_QUEUE_SIZE="80000",
-        OTEL_TRACES_EXPORTER="none",
-        OTEL_METRICS_EXPORTER="none",
+        **NOTHING_IS_DROPPED,
         PAUSE="0.01",
     )
     with ThreadPoolExecutor(5) as pool:

@@ -19,14 +19,6 @@ from otelflask.testing import CapturedTelemetry
 
 
 @pytest.fixture
-def logger() -> Iterator[logging.Logger]:
-    found = logging.getLogger("shop.stock")
-    found.setLevel(logging.INFO)
-    yield found
-    found.setLevel(logging.NOTSET)
-
-
-@pytest.fixture
 def make(telemetry: CapturedTelemetry, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Makes an app that writes to files; returns its pipeline."""
     made: list[Any] = []

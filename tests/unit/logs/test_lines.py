@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import flask
@@ -14,14 +14,6 @@ import otelflask
 from otelflask.testing import CapturedTelemetry
 
 HOSTILE = "in\r\nERROR forged\x1b[31mred\u2028next\u202eturned\x00\x85"
-
-
-@pytest.fixture
-def logger() -> Iterator[logging.Logger]:
-    found = logging.getLogger("shop.stock")
-    found.setLevel(logging.INFO)
-    yield found
-    found.setLevel(logging.NOTSET)
 
 
 @pytest.fixture
