@@ -9,8 +9,8 @@ from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
 from otelflask import extension
+from otelflask.loading import load as load_settings
 from otelflask.pipeline.providers import set_environment_defaults
-from otelflask.settings import load as load_settings
 
 #: Stock instrumentations that ours stand in for; loading both would double every span and line.
 REPLACED = frozenset({"flask", "sqlalchemy", "wsgi", "logging", "system_metrics"})

@@ -24,13 +24,13 @@ from otelflask.health import dependencies
 from otelflask.health.answers import Health
 from otelflask.health.checks import Check, Checks
 from otelflask.http.instrumentor import FlaskInstrumentor
+from otelflask.loading import load as load_settings
 from otelflask.logs import capture, events, output
 from otelflask.pipeline import providers
 from otelflask.pipeline.providers import Pipeline
 from otelflask.pipeline.state import state_folder, state_path
 from otelflask.runtime import RuntimeMetrics
 from otelflask.settings import Settings
-from otelflask.settings import load as load_settings
 from otelflask.users import ActiveUsers, user_of_flask_login
 
 EXTENSION_KEY = "otelflask"

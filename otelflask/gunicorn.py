@@ -11,7 +11,7 @@ from typing import Any
 
 from otelflask.extension import flush, shutdown
 from otelflask.health import draining
-from otelflask.settings import load
+from otelflask.loading import load
 
 __all__ = ["when_ready", "worker_abort", "worker_exit"]
 

@@ -8,11 +8,7 @@ only what it does not name is ``OTELFLASK_*``. The table in
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from email.utils import getaddresses
 from typing import Any
 
 
@@ -289,120 +285,6 @@ class Settings:
         "`traces` prints each finished request as a tree of its spans, logs and error.",
         choices=("off", "traces"),
     )
-
-
-_ADDRESS = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off", ""})
-
-
-def _parse(name: str, source: str, value: Any, default: Any, metadata: Mapping[str, Any]) -> Any:
-    where = f"{name} ({source})"
-    if isinstance(default, bool):
-        if isinstance(value, bool):
-            return value
-        text = str(value).strip().lower()
-        if text in _TRUE or text in _FALSE:
-            return text in _TRUE
-        raise SettingError(f"{where} is {value!r}; allowed are true and false")
-    if isinstance(default, (int, float)):
-        kind = type(default)
-        unit = f" {metadata['unit']}" if metadata["unit"] else ""
-        minimum = metadata["minimum"]
-        allowed = f"{'a whole number' if kind is int else 'a number'} of at least {minimum:g}{unit}"
-        if isinstance(value, bool):
-            raise SettingError(f"{where} is {value!r}; allowed is {allowed}")
-        try:
-            number = kind(value)
-        except (TypeError, ValueError):
-            raise SettingError(f"{where} is {value!r}; allowed is {allowed}") from None
-        if not minimum <= number < float("inf") or (kind is int and number != float(value)):
-            raise SettingError(f"{where} is {value!r}; allowed is {allowed}")
-        return number
-    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-        value = (" " if name == "redact_patterns" else ",").join(value)
-    if not isinstance(value, str):
-        raise SettingError(f"{where} is {value!r}; allowed is text")
-    choices = metadata["choices"]
-    if choices:
-        value = value.strip().lower()
-        if value not in choices:
-            raise SettingError(f"{where} is {value!r}; allowed are {', '.join(choices)}")
-    if name in ("excluded_urls", "request_headers", "response_headers", "sanitized_headers", "redact_patterns"):
-        for pattern in value.split(None if name == "redact_patterns" else ","):
-            try:
-                re.compile(pattern.strip())
-            except re.error as error:
-                raise SettingError(
-                    f"{where} holds {pattern.strip()!r}, which is no regular expression: {error}; "
-                    "allowed are Python regular expressions"
-                ) from None
-    if name == "health_path" and value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
-        raise SettingError(f"{where} is {value!r}; allowed is a path such as /health, or nothing")
-    if name == "request_id_header" and value and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
-        raise SettingError(f"{where} is {value!r}; allowed is a header name of letters, digits and hyphens")
-    return value
-
-
-def load(keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings in force.
-
-    In: keyword arguments, the Flask app's config, and the environment
-    (default: the process's). Raises SettingError for a name that is not
-    declared and for a value that is not allowed.
-    """
-    environ = os.environ if environ is None else environ
-    declared = {item.name: item for item in fields(Settings)}
-    for name in keywords:
-        if name not in declared:
-            raise SettingError(f"{name!r} is no setting of otelflask; allowed are {', '.join(sorted(declared))}")
-    for key in config:
-        if key.startswith("OTELFLASK_") and key[len("OTELFLASK_") :].lower() not in declared:
-            allowed = ", ".join(f"OTELFLASK_{name.upper()}" for name in sorted(declared))
-            raise SettingError(f'app.config["{key}"] is no setting of otelflask; allowed are {allowed}')
-    values: dict[str, Any] = {}
-    for name, item in declared.items():
-        env = item.metadata["env"]
-        key = f"OTELFLASK_{name.upper()}"
-        if keywords.get(name) is not None:
-            value, source = keywords[name], "keyword argument"
-        elif config.get(key) is not None:
-            value, source = config[key], f'app.config["{key}"]'
-        elif environ.get(env):
-            value, source = environ[env], f"environment variable {env}"
-        elif name == "excluded_urls" and environ.get("OTEL_PYTHON_EXCLUDED_URLS"):
-            value, source = environ["OTEL_PYTHON_EXCLUDED_URLS"], "environment variable OTEL_PYTHON_EXCLUDED_URLS"
-        else:
-            values[name] = item.default
-            continue
-        values[name] = _parse(name, source, value, item.default, item.metadata)
-    settings = Settings(**values)
-    _check_mail(settings)
-    return settings
-
-
-def _check_mail(settings: Settings) -> None:
-    """Raise SettingError where the settings of mail cannot work together."""
-    if not settings.mail_to:
-        return
-    for name, value in (("mail_to", settings.mail_to), ("mail_from", settings.mail_from)):
-        addresses = [address for _, address in getaddresses([value])]
-        if not addresses or not all(_ADDRESS.fullmatch(address) for address in addresses):
-            raise SettingError(
-                f"{name} (OTELFLASK_{name.upper()}) is {value!r}; with mail_to set, allowed are mail addresses such as "
-                "a@b.example"
-            )
-    host, _, port = settings.mail_server.partition(":")
-    if not host or (":" in settings.mail_server and not (port.isdecimal() and 0 < int(port) < 65_536)):
-        raise SettingError(
-            f"mail_server (OTELFLASK_MAIL_SERVER) is {settings.mail_server!r}; with mail_to set, allowed is `host` "
-            "or `host:port`"
-        )
-    if bool(settings.mail_user) != bool(settings.mail_password):
-        raise SettingError(
-            "mail_user (OTELFLASK_MAIL_USER) and mail_password (OTELFLASK_MAIL_PASSWORD) go together; "
-            "allowed are both or neither"
-        )
 
 
 def table() -> str:

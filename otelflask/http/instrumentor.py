@@ -25,9 +25,9 @@ from otelflask.http.metrics import SCHEMA_URL, HttpMetrics
 from otelflask.http.middleware import Middleware, Reports
 from otelflask.http.record import ENVIRON_KEY, RequestRecord, current_record
 from otelflask.http.request_log import RequestLog
+from otelflask.loading import load as load_settings
 from otelflask.pipeline.spans import SpanStarter
 from otelflask.settings import Settings
-from otelflask.settings import load as load_settings
 from otelflask.version import __version__
 
 _COMMENTER_KEY = "SQLCOMMENTER_ORM_TAGS_AND_VALUES"

@@ -8,7 +8,8 @@ import flask
 import pytest
 
 import otelflask
-from otelflask.settings import SettingError, Settings, load, table
+from otelflask.loading import load
+from otelflask.settings import SettingError, Settings, table
 
 
 def test_the_order_is_keyword_config_environment_default() -> None:
