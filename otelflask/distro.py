@@ -53,4 +53,5 @@ class Configurator(_OTelSDKConfigurator):
             logger_provider=process.pipeline.logger_provider,
             settings=settings,
             reports=process.reports,
+            seen_user=process.users.seen if process.users is not None else None,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import threading
@@ -31,7 +30,7 @@ from otelflask.pipeline.providers import Pipeline
 from otelflask.pipeline.state import state_folder, state_path
 from otelflask.runtime import RuntimeMetrics
 from otelflask.settings import Settings
-from otelflask.users import ActiveUsers, user_of_flask_login
+from otelflask.users import ActiveUsers
 
 EXTENSION_KEY = "otelflask"
 
@@ -135,7 +134,7 @@ def init(
         logger_provider=pipeline.logger_provider,
         settings=in_force,
         reports=process.reports,
-        find_user=user or functools.partial(user_of_flask_login, app),
+        find_user=user,
         seen_user=process.users.seen if process.users is not None else None,
     )
     lifecycle.on_fork(app.extensions["otelflask.http"])

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from flask import Flask, g
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otelflask import guard
@@ -118,14 +117,3 @@ class ActiveUsers:
                 if len(data) % _ENTRY.size == 0:
                     found += _ENTRY.iter_unpack(data)
         return found
-
-
-def user_of_flask_login(app: Flask) -> str | None:
-    """The id of Flask-Login's user, where the app has asked for it in this request; nothing is loaded for us."""
-    if not hasattr(app, "login_manager"):
-        return None
-    user = g.get("_login_user")
-    if user is None or not getattr(user, "is_authenticated", False):
-        return None
-    found = user.get_id()
-    return None if found is None else str(found)

@@ -21,6 +21,7 @@ from werkzeug.exceptions import HTTPException
 
 from otelflask import guard
 from otelflask.http.attributes import route_of
+from otelflask.http.login import user_of_flask_login
 from otelflask.http.metrics import SCHEMA_URL, HttpMetrics
 from otelflask.http.middleware import Middleware, Reports
 from otelflask.http.record import ENVIRON_KEY, RequestRecord, current_record
@@ -97,7 +98,7 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
             parse_excluded_urls(patterns) if patterns else None,
             response_hook,
             reports,
-            find_user,
+            find_user or functools.partial(user_of_flask_login, app),
             seen_user,
         )
         app._original_wsgi_app = app.wsgi_app  # type: ignore[attr-defined]

@@ -258,7 +258,7 @@ class Middleware:
         if record.user_id is not None:
             own["user.id"] = record.user_id
             if self._seen_user is not None:
-                self._seen_user(record.user_id)
+                guard.call_hook("count of users", self._seen_user, record.user_id)
         for room in record.at_close:
             own.update(guard.call_hook("a room at a request's end", room, record) or {})
         layer = Layer(own)
