@@ -13,6 +13,7 @@ from flask import Flask
 from flask.logging import default_handler
 
 from otelflask import lifecycle
+from otelflask.circuits import telemetry as breakers
 from otelflask.errors.emission import Report
 from otelflask.errors.engine import SentryFlush
 from otelflask.errors.handling import answer_errors, roll_back
@@ -45,6 +46,7 @@ class Process:
     settings: Settings
     pipeline: Pipeline
     events: events.Events
+    breakers: breakers.Breakers
     runtime: RuntimeMetrics | None = None
     reports: Reports | None = None
     users: ActiveUsers | None = None
@@ -125,6 +127,7 @@ def init(
     pipeline = process.pipeline
     app.extensions[EXTENSION_KEY] = AppState(in_force, pipeline)
     app.extensions[events.EXTENSION_KEY] = process.events
+    app.extensions[breakers.EXTENSION_KEY] = process.breakers
     FlaskInstrumentor.instrument_app(
         app,
         request_hook=request_hook,
@@ -214,8 +217,16 @@ def start(
             state_folder(settings)
         providers.set_environment_defaults()
         pipeline = providers.build(settings, service_name, tracer_provider, meter_provider, logger_provider)
-        process = Process(settings, pipeline, events.Events(pipeline.logger_provider, pipeline.meter_provider))
+        of_service = f"{settings.service_name or service_name}/{settings.environment}"
+        process = Process(
+            settings,
+            pipeline,
+            events.Events(pipeline.logger_provider, pipeline.meter_provider),
+            breakers.Breakers(pipeline.logger_provider, pipeline.meter_provider, settings.breaker_redis, of_service),
+        )
         events.use(process.events)
+        breakers.use(process.breakers)
+        lifecycle.on_fork(process.breakers)
         if settings.console == "traces":
             from otelflask.console import attach
 
@@ -235,7 +246,8 @@ def start(
             pipeline.before_flush.append(process.reports.flush)
             pipeline.senders.append(SentryFlush())
         if settings.active_users:
-            process.users = _start_users(settings, pipeline, service_name)
+            process.users = ActiveUsers(pipeline.meter_provider, state_path(settings), of_service)
+            lifecycle.on_fork(process.users)
         if settings.runtime_metrics:
             process.runtime = RuntimeMetrics(pipeline.meter_provider)
             lifecycle.on_fork(process.runtime)
@@ -258,13 +270,6 @@ def _start_mail(settings: Settings, pipeline: Pipeline) -> Callable[[Report, int
     )
     pipeline.senders.append(mail)
     return mail.told
-
-
-def _start_users(settings: Settings, pipeline: Pipeline, service_name: str) -> ActiveUsers:
-    of_app = f"{settings.service_name or service_name}/{settings.environment}"
-    users = ActiveUsers(pipeline.meter_provider, state_path(settings), of_app)
-    lifecycle.on_fork(users)
-    return users
 
 
 def _start_database(settings: Settings, pipeline: Pipeline) -> None:

