@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from typing import Any
 
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
-from otelflask import extension
+from otelflask import extension, libraries
 from otelflask.loading import load as load_settings
 from otelflask.pipeline.providers import set_environment_defaults
 
@@ -31,9 +32,13 @@ class Distro(BaseDistro):
             os.environ[_DISABLED] = ",".join(filter(None, [disabled, *sorted(REPLACED)]))
 
     def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
-        """Load an instrumentation that is not one of ours."""
-        if entry_point.name not in REPLACED:
-            super().load_instrumentor(entry_point, **kwargs)
+        """Load an instrumentation that ours do not stand in for, or use."""
+        name = entry_point.name
+        if name in REPLACED or name in libraries.INSTRUMENTORS:
+            return
+        if name in libraries.DRIVERS and find_spec("sqlalchemy") is not None:
+            return
+        super().load_instrumentor(entry_point, **kwargs)
 
 
 class Configurator(_OTelSDKConfigurator):

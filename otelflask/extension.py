@@ -12,7 +12,7 @@ from typing import Any
 from flask import Flask
 from flask.logging import default_handler
 
-from otelflask import lifecycle
+from otelflask import libraries, lifecycle
 from otelflask.circuits import telemetry as breakers
 from otelflask.errors.emission import Report
 from otelflask.errors.engine import SentryFlush
@@ -215,6 +215,7 @@ def start(
         if settings.mail_to or settings.state_dir:
             # Before anything is started: a folder that cannot be used is an error of the settings'.
             state_folder(settings)
+        other_libraries = libraries.chosen(settings.libraries)
         providers.set_environment_defaults()
         pipeline = providers.build(settings, service_name, tracer_provider, meter_provider, logger_provider)
         of_service = f"{settings.service_name or service_name}/{settings.environment}"
@@ -253,6 +254,7 @@ def start(
             lifecycle.on_fork(process.runtime)
         if settings.database:
             _start_database(settings, pipeline)
+        libraries.instrument(other_libraries, pipeline)
         lifecycle.on_fork(pipeline)
         lifecycle.end_in_time(pipeline)
         if _process is None:

@@ -174,6 +174,12 @@ class Settings:
         minimum=0.0,
         unit="seconds",
     )
+    libraries: str = _setting(
+        "OTELFLASK_LIBRARIES",
+        "all",
+        "Other libraries that are instrumented where their extra is installed: `all`, `none`, or some of celery, "
+        "httpx, jinja2, redis, requests, urllib3, separated by commas.",
+    )
     logs: bool = _setting("OTELFLASK_LOGS", True, "Sends records of the `logging` module.")
     log_level: str = _setting(
         "OTEL_PYTHON_LOG_HANDLER_LEVEL",

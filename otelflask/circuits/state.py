@@ -5,14 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
-from opentelemetry import context as context_api
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 from pybreaker import STATE_CLOSED, STATE_OPEN, CircuitBreakerStorage
 
 from otelflask import guard
@@ -166,7 +164,8 @@ class RedisState(State):
         if time.monotonic() < self._away_until:
             return instead()
         try:
-            with _unseen():
+            # No spans of what the breaker itself asks.
+            with suppress_instrumentation():
                 return ask()
         except RedisError as error:
             # Not asked again at once: each call would wait for it.
@@ -219,13 +218,3 @@ class RedisState(State):
             lambda: self._client.delete(self._trial_key(known, trial)),
             lambda: self._local.give_back_trial(known, trial),
         )
-
-
-@contextmanager
-def _unseen() -> Iterator[None]:
-    """No spans of what the breaker itself asks."""
-    token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-    try:
-        yield
-    finally:
-        context_api.detach(token)

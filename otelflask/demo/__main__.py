@@ -1,4 +1,4 @@
-"""``make demo``: the shop under gunicorn, gentle load, the console view; Ctrl-C ends it all."""
+"""``make demo``: the shop and its payments under gunicorn, gentle load, the console view; Ctrl-C ends it all."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from types import FrameType
 
 #: What the gentle load asks for, by weight.
 PATHS = (
     ["/api/products", "/api/products/7", "/api/products/featured"] * 6
+    + ["/api/products/7/purchase"] * 3
     + ["/api/products/ratings", "/api/products/9999", "/simulate-error", "/failing-dependency"]
 )  # fmt: skip
 
@@ -25,7 +27,9 @@ def _load(url: str, stop: threading.Event, pause: float) -> None:
     while not stop.wait(pause):
         path = choice.choice(PATHS)
         try:
-            urllib.request.urlopen(url + path, timeout=5).read()
+            body = b'{"quantity": 1}' if path.endswith("/purchase") else None
+            request = urllib.request.Request(url + path, body, {"Content-Type": "application/json"})
+            urllib.request.urlopen(request, timeout=5).read()
         except (urllib.error.URLError, OSError):
             # Errors are what the shop is asked for; it prints them itself.
             continue
@@ -39,6 +43,12 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _collector_listens(endpoint: str) -> bool:
@@ -69,9 +79,12 @@ def main() -> int:
     if not _collector_listens(endpoint):
         for name in ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"):
             environment.setdefault(name, "none")
-    command = [sys.executable, "-m", "gunicorn", "otelflask.demo.shop:create_app()"]
-    command += ["--bind", f"127.0.0.1:{options.port}", "--workers", str(options.workers), "--threads", "4"]
-    command += ["--graceful-timeout", "3", "--log-level", "warning"]
+    gunicorn = [sys.executable, "-m", "gunicorn", "--threads", "4", "--graceful-timeout", "3", "--log-level", "warning"]
+    payments_port = _free_port()
+    environment.setdefault("SHOP_PAYMENTS_URL", f"http://127.0.0.1:{payments_port}")
+    payments = [*gunicorn, "otelflask.demo.payments:create_app()", "--bind", f"127.0.0.1:{payments_port}"]
+    shop = [*gunicorn, "otelflask.demo.shop:create_app()", "--bind", f"127.0.0.1:{options.port}"]
+    shop += ["--workers", str(options.workers)]
     url = f"http://127.0.0.1:{options.port}"
     print(f"The shop runs at {url}; each request is printed below as a tree of its spans. Try:")
     for path, what in (
@@ -81,6 +94,7 @@ def main() -> int:
         ("/simulate-error", "an error"),
     ):
         print(f"  curl -s {url}{path:<24} # {what}")
+    print(f"  curl -s -X POST {url + '/simulate-outage':<24} # no payments for 20 s: a circuit breaker opens")
     sending = environment.get("OTEL_TRACES_EXPORTER") != "none"
     print(
         f"Telemetry goes to {endpoint}."
@@ -89,14 +103,22 @@ def main() -> int:
     )
     print("Ctrl-C ends it all.\n", flush=True)
     # A group of its own, so that Ctrl-C reaches gunicorn once, from here.
-    server = subprocess.Popen(command, env=environment, start_new_session=True)
+    servers = [subprocess.Popen(command, env=environment, start_new_session=True) for command in (shop, payments)]
     stop = threading.Event()
     load = threading.Thread(target=_load, args=(url, stop, options.pause), daemon=True)
     load.start()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for server in servers:
+            server.send_signal(signal.SIGTERM)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: server.send_signal(signal.SIGTERM))
-    status = server.wait()
+        signal.signal(number, end)
+    status = servers[0].wait()
     stop.set()
+    # Where the shop ended by itself, the payments have to be told.
+    servers[1].terminate()
+    servers[1].wait()
     return 0 if status in (0, -signal.SIGTERM) else status
 
 

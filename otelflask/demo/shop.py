@@ -10,17 +10,24 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+import requests
 from flask import Flask, Response, abort, current_app, jsonify, request
-from opentelemetry.instrumentation.redis import RedisInstrumentor
 from redis import Redis, RedisError
 from sqlalchemy import create_engine, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 import otelflask
+from otelflask.breaker import CircuitBreaker
 from otelflask.demo.models import Order, Product, Review, User, prepare
+from otelflask.errors import AppError, ExternalServiceError, ExternalTimeoutError
 
 logger = logging.getLogger("otelflask.demo.shop")
+
+#: Leaves the payment service alone for a while after it has failed.
+payments = CircuitBreaker(
+    "payments", failure_threshold=5, reset_timeout=15.0, expected_exception=requests.RequestException
+)
 
 
 def create_app(database_url: str | None = None, *, instrument: bool = True, **settings: Any) -> Flask:
@@ -37,7 +44,6 @@ def create_app(database_url: str | None = None, *, instrument: bool = True, **se
     app = Flask("shop")
     if instrument:
         otelflask.init(app, service_name="shop", **settings)
-        RedisInstrumentor().instrument()
     default = f"sqlite:///{os.path.join(tempfile.gettempdir(), f'otelflask-shop-{os.getuid()}.sqlite3')}"
     engine = create_engine(database_url or os.environ.get("SHOP_DATABASE_URL") or default)
     prepare(engine)
@@ -45,6 +51,7 @@ def create_app(database_url: str | None = None, *, instrument: bool = True, **se
     app.extensions["shop"] = sessions
     redis_url = os.environ.get("SHOP_REDIS_URL")
     # A cache that does not answer at once is worth less than the query it saves.
+    app.extensions["shop_payments"] = os.environ.get("SHOP_PAYMENTS_URL")
     app.extensions["shop_cache"] = Redis.from_url(redis_url, socket_timeout=0.25) if redis_url else None
 
     @app.before_request
@@ -152,6 +159,15 @@ def _add_orders(app: Flask) -> None:
         order = Order(product_id=product_id, quantity=quantity)
         session.add(order)
         session.commit()
+        found = session.get_one(Product, product_id)
+        try:
+            _charge(found.price * quantity)
+        except AppError:
+            # What was reserved is given back.
+            session.delete(order)
+            found.stock = Product.stock + quantity
+            session.commit()
+            raise
         otelflask.event("order.placed", order_id=order.id, product_id=product_id, quantity=quantity)
         return jsonify(order_id=order.id), 201
 
@@ -176,6 +192,20 @@ def _add_orders(app: Flask) -> None:
             logger.warning("name is taken")
             abort(409, "this name is taken")
         return jsonify(id=user.id, name=user.name), 201
+
+
+def _charge(amount: float) -> None:
+    """Let the payment service charge it, where there is one. Raises AppError where it does not."""
+    url = current_app.extensions["shop_payments"]
+    if url is None:
+        return
+    try:
+        with payments.calling():
+            requests.post(f"{url}/charges", json={"amount": amount}, timeout=1).raise_for_status()
+    except requests.Timeout as error:
+        raise ExternalTimeoutError("the payment service does not answer") from error
+    except requests.RequestException as error:
+        raise ExternalServiceError("the payment service fails") from error
 
 
 def _add_faults(app: Flask) -> None:
@@ -217,6 +247,16 @@ def _add_faults(app: Flask) -> None:
             logger.exception("the currency service does not answer")
             return jsonify(error="the currency service does not answer"), 503
         return jsonify(ok=True), 200
+
+    @app.post("/simulate-outage")
+    def simulate_outage() -> Response:
+        # Buying fails for a while; after five failures the breaker answers at once.
+        url = current_app.extensions["shop_payments"]
+        if url is None:
+            abort(404, "there is no payment service")
+        seconds = request.args.get("seconds", 20, type=int)
+        requests.post(f"{url}/outage", params={"seconds": seconds}, timeout=1).raise_for_status()
+        return jsonify(seconds=seconds)
 
     @app.get("/api/reviews/count")
     def review_count() -> Response:

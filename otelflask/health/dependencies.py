@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import psutil
-from opentelemetry import context as context_api
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otelflask.health.checks import Check, Degraded
 
@@ -25,12 +24,8 @@ def database(name: str, engine: Any) -> Check:
         from sqlalchemy import text
 
         # Neither a span nor a duration: nobody's request asks it.
-        token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        try:
-            with engine.connect() as connection:
-                connection.execute(text("SELECT 1"))
-        finally:
-            context_api.detach(token)
+        with suppress_instrumentation(), engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
 
     return Check(f"database:{name}", ask)
 
@@ -43,15 +38,12 @@ def redis(url: str) -> Check:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
-        token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        try:
-            # Without its default retries, of which a redis that hangs costs twelve seconds.
-            with Redis.from_url(
-                url, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0)
-            ) as client:
-                client.ping()
-        finally:
-            context_api.detach(token)
+        # Without its default retries, of which a redis that hangs costs twelve seconds.
+        with (
+            suppress_instrumentation(),
+            Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0)) as client,
+        ):
+            client.ping()
 
     return Check("redis", ask)
 

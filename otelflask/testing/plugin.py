@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def captured_telemetry() -> Iterator[CapturedTelemetry]:
     """In-memory providers with ids 1, 2, 3, …; what was instrumented with them is undone afterwards."""
+    from otelflask import libraries
     from otelflask.logs import capture
     from otelflask.testing.capture import CapturedTelemetry
 
@@ -34,6 +35,7 @@ def captured_telemetry() -> Iterator[CapturedTelemetry]:
         else:
             if SQLAlchemyInstrumentor().is_instrumented_by_opentelemetry:
                 SQLAlchemyInstrumentor().uninstrument()
+        libraries.uninstrument()
         captured.close()
 
 

@@ -26,6 +26,7 @@ SERVICES = (
     "redis",
     "collector",
     "grafana",
+    "payments",
     "shop",
     "load",
 )
@@ -113,7 +114,7 @@ class Stack:
                     "up",
                     "--detach",
                     "--no-deps",
-                    *(["--build"] if name in ("shop", "load") else []),
+                    *(["--build"] if name in ("payments", "shop", "load") else []),
                     name,
                     **environment,
                 )

@@ -16,7 +16,7 @@ from tests.stack.compose import Stack
 pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 STACK = {"collector", "prometheus", "loki", "tempo", "grafana", "mailpit"}
-DEMO = {"shop", "load", "postgres", "redis"}
+DEMO = {"shop", "payments", "load", "postgres", "redis"}
 #: How each tool says that something went wrong. The shop's own errors are asked for, and look otherwise.
 ERROR = re.compile(r"level=(error|fatal|ERROR)|\t(error|fatal)\t|\[ERROR\]|\bpanic:|\b(FATAL|PANIC):")
 

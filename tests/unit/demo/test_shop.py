@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import flask
 import pytest
 from sqlalchemy.orm import Session
+from werkzeug.serving import make_server
 
 from otelflask.demo.models import STOCK, Product
-from otelflask.demo.shop import create_app
+from otelflask.demo.payments import create_app as create_payments
+from otelflask.demo.shop import create_app, payments
 from otelflask.testing import CapturedTelemetry
 
 
@@ -77,3 +80,41 @@ def test_the_n_plus_1_page_is_one_trace_of_many_statements(shop: flask.Flask, te
     shop.test_client().get("/api/products/ratings")
     assert [span.name for span in telemetry.spans].count("SELECT reviews") == 20
     assert len({span.get_span_context().trace_id for span in telemetry.spans}) == 1  # type: ignore[union-attr]
+
+
+@pytest.fixture
+def payment_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The second process of the demo, in a thread; the shop knows its address."""
+    service = create_payments()
+    listening = make_server("127.0.0.1", 0, service, threaded=True)
+    thread = threading.Thread(target=listening.serve_forever)
+    thread.start()
+    monkeypatch.setenv("SHOP_PAYMENTS_URL", f"http://127.0.0.1:{listening.server_port}")
+    yield
+    listening.shutdown()
+    thread.join()
+    listening.server_close()
+    payments.close()
+
+
+@pytest.mark.usefixtures("payment_service")
+class TestPayments:
+    """The shop and its payment service."""
+
+    def test_a_purchase_is_charged_in_the_same_trace(self, shop: flask.Flask, telemetry: CapturedTelemetry) -> None:
+        answer = shop.test_client().post("/api/products/7/purchase", json={"quantity": 2})
+        assert answer.status_code == 201
+        call = telemetry.span("POST")
+        request = telemetry.span("POST /api/products/<int:product_id>/purchase")
+        assert call.context.trace_id == request.context.trace_id
+
+    def test_what_cannot_be_charged_is_not_sold(self, shop: flask.Flask) -> None:
+        client = shop.test_client()
+        assert client.post("/simulate-outage?seconds=60").status_code == 200
+        statuses = [client.post("/api/products/7/purchase", json={"quantity": 1}).status_code for _ in range(7)]
+        # The breaker opens: from then on the service is left alone.
+        assert statuses == [502] * 5 + [503] * 2
+        answer = client.post("/api/products/7/purchase", json={"quantity": 1})
+        assert 0 < int(answer.headers["Retry-After"]) <= 15
+        assert client.get("/api/products/7").json["stock"] == STOCK  # type: ignore[index]
+        assert client.get("/api/orders").json == {"orders": []}

@@ -1,0 +1,223 @@
+"""Other libraries: OpenTelemetry's own instrumentations, with what is known to be wrong with them put right.
+
+Each comes with an extra (``otelflask[redis]``) and is used where both the
+library and its instrumentation are installed. What is put right: names that
+grow with the data, secrets in URLs, attributes that the conventions ask for
+and that are missing, spans that die with a Celery process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.trace import INVALID_SPAN, Span, Tracer, TracerProvider, get_current_span, use_span
+
+from otelflask import guard
+from otelflask.pipeline.providers import Pipeline
+from otelflask.pipeline.redaction import Scrubber
+from otelflask.settings import SettingError
+
+#: The instrumentor of each library.
+INSTRUMENTORS = {
+    "celery": "CeleryInstrumentor",
+    "httpx": "HTTPXClientInstrumentor",
+    "jinja2": "Jinja2Instrumentor",
+    "redis": "RedisInstrumentor",
+    "requests": "RequestsInstrumentor",
+    "urllib3": "URLLib3Instrumentor",
+}
+#: Instrumentations of database drivers: below SQLAlchemy, each statement would be a second span.
+DRIVERS = frozenset(
+    {"aiopg", "asyncpg", "dbapi", "mysql", "mysqlclient", "psycopg", "psycopg2", "pymssql", "pymysql", "sqlite3"}
+)
+#: The instrumentors that were used.
+_instrumented: list[Any] = []
+_DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+
+
+def chosen(setting: str) -> list[str]:
+    """The libraries that a setting names: ``all``, ``none``, or names. Raises SettingError for a name that is none."""
+    names = [name.strip().lower() for name in setting.split(",") if name.strip()]
+    if names == ["all"]:
+        return sorted(INSTRUMENTORS)
+    if names == ["none"]:
+        return []
+    for name in names:
+        if name not in INSTRUMENTORS:
+            raise SettingError(
+                f"libraries (OTELFLASK_LIBRARIES) is {setting!r}; allowed are all, none, or any of "
+                f"{', '.join(sorted(INSTRUMENTORS))}, separated by commas"
+            )
+    return names
+
+
+def instrument(names: Iterable[str], pipeline: Pipeline) -> None:
+    """Instrument these, where they are installed and nobody has done it before."""
+    disabled = {name.strip() for name in os.environ.get(_DISABLED, "").split(",")}
+    for name in names:
+        if name in disabled or "*" in disabled or not _is_installed(name):
+            continue
+        try:
+            _instrument(name, pipeline)
+        except Exception:
+            guard.say(f"library:{name}", "%s cannot be instrumented; the app is not affected", name, exc_info=True)
+
+
+def uninstrument() -> None:
+    """Take back what `instrument` did; for tests."""
+    while _instrumented:
+        _instrumented.pop().uninstrument()
+
+
+def _is_installed(name: str) -> bool:
+    return find_spec(name) is not None and find_spec(f"opentelemetry.instrumentation.{name}") is not None
+
+
+def _instrument(name: str, pipeline: Pipeline) -> None:
+    module = importlib.import_module(f"opentelemetry.instrumentation.{name}")
+    instrumentor = getattr(module, INSTRUMENTORS[name])()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        return
+    given = {"tracer_provider": pipeline.tracer_provider, "meter_provider": pipeline.meter_provider}
+    instrumentor.instrument(**given | _OPTIONS[name](pipeline))
+    _instrumented.append(instrumentor)
+
+
+def _url_masked(scrubber: Scrubber) -> Callable[..., None]:
+    """A request hook: `url.full` without secrets; the instrumentations mask five names of cloud providers only."""
+
+    @guard.guarded("masking a URL")
+    def hook(span: Any, *request: Any) -> None:
+        url = (getattr(span, "attributes", None) or {}).get("url.full")
+        if isinstance(url, str):
+            masked = scrubber.text(url)
+            if masked != url:
+                span.set_attribute("url.full", masked)
+
+    return hook
+
+
+def _requests(pipeline: Pipeline) -> dict[str, Any]:
+    return {"request_hook": _url_masked(pipeline.scrubber)}
+
+
+def _httpx(pipeline: Pipeline) -> dict[str, Any]:
+    masked = _url_masked(pipeline.scrubber)
+
+    async def async_hook(span: Any, request: Any) -> None:
+        masked(span, request)
+
+    return {"request_hook": masked, "async_request_hook": async_hook}
+
+
+def _urllib3(pipeline: Pipeline) -> dict[str, Any]:
+    masked = _url_masked(pipeline.scrubber)
+
+    @guard.guarded("a request by urllib3")
+    def hook(span: Any, pool: Any, request: Any) -> None:
+        masked(span)
+        if span.is_recording():
+            # Required by the conventions, and set by requests and httpx.
+            span.set_attribute("server.address", pool.host)
+            span.set_attribute("server.port", pool.port or (443 if pool.scheme == "https" else 80))
+
+    return {"request_hook": hook}
+
+
+def _redis(pipeline: Pipeline) -> dict[str, Any]:
+    module: Any = importlib.import_module("opentelemetry.instrumentation.redis")
+    build = module._build_span_meta_data_for_pipeline
+    if not hasattr(build, "_otelflask"):
+
+        def bounded(instance: Any) -> tuple[list[Any], str, str]:
+            # Stock: every command's name, one after the other, is the span's.
+            commands, text, name = build(instance)
+            return commands, text, _pipeline_name(name) if commands else name
+
+        bounded._otelflask = True  # type: ignore[attr-defined]
+        module._build_span_meta_data_for_pipeline = bounded
+
+    @guard.guarded("a command of redis")
+    def named(span: Any, client: Any, arguments: Any, options: Any) -> None:
+        if span.is_recording() and arguments:
+            span.set_attribute("db.operation.name", str(arguments[0]).upper())
+
+    @guard.guarded("a pipeline of redis")
+    def sized(span: Any, client: Any, answer: Any) -> None:
+        attributes = getattr(span, "attributes", None) or {}
+        length = attributes.get("db.redis.pipeline_length")
+        if length is not None:
+            span.set_attribute("db.operation.name", span.name)
+            if length > 1:
+                span.set_attribute("db.operation.batch.size", length)
+
+    return {"request_hook": named, "response_hook": sized}
+
+
+def _pipeline_name(commands: str) -> str:
+    """``PIPELINE SET`` where all are of one name, else ``PIPELINE`` (semantic conventions, database spans: batches)."""
+    kinds = {command.upper() for command in commands.split(" ")}
+    return f"PIPELINE {kinds.pop()}" if len(kinds) == 1 else "PIPELINE"
+
+
+class _WithinTraces(TracerProvider):
+    """A provider whose tracers make no trace of their own: a template that is compiled at start is none."""
+
+    def __init__(self, provider: Any) -> None:
+        self._provider = provider
+
+    def get_tracer(self, *arguments: Any, **options: Any) -> Tracer:
+        return _ChildTracer(self._provider.get_tracer(*arguments, **options))
+
+
+class _ChildTracer(Tracer):
+    """Starts spans below others, where instrumentation is not suppressed."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    def start_span(self, name: str, context: Any = None, *arguments: Any, **options: Any) -> Span:
+        if not is_instrumentation_enabled() or not get_current_span(context).get_span_context().is_valid:
+            return INVALID_SPAN
+        return self._tracer.start_span(name, context, *arguments, **options)
+
+    @contextmanager
+    def start_as_current_span(self, name: str, *arguments: Any, **options: Any) -> Iterator[Span]:  # type: ignore[override]
+        span = self.start_span(name, *arguments, **options)
+        if span is INVALID_SPAN:
+            yield span
+            return
+        with use_span(span, end_on_exit=True):
+            yield span
+
+
+def _jinja2(pipeline: Pipeline) -> dict[str, Any]:
+    return {"tracer_provider": _WithinTraces(pipeline.tracer_provider)}
+
+
+def _celery(pipeline: Pipeline) -> dict[str, Any]:
+    from celery import signals
+
+    @guard.guarded("the end of a Celery process")
+    def ends(**values: Any) -> None:
+        # It ends by os._exit, so that nothing that waits would leave (contrib#4916).
+        pipeline.shutdown()
+
+    signals.worker_process_shutdown.connect(ends, weak=False, dispatch_uid="otelflask")
+    return {}
+
+
+_OPTIONS: dict[str, Callable[[Pipeline], dict[str, Any]]] = {
+    "celery": _celery,
+    "httpx": _httpx,
+    "jinja2": _jinja2,
+    "redis": _redis,
+    "requests": _requests,
+    "urllib3": _urllib3,
+}
