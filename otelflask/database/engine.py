@@ -27,6 +27,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from otelflask import guard
+from otelflask.database.plan import Execution
 from otelflask.database.sql import Statement, read
 from otelflask.database.tally import calling_place, place_attributes
 from otelflask.database.watch import QueryWatch
@@ -100,6 +101,8 @@ class DatabaseTelemetry:
     def after_fork(self) -> None:
         """A lock that another thread of the parent held is not ours."""
         self._lock = threading.Lock()
+        if self.query_watch.plans is not None:
+            self.query_watch.plans.after_fork()
 
     def watch(self, engine: Engine) -> None:
         """Follow this engine from now on; a second call changes nothing."""
@@ -244,7 +247,11 @@ class EngineTelemetry:
         known_rows = rows if isinstance(rows, int) and rows >= 0 else None
         if known_rows is not None and span.is_recording():
             span.set_attribute("db.response.returned_rows", known_rows)
-        self.telemetry.query_watch.ended(known.layer, elapsed, known_rows, span, current)
+        watch = self.telemetry.query_watch
+        watch.ended(known.layer["db.query.text"], elapsed)
+        if elapsed >= watch.slow_after_ns:
+            execution = Execution(self.engine, statement, parameters, executemany)
+            watch.slow(known.layer, elapsed, known_rows, span, current, execution)
         self._ended(span, known, elapsed, current)
 
     def _ended(self, span: trace_api.Span, known: _StatementTelemetry, elapsed: int, current: Any) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from otelflask import guard
 from otelflask.database.engine import SCHEMA_URL, DatabaseTelemetry
+from otelflask.database.plan import PlanReader
 from otelflask.database.watch import QueryWatch, note_relationship
 from otelflask.pipeline.spans import SpanStarter
 from otelflask.settings import Settings
@@ -52,6 +53,7 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):
                 settings.slow_query_threshold,
                 settings.repeated_query_count,
                 settings.repeated_query_time,
+                PlanReader() if settings.slow_query_plan else None,
             ),
             bool(kwargs.get("enable_commenter", False)),
             kwargs.get("commenter_options"),

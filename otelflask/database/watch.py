@@ -11,6 +11,7 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context
 
 from otelflask import guard
+from otelflask.database.plan import Execution, PlanReader
 from otelflask.database.tally import Place, QueryTally, calling_place, place_attributes
 from otelflask.http.attributes import route_of
 from otelflask.http.record import RequestRecord, current_record
@@ -35,40 +36,70 @@ class QueryWatch:
 
     In: the logger provider; seconds from which a statement is slow; runs of
     one statement from one line in one request, and their seconds together,
-    from which it is repeated.
+    from which it is repeated; what reads the plans of slow statements, or None.
     """
 
-    def __init__(self, logger_provider: Any, slow_after: float, repeated: int, repeated_time: float) -> None:
+    def __init__(
+        self,
+        logger_provider: Any,
+        slow_after: float,
+        repeated: int,
+        repeated_time: float,
+        plans: PlanReader | None = None,
+    ) -> None:
         self._logger = logger_provider.get_logger("otelflask.database", __version__)
-        self._slow_after_ns = int(slow_after * 1e9)
+        self.slow_after_ns = int(slow_after * 1e9)
+        self.plans = plans
         self._repeated = repeated
         self._repeated_ns = int(repeated_time * 1e9)
 
-    def ended(self, layer: dict[str, Any], elapsed: int, rows: int | None, span: Any, context: Context) -> None:
-        """A statement ended. In: its attributes, ns, rows where the driver knows, its span, and the context around."""
+    def ended(self, statement: str, elapsed: int) -> None:
+        """A statement ended. In: its text without literals, and ns."""
         record = current_record()
-        if record is not None and not record.closed:
-            tally = record.queries
-            if tally is None:
-                tally = record.queries = QueryTally()
-                record.at_close.append(self._request_closed)
-            tally.add(layer.get("db.query.text"), elapsed, loading.get())
-        if elapsed >= self._slow_after_ns:
-            own: dict[str, Any] = {"otelflask.db.query.duration": elapsed / 1e9}
-            if rows is not None:
-                own["db.response.returned_rows"] = rows
-            route = route_of(record.environ) if record is not None else None
-            if route is not None:
-                own["http.route"] = route
-            self._slow(layer, elapsed, own, span, context)
+        if record is None or record.closed:
+            return
+        tally = record.queries
+        if tally is None:
+            tally = record.queries = QueryTally()
+            record.at_close.append(self._request_closed)
+        tally.add(statement, elapsed, loading.get())
 
-    def _slow(self, layer: dict[str, Any], elapsed: int, own: dict[str, Any], span: Any, context: Context) -> None:
+    def slow(
+        self,
+        layer: dict[str, Any],
+        elapsed: int,
+        rows: int | None,
+        span: trace_api.Span,
+        context: Context,
+        execution: Execution,
+    ) -> None:
+        """A statement took long.
+
+        In: its attributes, ns, rows where the driver knows, its span, the context around, and what was sent.
+        """
+        own: dict[str, Any] = {"otelflask.db.query.duration": elapsed / 1e9}
+        if rows is not None:
+            own["db.response.returned_rows"] = rows
+        record = current_record()
+        route = route_of(record.environ) if record is not None else None
+        if route is not None:
+            own["http.route"] = route
         place = place_attributes(calling_place())
         if span.is_recording():
             span.set_attributes(place)
         own.update(place)
-        text = f"slow query: {_named(layer)} took {elapsed / 1e9:.2f} s"
-        self._emit(SLOW_EVENT_NAME, text, (layer, own), span.get_span_context(), context)
+        said_at = span.get_span_context()
+
+        def say(plan: str | None = None, missing: str | None = None) -> None:
+            planned = {"otelflask.db.query.plan": plan, "otelflask.db.query.plan_missing": missing}
+            own.update({name: value for name, value in planned.items() if value})
+            text = f"slow query: {_named(layer)} took {elapsed / 1e9:.2f} s"
+            self._emit(SLOW_EVENT_NAME, text, (layer, own), said_at, context)
+
+        if self.plans is None:
+            say()
+        else:
+            self.plans.read_later(execution, say)
 
     def _request_closed(self, record: RequestRecord) -> dict[str, Any]:
         """Say what was repeated. Out: the request's totals."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import time
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
@@ -89,6 +91,14 @@ class CapturedTelemetry:
             if metric.name == name
             for point in metric.data.data_points
         ]
+
+    def wait_for(self, condition: Callable[[], Any], timeout: float = 5.0) -> None:
+        """Wait for what another thread will tell. In: seconds. Raises TimeoutError when it does not become true."""
+        end = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(f"not within {timeout:g} s")
+            time.sleep(0.01)
 
     def clear(self) -> None:
         """Forget spans and log records; metrics stay, being sums."""

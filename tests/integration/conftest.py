@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from otelflask.testing import FakeCollector
+from tests.servers import free_port
 
 APP = """
 import logging
@@ -60,12 +61,6 @@ class Server:
         self.process.send_signal(number)
         self.process.wait(timeout)
         return time.monotonic() - started
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from otelflask.testing import FakeCollector
-
-from .conftest import free_port
+from tests.servers import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from grafana.source import inbox
-from tests.integration.conftest import free_port
+from tests.servers import free_port
 from tests.stack import driver, provisioned
 from tests.stack.backends import Backends, eventually, get, post
 from tests.stack.compose import ROOT, Stack

