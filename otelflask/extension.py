@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from flask.logging import default_handler
@@ -30,8 +30,11 @@ from otelflask.pipeline import providers
 from otelflask.pipeline.providers import Pipeline
 from otelflask.pipeline.state import state_folder, state_path
 from otelflask.runtime import RuntimeMetrics
-from otelflask.settings import Settings
+from otelflask.settings import SettingError, Settings
 from otelflask.users import ActiveUsers
+
+if TYPE_CHECKING:
+    from otelflask.exposition.page import MetricsPage
 
 EXTENSION_KEY = "otelflask"
 
@@ -45,12 +48,15 @@ class Process:
 
     settings: Settings
     pipeline: Pipeline
+    #: What the processes of one service have in common.
+    of_service: str
     events: events.Events
     breakers: breakers.Breakers
     runtime: RuntimeMetrics | None = None
     reports: Reports | None = None
     users: ActiveUsers | None = None
     health: Checks | None = None
+    metrics: MetricsPage | None = None
 
 
 @dataclass
@@ -143,6 +149,8 @@ def init(
     lifecycle.on_fork(app.extensions["otelflask.http"])
     if in_force.health_path:
         _answer_health(app, process, in_force)
+    if in_force.metrics_path:
+        _show_metrics(app, process, in_force)
     _attach_console(app, process, in_force)
     roll_back(app, rollback_sessions)
     if in_force.error_answers:
@@ -159,6 +167,23 @@ def _answer_health(app: Flask, process: Process, settings: Settings) -> None:
     attributes = dict(resource.attributes) if resource is not None else {}
     about = {"serviceId": attributes.get("service.name", ""), "version": attributes.get("service.version", "")}
     app.wsgi_app = Health(app, settings, process.health, about).wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
+
+
+def _show_metrics(app: Flask, process: Process, settings: Settings) -> None:
+    if process.metrics is None:
+        pipeline = process.pipeline
+        try:
+            # Imported where it is wanted: it is an extra.
+            from otelflask.exposition.page import MetricsPage
+
+            process.metrics = MetricsPage(
+                state_path(settings), process.of_service, pipeline.meter_provider, pipeline.scrubbed_metrics
+            )
+        except (ImportError, TypeError) as error:
+            raise SettingError(str(error)) from None
+        lifecycle.on_fork(process.metrics)
+        pipeline.before_flush.append(process.metrics.flush)
+    app.wsgi_app = process.metrics.wrap(app, settings, app.wsgi_app)  # type: ignore[method-assign,assignment]
 
 
 def _checks_of(settings: Settings, pipeline: Pipeline) -> Callable[[], list[Check]]:
@@ -222,6 +247,7 @@ def start(
         process = Process(
             settings,
             pipeline,
+            of_service,
             events.Events(pipeline.logger_provider, pipeline.meter_provider),
             breakers.Breakers(pipeline.logger_provider, pipeline.meter_provider, settings.breaker_redis, of_service),
         )

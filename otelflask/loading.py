@@ -16,6 +16,8 @@ from typing import Any
 from otelflask.settings import SettingError, Settings
 
 _ADDRESS = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
+#: Settings that are paths of the app.
+_EXAMPLES = {"health_path": "/health", "metrics_path": "/metrics"}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 
@@ -61,8 +63,8 @@ def _parse(name: str, source: str, value: Any, default: Any, metadata: Mapping[s
                     f"{where} holds {pattern.strip()!r}, which is no regular expression: {error}; "
                     "allowed are Python regular expressions"
                 ) from None
-    if name == "health_path" and value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
-        raise SettingError(f"{where} is {value!r}; allowed is a path such as /health, or nothing")
+    if name in _EXAMPLES and value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
+        raise SettingError(f"{where} is {value!r}; allowed is a path such as {_EXAMPLES[name]}, or nothing")
     if name == "request_id_header" and value and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
         raise SettingError(f"{where} is {value!r}; allowed is a header name of letters, digits and hyphens")
     return value

@@ -236,6 +236,19 @@ class Settings:
         minimum=0.0,
         unit="seconds",
     )
+    metrics_path: str = _setting(
+        "OTELFLASK_METRICS_PATH",
+        "",
+        "Where the app shows its metrics for Prometheus, such as `/metrics`; empty: nowhere. Needs "
+        "`otelflask[prometheus]`.",
+    )
+    metrics_token: str = _setting(
+        "OTELFLASK_METRICS_TOKEN",
+        "",
+        "They are shown with `Authorization: Bearer TOKEN` only; where it is empty, in development, and else to this "
+        "machine only.",
+        secret=True,
+    )
     breaker_redis: str = _setting(
         "OTELFLASK_BREAKER_REDIS",
         "",

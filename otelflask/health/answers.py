@@ -5,7 +5,6 @@ Format: draft-inadarei-api-health-check-06, application/health+json.
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
@@ -13,7 +12,7 @@ from typing import Any
 
 from flask import Flask
 
-from otelflask import guard
+from otelflask import access, guard
 from otelflask.health import draining
 from otelflask.health.checks import FAIL, PASS, WARN, Check, Checks, Outcome
 from otelflask.settings import Settings
@@ -81,11 +80,9 @@ class Health:
         return [] if environ.get("REQUEST_METHOD") == "HEAD" else [data]
 
     def _may_see(self, environ: dict[str, Any]) -> bool:
-        token = self._settings.health_token
-        if token:
-            given = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace")
-            return hmac.compare_digest(given, f"Bearer {token}".encode())
-        return self._app.debug or self._settings.environment == "development"
+        if self._settings.health_token:
+            return access.bears(environ, self._settings.health_token)
+        return access.is_development(self._app, self._settings)
 
     def _live(self) -> tuple[str, list[tuple[Check, Outcome]]]:
         # Of nothing outside: an orchestrator would restart the app for its database's sake.

@@ -1,8 +1,7 @@
 """Builds the three providers, or takes the host application's, and ends them in time.
 
 One pipeline a process: several apps share it. Providers that are set already
-are used as they are; we add nothing to their export, so that nothing is sent
-twice.
+are used as they are, so that nothing is sent twice.
 """
 
 from __future__ import annotations
@@ -108,6 +107,7 @@ class Pipeline:
     scrubber: Scrubber
     queues: list[ExportQueue] = field(default_factory=list)
     reader: PeriodicReader | None = None
+    limits: Limits = field(default_factory=Limits)
     shutdown_timeout: float = 5.0
     #: Called before all is sent, by `flush` and `shutdown`: what has something left to say.
     before_flush: list[Callable[[], None]] = field(default_factory=list)
@@ -124,6 +124,10 @@ class Pipeline:
         if self.queue_metrics is not None:
             queue.on_result = self.queue_metrics.recorder(signal, queue)
             self.queue_metrics.watch(queue)
+
+    def scrubbed_metrics(self, data: Any) -> Any:
+        """Metrics as they may leave: without secrets, within the limits."""
+        return scrubbed_metrics(data, self.scrubber, self.limits)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Send everything now. In: seconds (default: `shutdown_timeout`). Out: whether all was tried in time."""
@@ -256,6 +260,7 @@ def build(
         meter_provider or metrics_internal._METER_PROVIDER,
         logger_provider or logs_internal._LOGGER_PROVIDER,
         scrubber,
+        limits=limits,
         shutdown_timeout=settings.shutdown_timeout,
         _explicit_instance_id=resources.explicit_instance_id(),
     )
@@ -283,12 +288,7 @@ def _queues(
     for name in _exporter_names(signal):
         destination = _destination(signal, name)
         encode = fallback if isinstance(destination, SdkDestination) else encoder()
-        queue = ExportQueue(
-            {"traces": "spans", "logs": "log records", "metrics": "metrics"}[signal],
-            encode,
-            destination,
-            sizes,
-        )
+        queue = ExportQueue({"traces": "spans", "logs": "log records"}[signal], encode, destination, sizes)
         queue.on_result = queue_metrics.recorder(signal, queue)
         made.append(queue)
     pipeline.queues += made
@@ -344,13 +344,10 @@ def _build_logs(
 
 def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource, limits: Limits) -> None:
     readers: list[MetricReader] = []
-    scrubber = pipeline.scrubber
 
     def encode(batch: Sequence[Any]) -> bytes:
         # MetricsData messages may be concatenated: protobuf merges repeated fields.
-        return b"".join(
-            encode_metrics(scrubbed_metrics(data, scrubber, limits)).SerializePartialToString() for data in batch
-        )
+        return b"".join(encode_metrics(pipeline.scrubbed_metrics(data)).SerializePartialToString() for data in batch)
 
     queues = []
     temporality: Mapping[type, Any] | None = None
@@ -372,7 +369,7 @@ def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource, l
             destination = SdkDestination(preferences, f"{name}_exporter")
 
             def encoding(batch: Sequence[Any]) -> Any:
-                return scrubbed_metrics(batch[-1], scrubber, limits)
+                return pipeline.scrubbed_metrics(batch[-1])
 
         if isinstance(preferences, MetricExporter):
             temporality, aggregation = preferences._preferred_temporality, preferences._preferred_aggregation

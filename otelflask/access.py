@@ -1,0 +1,44 @@
+"""Who asks: whether a request bears a token, or comes from this machine."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from typing import Any
+
+from flask import Flask
+
+from otelflask.settings import Settings
+
+#: Set by proxies: the peer is then not who asks.
+_FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP", "HTTP_VIA")
+
+
+def bears(environ: dict[str, Any], token: str) -> bool:
+    """Whether the request has ``Authorization: Bearer TOKEN``; takes the same time for every wrong one."""
+    given = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace")
+    return hmac.compare_digest(given, f"Bearer {token}".encode())
+
+
+def is_development(app: Flask, settings: Settings) -> bool:
+    """Whether the app runs in debug mode, or in the environment ``development``."""
+    return app.debug or settings.environment == "development"
+
+
+def is_local(environ: dict[str, Any]) -> bool:
+    """Whether the request comes from this machine, for a name of this machine, and through no proxy.
+
+    A Host of another name would be a page in somebody's browser that was led here (DNS rebinding).
+    """
+    if any(environ.get(name) for name in _FORWARDED):
+        return False
+    host = environ.get("HTTP_HOST", "")
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    return _is_loopback(environ.get("REMOTE_ADDR", "")) and (name == "localhost" or _is_loopback(name.strip("[]")))
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

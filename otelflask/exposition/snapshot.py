@@ -1,0 +1,194 @@
+"""One worker's metrics as plain values that can be written as JSON, added up, and turned into the SDK's again."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry.sdk.metrics._internal.exemplar import Exemplar
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    Gauge,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    MetricsData,
+    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
+    Sum,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+#: How a gauge of several workers becomes one; others are the largest of them.
+GAUGES = {"otelflask.health.check": min, "process.cpu.utilization": sum}
+#: Said by each worker about the whole machine: the largest counts, and not that of a worker that is gone.
+OF_MACHINE = "system."
+
+#: As many exemplars of one point as it has buckets, the newest.
+_Exemplar = list[Any]
+
+
+@dataclass
+class Series:
+    """A metric's points: attributes as JSON → value, or count, sum and buckets."""
+
+    scope: str
+    name: str
+    unit: str
+    description: str
+    kind: str
+    bounds: list[float] = field(default_factory=list)
+    points: dict[str, Any] = field(default_factory=dict)
+    exemplars: dict[str, list[_Exemplar]] = field(default_factory=dict)
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether what a worker counted stays when it is gone."""
+        return self.kind in ("counter", "histogram") and not self.name.startswith(OF_MACHINE)
+
+
+#: All of a worker's, by what they are called.
+Snapshot = dict[str, Series]
+
+
+def taken(data: MetricsData | None) -> Snapshot:
+    """The SDK's metrics as a snapshot; exponential histograms are left out, which the exporter cannot show."""
+    found: Snapshot = {}
+    for resource in data.resource_metrics if data is not None else ():
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                series = _series(scope.scope.name, metric)
+                if series is not None:
+                    found[f"{scope.scope.name} {metric.name}"] = series
+    return found
+
+
+def _series(scope: str, metric: Metric) -> Series | None:
+    data = metric.data
+    if isinstance(data, Histogram):
+        kind = "histogram"
+    elif isinstance(data, Sum):
+        kind = "counter" if data.is_monotonic else "up_down_counter"
+    elif isinstance(data, Gauge):
+        kind = "gauge"
+    else:
+        return None
+    series = Series(scope, metric.name, metric.unit or "", metric.description or "", kind)
+    for point in data.data_points:
+        key = json.dumps(dict(point.attributes or {}), sort_keys=True, default=str)
+        if isinstance(point, HistogramDataPoint):
+            series.bounds = [float(bound) for bound in point.explicit_bounds]
+            series.points[key] = [point.count, point.sum, *point.bucket_counts]
+        else:
+            series.points[key] = point.value
+        if point.exemplars:
+            series.exemplars[key] = [
+                [item.value, item.time_unix_nano, item.trace_id or 0, item.span_id or 0] for item in point.exemplars
+            ]
+    return series
+
+
+def to_json(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """For a file."""
+    return [vars(series) for series in snapshot.values()]
+
+
+def from_json(items: Iterable[Mapping[str, Any]]) -> Snapshot:
+    """What `to_json` made. Raises TypeError and KeyError for what it did not make."""
+    return {f"{item['scope']} {item['name']}": Series(**item) for item in items}
+
+
+def lasting(snapshot: Snapshot) -> Snapshot:
+    """What stays of a worker that is gone: its counters and histograms, without exemplars."""
+    return {
+        key: Series(s.scope, s.name, s.unit, s.description, s.kind, s.bounds, dict(s.points))
+        for key, s in snapshot.items()
+        if s.is_lasting
+    }
+
+
+def merged(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """All of them as if they were one worker's."""
+    total: Snapshot = {}
+    for snapshot in snapshots:
+        for key, series in snapshot.items():
+            known = total.get(key)
+            if known is None:
+                total[key] = Series(
+                    series.scope, series.name, series.unit, series.description, series.kind, series.bounds
+                )
+                known = total[key]
+            if (known.kind, known.bounds) == (series.kind, series.bounds):
+                _add(known, series)
+    return total
+
+
+def _add(total: Series, series: Series) -> None:
+    for key, value in series.points.items():
+        known = total.points.get(key)
+        if known is None:
+            total.points[key] = list(value) if isinstance(value, list) else value
+        elif total.kind == "histogram":
+            total.points[key] = [mine + other for mine, other in zip(known, value, strict=True)]
+        elif total.name.startswith(OF_MACHINE):
+            total.points[key] = max(known, value)
+        elif total.kind == "gauge":
+            rule = GAUGES.get(total.name, max)
+            total.points[key] = rule((known, value))
+        else:
+            total.points[key] = known + value
+    for key, exemplars in series.exemplars.items():
+        total.exemplars.setdefault(key, []).extend(exemplars)
+
+
+def exemplars_by_bucket(point: HistogramDataPoint) -> dict[int, Exemplar]:
+    """The newest exemplar of each bucket, by the bucket's number."""
+    found: dict[int, Exemplar] = {}
+    for item in sorted(point.exemplars, key=lambda item: item.time_unix_nano):
+        found[bisect_left(point.explicit_bounds, item.value)] = item
+    return found
+
+
+def to_sdk(snapshot: Snapshot, resource: Resource) -> MetricsData:
+    """As the SDK hands it to an exporter."""
+    scopes: dict[str, list[Metric]] = {}
+    for series in snapshot.values():
+        points: list[Any] = []
+        for key, value in series.points.items():
+            attributes = json.loads(key)
+            exemplars = [
+                Exemplar(filtered_attributes={}, value=number, time_unix_nano=at, span_id=span_id, trace_id=trace_id)
+                for number, at, trace_id, span_id in series.exemplars.get(key, ())
+            ]
+            if series.kind == "histogram":
+                count, total, *buckets = value
+                points.append(
+                    HistogramDataPoint(attributes, 0, 0, count, total, buckets, series.bounds, 0.0, 0.0, exemplars)
+                )
+            else:
+                points.append(NumberDataPoint(attributes, 0, 0, value, exemplars))
+        scopes.setdefault(series.scope, []).append(
+            Metric(series.name, series.description, series.unit, _data(series.kind, points))
+        )
+    return MetricsData(
+        [
+            ResourceMetrics(
+                resource,
+                [ScopeMetrics(InstrumentationScope(scope), metrics, "") for scope, metrics in scopes.items()],
+                "",
+            )
+        ]
+    )
+
+
+def _data(kind: str, points: list[Any]) -> Any:
+    if kind == "histogram":
+        return Histogram(points, AggregationTemporality.CUMULATIVE)
+    if kind == "gauge":
+        return Gauge(points)
+    return Sum(points, AggregationTemporality.CUMULATIVE, kind == "counter")

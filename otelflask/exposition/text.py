@@ -1,0 +1,85 @@
+"""Metrics as Prometheus reads them, by OpenTelemetry's exporter, with exemplars and the collector's names."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+try:
+    from opentelemetry.exporter.prometheus import _CustomCollector
+    from opentelemetry.exporter.prometheus._mapping import map_unit
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.exposition import choose_encoder
+    from prometheus_client.samples import Exemplar
+except ImportError:
+    raise ImportError("metrics_path needs OpenTelemetry's exporter: pip install otelflask[prometheus]") from None
+from opentelemetry.sdk.metrics.export import Gauge, Histogram, Metric, MetricsData, Sum
+
+from otelflask.exposition.snapshot import exemplars_by_bucket
+
+
+class _Collector(_CustomCollector):
+    """The exporter's collector; what it leaves out is added to its samples."""
+
+    def __init__(self, data: MetricsData) -> None:
+        # Scopes are no labels of what comes through the collector either.
+        super().__init__(scope_info_enabled=False)
+        self.add_metrics_data(data)
+
+    def _translate_metric(self, *, metric: Metric, metric_family_id_metric_family: dict[str, Any], **given: Any) -> None:
+        before = {key: len(family.samples) for key, family in metric_family_id_metric_family.items()}
+        super()._translate_metric(
+            metric=_renamed(metric), metric_family_id_metric_family=metric_family_id_metric_family, **given
+        )
+        for key, family in metric_family_id_metric_family.items():
+            added = family.samples[before.get(key, 0) :]
+            if added and isinstance(metric.data, (Histogram, Sum)):
+                family.samples[before.get(key, 0) :] = _with_exemplars(metric.data, added, family.type)
+
+
+def _renamed(metric: Metric) -> Metric:
+    """The name that Prometheus gives it when it comes by OTLP (its compatibility specification, "Metric metadata")."""
+    name, unit = metric.name, metric.unit
+    is_gauge = isinstance(metric.data, Gauge)
+    if unit == "1" and is_gauge and "ratio" not in re.split(r"\W|_", name):
+        return dataclasses.replace(metric, name=f"{name}.ratio", unit="")
+    words = re.split(r"[^a-zA-Z0-9]+", name)
+    if unit and any(word in words for word in map_unit(unit).split("_") if word != "per"):
+        # A unit that the name has already is not added once more.
+        return dataclasses.replace(metric, unit="")
+    return metric
+
+
+def _with_exemplars(data: Any, samples: list[Any], kind: str) -> list[Any]:
+    """The samples that the points have become, in the points' order, each with its exemplar."""
+    if kind == "counter":
+        return [
+            sample._replace(exemplar=_shown(point.exemplars[-1])) if point.exemplars else sample
+            for sample, point in zip(samples, data.data_points, strict=True)
+        ]
+    if kind != "histogram":
+        return samples
+    result: list[Any] = []
+    rest = iter(samples)
+    for point in data.data_points:
+        exemplars = exemplars_by_bucket(point)
+        for bucket in range(len(point.bucket_counts)):
+            sample = next(rest)
+            found = exemplars.get(bucket)
+            result.append(sample if found is None else sample._replace(exemplar=_shown(found)))
+        result += [next(rest), next(rest)]
+    return result
+
+
+def _shown(exemplar: Any) -> Exemplar:
+    labels = {"trace_id": f"{exemplar.trace_id:032x}", "span_id": f"{exemplar.span_id:016x}"}
+    return Exemplar(labels, exemplar.value, exemplar.time_unix_nano / 1e9)
+
+
+def exposition(data: MetricsData, accept: str) -> tuple[bytes, str]:
+    """The page. In: metrics, and the request's Accept. Out: the body, and its Content-Type."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(data))
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type

@@ -1,0 +1,200 @@
+"""The workers of one server share their metrics by files, so that any of them can answer for all.
+
+Each worker has a file that it replaces every few seconds and before it
+answers a scrape, and a lock that it holds while it lives. Whoever answers
+adds up those of the living, and puts what the dead have counted into one
+file that also says whose that is: a crash in between counts nothing twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+
+from otelflask import guard
+from otelflask.exposition.snapshot import Snapshot, from_json, lasting, merged, to_json
+from otelflask.pipeline.state import check_folder
+from otelflask.settings import SettingError
+
+#: Seconds between two writes: what a killed worker loses at most.
+INTERVAL_S = 3.0
+#: Seconds that a scrape waits for another one.
+LOCK_TIMEOUT_S = 2.0
+#: Seconds after which the folder of a server that nobody writes to is removed.
+FORGOTTEN_S = 86_400.0
+FOLDED = "folded.json"
+
+
+class Workers:
+    """The files of this worker and of the others.
+
+    In: a folder that belongs to this user alone; what the workers of one app
+    have in common; what takes this worker's snapshot.
+    """
+
+    def __init__(self, folder: str, service: str, take: Callable[[], Snapshot]) -> None:
+        self._base = folder
+        self._service = hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
+        self._take = take
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """A child is a worker of its own."""
+        self.started = False
+        self._lock = threading.Lock()
+        self._alive: Any = None
+        self._folder = ""
+        self._name = ""
+
+    def start(self) -> None:
+        """Begin to share: called by the first request, so that a master that serves none is no worker."""
+        with self._lock:
+            if self.started:
+                return
+            self.started = True
+            # The workers of one server have one parent; another server, or the same anew, has another.
+            parent = psutil.Process(os.getppid())
+            server = f"{parent.pid}-{int(parent.create_time() * 100)}"
+            self._folder = os.path.join(self._base, f"metrics-{self._service}-{server}")
+            self._name = f"{os.getpid()}-{os.urandom(4).hex()}"
+            try:
+                check_folder(self._base)
+                os.makedirs(self._folder, mode=0o700, exist_ok=True)
+                # Under another name until it is locked: others would take it for that of a worker that is gone.
+                self._alive = open(self._path("new"), "wb")  # noqa: SIM115
+                fcntl.flock(self._alive, fcntl.LOCK_EX)
+                os.rename(self._path("new"), self._path("alive"))
+                self._forget_others()
+            except (OSError, SettingError) as error:
+                guard.say("metrics page", "metrics cannot be shared with the other workers: %s", error)
+        threading.Thread(target=self._run, name="otelflask-metrics-page", daemon=True).start()
+
+    def _path(self, kind: str, name: str = "") -> str:
+        return os.path.join(self._folder, f"{name or self._name}.{kind}")
+
+    def _run(self) -> None:
+        name = self._name
+        while True:
+            time.sleep(INTERVAL_S)
+            if self._name != name:
+                return
+            self.write()
+
+    def write(self) -> Snapshot:
+        """Leave this worker's metrics for the others. Out: what was left."""
+        snapshot = self._take()
+        if self._alive is not None:
+            try:
+                _replace(self._path("json"), to_json(snapshot))
+            except OSError as error:
+                guard.say("metrics page", "metrics cannot be shared with the other workers: %s", error)
+        return snapshot
+
+    def all(self) -> Snapshot:
+        """The metrics of all workers, as they are now or a few seconds ago, and of those that are gone."""
+        own = self.write()
+        if self._alive is None:
+            return own
+        try:
+            with self._locked():
+                folded, ids = self._read_folded()
+                living, dead = self._others(ids)
+                if dead:
+                    folded = lasting(merged([folded, *dead.values()]))
+                    _replace(os.path.join(self._folder, FOLDED), {"of": [*ids, *dead], "metrics": to_json(folded)})
+                    for name in dead:
+                        self._remove(name)
+        except (OSError, TimeoutError) as error:
+            guard.say("metrics page", "the other workers' metrics cannot be read: %s", error)
+            return own
+        return merged([folded, *living, own])
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with open(os.path.join(self._folder, "lock"), "wb") as file:
+            end = time.monotonic() + LOCK_TIMEOUT_S
+            while True:
+                try:
+                    # Asked again rather than waited for: a wait would hold up a whole hub of gevent's.
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > end:
+                        raise TimeoutError("another scrape takes too long") from None
+                    time.sleep(0.01)
+            yield
+
+    def _read_folded(self) -> tuple[Snapshot, list[str]]:
+        found = _read(os.path.join(self._folder, FOLDED))
+        if not isinstance(found, dict):
+            return {}, []
+        # Whose files are gone needs no mention any more.
+        return from_json(found["metrics"]), [name for name in found["of"] if os.path.exists(self._path("alive", name))]
+
+    def _others(self, folded: list[str]) -> tuple[list[Snapshot], dict[str, Snapshot]]:
+        living: list[Snapshot] = []
+        dead: dict[str, Snapshot] = {}
+        for entry in os.listdir(self._folder):
+            name, _, kind = entry.rpartition(".")
+            if kind != "alive" or name == self._name:
+                continue
+            if name in folded:
+                self._remove(name)
+                continue
+            found = _read(self._path("json", name))
+            snapshot = from_json(found) if isinstance(found, list) else {}
+            if _is_locked(self._path("alive", name)):
+                living.append(snapshot)
+            else:
+                dead[name] = snapshot
+        return living, dead
+
+    def _remove(self, name: str) -> None:
+        for kind in ("json", "json.new", "alive"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path(kind, name))
+
+    def _forget_others(self) -> None:
+        """Remove the folders of servers that ended long ago."""
+        for entry in os.scandir(self._base):
+            if entry.name.startswith("metrics-") and entry.path != self._folder:
+                newest = max((item.stat().st_mtime for item in os.scandir(entry.path)), default=entry.stat().st_mtime)
+                if time.time() - newest > FORGOTTEN_S:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _replace(path: str, value: Any) -> None:
+    with open(f"{path}.new", "w") as file:
+        json.dump(value, file)
+    os.replace(f"{path}.new", path)
+
+
+def _read(path: str) -> Any:
+    try:
+        with open(path) as file:
+            return json.load(file)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _is_locked(path: str) -> bool:
+    """Whether the worker that made this file lives: the kernel takes its lock when it ends, however it does."""
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False

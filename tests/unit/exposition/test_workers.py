@@ -1,0 +1,150 @@
+"""What several workers leave in files, and what becomes of one that is gone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otelflask.exposition import workers
+from otelflask.exposition.snapshot import Series, Snapshot
+from otelflask.exposition.workers import Workers
+
+
+def _snapshot(count: int, gauge: float = 0.0) -> Snapshot:
+    values: dict[str, tuple[str, Any]] = {
+        "requests": ("counter", count),
+        "in_flight": ("up_down_counter", 1),
+        "queue": ("gauge", gauge),
+        "otelflask.health.check": ("gauge", int(gauge < 5)),
+        "system.network.io": ("counter", 1_000 + count),
+        "duration": ("histogram", [count, count * 0.5, count, 0]),
+    }
+    return {
+        f"app {name}": Series("app", name, "", "", kind, [1.0] if kind == "histogram" else [], {"{}": value})
+        for name, (kind, value) in values.items()
+    }
+
+
+def _value(snapshot: Snapshot, name: str) -> Any:
+    return snapshot[f"app {name}"].points["{}"]
+
+
+def _work(folder: str, count: int, gauge: float, told: Connection, ending: Connection) -> None:
+    mine = Workers(folder, "shop", lambda: _snapshot(count, gauge))
+    mine.start()
+    mine.write()
+    told.send(os.getpid())
+    ending.recv()
+
+
+Worker = Callable[..., int]
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Any:
+    """Starts another worker of the same server."""
+    context = multiprocessing.get_context("fork")
+    running = []
+
+    def start(count: int, gauge: float = 0.0) -> Any:
+        told, tell = context.Pipe(False)
+        ended, end = context.Pipe(False)
+        process = context.Process(target=_work, args=(str(tmp_path), count, gauge, tell, ended))
+        process.start()
+        told.recv()
+        running.append((process, end))
+        return process
+
+    yield start
+    for process, end in running:
+        if process.is_alive():
+            end.send(None)
+        process.join(10)
+        process.close()
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Workers:
+    mine = Workers(str(tmp_path), "shop", lambda: _snapshot(1, 2.0))
+    mine.start()
+    return mine
+
+
+@pytest.fixture(autouse=True)
+def _family(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What a test starts are children of this process, and this one counts as their sibling.
+    parent = os.getpid()
+    monkeypatch.setattr(workers.os, "getppid", lambda: parent)
+
+
+def test_each_answers_for_all(mine: Workers, worker: Worker) -> None:
+    worker(10, 3.0)
+    worker(100, 7.0)
+    found = mine.all()
+    assert _value(found, "requests") == 111
+    assert _value(found, "duration") == [111, 55.5, 111, 0]
+    assert _value(found, "in_flight") == 3
+
+
+def test_a_gauge_is_the_largest_or_has_a_rule_of_its_own(mine: Workers, worker: Worker) -> None:
+    worker(10, 7.0)
+    found = mine.all()
+    assert _value(found, "queue") == 7.0
+    assert _value(found, "otelflask.health.check") == 0
+
+
+def test_what_is_said_of_the_machine_is_not_added_up(mine: Workers, worker: Worker) -> None:
+    worker(10)
+    assert _value(mine.all(), "system.network.io") == 1_010
+
+
+def test_a_killed_worker_keeps_what_it_counted_and_nothing_else(mine: Workers, worker: Any, tmp_path: Path) -> None:
+    process = worker(10, 7.0)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(10)
+    for _ in range(3):
+        found = mine.all()
+        assert _value(found, "requests") == 11
+        assert _value(found, "duration")[0] == 11
+        assert (_value(found, "in_flight"), _value(found, "queue")) == (1, 2.0)
+    (folder,) = tmp_path.iterdir()
+    assert {path.suffix for path in folder.iterdir() if path.name.startswith(f"{process.pid}-")} == set()
+
+
+def test_a_crash_between_adding_up_and_removing_counts_nothing_twice(
+    mine: Workers, worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = worker(10)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(10)
+    with monkeypatch.context() as crashing:
+        crashing.setattr(Workers, "_remove", lambda self, name: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            mine.all()
+    assert _value(mine.all(), "requests") == 11
+    assert _value(mine.all(), "requests") == 11
+
+
+def test_a_file_that_is_torn_is_passed_over(mine: Workers, worker: Any, tmp_path: Path) -> None:
+    worker(10)
+    (folder,) = tmp_path.iterdir()
+    (other,) = [path for path in folder.glob("*.json") if not path.name.startswith(f"{os.getpid()}-")]
+    other.write_text('[{"scope": "app", ')
+    assert _value(mine.all(), "requests") == 1
+
+
+def test_the_folder_of_a_server_that_ended_long_ago_is_removed(tmp_path: Path) -> None:
+    old = tmp_path / "metrics-0-1-2"
+    old.mkdir()
+    (old / workers.FOLDED).write_text("{}")
+    for path in (old / workers.FOLDED, old):
+        os.utime(path, (0, 0))
+    Workers(str(tmp_path), "shop", lambda: _snapshot(1)).start()
+    assert not old.exists()
