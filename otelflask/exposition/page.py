@@ -62,19 +62,29 @@ class MetricsPage:
             raise TypeError(f"metrics_path needs a meter provider of OpenTelemetry's SDK, not {meter_provider!r}")
         self._reader = SnapshotReader()
         self._scrubbed = scrubbed
+        self._last: Snapshot = {}
         meter_provider.add_metric_reader(self._reader)
         resource: Resource = meter_provider._sdk_config.resource
         # What tells one worker from another is not said of all of them.
-        of_service = {k: v for k, v in resource.attributes.items() if not k.startswith(("service.instance", "process."))}
+        of_service = {
+            k: v for k, v in resource.attributes.items() if not k.startswith(("service.instance", "process."))
+        }
         self._resource = Resource(of_service)
         self.workers = Workers(folder, service, self._take)
 
     def _take(self) -> Snapshot:
         data = self._reader.read()
-        return taken(self._scrubbed(data) if data is not None else None)
+        snapshot = taken(self._scrubbed(data) if data is not None else None)
+        # The SDK forgets exemplars when they are read, and a scrape comes seldom.
+        for key, series in snapshot.items():
+            if key in self._last:
+                series.keep_exemplars(self._last[key].exemplars)
+        self._last = snapshot
+        return snapshot
 
     def after_fork(self) -> None:
         """A child is a worker of its own."""
+        self._last = {}
         self.workers.after_fork()
 
     def flush(self) -> None:
@@ -99,9 +109,7 @@ class MetricsPage:
 
     def _answer(self, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
         try:
-            body, content_type = exposition(
-                to_sdk(self.workers.all(), self._resource), environ.get("HTTP_ACCEPT", "")
-            )
+            body, content_type = exposition(to_sdk(self.workers.all(), self._resource), environ.get("HTTP_ACCEPT", ""))
             status = "200 OK"
         except Exception:
             guard.say("metrics page", "the metrics cannot be shown", exc_info=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +25,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 #: How a gauge of several workers becomes one; others are the largest of them.
-GAUGES = {"otelflask.health.check": min, "process.cpu.utilization": sum}
+GAUGES: dict[str, Callable[..., Any]] = {"otelflask.health.check": min, "process.cpu.utilization": sum}
 #: Said by each worker about the whole machine: the largest counts, and not that of a worker that is gone.
 OF_MACHINE = "system."
 
-#: As many exemplars of one point as it has buckets, the newest.
+#: Value, epoch ns, trace id, span id.
 _Exemplar = list[Any]
 
 
@@ -44,7 +44,16 @@ class Series:
     kind: str
     bounds: list[float] = field(default_factory=list)
     points: dict[str, Any] = field(default_factory=dict)
-    exemplars: dict[str, list[_Exemplar]] = field(default_factory=dict)
+    #: The newest of each bucket, by its number as text; a counter has one.
+    exemplars: dict[str, dict[str, _Exemplar]] = field(default_factory=dict)
+
+    def keep_exemplars(self, others: Mapping[str, Mapping[str, _Exemplar]]) -> None:
+        """Take those that are newer."""
+        for key, by_bucket in others.items():
+            known = self.exemplars.setdefault(key, {})
+            for bucket, exemplar in by_bucket.items():
+                if bucket not in known or known[bucket][1] < exemplar[1]:
+                    known[bucket] = exemplar
 
     @property
     def is_lasting(self) -> bool:
@@ -86,10 +95,10 @@ def _series(scope: str, metric: Metric) -> Series | None:
             series.points[key] = [point.count, point.sum, *point.bucket_counts]
         else:
             series.points[key] = point.value
-        if point.exemplars:
-            series.exemplars[key] = [
-                [item.value, item.time_unix_nano, item.trace_id or 0, item.span_id or 0] for item in point.exemplars
-            ]
+        for item in point.exemplars:
+            bucket = str(bisect_left(series.bounds, item.value))
+            exemplar = [item.value, item.time_unix_nano, item.trace_id or 0, item.span_id or 0]
+            series.keep_exemplars({key: {bucket: exemplar}})
     return series
 
 
@@ -138,20 +147,10 @@ def _add(total: Series, series: Series) -> None:
         elif total.name.startswith(OF_MACHINE):
             total.points[key] = max(known, value)
         elif total.kind == "gauge":
-            rule = GAUGES.get(total.name, max)
-            total.points[key] = rule((known, value))
+            total.points[key] = GAUGES.get(total.name, max)((known, value))
         else:
             total.points[key] = known + value
-    for key, exemplars in series.exemplars.items():
-        total.exemplars.setdefault(key, []).extend(exemplars)
-
-
-def exemplars_by_bucket(point: HistogramDataPoint) -> dict[int, Exemplar]:
-    """The newest exemplar of each bucket, by the bucket's number."""
-    found: dict[int, Exemplar] = {}
-    for item in sorted(point.exemplars, key=lambda item: item.time_unix_nano):
-        found[bisect_left(point.explicit_bounds, item.value)] = item
-    return found
+    total.keep_exemplars(series.exemplars)
 
 
 def to_sdk(snapshot: Snapshot, resource: Resource) -> MetricsData:
@@ -163,7 +162,7 @@ def to_sdk(snapshot: Snapshot, resource: Resource) -> MetricsData:
             attributes = json.loads(key)
             exemplars = [
                 Exemplar(filtered_attributes={}, value=number, time_unix_nano=at, span_id=span_id, trace_id=trace_id)
-                for number, at, trace_id, span_id in series.exemplars.get(key, ())
+                for number, at, trace_id, span_id in series.exemplars.get(key, {}).values()
             ]
             if series.kind == "histogram":
                 count, total, *buckets = value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from bisect import bisect_left
 from typing import Any
 
 try:
@@ -16,8 +17,6 @@ except ImportError:
     raise ImportError("metrics_path needs OpenTelemetry's exporter: pip install otelflask[prometheus]") from None
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, Metric, MetricsData, Sum
 
-from otelflask.exposition.snapshot import exemplars_by_bucket
-
 
 class _Collector(_CustomCollector):
     """The exporter's collector; what it leaves out is added to its samples."""
@@ -27,15 +26,16 @@ class _Collector(_CustomCollector):
         super().__init__(scope_info_enabled=False)
         self.add_metrics_data(data)
 
-    def _translate_metric(self, *, metric: Metric, metric_family_id_metric_family: dict[str, Any], **given: Any) -> None:
-        before = {key: len(family.samples) for key, family in metric_family_id_metric_family.items()}
-        super()._translate_metric(
-            metric=_renamed(metric), metric_family_id_metric_family=metric_family_id_metric_family, **given
-        )
-        for key, family in metric_family_id_metric_family.items():
-            added = family.samples[before.get(key, 0) :]
-            if added and isinstance(metric.data, (Histogram, Sum)):
-                family.samples[before.get(key, 0) :] = _with_exemplars(metric.data, added, family.type)
+    def _translate_metric(
+        self, metric: Metric, scope_attrs: Any, resource_attrs: Any, metric_family_id_metric_family: dict[str, Any]
+    ) -> None:
+        families = metric_family_id_metric_family
+        before = {key: len(family.samples) for key, family in families.items()}
+        super()._translate_metric(_renamed(metric), scope_attrs, resource_attrs, families)
+        for key, family in families.items():
+            known = before.get(key, 0)
+            if len(family.samples) > known and isinstance(metric.data, (Histogram, Sum)):
+                family.samples[known:] = _with_exemplars(metric.data, family.samples[known:], family.type)
 
 
 def _renamed(metric: Metric) -> Metric:
@@ -63,7 +63,7 @@ def _with_exemplars(data: Any, samples: list[Any], kind: str) -> list[Any]:
     result: list[Any] = []
     rest = iter(samples)
     for point in data.data_points:
-        exemplars = exemplars_by_bucket(point)
+        exemplars = {bisect_left(point.explicit_bounds, item.value): item for item in point.exemplars}
         for bucket in range(len(point.bucket_counts)):
             sample = next(rest)
             found = exemplars.get(bucket)

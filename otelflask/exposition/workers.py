@@ -93,13 +93,14 @@ class Workers:
 
     def write(self) -> Snapshot:
         """Leave this worker's metrics for the others. Out: what was left."""
-        snapshot = self._take()
-        if self._alive is not None:
-            try:
-                _replace(self._path("json"), to_json(snapshot))
-            except OSError as error:
-                guard.say("metrics page", "metrics cannot be shared with the other workers: %s", error)
-        return snapshot
+        with self._lock:
+            snapshot = self._take()
+            if self._alive is not None:
+                try:
+                    _replace(self._path("json"), to_json(snapshot))
+                except OSError as error:
+                    guard.say("metrics page", "metrics cannot be shared with the other workers: %s", error)
+            return snapshot
 
     def all(self) -> Snapshot:
         """The metrics of all workers, as they are now or a few seconds ago, and of those that are gone."""

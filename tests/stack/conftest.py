@@ -6,8 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.conftest import app_dir, serve
 from tests.stack.backends import Backends
 from tests.stack.compose import Stack, docker_missing
+
+# Fixtures of the integration tests, for apps that send to the stack.
+__all__ = ["app_dir", "serve"]
 
 
 @pytest.fixture(scope="session")

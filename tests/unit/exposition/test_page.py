@@ -52,6 +52,8 @@ def test_it_shows_what_the_meter_provider_has(make: Any) -> None:
 def test_openmetrics_has_exemplars_that_lead_to_the_trace(make: Any, telemetry: CapturedTelemetry) -> None:
     client = make().test_client()
     client.get("/items/1")
+    # They are still there when the workers have shared their metrics since.
+    client.get("/metrics")
     trace_id = f"{telemetry.span('GET /items/<int:item>').context.trace_id:032x}"
     answer = client.get("/metrics", headers=OPENMETRICS)
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")

@@ -1,0 +1,124 @@
+"""One name for one metric: what a Prometheus scrapes from the app is called what the collector sends of it."""
+
+from __future__ import annotations
+
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Serve, Server
+from tests.servers import free_port, wait_for_port
+from tests.stack.backends import Backends, eventually
+from tests.stack.compose import Stack
+
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
+
+APP = """
+from flask import Flask
+from sqlalchemy import create_engine, text
+import otelflask
+from otelflask.breaker import CircuitBreaker
+
+app = Flask("scraped")
+otelflask.init(app, metrics_path="/metrics")
+engine = create_engine("sqlite:///scraped.sqlite3")
+breaker = CircuitBreaker("other")
+
+@app.get("/x/<user>")
+def x(user):
+    otelflask.set_user(user)
+    otelflask.event("lamp.sold")
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    return breaker.call(lambda: "ok")
+"""
+CONFIG = """
+global: {{scrape_interval: 1s}}
+scrape_configs:
+  - job_name: scraped
+    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
+#: What Prometheus says of a scrape, and labels that tell where a series comes from.
+OF_SCRAPES = {"up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling"}
+OF_SCRAPES |= {"scrape_series_added"}
+OF_ORIGIN = {"instance", "job", "service_name", "service_version", "deployment_environment_name", "service_namespace"}
+
+
+@pytest.fixture
+def app(stack: Stack, serve: Serve, app_dir: Path) -> Server:
+    """An app with several workers that sends to the stack's collector, and can be scraped."""
+    (app_dir / "scraped.py").write_text(APP)
+    command = ["gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", "--log-level", "critical", "scraped:app"]
+    server = serve(
+        command,
+        None,
+        OTEL_EXPORTER_OTLP_ENDPOINT=stack.url["otlp_http"],
+        OTEL_SERVICE_NAME=f"scraped-{uuid.uuid4().hex[:8]}",
+        OTEL_RESOURCE_ATTRIBUTES="",
+    )
+    for number in range(20):
+        assert server.get(f"/x/user-{number}")[0] == 200
+    # A check that has been run is a metric.
+    assert server.get("/health")[0] == 200
+    return server
+
+
+@pytest.fixture
+def scraping(app: Server, stack: Stack, tmp_path: Path) -> Iterator[Backends]:
+    """Another Prometheus, of the bundle's version, that scrapes the app."""
+    config = tmp_path / "prometheus.yaml"
+    config.write_text(CONFIG.format(port=app.url.rpartition(":")[2]))
+    tmp_path.chmod(0o755)
+    port = free_port()
+    image = stack.config()["services"]["prometheus"]["image"]
+    command = ["docker", "run", "--detach", "--rm", "--network", "host", "--volume", f"{config}:/etc/scrape.yaml:ro"]
+    command += [image, "--config.file=/etc/scrape.yaml", f"--web.listen-address=127.0.0.1:{port}"]
+    command += ["--storage.tsdb.path=/tmp/scraped", "--enable-feature=exemplar-storage"]
+    container = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        wait_for_port(port)
+        found = Backends(f"http://127.0.0.1:{port}", "", "")
+        assert eventually(lambda: _has_scraped(found), seconds=30)
+        yield found
+    finally:
+        subprocess.run(["docker", "stop", "--time", "2", container], capture_output=True)
+
+
+def _has_scraped(backends: Backends) -> bool:
+    try:
+        return bool(backends.promql('up{job="scraped"} == 1'))
+    except RuntimeError:
+        # It listens, and is not ready.
+        return False
+
+
+def _names(backends: Backends, selector: str) -> set[str]:
+    return set(backends.label_values(selector, "__name__")) - OF_SCRAPES
+
+
+def _labels(backends: Backends, selector: str) -> dict[str, set[str]]:
+    """Label names by metric."""
+    found: dict[str, set[str]] = {}
+    for series in backends.promql(selector):
+        labels = dict(series["metric"])
+        found.setdefault(labels.pop("__name__"), set()).update(set(labels) - OF_ORIGIN)
+    return found
+
+
+def test_names_and_labels_are_the_same_either_way(scraping: Backends, stack: Stack) -> None:
+    scraped = eventually(lambda: _names(scraping, '{job="scraped"}'), lambda names: len(names) > 20)
+    (service,) = {item["metric"]["service_name"] for item in scraping.promql("target_info")}
+    selector = f'{{service_name="{service}"}}'
+    sent = eventually(lambda: _names(stack.backends, selector), lambda names: names >= scraped)
+    assert sent == scraped
+    for name, labels in _labels(scraping, '{job="scraped"}').items():
+        if name != "target_info" and name not in OF_SCRAPES:
+            assert _labels(stack.backends, f'{name}{{service_name="{service}"}}')[name] == labels, name
+
+
+def test_exemplars_are_stored(scraping: Backends) -> None:
+    found = eventually(lambda: scraping.exemplars("http_server_request_duration_seconds_bucket"))
+    assert len(found[0]["labels"]["trace_id"]) == 32
