@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import ipaddress
 from typing import Any
@@ -15,9 +16,21 @@ _FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST",
 
 
 def bears(environ: dict[str, Any], token: str) -> bool:
-    """Whether the request has ``Authorization: Bearer TOKEN``; takes the same time for every wrong one."""
-    given = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace")
-    return hmac.compare_digest(given, f"Bearer {token}".encode())
+    """Whether the request has ``Authorization: Bearer TOKEN``, or Basic with the token as its password (a browser)."""
+    given = environ.get("HTTP_AUTHORIZATION", "")
+    scheme, _, credentials = given.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            password = base64.b64decode(credentials, validate=True).decode("latin-1").partition(":")[2]
+        except ValueError:
+            return False
+        return is_same(password, token)
+    return is_same(given, f"Bearer {token}")
+
+
+def is_same(given: str, token: str) -> bool:
+    """Whether a header's value is the token; takes the same time for every wrong one."""
+    return hmac.compare_digest(given.encode("latin-1", "replace"), token.encode())
 
 
 def is_development(app: Flask, settings: Settings) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
-from otelflask import extension, libraries
+from otelflask import libraries, process
 from otelflask.loading import load as load_settings
 from otelflask.pipeline.providers import set_environment_defaults
 
@@ -46,17 +46,17 @@ class Configurator(_OTelSDKConfigurator):
 
     def _configure(self, **kwargs: Any) -> None:
         settings = load_settings({}, {})
-        if settings.disabled or extension._is_reloader_parent():
+        if settings.disabled or process.is_reloader_parent():
             return
         from otelflask.http.instrumentor import FlaskInstrumentor
 
         service_name = os.environ.get("FLASK_APP", "").partition(":")[0].removesuffix(".py")
-        process = extension.start(settings, service_name)
+        started = process.start(settings, service_name)
         FlaskInstrumentor().instrument(
-            tracer_provider=process.pipeline.tracer_provider,
-            meter_provider=process.pipeline.meter_provider,
-            logger_provider=process.pipeline.logger_provider,
+            tracer_provider=started.pipeline.tracer_provider,
+            meter_provider=started.pipeline.meter_provider,
+            logger_provider=started.pipeline.logger_provider,
             settings=settings,
-            reports=process.reports,
-            seen_user=process.users.seen if process.users is not None else None,
+            reports=started.reports,
+            seen_user=started.users.seen if started.users is not None else None,
         )

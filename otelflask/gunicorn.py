@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from otelflask.extension import flush, shutdown
 from otelflask.health import draining
 from otelflask.loading import load
+from otelflask.process import flush, shutdown
 
 __all__ = ["when_ready", "worker_abort", "worker_exit"]
 

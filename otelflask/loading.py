@@ -17,7 +17,7 @@ from otelflask.settings import SettingError, Settings
 
 _ADDRESS = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
 #: Settings that are paths of the app.
-_EXAMPLES = {"health_path": "/health", "metrics_path": "/metrics"}
+_EXAMPLES = {"health_path": "/health", "metrics_path": "/metrics", "profile_path": "/profiles"}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 
@@ -103,6 +103,10 @@ def load(keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mappin
             continue
         values[name] = _parse(name, source, value, item.default, item.metadata)
     settings = Settings(**values)
+    if settings.profile_share > 1:
+        raise SettingError(
+            f"profile_share (OTELFLASK_PROFILE_SHARE) is {settings.profile_share!r}; allowed is a number from 0 to 1"
+        )
     _check_mail(settings)
     return settings
 

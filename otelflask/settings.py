@@ -249,6 +249,35 @@ class Settings:
         "machine only.",
         secret=True,
     )
+    profile_path: str = _setting(
+        "OTELFLASK_PROFILE_PATH",
+        "/profiles",
+        "Where kept profiles of requests are shown; empty: no request is profiled. Needs `otelflask[profile]`.",
+    )
+    profile_token: str = _setting(
+        "OTELFLASK_PROFILE_TOKEN",
+        "",
+        "With `X-Profile-Token: TOKEN` a request can ask for its profile; where it is empty, in development.",
+        secret=True,
+    )
+    profile_share: float = _setting(
+        "OTELFLASK_PROFILE_SHARE",
+        0.0,
+        "Share of all requests, from 0 to 1, that are profiled; only slow ones' profiles are kept.",
+        minimum=0.0,
+    )
+    profile_slow: float = _setting(
+        "OTELFLASK_PROFILE_SLOW", 1.0, "From when on such a request is slow.", minimum=0.0, unit="seconds"
+    )
+    profile_count: int = _setting(
+        "OTELFLASK_PROFILE_COUNT", 50, "Profiles that are kept, the newest, in `state_dir`.", minimum=1
+    )
+    pyroscope_url: str = _setting(
+        "OTELFLASK_PYROSCOPE_URL",
+        "",
+        "Pyroscope server that each worker is profiled for all the time, such as `http://127.0.0.1:4040`; empty: none. "
+        "Needs `otelflask[pyroscope]`.",
+    )
     breaker_redis: str = _setting(
         "OTELFLASK_BREAKER_REDIS",
         "",

@@ -6,7 +6,20 @@ import json
 import sys
 from pathlib import Path
 
-from grafana.source import alerts, database, errors, group, logs, pipeline, route, runbooks, runtime, service, slo
+from grafana.source import (
+    alerts,
+    database,
+    dependencies,
+    errors,
+    group,
+    logs,
+    pipeline,
+    route,
+    runbooks,
+    runtime,
+    service,
+    slo,
+)
 
 GRAFANA = Path(__file__).parent.parent
 
@@ -14,7 +27,7 @@ GRAFANA = Path(__file__).parent.parent
 def files() -> dict[Path, str]:
     """Path → JSON text of each file that is written."""
     built = {GRAFANA / "provisioning" / "alerting" / "rules.json": alerts.build()}
-    for module in (service, route, errors, group, logs, database, runtime, slo, pipeline, runbooks):
+    for module in (service, route, errors, group, logs, database, runtime, dependencies, slo, pipeline, runbooks):
         dashboard = module.build()
         built[GRAFANA / "dashboards" / f"{dashboard['uid'].removeprefix('otelflask-')}.json"] = dashboard
     return {path: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for path, content in built.items()}

@@ -12,8 +12,9 @@ DASHBOARDS = {
     "otelflask-logs": "4 · Logs",
     "otelflask-database": "5 · Database",
     "otelflask-runtime": "6 · Runtime",
-    "otelflask-slo": "7 · SLO",
-    "otelflask-pipeline": "8 · Telemetry pipeline",
+    "otelflask-dependencies": "7 · Dependencies",
+    "otelflask-slo": "8 · SLO",
+    "otelflask-pipeline": "9 · Telemetry pipeline",
     "otelflask-error-group": "Error group",
     "otelflask-runbooks": "Runbooks",
 }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from grafana.source.dashboard import (
     DEPLOYMENTS,
+    REQUEST_LOGS,
     SERVICE,
     dashboard,
     environment_variable,
     route_variable,
     service_variable,
+    text_variable,
 )
-from grafana.source.panels import Json, prometheus, series, stat
+from grafana.source.panels import TEMPO, Json, explore, link, loki, override, prometheus, series, stat, table
 
 #: A process that has ended stays in Prometheus for five minutes; one that speaks has spoken within 90 s.
 ALIVE = f"(time() - timestamp(target_info{{{SERVICE}}}) < 90)"
@@ -23,6 +25,38 @@ NO_APP = "No process of this service in this time."
 def of_each(expr: str) -> list[Json]:
     """A value of each process, named by its host and process id."""
     return [prometheus(f"(({expr}) {SPEAKS}) {NAMED}", WORKER)]
+
+
+def _profiles() -> Json:
+    return table(
+        "Profiles",
+        "Where did single requests spend their time? Those that were profiled (X-Profile, profile_share): a click on a profile opens it at the app's "
+        "address above.",
+        [loki(f'{REQUEST_LOGS} | otelflask_profile_id!=""', lines=50)],
+        columns={
+            "Time": "Time",
+            "Line": "Request",
+            "otelflask_profile_id": "Profile",
+            "trace_id": "Trace ID",
+        },
+        empty="No request was profiled in this time.",
+        sort="Time",
+        transformations=[
+            {
+                "id": "extractFields",
+                "options": {"source": "labels", "format": "json", "keepTime": False, "replace": False},
+            }
+        ],
+        overrides=[
+            override("Time", custom__width=165),
+            override("Profile", custom__width=150, links=[link("Open the profile", "${app}/profiles/${__value.raw}")]),
+            override(
+                "Trace ID",
+                custom__width=150,
+                links=[link("Open the trace", explore(TEMPO, {"query": "${__value.raw}", "queryType": "traceql"}))],
+            ),
+        ],
+    )
 
 
 def build() -> Json:
@@ -185,7 +219,7 @@ def build() -> Json:
                 7,
                 [
                     (
-                        24,
+                        10,
                         series(
                             "Health checks",
                             "Which checks passed when they were run last (1), and which did not (0)? Of the worst process.",
@@ -200,9 +234,17 @@ def build() -> Json:
                             empty="Nobody has asked for the app's health in this time.",
                         ),
                     ),
+                    (14, _profiles()),
                 ],
             ),
         ],
-        variables=[service_variable(), environment_variable(), route_variable()],
+        variables=[
+            service_variable(),
+            environment_variable(),
+            route_variable(),
+            text_variable(
+                "app", "Address of the app", "http://127.0.0.1:8000", "Where profiles of requests are shown."
+            ),
+        ],
         annotations=[DEPLOYMENTS],
     )

@@ -186,7 +186,8 @@ class Middleware:
         code = status[:3]
         record.status = int(code) if code.isdigit() else 0
         record.response_headers = headers
-        record.route = route_of(record.environ)
+        # Who answers in the app's place does so when Flask has forgotten the match.
+        record.route = route_of(record.environ) or record.route
         if self._find_user is not None and record.user_id is None:
             found = guard.call_hook("user", self._find_user)
             record.user_id = None if found is None else guard.safe_text(found)[:256]

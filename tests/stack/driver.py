@@ -18,13 +18,15 @@ class Sent:
     trace_id: str
 
 
-def request(base: str, path: str, serial: str | None = None, *, method: str = "GET", body: str | None = None) -> Sent:
-    """One request; its `X-Request-ID` is its serial number, its trace is in the answer."""
+def request(
+    base: str, path: str, serial: str | None = None, *, method: str = "GET", body: str | None = None, **more: str
+) -> Sent:
+    """One request; its `X-Request-ID` is its serial number, its trace is in the answer. `more` headers: `_` for `-`."""
     serial = serial or f"single-{uuid.uuid4().hex}"
     address = urllib.parse.urlsplit(base).netloc
     connection = http.client.HTTPConnection(address, timeout=30)
     try:
-        headers = {"X-Request-ID": serial}
+        headers = {"X-Request-ID": serial, **{name.replace("_", "-"): value for name, value in more.items()}}
         if body is not None:
             headers["Content-Type"] = "application/json"
         connection.request(method, path, body=body, headers=headers)

@@ -30,8 +30,9 @@ def test_all_dashboards_are_there() -> None:
         "4 · Logs",
         "5 · Database",
         "6 · Runtime",
-        "7 · SLO",
-        "8 · Telemetry pipeline",
+        "7 · Dependencies",
+        "8 · SLO",
+        "9 · Telemetry pipeline",
         "Error group",
         "Runbooks",
     }
@@ -82,7 +83,7 @@ def test_a_query_names_its_data_source_by_uid(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_a_dashboard_links_to_the_eight_and_keeps_its_variables_and_time(name: str) -> None:
+def test_a_dashboard_links_to_the_nine_and_keeps_its_variables_and_time(name: str) -> None:
     uid = DASHBOARDS[name]["uid"]
     links = DASHBOARDS[name]["links"]
     assert {link["url"] for link in links} == {

@@ -41,6 +41,11 @@ def traffic(whole_stack: Stack) -> None:
     for path in ("/api/products", "/api/products/ratings", "/slow-query", "/simulate-error", "/failing-dependency"):
         for _ in range(3):
             driver.request(shop, path)
+    driver.request(shop, "/slow-query", X_Profile="keep", X_Profile_Token="profile")
+    # A circuit breaker opens, and closes again.
+    driver.request(shop, "/simulate-outage?seconds=3", method="POST")
+    for _ in range(6):
+        driver.request(shop, "/api/products/7/purchase", method="POST", body='{"quantity": 1}')
     # Rates of five minutes need two samples, which come every 15 seconds; the days' rules are evaluated each minute.
     eventually(lambda: whole_stack.backends.promql("otelflask:slo_errors:ratio_rate3d"), seconds=150)
 

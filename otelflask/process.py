@@ -1,0 +1,190 @@
+"""What there is once a process: pipeline, log capture, error reports, database, other libraries, runtime metrics."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from otelflask import libraries, lifecycle
+from otelflask.circuits import telemetry as breakers
+from otelflask.errors.emission import Report
+from otelflask.errors.engine import SentryFlush
+from otelflask.errors.making import Fingerprint, ReportMaker
+from otelflask.errors.reports import Reports
+from otelflask.health.checks import Checks
+from otelflask.logs import capture, events, output
+from otelflask.pipeline import providers
+from otelflask.pipeline.providers import Pipeline
+from otelflask.pipeline.state import state_folder, state_path
+from otelflask.runtime import RuntimeMetrics
+from otelflask.settings import Settings
+from otelflask.users import ActiveUsers
+
+if TYPE_CHECKING:
+    from otelflask.exposition.page import MetricsPage
+    from otelflask.profiling.continuous import ContinuousProfiler
+
+_lock = threading.Lock()
+_process: Process | None = None
+
+
+@dataclass
+class Process:
+    """What there is once a process, however many apps it has."""
+
+    settings: Settings
+    pipeline: Pipeline
+    #: What the processes of one service have in common.
+    of_service: str
+    events: events.Events
+    breakers: breakers.Breakers
+    runtime: RuntimeMetrics | None = None
+    reports: Reports | None = None
+    users: ActiveUsers | None = None
+    health: Checks | None = None
+    metrics: MetricsPage | None = None
+    pyroscope: ContinuousProfiler | None = None
+
+    @property
+    def resource(self) -> dict[str, Any]:
+        """Attributes of the resource, as logs have it."""
+        found = getattr(self.pipeline.logger_provider, "resource", None)
+        return dict(found.attributes) if found is not None else {}
+
+
+def start(
+    settings: Settings,
+    service_name: str,
+    tracer_provider: Any = None,
+    meter_provider: Any = None,
+    logger_provider: Any = None,
+    error_fingerprint: Fingerprint | None = None,
+) -> Process:
+    """Start what there is once a process: pipeline, log capture, error reports, database, runtime metrics.
+
+    With providers of the caller's a second app gets a process state of its
+    own; otherwise all apps share the first one's.
+    """
+    global _process
+    brought = any(provider is not None for provider in (tracer_provider, meter_provider, logger_provider))
+    with _lock:
+        if _process is not None and not brought:
+            return _process
+        if settings.mail_to or settings.state_dir:
+            # Before anything is started: a folder that cannot be used is an error of the settings'.
+            state_folder(settings)
+        other_libraries = libraries.chosen(settings.libraries)
+        providers.set_environment_defaults()
+        pipeline = providers.build(settings, service_name, tracer_provider, meter_provider, logger_provider)
+        of_service = f"{settings.service_name or service_name}/{settings.environment}"
+        process = Process(
+            settings,
+            pipeline,
+            of_service,
+            events.Events(pipeline.logger_provider, pipeline.meter_provider),
+            breakers.Breakers(pipeline.logger_provider, pipeline.meter_provider, settings.breaker_redis, of_service),
+        )
+        events.use(process.events)
+        breakers.use(process.breakers)
+        lifecycle.on_fork(process.breakers)
+        if settings.console == "traces":
+            from otelflask.console import attach
+
+            attach(pipeline, sys.stderr)
+        if settings.log_dir:
+            output.attach_files(pipeline, settings)
+        if settings.logs:
+            capture.install(pipeline.logger_provider, settings.log_level)
+        if settings.reports:
+            tell = _start_mail(process) if settings.mail_to else None
+            maker = ReportMaker(
+                pipeline.logger_provider, pipeline.meter_provider, settings, pipeline.scrubber, error_fingerprint, tell
+            )
+            process.reports = Reports(pipeline.logger_provider, maker, settings)
+            capture.add(process.reports)
+            lifecycle.on_fork(process.reports)
+            pipeline.before_flush.append(process.reports.flush)
+            pipeline.senders.append(SentryFlush())
+        if settings.active_users:
+            process.users = ActiveUsers(pipeline.meter_provider, state_path(settings), of_service)
+            lifecycle.on_fork(process.users)
+        if settings.runtime_metrics:
+            process.runtime = RuntimeMetrics(pipeline.meter_provider)
+            lifecycle.on_fork(process.runtime)
+        if settings.database:
+            _start_database(settings, pipeline)
+        libraries.instrument(other_libraries, pipeline)
+        lifecycle.on_fork(pipeline)
+        lifecycle.end_in_time(pipeline)
+        if _process is None:
+            _process = process
+        return process
+
+
+def _start_mail(process: Process) -> Callable[[Report, int], None]:
+    # Imported where it is wanted: it brings the mail and TLS modules.
+    from otelflask.errors.mail import ErrorMail
+
+    pipeline = process.pipeline
+    mail = ErrorMail(process.settings, process.resource, pipeline.scrubber, pipeline.meter_provider)
+    pipeline.senders.append(mail)
+    return mail.told
+
+
+def _start_database(settings: Settings, pipeline: Pipeline) -> None:
+    try:
+        from otelflask.database.instrumentor import SQLAlchemyInstrumentor
+    except ImportError:
+        # The app has no SQLAlchemy: nothing to see.
+        return
+    instrumentor = SQLAlchemyInstrumentor()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        return
+    instrumentor.instrument(
+        tracer_provider=pipeline.tracer_provider,
+        meter_provider=pipeline.meter_provider,
+        logger_provider=pipeline.logger_provider,
+        settings=settings,
+    )
+    if instrumentor.telemetry is not None:
+        lifecycle.on_fork(instrumentor.telemetry)
+        plans = instrumentor.telemetry.query_watch.plans
+        if plans is not None:
+            pipeline.before_flush.append(plans.flush)
+
+
+def is_reloader_parent() -> bool:
+    """Whether this is the process that only watches files for Flask's reloader.
+
+    Werkzeug runs the app again in a child with ``WERKZEUG_RUN_MAIN``; a
+    parent is recognised by being about to start it.
+    """
+    if os.environ.get("WERKZEUG_RUN_MAIN") == "true":
+        return False
+    program = os.path.basename(sys.argv[0]) if sys.argv else ""
+    if program in ("flask", "__main__.py") and "run" in sys.argv:
+        arguments = sys.argv
+        if "--no-reload" in arguments:
+            return False
+        debug = os.environ.get("FLASK_DEBUG", "").lower() not in ("", "0", "false", "no")
+        return "--reload" in arguments or "--debug" in arguments or debug
+    return False
+
+
+def flush(timeout: float | None = None) -> bool:
+    """Send everything now, such as before an ``os._exit``.
+
+    In: seconds to wait (default: setting `shutdown_timeout`). Out: whether
+    all was tried in time; True where nothing was started.
+    """
+    return _process.pipeline.flush(timeout) if _process is not None else True
+
+
+def shutdown(timeout: float | None = None) -> None:
+    """Flush and end the process's telemetry within `timeout` seconds (default: setting `shutdown_timeout`)."""
+    if _process is not None:
+        _process.pipeline.shutdown(timeout)

@@ -1,0 +1,216 @@
+"""Profiles one request where who asks may, and a share of the others; by pyinstrument."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qs
+
+from flask import Flask
+
+try:
+    from pyinstrument import Profiler
+    from pyinstrument.session import Session
+except ImportError:
+    raise ImportError("profiles need pyinstrument: pip install otelflask[profile]") from None
+
+from otelflask import access, guard
+from otelflask.http.attributes import route_of
+from otelflask.http.record import ENVIRON_KEY, RequestRecord
+from otelflask.profiling.store import FORMATS, ID, ProfileStore, rendered
+from otelflask.settings import Settings
+
+StartResponse = Callable[..., Any]
+WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+PARAMETER = "profile"
+HEADER = "HTTP_X_PROFILE"
+TOKEN_HEADER = "HTTP_X_PROFILE_TOKEN"
+#: Seconds between two samples, and how many of them a profile has at most: some 4 MB.
+INTERVAL_S = 0.001
+MAX_SAMPLES = 10_000
+#: What may be asked for: a format that takes the answer's place, or that the profile is kept beside it.
+KEEP = "keep"
+#: The page that pyinstrument makes has everything in itself.
+SECURITY = [
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
+        "frame-ancestors 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+]
+
+
+class _BoundedProfiler(Profiler):
+    """Takes no more than `MAX_SAMPLES`; a timer cannot stop it, because that has to be done by its own thread."""
+
+    def _sampler_saw_call_stack(self, *arguments: Any) -> None:
+        if self._active_session is not None and len(self._active_session.frame_records) < MAX_SAMPLES:
+            super()._sampler_saw_call_stack(*arguments)
+
+
+class RequestProfiler:
+    """Profiles requests of one app, one at a time in a process. In: the app, its settings, where profiles are kept."""
+
+    def __init__(self, app: Flask, settings: Settings, store: ProfileStore) -> None:
+        self._app = app
+        self._settings = settings
+        self._store = store
+        self._path = settings.profile_path.rstrip("/")
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """What the parent profiles is the parent's."""
+        self._busy = threading.Lock()
+
+    def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
+        """The WSGI app, whose requests are profiled where they should be; inside of what records requests."""
+
+        def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+            form = self._asked(environ)
+            if form is not None:
+                return self._profiled(form, wsgi_app, environ, start_response)
+            share = self._settings.profile_share
+            if share and random.random() < share and self._busy.acquire(blocking=False):
+                return self._sampled(wsgi_app, environ, start_response)
+            return wsgi_app(environ, start_response)
+
+        return application
+
+    def show(self, wsgi_app: WsgiApp) -> WsgiApp:
+        """The WSGI app with the kept profiles in front: ``PATH/ID``, ``PATH/ID/text``, ``PATH/ID/speedscope``."""
+
+        def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+            path = environ.get("PATH_INFO", "")
+            if path.startswith(f"{self._path}/") and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
+                name, _, form = path.removeprefix(f"{self._path}/").partition("/")
+                bare = "HTTP_AUTHORIZATION" not in environ and TOKEN_HEADER not in environ
+                if bare and self._settings.profile_token and ID.fullmatch(name):
+                    # A person who has followed a link: the browser asks for the token.
+                    return _ask_for_token(start_response)
+                session = self._store.find(name) if self._may_see(environ) else None
+                if session is not None and (form or "html") in FORMATS:
+                    body, content_type = rendered(session, form or "html")
+                    start_response("200 OK", _headers(body, content_type))
+                    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
+            return wsgi_app(environ, start_response)
+
+        return application
+
+    def _may_see(self, environ: dict[str, Any]) -> bool:
+        token = self._settings.profile_token
+        if token:
+            return access.is_same(environ.get(TOKEN_HEADER, ""), token) or access.bears(environ, token)
+        return access.is_development(self._app, self._settings)
+
+    def _asked(self, environ: dict[str, Any]) -> str | None:
+        asked = environ.get(HEADER)
+        query = environ.get("QUERY_STRING", "")
+        if asked is None and f"{PARAMETER}=" not in query:
+            return None
+        if asked is None:
+            asked = parse_qs(query).get(PARAMETER, [""])[-1]
+        form = "html" if asked == "1" else asked
+        return form if (form in FORMATS or form == KEEP) and self._may_see(environ) else None
+
+    def _run(self, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Any:
+        """Call the app under the profiler. Out: its answer, and the profile; None where it could not be made."""
+        profiler = _BoundedProfiler(interval=INTERVAL_S, async_mode=_async_mode())
+        session: Session | None = None
+        try:
+            profiler.start()
+        except Exception:
+            guard.say("profile", "a request cannot be profiled", exc_info=True)
+            return wsgi_app(environ, start_response), None
+        try:
+            result = wsgi_app(environ, start_response)
+        finally:
+            try:
+                session = profiler.stop()
+            except Exception:
+                guard.say("profile", "a profile cannot be ended", exc_info=True)
+        return result, session
+
+    def _profiled(
+        self, form: str, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse
+    ) -> Iterable[bytes]:
+        if not self._busy.acquire(blocking=False):
+            return wsgi_app(environ, _with_header(start_response, "busy"))
+        name = secrets.token_hex(16)
+        record = environ.get(ENVIRON_KEY)
+        answered: list[str] = []
+
+        def answer(status: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[[bytes], object]:
+            answered[:] = [status]
+            if isinstance(record, RequestRecord):
+                record.route = route_of(environ)
+            return lambda data: None
+
+        beside = _with_header(start_response, f"{environ.get('SCRIPT_NAME', '')}{self._path}/{name}")
+        try:
+            result, session = self._run(wsgi_app, environ, beside if form == KEEP else answer)
+        finally:
+            self._busy.release()
+        if session is not None:
+            self._keep(session, name, environ)
+        if form == KEEP:
+            return result  # type: ignore[no-any-return]
+        if hasattr(result, "close"):
+            result.close()
+        body, content_type = rendered(session, form) if session is not None else (b"no profile", "text/plain")
+        # A redirect would lead away from the profile; an error stays one.
+        status = answered[0] if answered else "500 Internal Server Error"
+        start_response(status if status >= "4" else "200 OK", _headers(body, content_type))
+        return [body]
+
+    def _sampled(self, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        started = time.perf_counter()
+        try:
+            result, session = self._run(wsgi_app, environ, start_response)
+        finally:
+            self._busy.release()
+        if session is not None and time.perf_counter() - started >= self._settings.profile_slow:
+            self._keep(session, secrets.token_hex(16), environ)
+        return result  # type: ignore[no-any-return]
+
+    def _keep(self, session: Session, name: str, environ: dict[str, Any]) -> None:
+        session.target_description = f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')}"[:200]
+        try:
+            self._store.keep(session, name)
+        except Exception as error:
+            guard.say("profile", "a profile cannot be kept: %s", error)
+            return
+        record = environ.get(ENVIRON_KEY)
+        if isinstance(record, RequestRecord):
+            record.at_close.append(lambda record: {"otelflask.profile.id": name})
+
+
+def _async_mode() -> Any:
+    """Under gevent a thread runs many requests in turn: only this one's frames are meant."""
+    monkey = sys.modules.get("gevent.monkey")
+    return "strict" if monkey is not None and monkey.is_module_patched("threading") else "disabled"
+
+
+def _ask_for_token(start_response: StartResponse) -> list[bytes]:
+    body = b"The password is the setting profile_token; the user name is not looked at."
+    headers = [*_headers(body, "text/plain; charset=utf-8"), ("WWW-Authenticate", 'Basic realm="profiles"')]
+    start_response("401 Unauthorized", headers)
+    return [body]
+
+
+def _headers(body: bytes, content_type: str) -> list[tuple[str, str]]:
+    return [("Content-Type", content_type), ("Content-Length", str(len(body))), *SECURITY]
+
+
+def _with_header(start_response: StartResponse, value: str) -> StartResponse:
+    def answer(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+        return start_response(status, [*headers, ("X-Profile", value)], *rest)
+
+    return answer
