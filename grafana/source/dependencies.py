@@ -32,6 +32,11 @@ from grafana.source.route import TRACE_COLUMNS, TRACE_WIDTHS
 COUNT = f"http_client_request_duration_seconds_count{{{SERVICE}}}"
 BUCKET = f"http_client_request_duration_seconds_bucket{{{SERVICE}}}"
 FAILED = f'http_client_request_duration_seconds_count{{{SERVICE},http_response_status_code!~"[123].."}}'
+#: Rates by status code, or by what went wrong where there is none.
+ANSWERED = (
+    f'label_replace(label_replace(rate({COUNT}[$__rate_interval]), "answer", "$1", "error_type", "(.+)"), '
+    '"answer", "$1", "http_response_status_code", "(.+)")'
+)
 CALLS = f"otelflask_circuit_breaker_calls_total{{{SERVICE}}}"
 NO_CALLS = "The app calls nothing by requests, httpx or urllib3, or their extra is not installed."
 NO_BREAKERS = "The app has no circuit breaker."
@@ -65,13 +70,13 @@ def _servers() -> Json:
         empty=NO_CALLS,
         sort="Calls",
         overrides=[
-            override("Server", custom__minWidth=180),
-            override("Calls", unit="reqps", custom__width=110),
-            override("p95", unit="s", custom__width=100),
+            override("Server", custom__minWidth=90),
+            override("Calls", unit="reqps", custom__width=95),
+            override("p95", unit="s", custom__width=80),
             override(
                 "Failed",
                 unit="percentunit",
-                custom__width=100,
+                custom__width=75,
                 custom__cellOptions={"type": "color-text"},
                 thresholds=thresholds((None, GREEN), (0.01, YELLOW), (0.05, RED)),
             ),
@@ -96,8 +101,8 @@ def build() -> Json:
                             "How much is called over HTTP, and how is it answered?",
                             [
                                 prometheus(
-                                    f"sum by (server_address, http_response_status_code, error_type) (rate({COUNT}[$__rate_interval]))",
-                                    "{{server_address}} {{http_response_status_code}} {{error_type}}",
+                                    f"sum by (server_address, answer) ({ANSWERED})",
+                                    "{{server_address}} {{answer}}",
                                 )
                             ],
                             unit="reqps",
