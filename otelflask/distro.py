@@ -11,6 +11,7 @@ from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
 from otelflask import libraries, process
 from otelflask.loading import load as load_settings
+from otelflask.logs import output
 from otelflask.pipeline.providers import set_environment_defaults
 
 #: Stock instrumentations that ours stand in for; loading both would double every span and line.
@@ -52,6 +53,7 @@ class Configurator(_OTelSDKConfigurator):
 
         service_name = os.environ.get("FLASK_APP", "").partition(":")[0].removesuffix(".py")
         started = process.start(settings, service_name)
+        output.attach_console(started.pipeline, output.console_style(settings, debug=False))
         FlaskInstrumentor().instrument(
             tracer_provider=started.pipeline.tracer_provider,
             meter_provider=started.pipeline.meter_provider,

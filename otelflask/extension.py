@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask
-from flask.logging import default_handler
 
 from otelflask import fronts, lifecycle
 from otelflask.circuits import telemetry as breakers
@@ -18,7 +17,7 @@ from otelflask.http.instrumentor import FlaskInstrumentor
 from otelflask.loading import load as load_settings
 from otelflask.logs import events, output
 from otelflask.pipeline.providers import Pipeline
-from otelflask.process import Process, is_reloader_parent, start
+from otelflask.process import is_reloader_parent, start
 from otelflask.settings import Settings
 
 EXTENSION_KEY = "otelflask"
@@ -115,17 +114,8 @@ def init(
     lifecycle.on_fork(app.extensions["otelflask.http"])
     app.wsgi_app = show_profiles(app.wsgi_app)  # type: ignore[method-assign]
     fronts.answer(app, process, in_force)
-    _attach_console(app, process, in_force)
+    output.attach_console(pipeline, output.console_style(in_force, app.debug))
     roll_back(app, rollback_sessions)
     if in_force.error_answers:
         answer_errors(app, ErrorRenderer(in_force, error_renderer))
     return extension
-
-
-def _attach_console(app: Flask, process: Process, settings: Settings) -> None:
-    style = output.console_style(settings, app.debug)
-    if style == "off":
-        return
-    # Flask's own would write each of the app's lines once more.
-    app.logger.removeHandler(default_handler)
-    output.attach_console(process.pipeline, style)

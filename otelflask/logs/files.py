@@ -14,6 +14,7 @@ from typing import Any
 
 from concurrent_log_handler import ConcurrentRotatingFileHandler
 
+from otelflask import greenlets
 from otelflask.logs.lines import LineFormat, Whose
 from otelflask.pipeline.destinations import Answer
 from otelflask.settings import SettingError, Settings
@@ -113,7 +114,8 @@ class FileDestination:
             if not lines:
                 continue
             try:
-                file.emit(logging.LogRecord("", 0, "", 0, "\n".join(lines), None, None))
+                record = logging.LogRecord("", 0, "", 0, "\n".join(lines), None, None)
+                greenlets.outside(file.emit, record)
             except OSError as error:
                 return Answer(False, retry=True, error=error.strerror or type(error).__name__)
             # Not once more where the other file fails.

@@ -12,6 +12,7 @@ import sys
 import weakref
 from typing import Any, TextIO
 
+from flask.logging import default_handler
 from opentelemetry.sdk._logs import LogRecordProcessor
 
 from otelflask import guard
@@ -85,16 +86,18 @@ def console_style(settings: Settings, debug: bool) -> str:
 
 
 def attach_console(pipeline: Pipeline, style: str) -> None:
-    """Write lines to stderr from now on, instead of `logging`'s last resort; once, however many apps ask for it.
+    """Write lines to stderr from now on, instead of Flask's handler and `logging`'s last resort.
 
-    In: ``text`` or ``json``.
+    Once, however many apps ask for it. In: ``text``, ``json``, or ``off`` for not at all.
     """
-    if pipeline.logger_provider in _with_console:
+    if style == "off" or pipeline.logger_provider in _with_console:
         return
     _with_console.add(pipeline.logger_provider)
     layout = LineFormat(pipeline.scrubber, Limits())
     pipeline.logger_provider.add_log_record_processor(ConsoleLines(layout, style))
     logging.lastResort = logging.NullHandler()
+    # It would write each line of an app's logger once more, also of an app that is made later.
+    default_handler.addFilter(lambda record: False)
 
 
 def attach_files(pipeline: Pipeline, settings: Settings) -> None:

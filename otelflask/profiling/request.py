@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import secrets
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -19,7 +18,7 @@ try:
 except ImportError:
     raise ImportError("profiles need pyinstrument: pip install otelflask[profile]") from None
 
-from otelflask import access, guard
+from otelflask import access, greenlets, guard
 from otelflask.http.attributes import route_of
 from otelflask.http.record import ENVIRON_KEY, RequestRecord
 from otelflask.profiling.store import FORMATS, ID, ProfileStore, rendered
@@ -122,7 +121,9 @@ class RequestProfiler:
 
     def _run(self, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Any:
         """Call the app under the profiler. Out: its answer, and the profile; None where it could not be made."""
-        profiler = _BoundedProfiler(interval=INTERVAL_S, async_mode=_async_mode())
+        # Under gevent a thread runs many requests in turn: only this one's frames are meant.
+        mode: Any = "strict" if greenlets.are_threads() else "disabled"
+        profiler = _BoundedProfiler(interval=INTERVAL_S, async_mode=mode)
         session: Session | None = None
         try:
             profiler.start()
@@ -190,12 +191,6 @@ class RequestProfiler:
         record = environ.get(ENVIRON_KEY)
         if isinstance(record, RequestRecord):
             record.at_close.append(lambda record: {"otelflask.profile.id": name})
-
-
-def _async_mode() -> Any:
-    """Under gevent a thread runs many requests in turn: only this one's frames are meant."""
-    monkey = sys.modules.get("gevent.monkey")
-    return "strict" if monkey is not None and monkey.is_module_patched("threading") else "disabled"
 
 
 def _ask_for_token(start_response: StartResponse) -> list[bytes]:

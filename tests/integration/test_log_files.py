@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +29,15 @@ otelflask.init(app, log_dir=os.environ["LOGS"], request_log=False)
 logger = logging.getLogger("burst")
 logger.setLevel(logging.INFO)
 pause = float(os.environ.get("PAUSE", "0"))
+
+@app.get("/pid")
+def pid():
+    return str(os.getpid())
+
+@app.get("/line")
+def line():
+    logger.info("a line")
+    return "ok"
 
 @app.get("/burst/<int:burst>")
 def burst(burst):
@@ -90,17 +101,15 @@ def written(folder: Path) -> Counter[str]:
     )
 
 
-@pytest.mark.parametrize("options", [[], ["--preload"]], ids=["workers", "preload"])
+@pytest.mark.parametrize(
+    "options", [[], ["--preload"], ["--worker-class", "gevent"]], ids=["workers", "preload", "gevent"]
+)
 def test_a_queue_as_large_as_the_burst_loses_tears_and_doubles_nothing(
     serve: Serve, folder: Path, options: list[str]
 ) -> None:
-    server = start(
-        serve,
-        folder,
-        None,
-        *options,
-        **NOTHING_IS_DROPPED,
-    )
+    if "gevent" in options:
+        pytest.importorskip("gevent", reason="gevent has no wheel here")
+    server = start(serve, folder, None, *options, **NOTHING_IS_DROPPED)
     assert len(bursts(server)) == 4
     server.stop(timeout=60)
     lines = written(folder)
@@ -156,3 +165,21 @@ def test_a_killed_worker_tears_nothing_and_the_others_go_on(serve: Serve, folder
     assert set(lines.values()) == {1}
     by_worker = Counter(message.split()[0] for message in lines)
     assert {by_worker[pid] for pid in survivors} == {20_000}
+
+
+def test_under_gevent_a_file_that_another_process_locks_holds_up_no_request(serve: Serve, folder: Path) -> None:
+    pytest.importorskip("gevent", reason="gevent has no wheel here")
+    server = start(serve, folder, None, "--worker-class", "gevent", "--workers", "1", **NOTHING_IS_DROPPED)
+    assert server.get("/line")[0] == 200
+    end = time.monotonic() + 10
+    while not written(folder) and time.monotonic() < end:
+        time.sleep(0.1)
+    (lock,) = folder.glob(".__app*lock")
+    with lock.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        # The first one's lines have to be written; while they wait, another one is answered.
+        for _ in range(5):
+            assert server.get("/line")[0] == 200
+            time.sleep(0.3)
+    server.stop(timeout=60)
+    assert written(folder)["a line"] == 6

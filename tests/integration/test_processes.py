@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 GUNICORN = ["gunicorn", "--bind", "127.0.0.1:{port}", "--graceful-timeout", "3", "--log-level", "warning"]
 FLASK = ["flask", "--app", "plain", "run", "--port", "{port}"]
+NO_EXPORT = {f"OTEL_{name}_EXPORTER": "none" for name in ("TRACES", "METRICS", "LOGS")}
 ZERO_CODE = ["opentelemetry-instrument"]
 
 
@@ -116,3 +119,15 @@ def test_a_collector_that_was_away_gets_everything_later(serve: Serve) -> None:
         for _ in range(10):
             server.get("/hello/x")
         collector.wait_for(lambda: len(collector.spans) == 10, timeout=20)
+
+
+def test_zero_code_writes_lines_to_the_console_once(serve: Serve, app_dir: Path) -> None:
+    server = serve([*ZERO_CODE, *GUNICORN, "plain:app"], None, OTELFLASK_LOG_CONSOLE="json", **NO_EXPORT)
+    assert server.get("/hello/you")[0] == 200
+    server.stop()
+    (output,) = app_dir.glob("output-*.txt")
+    lines = [json.loads(line) for line in output.read_text().splitlines() if line.startswith("{")]
+    by_message = {line["message"].split(" 200 ")[0]: line for line in lines}
+    assert set(by_message) == {"hello you", "GET /hello/you"}
+    assert len(lines) == 2
+    assert by_message["hello you"]["trace_id"] == by_message["GET /hello/you"]["trace_id"]
