@@ -112,7 +112,7 @@ def init(
         seen_user=process.users.seen if process.users is not None else None,
     )
     lifecycle.on_fork(app.extensions["otelflask.http"])
-    app.wsgi_app = show_profiles(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = show_profiles(app.wsgi_app)  # type: ignore[method-assign,assignment]
     fronts.answer(app, process, in_force)
     output.attach_console(pipeline, output.console_style(in_force, app.debug))
     roll_back(app, rollback_sessions)

@@ -17,9 +17,7 @@ from otelflask.health.checks import Check, Checks
 from otelflask.pipeline.state import state_path
 from otelflask.process import Process
 from otelflask.settings import SettingError, Settings
-
-#: A WSGI app.
-WsgiApp = Callable[..., Any]
+from otelflask.wsgi import WsgiApp
 
 
 def surround(app: Flask, process: Process, settings: Settings) -> Callable[[WsgiApp], WsgiApp]:

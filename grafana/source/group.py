@@ -14,6 +14,7 @@ from grafana.source.dashboard import (
     text_variable,
 )
 from grafana.source.panels import (
+    LABELS_AS_COLUMNS,
     LOKI,
     RED,
     TEMPO,
@@ -98,12 +99,7 @@ def _requests() -> Json:
         },
         empty=NONE,
         sort="Time",
-        transformations=[
-            {
-                "id": "extractFields",
-                "options": {"source": "labels", "format": "json", "keepTime": False, "replace": False},
-            }
-        ],
+        transformations=[LABELS_AS_COLUMNS],
         overrides=[
             override("Time", custom__width=165),
             override("Route", custom__width=170),

@@ -112,6 +112,13 @@ LEVEL_COLORS = [
 ]
 
 
+#: For a table of log lines: each label of a line is a column.
+LABELS_AS_COLUMNS = {
+    "id": "extractFields",
+    "options": {"source": "labels", "format": "json", "keepTime": False, "replace": False},
+}
+
+
 def explore(datasource: Json, query: Json) -> str:
     """The address of Explore with this query; variables in it are filled in when it is followed."""
     pane = {

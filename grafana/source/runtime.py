@@ -12,7 +12,19 @@ from grafana.source.dashboard import (
     service_variable,
     text_variable,
 )
-from grafana.source.panels import TEMPO, Json, explore, link, loki, override, prometheus, series, stat, table
+from grafana.source.panels import (
+    LABELS_AS_COLUMNS,
+    TEMPO,
+    Json,
+    explore,
+    link,
+    loki,
+    override,
+    prometheus,
+    series,
+    stat,
+    table,
+)
 
 #: A process that has ended stays in Prometheus for five minutes; one that speaks has spoken within 90 s.
 ALIVE = f"(time() - timestamp(target_info{{{SERVICE}}}) < 90)"
@@ -41,12 +53,7 @@ def _profiles() -> Json:
         },
         empty="No request was profiled in this time.",
         sort="Time",
-        transformations=[
-            {
-                "id": "extractFields",
-                "options": {"source": "labels", "format": "json", "keepTime": False, "replace": False},
-            }
-        ],
+        transformations=[LABELS_AS_COLUMNS],
         overrides=[
             override("Time", custom__width=165),
             override("Profile", custom__width=150, links=[link("Open the profile", "${app}/profiles/${__value.raw}")]),

@@ -22,9 +22,8 @@ from otelflask.exposition.snapshot import Snapshot, taken, to_sdk
 from otelflask.exposition.text import exposition
 from otelflask.exposition.workers import Workers
 from otelflask.settings import Settings
+from otelflask.wsgi import StartResponse, WsgiApp, respond
 
-StartResponse = Callable[..., Any]
-WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 _INSTRUMENTS = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
 
 
@@ -114,11 +113,7 @@ class MetricsPage:
         except Exception:
             guard.say("metrics page", "the metrics cannot be shown", exc_info=True)
             body, content_type, status = b"", "text/plain; charset=utf-8", "500 Internal Server Error"
-        start_response(
-            status,
-            [("Content-Type", content_type), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")],
-        )
-        return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
+        return respond(environ, start_response, status, body, content_type)
 
 
 def _may_see(app: Flask, settings: Settings, environ: dict[str, Any]) -> bool:

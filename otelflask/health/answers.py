@@ -16,9 +16,7 @@ from otelflask import access, guard
 from otelflask.health import draining
 from otelflask.health.checks import FAIL, PASS, WARN, Check, Checks, Outcome
 from otelflask.settings import Settings
-
-StartResponse = Callable[..., Any]
-WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+from otelflask.wsgi import StartResponse, WsgiApp, respond
 
 
 class Health:
@@ -70,14 +68,8 @@ class Health:
                 for item, outcome in checks:
                     shown.setdefault(item.name, []).append(_shown(item, outcome))
                 body["checks"] = shown
-        data = json.dumps(body).encode()
-        headers = [
-            ("Content-Type", "application/health+json"),
-            ("Content-Length", str(len(data))),
-            ("Cache-Control", "no-store"),
-        ]
-        start_response("503 Service Unavailable" if status == FAIL else "200 OK", headers)
-        return [] if environ.get("REQUEST_METHOD") == "HEAD" else [data]
+        given = "503 Service Unavailable" if status == FAIL else "200 OK"
+        return respond(environ, start_response, given, json.dumps(body).encode(), "application/health+json")
 
     def _may_see(self, environ: dict[str, Any]) -> bool:
         if self._settings.health_token:

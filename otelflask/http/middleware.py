@@ -32,8 +32,7 @@ from otelflask.pipeline.attributes import Layer
 from otelflask.pipeline.exceptions import exception_layer, remembering
 from otelflask.pipeline.spans import Span, SpanStarter
 from otelflask.settings import Settings
-
-StartResponse = Callable[..., Any]
+from otelflask.wsgi import StartResponse, WsgiApp
 
 
 class Reports(Protocol):
@@ -60,7 +59,6 @@ class Reports(Protocol):
         ...
 
 
-WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 Hook = Callable[..., Any]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 try:
@@ -14,9 +14,7 @@ except ImportError:
 
 from otelflask import guard
 from otelflask.http.record import ENVIRON_KEY, RequestRecord
-
-StartResponse = Callable[..., Any]
-WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+from otelflask.wsgi import StartResponse, WsgiApp
 
 #: What Grafana looks for on a span, and Pyroscope on a sample.
 SPAN_ATTRIBUTE = "pyroscope.profile.id"

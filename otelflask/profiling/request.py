@@ -23,9 +23,7 @@ from otelflask.http.attributes import route_of
 from otelflask.http.record import ENVIRON_KEY, RequestRecord
 from otelflask.profiling.store import FORMATS, ID, ProfileStore, rendered
 from otelflask.settings import Settings
-
-StartResponse = Callable[..., Any]
-WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+from otelflask.wsgi import StartResponse, WsgiApp, respond
 
 PARAMETER = "profile"
 HEADER = "HTTP_X_PROFILE"
@@ -43,8 +41,16 @@ SECURITY = [
         "frame-ancestors 'none'",
     ),
     ("X-Content-Type-Options", "nosniff"),
-    ("Cache-Control", "no-store"),
 ]
+
+
+#: For a person who has followed a link to a profile.
+ASK_FOR_TOKEN = (
+    "401 Unauthorized",
+    b"The password is the setting profile_token; the user name is not looked at.",
+    "text/plain; charset=utf-8",
+    [("WWW-Authenticate", 'Basic realm="profiles"')],
+)
 
 
 class _BoundedProfiler(Profiler):
@@ -93,12 +99,11 @@ class RequestProfiler:
                 bare = "HTTP_AUTHORIZATION" not in environ and TOKEN_HEADER not in environ
                 if bare and self._settings.profile_token and ID.fullmatch(name):
                     # A person who has followed a link: the browser asks for the token.
-                    return _ask_for_token(start_response)
+                    return respond(environ, start_response, *ASK_FOR_TOKEN)
                 session = self._store.find(name) if self._may_see(environ) else None
                 if session is not None and (form or "html") in FORMATS:
                     body, content_type = rendered(session, form or "html")
-                    start_response("200 OK", _headers(body, content_type))
-                    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]
+                    return respond(environ, start_response, "200 OK", body, content_type, SECURITY)
             return wsgi_app(environ, start_response)
 
         return application
@@ -168,8 +173,8 @@ class RequestProfiler:
         body, content_type = rendered(session, form) if session is not None else (b"no profile", "text/plain")
         # A redirect would lead away from the profile; an error stays one.
         status = answered[0] if answered else "500 Internal Server Error"
-        start_response(status if status >= "4" else "200 OK", _headers(body, content_type))
-        return [body]
+        given = status if status >= "4" else "200 OK"
+        return respond(environ, start_response, given, body, content_type, SECURITY)
 
     def _sampled(self, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         started = time.perf_counter()
@@ -191,17 +196,6 @@ class RequestProfiler:
         record = environ.get(ENVIRON_KEY)
         if isinstance(record, RequestRecord):
             record.at_close.append(lambda record: {"otelflask.profile.id": name})
-
-
-def _ask_for_token(start_response: StartResponse) -> list[bytes]:
-    body = b"The password is the setting profile_token; the user name is not looked at."
-    headers = [*_headers(body, "text/plain; charset=utf-8"), ("WWW-Authenticate", 'Basic realm="profiles"')]
-    start_response("401 Unauthorized", headers)
-    return [body]
-
-
-def _headers(body: bytes, content_type: str) -> list[tuple[str, str]]:
-    return [("Content-Type", content_type), ("Content-Length", str(len(body))), *SECURITY]
 
 
 def _with_header(start_response: StartResponse, value: str) -> StartResponse:

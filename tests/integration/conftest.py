@@ -40,6 +40,10 @@ __INIT__
 """
 
 
+#: Variables of a process that sends nothing.
+NO_EXPORT = {f"OTEL_{name}_EXPORTER": "none" for name in ("TRACES", "METRICS", "LOGS")}
+
+
 class Server:
     """A running server process."""
 

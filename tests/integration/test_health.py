@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Serve, Server
+from .conftest import NO_EXPORT, Serve, Server
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,6 @@ def x():
     return "ok"
 """
 COMMAND = ["gunicorn", "--config", "python:otelflask.gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2"]
-NO_EXPORT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
 
 
 def _status(server: Server, path: str) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from .conftest import Serve, Server
+from .conftest import NO_EXPORT, Serve, Server
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,6 @@ def x():
     return str(os.getpid())
 """
 COMMAND = ["gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "4", "--log-level", "critical"]
-NO_EXPORT = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
 REQUESTS = 3_000
 
 

@@ -11,13 +11,12 @@ import pytest
 
 from otelflask.testing import FakeCollector, Reply
 
-from .conftest import Serve
+from .conftest import NO_EXPORT, Serve
 
 pytestmark = pytest.mark.slow
 
 GUNICORN = ["gunicorn", "--bind", "127.0.0.1:{port}", "--graceful-timeout", "3", "--log-level", "warning"]
 FLASK = ["flask", "--app", "plain", "run", "--port", "{port}"]
-NO_EXPORT = {f"OTEL_{name}_EXPORTER": "none" for name in ("TRACES", "METRICS", "LOGS")}
 ZERO_CODE = ["opentelemetry-instrument"]
 
 
