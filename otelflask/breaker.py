@@ -24,7 +24,7 @@ except ImportError:
 
 from otelflask import guard
 from otelflask.circuits import telemetry
-from otelflask.circuits.state import LocalState, RedisState, Snapshot, State
+from otelflask.circuits.state import LocalState, RedisState, Snapshot, State, Trial
 from otelflask.errors.exceptions import ServiceUnavailableError
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class _Permit:
     """What a call was let through on."""
 
     known: Snapshot
-    trial: int | None = None
+    trial: Trial | None = None
 
 
 class CircuitBreaker(pybreaker.CircuitBreaker):
@@ -116,8 +116,10 @@ class CircuitBreaker(pybreaker.CircuitBreaker):
     def is_system_error(self, exception: BaseException) -> bool:
         """Whether this exception says that the service fails."""
         if isinstance(self._expected, (type, tuple)):
-            return isinstance(exception, self._expected)
-        return bool(self._expected(exception))
+            is_expected = isinstance(exception, self._expected)
+        else:
+            is_expected = bool(guard.call_hook("expected_exception", self._expected, exception))
+        return is_expected and super().is_system_error(exception)
 
     def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """``func(*args, **kwargs)``, or what `fallback` makes of them."""
@@ -180,11 +182,11 @@ class CircuitBreaker(pybreaker.CircuitBreaker):
 
     def _store(self) -> State:
         breakers = telemetry.current()
-        client = breakers.redis() if breakers is not None else None
-        if breakers is None or client is None:
+        if breakers is None or breakers.redis is None:
             return self._local
         if self._redis_state is None:
-            self._redis_state = RedisState(client, f"otelflask:breaker:{breakers.namespace}:{self.name}", self._local)
+            key = f"otelflask:breaker:{breakers.namespace}:{self.name}"
+            self._redis_state = RedisState(breakers.redis, key, self._local)
         return self._redis_state
 
     def _enter(self) -> _Permit:
@@ -192,7 +194,8 @@ class CircuitBreaker(pybreaker.CircuitBreaker):
         store = self._store()
         known = store.load()
         if known.name == STATE_OPEN:
-            remaining = float(known.changed_at) + self.reset_timeout - self._clock()
+            # Never longer than that, however clocks are set.
+            remaining = min(float(known.changed_at) + self.reset_timeout - self._clock(), self.reset_timeout)
             if remaining > 0:
                 raise self._rejected(remaining)
             self._move(known, STATE_HALF_OPEN, f"after {self.reset_timeout:g} s")
@@ -257,7 +260,10 @@ class CircuitBreaker(pybreaker.CircuitBreaker):
             store.forget_failures(permit.known)
 
     def _move(self, known: Snapshot, name: str, why: str) -> None:
-        if known.name == name or not self._store().move(known, name, self._clock()):
+        at = self._clock()
+        # The time is what tells one period from the next.
+        at += 1e-6 if repr(at) == known.changed_at else 0.0
+        if known.name == name or not self._store().move(known, name, at):
             return
         breakers = telemetry.current()
         if breakers is not None:

@@ -61,10 +61,11 @@ def instrument(names: Iterable[str], pipeline: Pipeline) -> None:
     """Instrument these, where they are installed and nobody has done it before."""
     disabled = {name.strip() for name in os.environ.get(_DISABLED, "").split(",")}
     for name in names:
-        if name in disabled or "*" in disabled or not _is_installed(name):
+        if name in disabled or "*" in disabled:
             continue
         try:
-            _instrument(name, pipeline)
+            if _is_installed(name):
+                _instrument(name, pipeline)
         except Exception:
             guard.say(f"library:{name}", "%s cannot be instrumented; the app is not affected", name, exc_info=True)
 
@@ -94,11 +95,13 @@ def _url_masked(scrubber: Scrubber) -> Callable[..., None]:
 
     @guard.guarded("masking a URL")
     def hook(span: Any, *request: Any) -> None:
-        url = (getattr(span, "attributes", None) or {}).get("url.full")
-        if isinstance(url, str):
-            masked = scrubber.text(url)
+        attributes = getattr(span, "attributes", None) or {}
+        # The second one with OTEL_SEMCONV_STABILITY_OPT_IN=http/dup.
+        for name in ("url.full", "http.url"):
+            url = attributes.get(name)
+            masked = scrubber.text(url) if isinstance(url, str) else url
             if masked != url:
-                span.set_attribute("url.full", masked)
+                span.set_attribute(name, masked)
 
     return hook
 

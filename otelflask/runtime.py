@@ -7,10 +7,10 @@ from typing import Any
 import psutil
 from opentelemetry.instrumentation.system_metrics import SystemMetricsInstrumentor
 
-#: What is collected. Left out: ``process.runtime.*`` (deprecated names), per-CPU and per-disk series.
+#: What is collected. Left out: ``process.runtime.*`` (deprecated names), per-CPU and per-disk series, and
+#: ``process.cpu.utilization``, which is since the last look, whoever looked: the rate of ``process.cpu.time`` says it.
 CONFIGURATION: dict[str, list[str] | None] = {
     "process.cpu.time": ["user", "system"],
-    "process.cpu.utilization": ["user", "system"],
     "process.memory.usage": None,
     "process.memory.virtual": None,
     "process.context_switches": ["involuntary", "voluntary"],

@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from typing import Any
 
-from opentelemetry.instrumentation.utils import suppress_instrumentation
 from pybreaker import STATE_CLOSED, STATE_OPEN, CircuitBreakerStorage
 
-from otelflask import guard
+from otelflask.circuits.shared_redis import SharedRedis
 
-T = TypeVar("T")
-
-#: Seconds that a redis that did not answer is left alone.
-REDIS_PAUSE_S = 5.0
 #: Seconds after which redis forgets a circuit that nobody has changed.
 REDIS_TTL_S = 7 * 86_400
-#: Sets the state only where nobody else has changed it since it was read.
-_MOVE = """
-local known = redis.call('HGET', KEYS[1], 'changed_at') or '0'
-if known ~= ARGV[1] then return 0 end
+#: Each acts only in the period that it is meant for: nobody else has changed the state since it was read.
+_PERIOD = "if (redis.call('HGET', KEYS[1], 'changed_at') or '0') ~= ARGV[1] then return 0 end\n"
+_MOVE = (
+    _PERIOD
+    + """
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'changed_at', ARGV[3], 'failures', 0, 'successes', 0)
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 return 1
 """
+)
+_COUNT = (
+    _PERIOD
+    + """
+redis.call('HINCRBY', KEYS[1], ARGV[2], 1)
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return tonumber(redis.call('HGET', KEYS[1], ARGV[2]))
+"""
+)
+_FORGET = _PERIOD + "return redis.call('HSET', KEYS[1], 'failures', 0)"
+_GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One of the trials of a half-open period; the token tells it from a later one in the same place."""
+
+    slot: int
+    token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +76,11 @@ class State(CircuitBreakerStorage):
         """A call that began then went well: failures in a row start anew."""
 
     @abstractmethod
-    def take_trial(self, known: Snapshot, limit: int, lease: float) -> int | None:
+    def take_trial(self, known: Snapshot, limit: int, lease: float) -> Trial | None:
         """One of `limit` trials of a half-open period, free after `lease` seconds. Out: which; None: all are taken."""
 
     @abstractmethod
-    def give_back_trial(self, known: Snapshot, trial: int) -> None:
+    def give_back_trial(self, known: Snapshot, trial: Trial) -> None:
         """A trial that says nothing about the service."""
 
     @property  # type: ignore[misc]
@@ -93,7 +109,7 @@ class LocalState(State):
         self._clock = clock
         self._snapshot = Snapshot()
         self._successes = 0
-        self._trials: dict[int, float] = {}
+        self._trials: dict[int, tuple[str, float]] = {}
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -129,92 +145,85 @@ class LocalState(State):
             if now.failures and now.changed_at == known.changed_at:
                 self._snapshot = Snapshot(now.name, now.changed_at)
 
-    def take_trial(self, known: Snapshot, limit: int, lease: float) -> int | None:
+    def take_trial(self, known: Snapshot, limit: int, lease: float) -> Trial | None:
         with self._lock:
             now = self._clock()
-            for trial in range(limit):
-                if self._trials.get(trial, -lease) + lease <= now:
-                    self._trials[trial] = now
-                    return trial
+            if self._snapshot.changed_at != known.changed_at:
+                return None
+            for slot in range(limit):
+                taken = self._trials.get(slot)
+                if taken is None or taken[1] + lease <= now:
+                    token = secrets.token_hex(8)
+                    self._trials[slot] = (token, now)
+                    return Trial(slot, token)
             return None
 
-    def give_back_trial(self, known: Snapshot, trial: int) -> None:
+    def give_back_trial(self, known: Snapshot, trial: Trial) -> None:
         with self._lock:
-            self._trials.pop(trial, None)
+            if self._trials.get(trial.slot, ("", 0.0))[0] == trial.token:
+                del self._trials[trial.slot]
 
 
 class RedisState(State):
     """Shared by all who use the same redis; this process's own while redis does not answer.
 
-    In: a client of redis-py that answers in bytes, within a time that a call
-    can bear; the key of this circuit; the state to fall back to.
+    In: the redis, the key of this circuit, and the state to fall back to.
     """
 
-    def __init__(self, client: Any, key: str, local: LocalState) -> None:
+    def __init__(self, redis: SharedRedis, key: str, local: LocalState) -> None:
         super().__init__("redis")
-        self._client = client
+        self._redis = redis
         self._key = key
         self._local = local
-        self._away_until = 0.0
-        self._move = client.register_script(_MOVE)
-
-    def _ask(self, ask: Callable[[], T], instead: Callable[[], T]) -> T:
-        from redis import RedisError
-
-        if time.monotonic() < self._away_until:
-            return instead()
-        try:
-            # No spans of what the breaker itself asks.
-            with suppress_instrumentation():
-                return ask()
-        except RedisError as error:
-            # Not asked again at once: each call would wait for it.
-            self._away_until = time.monotonic() + REDIS_PAUSE_S
-            guard.say("breaker", "redis does not answer, circuit breakers are this process's own: %s", error)
-            return instead()
+        self._move = redis.script(_MOVE)
+        self._count = redis.script(_COUNT)
+        self._forget = redis.script(_FORGET)
+        self._give_back = redis.script(_GIVE_BACK)
 
     def load(self) -> Snapshot:
-        def ask() -> Snapshot:
-            name, changed_at, failures = self._client.hmget(self._key, "state", "changed_at", "failures")
+        def ask(client: Any) -> Snapshot:
+            name, changed_at, failures = client.hmget(self._key, "state", "changed_at", "failures")
             if name is None:
                 return Snapshot(failures=int(failures or 0))
             return Snapshot(name.decode(), (changed_at or b"0").decode(), int(failures or 0))
 
-        return self._ask(ask, self._local.load)
+        return self._redis.ask(ask, self._local.load)
 
     def move(self, known: Snapshot, name: str, at: float) -> bool:
-        def ask() -> bool:
-            return bool(self._move(keys=[self._key], args=[known.changed_at, name, repr(at), REDIS_TTL_S]))
-
-        return self._ask(ask, lambda: self._local.move(known, name, at))
+        arguments = [known.changed_at, name, repr(at), REDIS_TTL_S]
+        return self._redis.ask(
+            lambda client: bool(self._move(keys=[self._key], args=arguments)), lambda: self._local.move(known, name, at)
+        )
 
     def count(self, known: Snapshot, counter: str) -> int:
-        def ask() -> int:
-            if self.load().changed_at != known.changed_at:
-                return 0
-            return int(self._client.hincrby(self._key, counter, 1))
-
-        return self._ask(ask, lambda: self._local.count(known, counter))
+        arguments = [known.changed_at, counter, REDIS_TTL_S]
+        return self._redis.ask(
+            lambda client: int(self._count(keys=[self._key], args=arguments)), lambda: self._local.count(known, counter)
+        )
 
     def forget_failures(self, known: Snapshot) -> None:
         # As it was when the call began: a healthy call asks redis once.
         if known.failures:
-            self._ask(lambda: self._client.hset(self._key, "failures", 0), lambda: self._local.forget_failures(known))
+            self._redis.ask(
+                lambda client: self._forget(keys=[self._key], args=[known.changed_at]),
+                lambda: self._local.forget_failures(known),
+            )
 
-    def _trial_key(self, known: Snapshot, trial: int) -> str:
-        return f"{self._key}:trial:{known.changed_at}:{trial}"
+    def _trial_key(self, known: Snapshot, slot: int) -> str:
+        return f"{self._key}:trial:{known.changed_at}:{slot}"
 
-    def take_trial(self, known: Snapshot, limit: int, lease: float) -> int | None:
-        def ask() -> int | None:
-            for trial in range(limit):
-                if self._client.set(self._trial_key(known, trial), b"1", nx=True, px=max(1, int(lease * 1000))):
-                    return trial
+    def take_trial(self, known: Snapshot, limit: int, lease: float) -> Trial | None:
+        def ask(client: Any) -> Trial | None:
+            token = secrets.token_hex(8)
+            for slot in range(limit):
+                if client.set(self._trial_key(known, slot), token, nx=True, px=max(1, int(lease * 1000))):
+                    return Trial(slot, token)
             return None
 
-        return self._ask(ask, lambda: self._local.take_trial(known, limit, lease))
+        return self._redis.ask(ask, lambda: self._local.take_trial(known, limit, lease))
 
-    def give_back_trial(self, known: Snapshot, trial: int) -> None:
-        self._ask(
-            lambda: self._client.delete(self._trial_key(known, trial)),
+    def give_back_trial(self, known: Snapshot, trial: Trial) -> None:
+        self._redis.ask(
+            lambda client: self._give_back(keys=[self._trial_key(known, trial.slot)], args=[trial.token]),
             lambda: self._local.give_back_trial(known, trial),
         )

@@ -16,6 +16,7 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otelflask import guard
+from otelflask.circuits.shared_redis import SharedRedis
 from otelflask.pipeline.records import Record, emit
 from otelflask.version import __version__
 
@@ -27,8 +28,6 @@ MAX_NAMES = 200
 OTHER = "_OTHER"
 #: As metrics and records name them.
 STATES = ("closed", "half_open", "open")
-#: Seconds that a call waits for a redis that hangs, once in `state.REDIS_PAUSE_S`.
-REDIS_TIMEOUT_S = 0.2
 
 
 class Breaker(Protocol):
@@ -83,16 +82,16 @@ def register(breaker: Breaker) -> Tally:
 class Breakers:
     """What a process's breakers have in common.
 
-    In: providers; the URL of a redis that holds their states, or nothing; what they are called there.
+    In: providers; the URL of a redis that holds their states, or nothing; what they are called there. Raises
+    SettingError where that redis cannot be used.
     """
 
     def __init__(self, logger_provider: Any, meter_provider: Any, redis_url: str, namespace: str) -> None:
         self._logger = logger_provider.get_logger("otelflask.breaker", __version__)
-        self._redis_url = redis_url
-        self._client: Any = None
+        self.redis = SharedRedis(redis_url) if redis_url else None
         self.namespace = namespace
         meter = meter_provider.get_meter("otelflask.breaker", __version__)
-        meter.create_observable_up_down_counter(
+        meter.create_observable_gauge(
             "otelflask.circuit_breaker.state",
             callbacks=[self._observe_states],
             unit="{breaker}",
@@ -104,23 +103,6 @@ class Breakers:
             unit="{call}",
             description="Calls through a circuit breaker, by outcome.",
         )
-
-    def redis(self) -> Any:
-        """A client of the shared redis, which answers soon or raises; None where none is set."""
-        if self._redis_url and self._client is None:
-            from redis import Redis
-            from redis.backoff import NoBackoff
-            from redis.retry import Retry
-
-            # Without its default retries, of which a redis that hangs costs twelve seconds.
-            self._client = Redis.from_url(
-                self._redis_url,
-                socket_timeout=REDIS_TIMEOUT_S,
-                socket_connect_timeout=REDIS_TIMEOUT_S,
-                retry=Retry(NoBackoff(), 0),
-                decode_responses=False,
-            )
-        return self._client
 
     def after_fork(self) -> None:
         """Put breakers and counts right in a forked child."""

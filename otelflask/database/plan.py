@@ -4,7 +4,8 @@ A plain EXPLAIN can write: it runs a second statement behind a ``;``, MariaDB
 runs the functions of a derived table for it, PostgreSQL runs functions that
 say of themselves that they are immutable. So only a single SELECT is
 explained, in a transaction that the server keeps read-only, within a time
-that the server keeps.
+that the server keeps; and not where the database has functions of its own and
+the user may write files of the server, which no transaction keeps back.
 """
 
 from __future__ import annotations
@@ -24,23 +25,21 @@ from sqlalchemy.pool import SingletonThreadPool, StaticPool
 from otelflask import guard
 from otelflask.database.sql import read
 
-#: Statements that wait for their plan, longest plan in characters, and seconds that a server may take for one.
+#: Statements that wait for their plan, longest plan in characters, seconds that a server may take for one, and seconds
+#: for which a record waits for its plan at most.
 MAX_WAITING = 20
 MAX_LENGTH = 8_000
 TIMEOUT_S = 1.0
+WAIT_S = 5.0
 #: Seconds in which one statement is explained once: a server that is slow has enough to do.
 REPEAT_S = 60.0
-#: Seconds that the end of the process waits for plans.
-FLUSH_S = 2.0
 
 _INTO = re.compile(r"(?i)\binto\b")
+#: PostgreSQL prints a string as the standard has it: a backslash in it is one.
+_STANDARD_STRING = re.compile(r"'(?:[^']|'')*'")
 _BEFORE = {
-    # Of the transaction that the driver has begun, and of those that an autocommit makes.
-    "postgresql": (
-        "SET TRANSACTION READ ONLY",
-        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
-        f"SET statement_timeout = {int(TIMEOUT_S * 1000)}",
-    ),
+    # Of the transaction only: behind a pooler the session is somebody else's afterwards.
+    "postgresql": ("SET TRANSACTION READ ONLY", f"SET LOCAL statement_timeout = {int(TIMEOUT_S * 1000)}"),
     "mariadb": (f"SET SESSION max_statement_time = {TIMEOUT_S}", "START TRANSACTION READ ONLY"),
     "mysql": (f"SET SESSION max_execution_time = {int(TIMEOUT_S * 1000)}", "START TRANSACTION READ ONLY"),
     "sqlite": ("PRAGMA query_only = ON",),
@@ -50,6 +49,22 @@ _EXPLAIN = {
     "mariadb": "EXPLAIN FORMAT=JSON ",
     "mysql": "EXPLAIN FORMAT=JSON ",
     "sqlite": "EXPLAIN QUERY PLAN ",
+}
+#: Whether a function that the planner runs could write a file of the server's.
+_COULD_WRITE_FILES = {
+    "postgresql": (
+        "SELECT (r.rolsuper OR pg_has_role(r.oid, 'pg_write_server_files', 'MEMBER') "
+        "OR pg_has_role(r.oid, 'pg_execute_server_program', 'MEMBER')) AND EXISTS (SELECT 1 FROM pg_proc p "
+        "JOIN pg_language l ON l.oid = p.prolang JOIN pg_namespace n ON n.oid = p.pronamespace "
+        "WHERE l.lanname NOT IN ('internal', 'c') AND n.nspname NOT IN ('pg_catalog', 'information_schema')) "
+        "FROM pg_roles r WHERE r.rolname = current_user"
+    ),
+    **dict.fromkeys(
+        ("mariadb", "mysql"),
+        "SELECT EXISTS (SELECT 1 FROM information_schema.user_privileges WHERE privilege_type = 'FILE') "
+        "AND EXISTS (SELECT 1 FROM information_schema.routines WHERE routine_type = 'FUNCTION' "
+        "AND routine_schema <> 'sys')",
+    ),
 }
 
 
@@ -71,6 +86,32 @@ class Execution:
 Tell = Callable[[str | None, str | None], None]
 
 
+class _Waiting:
+    """A statement whose record waits for its plan; it is told once, with the plan or without."""
+
+    def __init__(self, execution: Execution, tell: Tell) -> None:
+        self.execution = execution
+        self._tell: Tell | None = tell
+        self._lock = threading.Lock()
+        self.told = threading.Event()
+        # Where a server takes no connection, the thread that asks hangs for long.
+        self._timer = threading.Timer(WAIT_S, self.tell, (None, f"no plan within {WAIT_S:g} s"))
+        self._timer.daemon = True
+
+    def start(self) -> None:
+        """Begin to wait."""
+        self._timer.start()
+
+    def tell(self, plan: str | None, missing: str | None) -> None:
+        """Tell it, unless it was."""
+        with self._lock:
+            tell, self._tell = self._tell, None
+        if tell is not None:
+            self._timer.cancel()
+            guard.call_hook("a slow query's plan", tell, plan, missing)
+            self.told.set()
+
+
 class PlanReader:
     """Reads plans one after the other, in a thread that starts with the first one."""
 
@@ -79,7 +120,9 @@ class PlanReader:
 
     def after_fork(self) -> None:
         """What waited in the parent is the parent's."""
-        self._waiting: queue.Queue[tuple[Execution, Tell]] = queue.Queue(MAX_WAITING)
+        self._waiting: queue.Queue[_Waiting] = queue.Queue(MAX_WAITING)
+        #: Of which the records are not told yet.
+        self._untold: list[_Waiting] = []
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._explained: dict[str, float] = {}
@@ -89,29 +132,28 @@ class PlanReader:
         try:
             _check(execution)
             self._check_repeated(execution.statement)
-            self._waiting.put_nowait((execution, tell))
+            waiting = _Waiting(execution, tell)
+            self._waiting.put_nowait(waiting)
         except NoPlan as error:
             tell(None, str(error))
+            return
         except queue.Full:
             tell(None, "too many wait for their plan")
-        else:
-            with self._lock:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="otelflask-plans", daemon=True)
-                    self._thread.start()
+            return
+        waiting.start()
+        with self._lock:
+            self._untold = [item for item in self._untold if not item.told.is_set()]
+            self._untold.append(waiting)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="otelflask-plans", daemon=True)
+                self._thread.start()
 
     def flush(self) -> None:
-        """Wait for what waits; what is not read in time is told without its plan."""
-        end = time.monotonic() + FLUSH_S
-        while self._waiting.unfinished_tasks and time.monotonic() < end:
-            time.sleep(0.01)
-        while True:
-            try:
-                _, tell = self._waiting.get_nowait()
-            except queue.Empty:
-                return
-            tell(None, "the process ended")
-            self._waiting.task_done()
+        """Wait for what is not told yet, for the time of one plan; the rest is told without."""
+        end = time.monotonic() + TIMEOUT_S
+        for waiting in list(self._untold):
+            waiting.told.wait(max(0.0, end - time.monotonic()))
+            waiting.tell(None, "the process ends")
 
     def _check_repeated(self, statement: str) -> None:
         now = time.monotonic()
@@ -124,14 +166,18 @@ class PlanReader:
 
     def _run(self) -> None:
         while True:
-            execution, tell = self._waiting.get()
+            waiting = self._waiting.get()
+            if waiting.told.is_set():
+                continue
             try:
                 with suppress_instrumentation():
-                    tell(plan_of(execution), None)
+                    waiting.tell(plan_of(waiting.execution), None)
+            except NoPlan as error:
+                waiting.tell(None, str(error))
             except Exception as error:
-                guard.call_hook("a slow query without a plan", tell, None, f"{type(error).__name__}: {error}"[:500])
-            finally:
-                self._waiting.task_done()
+                # Not its words: they show the statement, with its values.
+                code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None) or ""
+                waiting.tell(None, f"{type(error).__name__} {code}".strip())
 
 
 def _check(execution: Execution) -> None:
@@ -141,9 +187,13 @@ def _check(execution: Execution) -> None:
         raise NoPlan(f"plans of {dialect.name} are not read")
     if dialect.is_async:
         raise NoPlan("plans of async engines are not read")
-    if isinstance(execution.engine.pool, (SingletonThreadPool, StaticPool)):
+    pool = execution.engine.pool
+    if isinstance(pool, (SingletonThreadPool, StaticPool)):
         # A second connection would be another database, or the app's own connection.
         raise NoPlan("plans of databases in memory are not read")
+    if getattr(pool._creator, "__module__", "") != "sqlalchemy.engine.create":
+        # It may give the app's own connection.
+        raise NoPlan("plans of engines with a creator of their own are not read")
     if execution.many or read(execution.statement).operation != "SELECT":
         raise NoPlan("only a single SELECT is explained")
     # Also inside of a literal: a parameter is not part of the text.
@@ -161,15 +211,24 @@ def plan_of(execution: Execution) -> str:
     try:
         connection = pool.connect()
         try:
-            if hasattr(connection.driver_connection, "prepare_threshold"):
+            driver: Any = connection.driver_connection
+            if hasattr(driver, "prepare_threshold"):
                 # psycopg 3: a prepared statement is a single one.
-                connection.driver_connection.prepare_threshold = 0
+                driver.prepare_threshold = 0
+            if name == "postgresql" and getattr(driver, "autocommit", False):
+                # Outside of a transaction nothing would be read-only.
+                driver.autocommit = False
             cursor = connection.cursor()
             for statement in _BEFORE[name]:
                 cursor.execute(statement)
+            if name in _COULD_WRITE_FILES:
+                cursor.execute(_COULD_WRITE_FILES[name])
+                if any(row[0] for row in cursor.fetchall()):
+                    raise NoPlan("this user may write files of the server, and the database has functions of its own")
             engine.dialect.do_execute(cursor, _EXPLAIN[name] + execution.statement, execution.parameters)
             rows = cursor.fetchall()
             cursor.close()
+            connection.rollback()
         finally:
             # Not handed on to anybody: it may have been left in whatever state.
             connection.invalidate()
@@ -194,12 +253,14 @@ def _told(name: str, rows: list[Any]) -> str:
     plan = rows[0][0]
     if isinstance(plan, (str, bytes)):
         plan = json.loads(plan)
-    return json.dumps(_without_literals(plan), ensure_ascii=False)[:MAX_LENGTH]
+    return json.dumps(_without_literals(plan, name == "postgresql"), ensure_ascii=False)[:MAX_LENGTH]
 
 
-def _without_literals(value: Any) -> Any:
+def _without_literals(value: Any, is_standard: bool) -> Any:
     if isinstance(value, dict):
-        return {key: _without_literals(item) for key, item in value.items()}
+        return {key: _without_literals(item, is_standard) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_literals(item) for item in value]
-    return read(value).text if isinstance(value, str) else value
+        return [_without_literals(item, is_standard) for item in value]
+    if not isinstance(value, str):
+        return value
+    return read(_STANDARD_STRING.sub("?", value) if is_standard else value).text

@@ -88,13 +88,13 @@ class QueryWatch:
         if span.is_recording():
             span.set_attributes(place)
         own.update(place)
-        said_at = span.get_span_context()
+        said_at, ended_at = span.get_span_context(), time_ns()
 
         def say(plan: str | None = None, missing: str | None = None) -> None:
             planned = {"otelflask.db.query.plan": plan, "otelflask.db.query.plan_missing": missing}
             own.update({name: value for name, value in planned.items() if value})
             text = f"slow query: {_named(layer)} took {elapsed / 1e9:.2f} s"
-            self._emit(SLOW_EVENT_NAME, text, (layer, own), said_at, context)
+            self._emit(SLOW_EVENT_NAME, text, (layer, own), said_at, context, ended_at)
 
         if self.plans is None:
             say()
@@ -123,10 +123,10 @@ class QueryWatch:
         if relationship is not None:
             own["otelflask.db.relationship"] = _path(relationship)
             text = f"repeated query: {own['otelflask.db.relationship']} loaded {runs} times in one request, one by one"
-        self._emit(REPEATED_EVENT_NAME, text, (own,), record.span.get_span_context(), record.context)
+        self._emit(REPEATED_EVENT_NAME, text, (own,), record.span.get_span_context(), record.context, time_ns())
 
-    def _emit(self, name: str, text: str, layers: Any, span: trace_api.SpanContext, context: Context) -> None:
-        emit(self._logger, Record(time_ns(), SeverityNumber.WARN, "WARN", text, layers, span, context, name))
+    def _emit(self, name: str, text: str, layers: Any, span: trace_api.SpanContext, context: Context, at: int) -> None:
+        emit(self._logger, Record(at, SeverityNumber.WARN, "WARN", text, layers, span, context, name))
 
 
 def _named(layer: dict[str, Any]) -> str:

@@ -97,7 +97,7 @@ class MetricsPage:
 
         def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
             if not self.workers.started:
-                self.workers.start()
+                guard.call_hook("metrics page", self.workers.start)
             if environ.get("PATH_INFO") == path and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
                 is_apps = any(rule.rule == path for rule in app.url_map.iter_rules())
                 if not is_apps and _may_see(app, settings, environ):
@@ -110,6 +110,10 @@ class MetricsPage:
         try:
             body, content_type = exposition(to_sdk(self.workers.all(), self._resource), environ.get("HTTP_ACCEPT", ""))
             status = "200 OK"
+        except (OSError, TimeoutError) as error:
+            # A scrape that fails is a gap; one of this worker alone would be counters that go back.
+            guard.say("metrics page", "the other workers' metrics cannot be read: %s", error)
+            body, content_type, status = b"", "text/plain; charset=utf-8", "503 Service Unavailable"
         except Exception:
             guard.say("metrics page", "the metrics cannot be shown", exc_info=True)
             body, content_type, status = b"", "text/plain; charset=utf-8", "500 Internal Server Error"

@@ -25,7 +25,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 #: How a gauge of several workers becomes one; others are the largest of them.
-GAUGES: dict[str, Callable[..., Any]] = {"otelflask.health.check": min, "process.cpu.utilization": sum}
+GAUGES: dict[str, Callable[..., Any]] = {"otelflask.health.check": min}
 #: Said by each worker about the whole machine: the largest counts, and not that of a worker that is gone.
 OF_MACHINE = "system."
 
@@ -71,9 +71,10 @@ def taken(data: MetricsData | None) -> Snapshot:
     for resource in data.resource_metrics if data is not None else ():
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
-                series = _series(scope.scope.name, metric)
+                # Two versions of one scope are two scopes.
+                series = _series(f"{scope.scope.name} {scope.scope.version or ''}", metric)
                 if series is not None:
-                    found[f"{scope.scope.name} {metric.name}"] = series
+                    found[f"{series.scope} {metric.name}"] = series
     return found
 
 

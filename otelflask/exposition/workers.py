@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -20,15 +21,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psutil
-
 from otelflask import guard
 from otelflask.exposition.snapshot import Snapshot, from_json, lasting, merged, to_json
-from otelflask.pipeline.state import check_folder
+from otelflask.pipeline.state import check_folder, server_id
 from otelflask.settings import SettingError
 
 #: Seconds between two writes: what a killed worker loses at most.
 INTERVAL_S = 3.0
+#: Writes after which a worker looks for those that are gone.
+FOLD_EVERY = 20
 #: Seconds that a scrape waits for another one.
 LOCK_TIMEOUT_S = 2.0
 #: Seconds after which the folder of a server that nobody writes to is removed.
@@ -63,12 +64,9 @@ class Workers:
             if self.started:
                 return
             self.started = True
-            # The workers of one server have one parent; another server, or the same anew, has another.
-            parent = psutil.Process(os.getppid())
-            server = f"{parent.pid}-{int(parent.create_time() * 100)}"
-            self._folder = os.path.join(self._base, f"metrics-{self._service}-{server}")
-            self._name = f"{os.getpid()}-{os.urandom(4).hex()}"
             try:
+                self._folder = os.path.join(self._base, f"metrics-{self._service}-{server_id()}")
+                self._name = f"{os.getpid()}-{os.urandom(4).hex()}"
                 check_folder(self._base)
                 os.makedirs(self._folder, mode=0o700, exist_ok=True)
                 # Under another name until it is locked: others would take it for that of a worker that is gone.
@@ -85,15 +83,26 @@ class Workers:
 
     def _run(self) -> None:
         name = self._name
-        while True:
+        for count in itertools.count(1):
             time.sleep(INTERVAL_S)
             if self._name != name:
                 return
-            self.write()
+            with contextlib.suppress(TimeoutError):
+                self.write()
+            if count % FOLD_EVERY == 0 and self._alive is not None:
+                # Where nobody scrapes, the files of workers that are gone would pile up.
+                with contextlib.suppress(OSError, TimeoutError):
+                    self._others()
 
     def write(self) -> Snapshot:
-        """Leave this worker's metrics for the others. Out: what was left."""
-        with self._lock:
+        """Leave this worker's metrics for the others. Out: what was left.
+
+        Raises TimeoutError where that is going on already.
+        """
+        # Not waited for without end: a signal's handler may have interrupted just that.
+        if not self._lock.acquire(timeout=LOCK_TIMEOUT_S):
+            raise TimeoutError("metrics are being collected")
+        try:
             snapshot = self._take()
             if self._alive is not None:
                 try:
@@ -101,25 +110,29 @@ class Workers:
                 except OSError as error:
                     guard.say("metrics page", "metrics cannot be shared with the other workers: %s", error)
             return snapshot
+        finally:
+            self._lock.release()
 
     def all(self) -> Snapshot:
-        """The metrics of all workers, as they are now or a few seconds ago, and of those that are gone."""
+        """The metrics of all workers, as they are now or a few seconds ago, and of those that are gone.
+
+        Raises OSError and TimeoutError where the others' cannot be read: this worker's alone would be counters that
+        go back.
+        """
         own = self.write()
-        if self._alive is None:
-            return own
-        try:
-            with self._locked():
-                folded, ids = self._read_folded()
-                living, dead = self._others(ids)
-                if dead:
-                    folded = lasting(merged([folded, *dead.values()]))
-                    _replace(os.path.join(self._folder, FOLDED), {"of": [*ids, *dead], "metrics": to_json(folded)})
-                    for name in dead:
-                        self._remove(name)
-        except (OSError, TimeoutError) as error:
-            guard.say("metrics page", "the other workers' metrics cannot be read: %s", error)
-            return own
-        return merged([folded, *living, own])
+        return own if self._alive is None else merged([*self._others(), own])
+
+    def _others(self) -> list[Snapshot]:
+        """What the dead have counted, and the living; the dead's files become one."""
+        with self._locked():
+            folded, ids = self._read_folded()
+            living, dead = self._find(ids)
+            if dead:
+                folded = lasting(merged([folded, *dead.values()]))
+                _replace(os.path.join(self._folder, FOLDED), {"of": [*ids, *dead], "metrics": to_json(folded)})
+                for name in dead:
+                    self._remove(name)
+        return [folded, *living]
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -143,7 +156,7 @@ class Workers:
         # Whose files are gone needs no mention any more.
         return from_json(found["metrics"]), [name for name in found["of"] if os.path.exists(self._path("alive", name))]
 
-    def _others(self, folded: list[str]) -> tuple[list[Snapshot], dict[str, Snapshot]]:
+    def _find(self, folded: list[str]) -> tuple[list[Snapshot], dict[str, Snapshot]]:
         living: list[Snapshot] = []
         dead: dict[str, Snapshot] = {}
         for entry in os.listdir(self._folder):
@@ -153,9 +166,11 @@ class Workers:
             if name in folded:
                 self._remove(name)
                 continue
+            # Asked first: what it leaves while it is asked is read then.
+            lives = _is_locked(self._path("alive", name))
             found = _read(self._path("json", name))
             snapshot = from_json(found) if isinstance(found, list) else {}
-            if _is_locked(self._path("alive", name)):
+            if lives:
                 living.append(snapshot)
             else:
                 dead[name] = snapshot

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
+from flask import has_request_context
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
@@ -186,7 +187,7 @@ class Middleware:
         record.response_headers = headers
         # Who answers in the app's place does so when Flask has forgotten the match.
         record.route = route_of(record.environ) or record.route
-        if self._find_user is not None and record.user_id is None:
+        if self._find_user is not None and record.user_id is None and has_request_context():
             found = guard.call_hook("user", self._find_user)
             record.user_id = None if found is None else guard.safe_text(found)[:256]
         names = {name.lower() for name, _ in headers}

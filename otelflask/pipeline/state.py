@@ -6,6 +6,8 @@ import os
 import stat
 import tempfile
 
+import psutil
+
 from otelflask.settings import SettingError, Settings
 
 
@@ -41,6 +43,37 @@ def check_folder(folder: str) -> None:
         raise SettingError(
             f"state_dir is {folder!r}; allowed is a folder that belongs to this user, that it can write and nobody else"
         )
+
+
+def server_id() -> str:
+    """What the workers of one server have in common, and those of another, or of the same anew, have not.
+
+    Workers are forked by one process, and so have its command line; a server
+    that a shell or a supervisor started has one of its own.
+    """
+    own = psutil.Process()
+    server = own
+    try:
+        parent = own.parent()
+        if parent is not None:
+            command = parent.cmdline()
+            # With setproctitle gunicorn's master and workers have titles instead.
+            if command == own.cmdline() or " ".join(command).startswith("gunicorn: master"):
+                server = parent
+    except psutil.Error:
+        # As where this is the first process of a container.
+        pass
+    return f"{server.pid}-{_started(server)}"
+
+
+def _started(process: psutil.Process) -> str:
+    """When it began, in what the kernel counts: a clock that is set does not change it."""
+    try:
+        with open(f"/proc/{process.pid}/stat") as file:
+            # The name, in parentheses, may hold anything.
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return str(int(process.create_time() * 100))
 
 
 def _user() -> int:

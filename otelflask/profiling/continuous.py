@@ -49,12 +49,12 @@ class ContinuousProfiler:
                 return wsgi_app(environ, start_response)
             span_id = f"{record.span.get_span_context().span_id:016x}"
             record.span.set_attribute(SPAN_ATTRIBUTE, span_id)
-            pyroscope.add_thread_tag(TAG, span_id)
+            guard.call_hook("Pyroscope's agent", pyroscope.add_thread_tag, TAG, span_id)
             try:
                 return wsgi_app(environ, start_response)
             finally:
                 # By the thread that took it, also where the span ends elsewhere.
-                pyroscope.remove_thread_tag(TAG, span_id)
+                guard.call_hook("Pyroscope's agent", pyroscope.remove_thread_tag, TAG, span_id)
 
         return application
 

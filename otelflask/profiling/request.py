@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from flask import Flask
 
@@ -21,7 +21,7 @@ except ImportError:
 from otelflask import access, greenlets, guard
 from otelflask.http.attributes import route_of
 from otelflask.http.record import ENVIRON_KEY, RequestRecord
-from otelflask.profiling.store import FORMATS, ID, ProfileStore, rendered
+from otelflask.profiling.store import FORMATS, ProfileStore, rendered
 from otelflask.settings import Settings
 from otelflask.wsgi import StartResponse, WsgiApp, respond
 
@@ -37,8 +37,9 @@ KEEP = "keep"
 SECURITY = [
     (
         "Content-Security-Policy",
+        # Sandboxed: what its scripts do, they do in no origin of the app's.
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
-        "frame-ancestors 'none'",
+        "frame-ancestors 'none'; sandbox allow-scripts",
     ),
     ("X-Content-Type-Options", "nosniff"),
 ]
@@ -96,17 +97,19 @@ class RequestProfiler:
             path = environ.get("PATH_INFO", "")
             if path.startswith(f"{self._path}/") and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
                 name, _, form = path.removeprefix(f"{self._path}/").partition("/")
-                bare = "HTTP_AUTHORIZATION" not in environ and TOKEN_HEADER not in environ
-                if bare and self._settings.profile_token and ID.fullmatch(name):
-                    # A person who has followed a link: the browser asks for the token.
-                    return respond(environ, start_response, *ASK_FOR_TOKEN)
-                session = self._store.find(name) if self._may_see(environ) else None
-                if session is not None and (form or "html") in FORMATS:
+                session = None if self._is_apps() or (form or "html") not in FORMATS else self._store.find(name)
+                if session is not None and self._may_see(environ):
                     body, content_type = rendered(session, form or "html")
                     return respond(environ, start_response, "200 OK", body, content_type, SECURITY)
+                bare = "HTTP_AUTHORIZATION" not in environ and TOKEN_HEADER not in environ
+                if session is not None and bare and self._settings.profile_token:
+                    return respond(environ, start_response, *ASK_FOR_TOKEN)
             return wsgi_app(environ, start_response)
 
         return application
+
+    def _is_apps(self) -> bool:
+        return any(rule.rule.startswith(f"{self._path}/") for rule in self._app.url_map.iter_rules())
 
     def _may_see(self, environ: dict[str, Any]) -> bool:
         token = self._settings.profile_token
@@ -187,7 +190,10 @@ class RequestProfiler:
         return result  # type: ignore[no-any-return]
 
     def _keep(self, session: Session, name: str, environ: dict[str, Any]) -> None:
-        session.target_description = f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')}"[:200]
+        # It goes into a script of pyinstrument's page as it is.
+        session.target_description = quote(
+            f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')}"[:200], " /"
+        )
         try:
             self._store.keep(session, name)
         except Exception as error:

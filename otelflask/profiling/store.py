@@ -14,6 +14,7 @@ from pyinstrument.renderers import ConsoleRenderer, HTMLRenderer, SpeedscopeRend
 from pyinstrument.session import Session
 
 from otelflask.pipeline.state import check_folder
+from otelflask.settings import SettingError
 
 #: A profile's id: nothing that could be a path.
 ID = re.compile(r"[0-9a-f]{32}")
@@ -56,8 +57,10 @@ class ProfileStore:
         if not ID.fullmatch(name):
             return None
         try:
+            check_folder(self._base)
             session: Session = Session.load(os.path.join(self._folder, name + SUFFIX))
-        except FileNotFoundError:
+        except (OSError, SettingError, ValueError, KeyError, TypeError):
+            # Not there, somebody else's, or of another version.
             return None
         return session
 

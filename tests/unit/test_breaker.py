@@ -287,6 +287,31 @@ def test_open_is_answered_as_a_503_with_retry_after(app: flask.Flask, make: Make
     assert app.test_client().get("/api/pay").text == "paid"
 
 
+def test_a_clock_that_is_set_back_keeps_it_open_no_longer(make: Make, clock: Clock) -> None:
+    breaker = make(reset_timeout=30.0)
+    _open(breaker)
+    clock.now -= 3_600
+    with pytest.raises(CircuitOpenError) as refused:
+        breaker.call(lambda: 7)
+    assert refused.value.headers["Retry-After"] == "30"
+
+
+def test_a_function_that_says_what_is_expected_and_raises_changes_no_exception(make: Make) -> None:
+    breaker = make(expected_exception=lambda error: error.status == 503)
+    with pytest.raises(ConnectionError, match="refused"):
+        breaker.call(_fail)
+
+
+@pytest.mark.parametrize("shared", ["process"], indirect=True)
+def test_a_trial_of_a_period_that_is_over_is_not_let_through(make: Make, clock: Clock) -> None:
+    breaker = make(failure_threshold=1)
+    state = breaker._local
+    breaker.half_open()
+    known = state.load()
+    breaker.open()
+    assert state.take_trial(known, 1, 30.0) is None
+
+
 @pytest.mark.parametrize("shared", ["process"], indirect=True)
 def test_a_listener_of_pybreakers_that_raises_changes_nothing(make: Make) -> None:
     class Listener(pybreaker.CircuitBreakerListener):

@@ -90,6 +90,14 @@ def test_names_are_those_that_prometheus_makes_of_otlp(make: Any, telemetry: Cap
     assert "target_info" in names
 
 
+def test_two_versions_of_one_scope_are_added_up(make: Any, telemetry: CapturedTelemetry) -> None:
+    client = make().test_client()
+    for version, count in (("1", 5), ("2", 7)):
+        telemetry.meter_provider.get_meter("app", version).create_counter("lamps").add(count, {"version": version})
+    lamps = [s.value for f in parse_text(client.get("/metrics").text) for s in f.samples if s.name == "lamps_total"]
+    assert sorted(lamps) == [5, 7]
+
+
 def test_the_page_itself_leaves_no_telemetry(make: Any, telemetry: CapturedTelemetry) -> None:
     client = make().test_client()
     assert client.get("/metrics").status_code == 200

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -80,8 +82,7 @@ def mine(tmp_path: Path) -> Workers:
 @pytest.fixture(autouse=True)
 def _family(monkeypatch: pytest.MonkeyPatch) -> None:
     # What a test starts are children of this process, and this one counts as their sibling.
-    parent = os.getpid()
-    monkeypatch.setattr(workers.os, "getppid", lambda: parent)
+    monkeypatch.setattr(workers, "server_id", lambda: "one-server")
 
 
 def test_each_answers_for_all(mine: Workers, worker: Worker) -> None:
@@ -130,6 +131,52 @@ def test_a_crash_between_adding_up_and_removing_counts_nothing_twice(
             mine.all()
     assert _value(mine.all(), "requests") == 11
     assert _value(mine.all(), "requests") == 11
+
+
+def test_while_another_scrape_goes_on_it_says_so_instead_of_counting_less(
+    mine: Workers, worker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker(10)
+    monkeypatch.setattr(workers, "LOCK_TIMEOUT_S", 0.2)
+    (folder,) = tmp_path.iterdir()
+    with open(folder / "lock", "wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TimeoutError):
+            mine.all()
+    assert _value(mine.all(), "requests") == 11
+
+
+def test_a_signal_that_comes_while_metrics_are_collected_does_not_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "LOCK_TIMEOUT_S", 0.2)
+
+    def take() -> Snapshot:
+        with pytest.raises(TimeoutError):
+            interrupted.write()
+        return _snapshot(1)
+
+    interrupted = Workers(str(tmp_path), "shop", take)
+    interrupted.start()
+    assert _value(interrupted.write(), "requests") == 1
+
+
+def test_files_of_workers_that_are_gone_do_not_pile_up_where_nobody_scrapes(
+    tmp_path: Path, worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "INTERVAL_S", 0.05)
+    monkeypatch.setattr(workers, "FOLD_EVERY", 1)
+    process = worker(10)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(10)
+    last = Workers(str(tmp_path), "shop", lambda: _snapshot(1))
+    last.start()
+    (folder,) = tmp_path.iterdir()
+    end = time.monotonic() + 5
+    while list(folder.glob(f"{process.pid}-*")) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not list(folder.glob(f"{process.pid}-*"))
+    assert _value(last.all(), "requests") == 11
 
 
 def test_a_file_that_is_torn_is_passed_over(mine: Workers, worker: Any, tmp_path: Path) -> None:

@@ -89,6 +89,34 @@ def test_what_is_no_profile_is_the_apps_own_404(make: Any, name: str) -> None:
     assert answer.mimetype == own.mimetype
 
 
+def test_a_path_that_is_a_script_is_none_in_its_profile(make: Any, tmp_path: Path) -> None:
+    client = make().test_client()
+    client.get("/x</script><script>alert(1)</script>", headers={"X-Profile": "keep"})
+    name = _kept(tmp_path)[0].name.partition(".")[0]
+    answer = client.get(f"/profiles/{name}")
+    assert "<script>alert" not in answer.text
+    assert "sandbox allow-scripts" in answer.headers["Content-Security-Policy"]
+
+
+def test_the_apps_own_pages_at_this_path_are_left_to_it(make: Any, tmp_path: Path) -> None:
+    app = make(profile_token="t0ken")
+    client = app.test_client()
+    assert client.get("/profiles/" + "0" * 32).status_code == 404
+    client.get("/slow", headers={"X-Profile": "keep", "X-Profile-Token": "t0ken"})
+    name = _kept(tmp_path)[0].name.partition(".")[0]
+    own = make(profile_token="t0ken")
+    own.add_url_rule("/profiles/<name>", "own", lambda name: f"the app's {name}")
+    assert own.test_client().get(f"/profiles/{name}").text == f"the app's {name}"
+
+
+def test_a_profile_that_is_damaged_is_none(make: Any, tmp_path: Path) -> None:
+    client = make().test_client()
+    client.get("/slow", headers={"X-Profile": "keep"})
+    (path,) = _kept(tmp_path)
+    path.write_text("{}")
+    assert client.get(f"/profiles/{path.name.partition('.')[0]}").status_code == 404
+
+
 def test_an_unknown_format_is_the_apps_own_answer(make: Any) -> None:
     assert make().test_client().get("/slow?profile=dot").text == "slow"
 
