@@ -63,6 +63,7 @@ def init(
     error_fingerprint: Fingerprint | None = None,
     rollback_sessions: Iterable[Any] = (),
     user: Callable[[], object] | None = None,
+    may_monitor: Callable[[dict[str, Any]], bool] | None = None,
     **settings: Any,
 ) -> OtelFlask:
     """Give the app spans, metrics and logs that leave as OTLP.
@@ -76,8 +77,9 @@ def init(
     default; sessions (such as a ``scoped_session``) that are
     rolled back after an unhandled error, besides Flask-SQLAlchemy's;
     ``user()``, which says who makes the current request (default:
-    Flask-Login's user, where the app has asked for it), or None; and any
-    setting of `otelflask.settings.Settings` by its name.
+    Flask-Login's user, where the app has asked for it), or None;
+    ``may_monitor(environ)``, which says of a request whether it may see the
+    live page, where `monitor` is ``on``; and any setting of `otelflask.settings.Settings` by its name.
     Raises SettingError (a ValueError) for a setting that is not allowed.
     """
     extension = OtelFlask()
@@ -113,7 +115,7 @@ def init(
     )
     lifecycle.on_fork(app.extensions["otelflask.http"])
     app.wsgi_app = show_profiles(app.wsgi_app)  # type: ignore[method-assign,assignment]
-    fronts.answer(app, process, in_force)
+    fronts.answer(app, process, in_force, may_monitor)
     output.attach_console(pipeline, output.console_style(in_force, app.debug))
     roll_back(app, rollback_sessions)
     if in_force.error_answers:

@@ -14,10 +14,14 @@ from otelflask.access import is_development
 from otelflask.health import dependencies
 from otelflask.health.answers import Health
 from otelflask.health.checks import Check, Checks
+from otelflask.monitor.access import Gate, MayMonitor
 from otelflask.pipeline.state import state_path
 from otelflask.process import Process
 from otelflask.settings import SettingError, Settings
 from otelflask.wsgi import WsgiApp
+
+#: Seconds from which on a request is slow for the live page.
+SLOW_S = 1.0
 
 
 def surround(app: Flask, process: Process, settings: Settings) -> Callable[[WsgiApp], WsgiApp]:
@@ -33,12 +37,41 @@ def surround(app: Flask, process: Process, settings: Settings) -> Callable[[Wsgi
     return lambda wsgi_app: wsgi_app
 
 
-def answer(app: Flask, process: Process, settings: Settings) -> None:
-    """Put what answers itself in front of the app: health, metrics. Raises SettingError as `surround` does."""
+def answer(app: Flask, process: Process, settings: Settings, may_monitor: MayMonitor | None) -> None:
+    """Put what answers itself in front of the app: health, metrics, the live page.
+
+    Raises SettingError as `surround` does, and where nobody could see the page.
+    """
     if settings.health_path:
         _answer_health(app, process, settings)
     if settings.metrics_path:
         _show_metrics(app, process, settings)
+    gate = Gate(app, settings, may_monitor)
+    if gate.is_on:
+        _show_monitor(app, process, settings, gate)
+
+
+def _show_monitor(app: Flask, process: Process, settings: Settings, gate: Gate) -> None:
+    # Imported where it is wanted: it brings SQLite.
+    from otelflask.monitor.encoding import Rows
+    from otelflask.monitor.page import MonitorPage
+    from otelflask.monitor.publisher import Publisher
+    from otelflask.monitor.ring import Ring
+    from otelflask.monitor.store import MonitorStore
+
+    if process.monitor is None:
+        pipeline = process.pipeline
+        ring = Ring(settings.monitor_size, settings.monitor_size, SLOW_S)
+        store = MonitorStore(state_path(settings), process.of_service, int(SLOW_S * 1e9))
+        publisher = Publisher(ring, Rows(pipeline.scrubber, pipeline.limits), store)
+        pipeline.tracer_provider.add_span_processor(ring)
+        pipeline.logger_provider.add_log_record_processor(ring)
+        lifecycle.on_fork(ring)
+        lifecycle.on_fork(publisher)
+        pipeline.before_flush.append(publisher.flush)
+        process.monitor = (store, publisher)
+    page = MonitorPage(settings, gate, *process.monitor)
+    app.wsgi_app = page.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
 
 
 def _profile_requests(app: Flask, settings: Settings) -> Callable[[WsgiApp], WsgiApp]:

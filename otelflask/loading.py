@@ -17,7 +17,12 @@ from otelflask.settings import SettingError, Settings
 
 _ADDRESS = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
 #: Settings that are paths of the app.
-_EXAMPLES = {"health_path": "/health", "metrics_path": "/metrics", "profile_path": "/profiles"}
+_EXAMPLES = {
+    "health_path": "/health",
+    "metrics_path": "/metrics",
+    "profile_path": "/profiles",
+    "monitor_path": "/monitoring",
+}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 

@@ -236,6 +236,26 @@ class Settings:
         minimum=0.0,
         unit="seconds",
     )
+    monitor: str = _setting(
+        "OTELFLASK_MONITOR",
+        "auto",
+        "The live page: `auto` in development, for who asks from this machine; `on` for who has `monitor_token` or is "
+        "let in by `init(may_monitor=function)`; `off`.",
+        choices=("auto", "on", "off"),
+    )
+    monitor_path: str = _setting("OTELFLASK_MONITOR_PATH", "/monitoring", "Where the live page is.")
+    monitor_token: str = _setting(
+        "OTELFLASK_MONITOR_TOKEN",
+        "",
+        "Opens the page where `monitor` is `on`: `/monitoring?token=TOKEN` once, which becomes a cookie.",
+        secret=True,
+    )
+    monitor_size: int = _setting(
+        "OTELFLASK_MONITOR_SIZE",
+        10_000,
+        "Spans and log lines that each worker keeps for the page; those of failed and slow requests are kept longer.",
+        minimum=100,
+    )
     metrics_path: str = _setting(
         "OTELFLASK_METRICS_PATH",
         "",

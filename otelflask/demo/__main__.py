@@ -101,7 +101,7 @@ def main() -> int:
         if sending
         else f"Nothing listens at {endpoint}, so nothing is sent; start a collector and run this again to send to it."
     )
-    print("Ctrl-C ends it all.\n", flush=True)
+    print(f"Ctrl-C ends it all. What it does, live: {url}/monitoring\n", flush=True)
     # A group of its own, so that Ctrl-C reaches gunicorn once, from here.
     servers = [subprocess.Popen(command, env=environment, start_new_session=True) for command in (shop, payments)]
     stop = threading.Event()
