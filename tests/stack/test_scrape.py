@@ -96,7 +96,8 @@ def _has_scraped(backends: Backends) -> bool:
 
 
 def _names(backends: Backends, selector: str) -> set[str]:
-    return set(backends.label_values(selector, "__name__")) - OF_SCRAPES
+    # A colon is in the name of what Prometheus records of others.
+    return {name for name in backends.label_values(selector, "__name__") if ":" not in name} - OF_SCRAPES
 
 
 def _labels(backends: Backends, selector: str) -> dict[str, set[str]]:
