@@ -11,6 +11,7 @@ from flask import Flask
 
 from otelflask import lifecycle
 from otelflask.access import is_development
+from otelflask.circuits import telemetry as breakers
 from otelflask.health import dependencies
 from otelflask.health.answers import Health
 from otelflask.health.checks import Check, Checks
@@ -63,14 +64,26 @@ def _show_monitor(app: Flask, process: Process, settings: Settings, gate: Gate) 
         pipeline = process.pipeline
         ring = Ring(settings.monitor_size, settings.monitor_size, SLOW_S)
         store = MonitorStore(state_path(settings), process.of_service, int(SLOW_S * 1e9))
-        publisher = Publisher(ring, Rows(pipeline.scrubber, pipeline.limits), store)
+        rows = Rows(pipeline.scrubber, pipeline.limits)
+        publisher = Publisher(ring, rows, store, lambda: sum(map(len, pipeline.queues)))
         pipeline.tracer_provider.add_span_processor(ring)
         pipeline.logger_provider.add_log_record_processor(ring)
         lifecycle.on_fork(ring)
         lifecycle.on_fork(publisher)
         pipeline.before_flush.append(publisher.flush)
         process.monitor = (store, publisher)
-    page = MonitorPage(settings, gate, *process.monitor)
+
+    def facts() -> dict[str, Any]:
+        checks = process.health.all() if process.health is not None else []
+        outcomes = [(item, item.last) for item in checks]
+        return {
+            "health": [
+                {"name": item.name, "status": last.status, "output": last.output} for item, last in outcomes if last
+            ],
+            "breakers": breakers.states(),
+        }
+
+    page = MonitorPage(settings, gate, *process.monitor, facts)
     app.wsgi_app = page.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
 
 

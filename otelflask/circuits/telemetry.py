@@ -145,6 +145,11 @@ class Breakers:
         )
 
 
+def states() -> list[dict[str, str]]:
+    """All breakers of this process by name, and the state that each is in."""
+    return [{"name": name, "state": breaker.state_name()} for name, breaker in sorted(_breakers.items())]
+
+
 def _named(name: str | None) -> dict[str, str]:
     return {"otelflask.circuit_breaker.name": str(name)}
 

@@ -10,12 +10,13 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qs, quote
 
 from otelflask.monitor.access import Gate
+from otelflask.monitor.overview import overview
 from otelflask.monitor.publisher import Publisher
 from otelflask.monitor.store import MonitorStore
 from otelflask.settings import SettingError, Settings
@@ -36,9 +37,21 @@ SECURITY = [
 
 
 class MonitorPage:
-    """The page of one app. In: its settings, who may see it, the store, and what brings this worker's items into it."""
+    """The page of one app.
 
-    def __init__(self, settings: Settings, gate: Gate, store: MonitorStore, publisher: Publisher) -> None:
+    In: its settings, who may see it, the store, what brings this worker's items into it, and what gives the outcomes
+    of health checks and the states of circuit breakers.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        gate: Gate,
+        store: MonitorStore,
+        publisher: Publisher,
+        facts: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._facts = facts
         self._path = settings.monitor_path.rstrip("/")
         self._grafana = settings.grafana_url.rstrip("/")
         self._gate = gate
@@ -113,6 +126,9 @@ class MonitorPage:
     def _hashed(self, name: str) -> str:
         return next(hashed for hashed in self._assets if hashed.endswith(f"-{name}"))
 
+    def _api_overview(self, last: str, asked: dict[str, str]) -> dict[str, Any]:
+        return {"now": time.time_ns(), **overview(self._store, _number(asked, "minutes") or 5, self._facts)}
+
     def _api_requests(self, last: str, asked: dict[str, str]) -> dict[str, Any]:
         found = self._store.requests(
             after=_number(asked, "after"),
@@ -130,7 +146,7 @@ class MonitorPage:
         return {"now": time.time_ns(), "items": self._store.trace(last)}
 
     def _api_errors(self, last: str, asked: dict[str, str]) -> dict[str, Any]:
-        return {"now": time.time_ns(), "errors": self._store.errors()}
+        return {"now": time.time_ns(), "errors": self._store.errors(time.time())}
 
     def _api_error(self, last: str, asked: dict[str, str]) -> dict[str, Any]:
         return {"now": time.time_ns(), "report": self._store.report(last)}

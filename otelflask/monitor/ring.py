@@ -29,31 +29,38 @@ class Ring(SpanProcessor, LogRecordProcessor):
         """What the parent has seen, the parent shows."""
         self._items: deque[Any] = deque(maxlen=self._size)
         self._notable: deque[Any] = deque(maxlen=self._notable_size)
-        self._roots: deque[Any] = deque(maxlen=self._notable_size)
+        #: Spans of requests that nobody has looked at yet.
+        self._requests: deque[Any] = deque(maxlen=self._size)
         self._lock = threading.Lock()
 
     def on_end(self, span: Any) -> None:
         self._items.append(span)
-        if span.kind is SpanKind.SERVER and (
-            span.status.status_code is StatusCode.ERROR or span.end_time - span.start_time >= self._slow_ns
-        ):
-            self._roots.append(span)
+        if span.kind is SpanKind.SERVER:
+            self._requests.append(span)
 
     def on_emit(self, log_record: Any) -> None:
         self._items.append(log_record)
 
-    def keep_notable(self) -> None:
-        """Pick out what belongs to requests that failed or were slow, before newer items push it out."""
+    def drain(self) -> list[Any]:
+        """Pick out what belongs to requests that failed or were slow, before newer items push it out.
+
+        Out: the spans of requests that have ended since the last time.
+        """
         with self._lock:
-            wanted = set()
-            while self._roots:
-                wanted.add(self._roots.popleft().get_span_context().trace_id)
+            ended = []
+            while self._requests:
+                ended.append(self._requests.popleft())
+            wanted = {trace_id_of(span) for span in ended if self._is_notable(span)}
             if wanted:
                 self._notable.extend(item for item in self._newest() if trace_id_of(item) in wanted)
+            return ended
+
+    def _is_notable(self, span: Any) -> bool:
+        failed = span.status.status_code is StatusCode.ERROR
+        return failed or span.end_time - span.start_time >= self._slow_ns
 
     def read(self) -> list[Any]:
         """All items, oldest first; one may be there twice."""
-        self.keep_notable()
         return [*self._notable, *self._newest()]
 
     def _newest(self) -> list[Any]:

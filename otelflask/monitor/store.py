@@ -16,10 +16,11 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from otelflask.monitor.encoding import Entry, Request
+from otelflask.monitor.tiles import SLOT_S, SLOTS, Slot
 from otelflask.pipeline.state import check_folder, server_id
 
 _SCHEMA = """
@@ -34,6 +35,13 @@ CREATE TABLE IF NOT EXISTS entries (
 );
 CREATE INDEX IF NOT EXISTS entries_trace ON entries (trace_id);
 CREATE INDEX IF NOT EXISTS entries_kind ON entries (kind, id);
+CREATE TABLE IF NOT EXISTS tiles (
+    pid INTEGER, slot INTEGER, route TEXT, count INTEGER, failed INTEGER, total REAL, buckets TEXT,
+    PRIMARY KEY (pid, slot, route)
+);
+CREATE TABLE IF NOT EXISTS processes (
+    pid INTEGER PRIMARY KEY, time REAL, cpu REAL, memory INTEGER, threads INTEGER, waiting INTEGER
+);
 """
 _REQUEST_COLUMNS = [
     "id",
@@ -64,10 +72,23 @@ _INSERT_REQUEST = (
     f"INSERT OR IGNORE INTO requests ({', '.join(_REQUEST_COLUMNS[1:])}, notable) "
     f"VALUES ({', '.join('?' * len(_REQUEST_COLUMNS))})"
 )
+#: Parts of the last hour that a group's trend has.
+TREND = 30
 #: Requests that are kept, of all workers together.
 MAX_REQUESTS = 10_000
 #: Seconds that a write waits for another worker's.
 BUSY_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """A worker now: epoch seconds, share of a processor, bytes, threads, and items that wait to be sent."""
+
+    time: float
+    cpu: float
+    memory: int
+    threads: int
+    waiting: int
 
 
 class MonitorStore:
@@ -146,6 +167,33 @@ class MonitorStore:
                 connection.execute("ROLLBACK")
                 raise
 
+    def write_tiles(self, slots: Iterable[tuple[int, str, Slot]], state: ProcessState, pid: int) -> None:
+        """Add what a worker has counted, and how it is. Raises sqlite3.Error where it cannot be written."""
+        rows = [
+            (pid, number, route, slot.count, slot.failed, slot.total, json.dumps(slot.buckets))
+            for number, route, slot in slots
+        ]
+        with self._connected() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT OR REPLACE INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            connection.execute("INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?)", (pid, *astuple(state)))
+            connection.execute("DELETE FROM tiles WHERE slot <= ?", (int(state.time) // SLOT_S - SLOTS,))
+            connection.execute("COMMIT")
+
+    def tiles(self, since: int) -> list[tuple[int, str, Slot]]:
+        """What all workers together have counted since a slot: its number, route, and counts."""
+        found: dict[tuple[int, str], Slot] = {}
+        query = "SELECT slot, route, count, failed, total, buckets FROM tiles WHERE slot > ?"
+        for number, route, count, failed, total, buckets in self._ask(query, [since]):
+            found.setdefault((number, route), Slot()).add(Slot(count, failed, total, json.loads(buckets)))
+        return [(number, route, slot) for (number, route), slot in found.items()]
+
+    def processes(self, since: float) -> list[dict[str, Any]]:
+        """Workers that have said how they are since then (epoch seconds)."""
+        names = ("pid", "time", "cpu", "memory", "threads", "waiting")
+        rows = self._ask("SELECT * FROM processes WHERE time > ? ORDER BY pid", [since])
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
     def _forget(self, connection: sqlite3.Connection) -> None:
         """Let the oldest requests go, with all that belongs to them: ordinary ones first."""
         (count,) = connection.execute("SELECT count(*) FROM requests").fetchone()
@@ -222,8 +270,8 @@ class MonitorStore:
             for key, trace, body in self._ask(query, [*values, limit])
         ]
 
-    def errors(self) -> list[dict[str, Any]]:
-        """Groups of error reports, the latest first: how often, since when, and the trace of the last one."""
+    def errors(self, now: float) -> list[dict[str, Any]]:
+        """Groups of error reports, the latest first: how often, since when. In: epoch seconds."""
         rows = self._ask(
             f"SELECT {_OF_GROUP}, max(json_extract(body, '$.attributes.\"otelflask.error.group\"')), "
             "sum(json_extract(body, '$.attributes.\"otelflask.error.count\"')), min(time), max(time) "
@@ -231,7 +279,21 @@ class MonitorStore:
             [GROUP_EVENT],
         )
         names = ("fingerprint", "title", "count", "first_seen", "last_seen")
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        trends = self._trends(int(now * 1e9))
+        return [dict(zip(names, row, strict=True)) | {"trend": trends.get(row[0], [0] * TREND)} for row in rows]
+
+    def _trends(self, now_ns: int) -> dict[str, list[int]]:
+        """How often each group occurred in each part of the last hour, the newest last."""
+        width = 3_600_000_000_000 // TREND
+        rows = self._ask(
+            f"SELECT {_OF_GROUP}, (? - time) / ?, sum(json_extract(body, '$.attributes.\"otelflask.error.count\"')) "
+            "FROM entries WHERE kind = 'log' AND subject = ? AND time > ? GROUP BY 1, 2",
+            [now_ns, width, GROUP_EVENT, now_ns - TREND * width],
+        )
+        trends: dict[str, list[int]] = {}
+        for fingerprint, part, count in rows:
+            trends.setdefault(fingerprint, [0] * TREND)[TREND - 1 - min(max(part, 0), TREND - 1)] += count
+        return trends
 
     def report(self, fingerprint: str) -> dict[str, Any] | None:
         """The last whole report of a group; None where there is none any more."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ pytestmark = [
 
 APP = """
 import logging
+import os
 from flask import Flask
 from sqlalchemy import create_engine, text
 import otelflask
@@ -37,6 +40,10 @@ def lamps():
             connection.execute(text("SELECT :number"), {"number": number})
     app.logger.warning("listed lamps %s", XSS)
     return "lamps"
+
+@app.get("/pid")
+def pid():
+    return str(os.getpid())
 
 @app.get("/boom")
 def boom():
@@ -64,7 +71,7 @@ def page(server: Server) -> Iterator[sync_api.Page]:
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("dialog", lambda dialog: (wrong.append("a dialog"), dialog.dismiss()))
         page.on("request", lambda asked: None if asked.url.startswith(server.url) else wrong.append(asked.url))
-        page.goto(f"{server.url}/monitoring")
+        page.goto(f"{server.url}/monitoring#/requests")
         yield page
         browser.close()
     assert wrong == []
@@ -86,12 +93,35 @@ def test_a_request_appears_by_itself_and_leads_to_its_trace(server: Server, page
     page.locator("tbody tr", has_text="/lamps").wait_for()
 
 
+def test_the_overview_counts_what_was_done_and_leads_to_its_requests(server: Server, page: sync_api.Page) -> None:
+    for _ in range(3):
+        server.get("/lamps")
+    server.get("/boom")
+    page.get_by_role("link", name="Overview").click()
+    page.locator(".tile", has_text="Errors").get_by_text("25 %").wait_for()
+    page.locator("tbody tr", has_text="/lamps").first.click()
+    page.locator("tbody tr", has_text="/lamps").nth(2).wait_for()
+    assert "route=%2Flamps" in page.url
+
+
+def test_a_restart_of_the_app_is_survived(serve: Serve, server: Server, page: sync_api.Page) -> None:
+    server.get("/lamps")
+    page.locator("tbody tr", has_text="/lamps").wait_for()
+    # All workers at once: nobody answers for a moment.
+    for pid in {server.get("/pid")[1] for _ in range(20)}:
+        os.kill(int(pid), signal.SIGTERM)
+    server.get("/nowhere")
+    page.locator("tbody tr", has_text="/nowhere").wait_for()
+    assert page.locator(".state").inner_text() == "live"
+
+
 def test_filters_are_in_the_address_and_work(server: Server, page: sync_api.Page) -> None:
     server.get("/lamps")
     server.get("/nowhere")
     page.locator("tbody tr", has_text="/nowhere").wait_for()
     page.get_by_label("Status").select_option("4xx")
     page.locator("tbody tr", has_text="/lamps").wait_for(state="detached")
+    page.locator("tbody tr", has_text="/nowhere").wait_for()
     assert page.locator("tbody tr").count() == 1
     assert "status=4xx" in page.url
     page.reload()
@@ -118,7 +148,7 @@ def test_markup_in_paths_lines_and_messages_is_text(server: Server, page: sync_a
     server.get("/lamps")
     server.get("/boom")
     page.locator("tbody tr", has_text="<img src=x").wait_for()
-    for view in ("Errors", "Logs", "Queries", "Requests"):
+    for view in ("Overview", "Errors", "Logs", "Queries", "Requests"):
         page.get_by_role("link", name=view).click()
         page.locator("tbody tr").first.wait_for()
     assert page.locator("img, main script").count() == 0
@@ -143,7 +173,7 @@ def test_it_has_no_serious_fault_of_accessibility(server: Server, page: sync_api
     page.set_viewport_size({"width": width, "height": 700})
     server.get("/lamps")
     server.get("/boom")
-    for view in ("Requests", "Errors", "Logs", "Queries"):
+    for view in ("Overview", "Requests", "Errors", "Logs", "Queries"):
         page.get_by_role("link", name=view).click()
         page.locator("tbody tr").first.wait_for()
         # By evaluation: a script element would be blocked, as it should be.

@@ -7,7 +7,7 @@ const LIMIT = 500;
 
 /** An element with properties (`class`, `onclick`, attributes) and children: elements and texts. */
 function make(tag, properties, ...children) {
-  const svg = ["svg", "rect", "line", "title"].includes(tag);
+  const svg = ["svg", "rect", "line", "polyline"].includes(tag);
   const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(properties || {})) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
@@ -27,7 +27,7 @@ const full = (ns) => new Date(ns / 1e6).toISOString();
 /** Where we are: `#/requests?status=5xx` → ["requests", parameters]. */
 function place() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  return [path || "requests", new URLSearchParams(query || "")];
+  return [path || "overview", new URLSearchParams(query || "")];
 }
 
 function go(path, parameters) {
@@ -45,7 +45,7 @@ async function ask(path, parameters) {
 // --- the frame -----------------------------------------------------------------------------------------------------
 
 const status = make("span", { class: "state", role: "status" });
-const views = { requests: "Requests", errors: "Errors", logs: "Logs", queries: "Queries" };
+const views = { overview: "Overview", requests: "Requests", errors: "Errors", logs: "Logs", queries: "Queries" };
 const nav = make("nav", { "aria-label": "Views" });
 const content = make("div", {});
 main.replaceChildren(make("header", {}, make("h1", {}, "otelflask"), nav, status), content);
@@ -62,6 +62,9 @@ function say(text, broken) {
   status.textContent = text;
   status.className = broken ? "state broken" : "state";
 }
+
+/** Of what may be wider than the window: the keyboard can scroll it. */
+const scrolling = (what) => ({ class: "scroll", tabindex: 0, role: "region", "aria-label": what });
 
 // --- live lists ----------------------------------------------------------------------------------------------------
 
@@ -81,7 +84,7 @@ class LiveTable {
       this.body,
     );
     this.empty = make("p", { class: "empty" }, ...empty);
-    this.box = make("div", { class: "scroll" }, this.table, this.empty);
+    this.box = make("div", scrolling(what), this.table, this.empty);
     this.element = make("div", {}, this.button, this.box);
     this.table.hidden = true;
   }
@@ -135,6 +138,120 @@ function search(parameters, change) {
       timer = setTimeout(() => change("text", event.target.value), 250);
     },
   });
+}
+
+// --- overview ------------------------------------------------------------------------------------------------------
+
+/** A line of values over time, in the box of its tile; gaps where there is none. */
+function sparkline(values) {
+  const top = Math.max(...values.map((value) => value || 0), 1e-9);
+  const step = 100 / (values.length - 1);
+  const points = values.map((value, at) => `${(at * step).toFixed(1)},${(23 - (22 * (value || 0)) / top).toFixed(1)}`);
+  return make(
+    "svg",
+    { class: "line", viewBox: "0 0 100 24", preserveAspectRatio: "none", "aria-hidden": true },
+    make("polyline", { points: points.join(" ") }),
+  );
+}
+
+function tile(title, value, values, kind) {
+  return make(
+    "div",
+    { class: "tile" },
+    make("h3", {}, title),
+    make("p", { class: kind ? `value ${kind}` : "value" }, value),
+    values ? sparkline(values) : null,
+  );
+}
+
+const seconds = (value) => (value === null ? "–" : milliseconds(value * 1e9));
+const percent = (value) => `${(100 * value).toFixed(value && value < 0.1 ? 1 : 0)} %`;
+const size = (bytes) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+
+function overviewView(parameters) {
+  const minutes = parameters.get("minutes") === "60" ? 60 : 5;
+  const tiles = make("div", { class: "tiles" });
+  const routeRow = (row) =>
+    make(
+      "tr",
+      opening(`requests?route=${encodeURIComponent(row.route)}`),
+      make("td", { class: "grow", title: row.route }, row.route || "(no route)"),
+      make("td", { class: "number" }, `${row.rate.toFixed(row.rate < 10 ? 2 : 0)}/s`),
+      make("td", { class: "number" }, seconds(row.p95)),
+      make("td", { class: row.failed ? "number level-error" : "number" }, row.failed ? String(row.failed) : ""),
+    );
+  const columns = [["Route"], ["Rate", "number"], ["p95", "number"], ["Failed", "number"]];
+  const slowest = new Table("Slowest routes", columns, routeRow, "No request in this time.");
+  const failing = new Table("Failing routes", columns, routeRow, "No route failed in this time.");
+  const workers = new Table(
+    "Workers",
+    [["Process"], ["Processor", "number"], ["Memory", "number"], ["Threads", "number"], ["Waiting to be sent", "number"]],
+    (row) =>
+      make(
+        "tr",
+        {},
+        make("td", { class: "grow" }, String(row.pid)),
+        make("td", { class: "number" }, percent(row.cpu)),
+        make("td", { class: "number" }, size(row.memory)),
+        make("td", { class: "number" }, String(row.threads)),
+        make("td", { class: "number" }, String(row.waiting)),
+      ),
+    "No worker has answered.",
+  );
+  const states = new Table(
+    "Health checks and circuit breakers",
+    [["Name"], ["State"], [""]],
+    (row) =>
+      make(
+        "tr",
+        {},
+        make("td", {}, row.name),
+        make("td", { class: { pass: "status-2", closed: "status-2", fail: "status-5", open: "status-5" }[row.state] || "status-4" }, row.state),
+        make("td", { class: "grow muted" }, row.output || ""),
+      ),
+    "No check was run, and there is no circuit breaker.",
+  );
+  const change = (name, value) => go("overview", new URLSearchParams(value ? { [name]: value } : {}));
+  const times = [["", "5 minutes"], ["60", "1 hour"]];
+  const section = (title, table) => make("section", {}, make("h2", { class: "title" }, title), table.element);
+  content.replaceChildren(
+    make(
+      "form",
+      { class: "filters", onsubmit: (event) => event.preventDefault() },
+      field("Last", choice("minutes", parameters, times, change)),
+    ),
+    tiles,
+    make(
+      "div",
+      { class: "halves" },
+      section("Slowest routes", slowest),
+      section("Failing routes", failing),
+      section("Workers", workers),
+      section("Health and circuits", states),
+    ),
+  );
+  return async () => {
+    const found = await ask("overview", new URLSearchParams({ minutes }));
+    const line = (name) => found.points.map((point) => point[name]);
+    const { total } = found;
+    tiles.replaceChildren(
+      tile("Requests", `${total.rate.toFixed(total.rate < 10 ? 2 : 0)}/s`, line("rate")),
+      tile("Errors", percent(total.share), line("share"), total.failed ? "level-error" : null),
+      tile("p50", seconds(total.p50), line("p50")),
+      tile("p95", seconds(total.p95), line("p95")),
+      tile("p99", seconds(total.p99), line("p99")),
+      tile("Processor", percent(found.processes.reduce((sum, row) => sum + row.cpu, 0))),
+      tile("Memory", size(found.processes.reduce((sum, row) => sum + row.memory, 0))),
+    );
+    slowest.draw(found.slowest);
+    failing.draw(found.failing);
+    workers.draw(found.processes.map((row) => ({ ...row, time: 0 })));
+    states.draw([
+      ...found.health.map((check) => ({ ...check, state: check.status })),
+      ...found.breakers.map((breaker) => ({ ...breaker, name: `circuit ${breaker.name}` })),
+    ]);
+    return "live";
+  };
 }
 
 // --- requests ------------------------------------------------------------------------------------------------------
@@ -254,7 +371,7 @@ class Table {
     const head = columns.map(([title, kind]) => make("th", { class: kind, scope: "col" }, title));
     this.table = make("table", { "aria-label": what, hidden: true }, make("thead", {}, make("tr", {}, head)), this.body);
     this.empty = make("p", { class: "empty" }, empty);
-    this.element = make("div", { class: "scroll" }, this.table, this.empty);
+    this.element = make("div", scrolling(what), this.table, this.empty);
   }
 
   draw(items) {
@@ -275,12 +392,13 @@ function opening(path) {
 function errorsView() {
   const table = new Table(
     "Errors",
-    [["Error"], ["Count", "number"], ["First seen"], ["Last seen"]],
+    [["Error"], ["Last hour"], ["Count", "number"], ["First seen"], ["Last seen"]],
     (error) =>
       make(
         "tr",
         opening(`error/${error.fingerprint}`),
         make("td", { class: "grow", title: error.title }, error.title),
+        make("td", { class: "trend" }, sparkline(error.trend)),
         make("td", { class: "number" }, String(error.count)),
         make("td", { title: full(error.first_seen) }, clock(error.first_seen)),
         make("td", { title: full(error.last_seen) }, clock(error.last_seen)),
@@ -301,7 +419,7 @@ function frame(item, isLast) {
     "details",
     { open: isLast },
     make("summary", { class: "mono" }, `${item.function}  ${item.file}:${item.line}`),
-    make("pre", { class: "source" }, lines.map((line) => make("span", { class: line === item.source ? "here" : null }, `${line}\n`))),
+    make("pre", { class: "source", tabindex: 0 }, lines.map((line) => make("span", { class: line === item.source ? "here" : null }, `${line}\n`))),
     variables.length
       ? make("dl", {}, variables.flatMap(([name, value]) => [make("dt", { class: "mono" }, name), make("dd", { class: "mono" }, String(value))]))
       : null,
@@ -345,7 +463,7 @@ function errorView(fingerprint) {
         ),
       ),
       make("h3", {}, "Traceback"),
-      make("pre", { class: "source" }, told["exception.stacktrace"] || ""),
+      make("pre", { class: "source", tabindex: 0 }, told["exception.stacktrace"] || ""),
     );
     return "live";
   };
@@ -440,6 +558,32 @@ function repeated(spans, at) {
   return spans.slice(at, end);
 }
 
+/** Spans that the request's end waited for: back from the end, each time the child that ended last before it. */
+function criticalPath(spans) {
+  const children = new Map();
+  for (const span of spans) children.set(span.parent_id, [...(children.get(span.parent_id) || []), span]);
+  const path = new Set();
+  const walk = (span, until) => {
+    if (path.has(span.span_id)) return;
+    path.add(span.span_id);
+    let end = Math.min(span.end, until);
+    for (const child of [...(children.get(span.span_id) || [])].sort((a, b) => b.end - a.end)) {
+      if (Math.min(child.end, span.end) <= end && child.start < end) {
+        walk(child, end);
+        end = child.start;
+      }
+    }
+  };
+  const known = new Set(spans.map((span) => span.span_id));
+  spans.filter((span) => !known.has(span.parent_id)).forEach((root) => walk(root, root.end));
+  return path;
+}
+
+/** A line below a bar of the critical path. */
+function underline(bar) {
+  return make("rect", { class: "critical-line", x: bar.getAttribute("x"), y: 11, width: bar.getAttribute("width"), height: 1 });
+}
+
 function details(item) {
   const pairs = (attributes) =>
     make(
@@ -470,8 +614,9 @@ function traceView(id) {
     title.append(" ", make("a", { href: url, rel: "noreferrer", target: "_blank" }, "Open in Grafana"));
   }
   const waterfall = make("div", { class: "waterfall", "aria-label": "Spans and log lines" });
+  const legend = make("p", { class: "muted legend" }, "Underlined: the critical path, which the answer waited for.");
   const side = make("aside", { class: "details", "aria-label": "Details" }, make("p", { class: "muted" }, "Choose a span or a line."));
-  content.replaceChildren(title, make("div", { class: "trace" }, waterfall, side));
+  content.replaceChildren(title, make("div", { class: "trace" }, make("div", {}, waterfall, legend), side));
 
   const choose = (button, item) => {
     for (const other of waterfall.children) other.setAttribute("aria-pressed", other === button);
@@ -495,11 +640,12 @@ function traceView(id) {
     const end = Math.max(...spans.map((span) => span.end), ...lines.map((line) => line.time), start + 1);
     const share = (ns) => `${Math.min(100, Math.max(0, (100 * (ns - start)) / (end - start)))}%`;
     const width = (ns) => `${Math.max(0.3, (100 * ns) / (end - start))}%`;
+    const critical = criticalPath(spans);
     const rows = tree(spans).map(({ span, depth, same }) => {
       const total = same ? same.reduce((sum, item) => sum + item.end - item.start, 0) : span.end - span.start;
       const bars = (same || [span]).map((item) =>
         make("rect", {
-          class: `bar ${span.kind} ${item.failed ? "failed" : ""} ${same ? "folded" : ""}`,
+          class: `bar ${span.kind} ${item.failed ? "failed" : ""} ${same ? "folded" : ""} ${critical.has(item.span_id) ? "critical" : ""}`,
           x: share(item.start),
           y: 2,
           width: width(item.end - item.start),
@@ -512,7 +658,7 @@ function traceView(id) {
         "button",
         { class: span.failed ? "span failed" : "span", "aria-pressed": false, onclick: () => choose(button, span) },
         make("span", { class: "name" }, `${"\u2003".repeat(depth)}${span.failed ? "⚠ " : ""}${label}`),
-        make("svg", { "aria-hidden": true }, bars),
+        make("svg", { "aria-hidden": true }, bars, bars.filter((bar) => bar.matches(".critical")).map(underline)),
         make("span", { class: "time" }, milliseconds(total)),
       );
       return [span.start, button];
@@ -586,8 +732,15 @@ function show() {
   drawNav(view);
   const known = content.querySelector("input[name=text]");
   const typing = known !== null && known === document.activeElement ? known.selectionStart : null;
-  const shown = { trace: traceView, error: errorView, errors: errorsView, queries: queriesView, logs: logsView }[view];
-  refresh = (shown || requestsView)(id || parameters);
+  const shown = {
+    requests: requestsView,
+    trace: traceView,
+    error: errorView,
+    errors: errorsView,
+    queries: queriesView,
+    logs: logsView,
+  }[view];
+  refresh = (shown || overviewView)(id || parameters);
   if (typing !== null && content.querySelector("input[name=text]")) {
     const input = content.querySelector("input[name=text]");
     input.focus();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,29 @@ def test_lines_errors_and_their_reports_are_shown(make: Any) -> None:
     report = _ask(app, f"/monitoring/api/error/{group['fingerprint']}").get_json()["report"]
     assert report["attributes"]["exception.type"] == "ZeroDivisionError"
     assert "otelflask.error.frames" in report["attributes"]
+
+
+def test_the_overview_counts_requests_and_names_routes_and_workers(make: Any) -> None:
+    app = make()
+    for _ in range(3):
+        _ask(app, "/items/1")
+    _ask(app, "/boom")
+    found = _ask(app, "/monitoring/api/overview").get_json()
+    assert (found["total"]["count"], found["total"]["failed"], found["total"]["share"]) == (4, 1, 0.25)
+    assert sum(point["count"] for point in found["points"]) == 4
+    assert {row["route"] for row in found["slowest"]} == {"/items/<int:item>", "/boom"}
+    assert [row["route"] for row in found["failing"]] == ["/boom"]
+    assert [row["pid"] for row in found["processes"]] == [os.getpid()]
+    assert found["processes"][0]["memory"] > 1_000_000
+    assert _ask(app, "/monitoring/api/overview?minutes=60").get_json()["total"]["count"] == 4
+    assert _ask(app, "/monitoring/api/overview?minutes=7").status_code == 400
+
+
+def test_the_overview_has_the_outcomes_of_health_checks(make: Any) -> None:
+    app = make()
+    assert _ask(app, "/health").status_code == 200
+    found = _ask(app, "/monitoring/api/overview").get_json()
+    assert {row["name"]: row["status"] for row in found["health"]}["memory"] in ("pass", "warn")
 
 
 def test_secrets_are_masked(make: Any) -> None:

@@ -33,7 +33,7 @@ def test_requests_that_failed_or_were_slow_stay_with_all_that_belongs_to_them() 
     ring.on_end(_span(1, failed=True))
     ring.on_end(_span(2, kind=SpanKind.CLIENT))
     ring.on_end(_span(2, seconds=1.5))
-    ring.keep_notable()
+    ring.drain()
     for trace_id in range(3, 50):
         ring.on_end(_span(trace_id))
     kept = [trace_id_of(item) for item in ring.read()]
@@ -45,5 +45,5 @@ def test_what_is_kept_is_bounded() -> None:
     for trace_id in range(10_000):
         ring.on_end(_span(trace_id, failed=True))
         if trace_id % 50 == 0:
-            ring.keep_notable()
+            ring.drain()
     assert len(ring.read()) <= 200
