@@ -33,6 +33,7 @@ class SnapshotReader(MetricReader):
     def __init__(self) -> None:
         super().__init__(preferred_temporality=dict.fromkeys(_INSTRUMENTS, AggregationTemporality.CUMULATIVE))
         self._data: MetricsData | None = None
+        self.closed = False
 
     def read(self) -> MetricsData | None:
         """What there is now."""
@@ -43,7 +44,8 @@ class SnapshotReader(MetricReader):
         self._data = metrics_data
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        pass
+        """The provider ends: nothing more comes."""
+        self.closed = True
 
 
 class MetricsPage:
@@ -69,7 +71,7 @@ class MetricsPage:
             k: v for k, v in resource.attributes.items() if not k.startswith(("service.instance", "process."))
         }
         self._resource = Resource(of_service)
-        self.workers = Workers(folder, service, self._take)
+        self.workers = Workers(folder, service, self._take, lambda: self._reader.closed)
 
     def _take(self) -> Snapshot:
         data = self._reader.read()

@@ -41,10 +41,18 @@ class Workers:
     """The files of this worker and of the others.
 
     In: a folder that belongs to this user alone; what the workers of one app
-    have in common; what takes this worker's snapshot.
+    have in common; what takes this worker's snapshot, and
+    what says that there will be nothing more to take.
     """
 
-    def __init__(self, folder: str, service: str, take: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self,
+        folder: str,
+        service: str,
+        take: Callable[[], Snapshot],
+        has_ended: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._has_ended = has_ended
         self._base = folder
         self._service = hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
         self._take = take
@@ -85,7 +93,7 @@ class Workers:
         name = self._name
         for count in itertools.count(1):
             time.sleep(INTERVAL_S)
-            if self._name != name:
+            if self._name != name or self._has_ended():
                 return
             with contextlib.suppress(TimeoutError):
                 self.write()

@@ -55,7 +55,7 @@ class Publisher:
         threading.Thread(target=self._run, name="otelflask-monitor", daemon=True).start()
 
     def _run(self) -> None:
-        while self.started:
+        while self.started and not self._ring.closed:
             time.sleep(INTERVAL_S)
             self._tiles.add(self._ring.drain())
             if time.time() - self._store.looked_at() < LOOK_S:

@@ -22,6 +22,7 @@ class Ring(SpanProcessor, LogRecordProcessor):
     def __init__(self, size: int, notable: int, slow: float) -> None:
         self._slow_ns = int(slow * 1e9)
         self._size = size
+        self.closed = False
         self._notable_size = notable
         self.after_fork()
 
@@ -72,7 +73,8 @@ class Ring(SpanProcessor, LogRecordProcessor):
                 continue
 
     def shutdown(self) -> None:
-        """Nothing is waiting."""
+        """The provider ends: nothing more comes."""
+        self.closed = True
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Nothing is waiting."""

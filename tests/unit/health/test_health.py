@@ -30,7 +30,7 @@ def _no_checks_are_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
 def make(telemetry: CapturedTelemetry) -> Any:
     def made(**settings: Any) -> flask.Flask:
         app = flask.Flask("shop")
-        options = {"environment": "development", "database": False, **settings}
+        options = {"environment": "development", "database": False, "monitor": "off", **settings}
         otelflask.init(app, runtime_metrics=False, **telemetry.providers, **options)
         return app
 
