@@ -15,6 +15,7 @@ from otelflask.errors.making import Fingerprint
 from otelflask.errors.rendering import ErrorRenderer, Renderer
 from otelflask.http.instrumentor import FlaskInstrumentor
 from otelflask.loading import load as load_settings
+from otelflask.loading import sources as setting_sources
 from otelflask.logs import events, output
 from otelflask.pipeline.providers import Pipeline
 from otelflask.process import is_reloader_parent, start
@@ -101,6 +102,7 @@ def init(
     app.extensions[events.EXTENSION_KEY] = process.events
     app.extensions[breakers.EXTENSION_KEY] = process.breakers
     show_profiles = fronts.surround(app, process, in_force)
+    gate = fronts.watch(app, process, in_force, may_monitor)
     FlaskInstrumentor.instrument_app(
         app,
         request_hook=request_hook,
@@ -112,10 +114,13 @@ def init(
         reports=process.reports,
         find_user=user,
         seen_user=process.users.seen if process.users is not None else None,
+        seen_request=process.monitor.ring.request if gate is not None and process.monitor is not None else None,
     )
     lifecycle.on_fork(app.extensions["otelflask.http"])
     app.wsgi_app = show_profiles(app.wsgi_app)  # type: ignore[method-assign,assignment]
-    fronts.answer(app, process, in_force, may_monitor)
+    fronts.answer(app, process, in_force)
+    if gate is not None:
+        fronts.show_monitor(app, process, in_force, setting_sources(settings, app.config), gate)
     output.attach_console(pipeline, output.console_style(in_force, app.debug))
     roll_back(app, rollback_sessions)
     if in_force.error_answers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,9 +21,6 @@ from otelflask.process import Process
 from otelflask.settings import SettingError, Settings
 from otelflask.wsgi import WsgiApp
 
-#: Seconds from which on a request is slow for the live page.
-SLOW_S = 1.0
-
 
 def surround(app: Flask, process: Process, settings: Settings) -> Callable[[WsgiApp], WsgiApp]:
     """Wrap the app by what profiles it, before its requests are recorded.
@@ -38,52 +35,47 @@ def surround(app: Flask, process: Process, settings: Settings) -> Callable[[Wsgi
     return lambda wsgi_app: wsgi_app
 
 
-def answer(app: Flask, process: Process, settings: Settings, may_monitor: MayMonitor | None) -> None:
-    """Put what answers itself in front of the app: health, metrics, the live page.
-
-    Raises SettingError as `surround` does, and where nobody could see the page.
-    """
+def answer(app: Flask, process: Process, settings: Settings) -> None:
+    """Put what answers itself in front of the app: health, metrics. Raises SettingError as `surround` does."""
     if settings.health_path:
         _answer_health(app, process, settings)
     if settings.metrics_path:
         _show_metrics(app, process, settings)
+
+
+def watch(app: Flask, process: Process, settings: Settings, may_monitor: MayMonitor | None) -> Gate | None:
+    """Begin to keep what the live page shows, where somebody may see it: who may. None where the page is off.
+
+    Raises SettingError where the page is on and nobody could see it.
+    """
     gate = Gate(app, settings, may_monitor)
-    if gate.is_on:
-        _show_monitor(app, process, settings, gate)
-
-
-def _show_monitor(app: Flask, process: Process, settings: Settings, gate: Gate) -> None:
-    # Imported where it is wanted: it brings SQLite.
-    from otelflask.monitor.encoding import Rows
-    from otelflask.monitor.page import MonitorPage
-    from otelflask.monitor.publisher import Publisher
-    from otelflask.monitor.ring import Ring
-    from otelflask.monitor.store import MonitorStore
-
+    if not gate.is_on:
+        return None
     if process.monitor is None:
-        pipeline = process.pipeline
-        ring = Ring(settings.monitor_size, settings.monitor_size, SLOW_S)
-        store = MonitorStore(state_path(settings), process.of_service, int(SLOW_S * 1e9))
-        rows = Rows(pipeline.scrubber, pipeline.limits)
-        publisher = Publisher(ring, rows, store, lambda: sum(map(len, pipeline.queues)))
-        pipeline.tracer_provider.add_span_processor(ring)
-        pipeline.logger_provider.add_log_record_processor(ring)
-        lifecycle.on_fork(ring)
-        lifecycle.on_fork(publisher)
-        pipeline.before_flush.append(publisher.flush)
-        process.monitor = (store, publisher)
+        # Imported where it is wanted: it brings SQLite.
+        from otelflask.monitor.process import Monitor
 
-    def facts() -> dict[str, Any]:
-        checks = process.health.all() if process.health is not None else []
-        outcomes = [(item, item.last) for item in checks]
-        return {
-            "health": [
-                {"name": item.name, "status": last.status, "output": last.output} for item, last in outcomes if last
-            ],
-            "breakers": breakers.states(),
-        }
+        def facts() -> dict[str, Any]:
+            checks = process.health.all() if process.health is not None else []
+            outcomes = [(item.name, item.last) for item in checks]
+            return {
+                "health": [
+                    {"name": name, "state": last.status, "output": last.output} for name, last in outcomes if last
+                ],
+                "breakers": breakers.states(),
+            }
 
-    page = MonitorPage(settings, gate, *process.monitor, facts)
+        folder = state_path(settings)
+        process.monitor = Monitor(process.pipeline, folder, process.of_service, settings.monitor_size, facts)
+        lifecycle.on_fork(process.monitor)
+    return gate
+
+
+def show_monitor(app: Flask, process: Process, settings: Settings, sources: Mapping[str, str], gate: Gate) -> None:
+    """Put the live page in front of the app. In: where its settings come from, and who may see it."""
+    assert process.monitor is not None
+    service = str(process.resource.get("service.name") or app.name)
+    page = process.monitor.page(gate, settings, sources, service)
     app.wsgi_app = page.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
 
 

@@ -75,6 +75,33 @@ def _parse(name: str, source: str, value: Any, default: Any, metadata: Mapping[s
     return value
 
 
+def sources(
+    keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Where each setting comes from that is not at its default, in words. In: as for `load`."""
+    return {name: source for name, (_, source) in _given(keywords, config, environ).items()}
+
+
+def _given(
+    keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mapping[str, str] | None
+) -> dict[str, tuple[Any, str]]:
+    """What is set of each setting where it counts, and where that is."""
+    environ = os.environ if environ is None else environ
+    given: dict[str, tuple[Any, str]] = {}
+    for item in fields(Settings):
+        name, env = item.name, item.metadata["env"]
+        key = f"OTELFLASK_{name.upper()}"
+        if keywords.get(name) is not None:
+            given[name] = keywords[name], "keyword argument"
+        elif config.get(key) is not None:
+            given[name] = config[key], f'app.config["{key}"]'
+        elif environ.get(env):
+            given[name] = environ[env], f"environment variable {env}"
+        elif name == "excluded_urls" and environ.get("OTEL_PYTHON_EXCLUDED_URLS"):
+            given[name] = environ["OTEL_PYTHON_EXCLUDED_URLS"], "environment variable OTEL_PYTHON_EXCLUDED_URLS"
+    return given
+
+
 def load(keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
     """The settings in force.
 
@@ -82,7 +109,6 @@ def load(keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mappin
     (default: the process's). Raises SettingError for a name that is not
     declared and for a value that is not allowed.
     """
-    environ = os.environ if environ is None else environ
     declared = {item.name: item for item in fields(Settings)}
     for name in keywords:
         if name not in declared:
@@ -91,22 +117,9 @@ def load(keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mappin
         if key.startswith("OTELFLASK_") and key[len("OTELFLASK_") :].lower() not in declared:
             allowed = ", ".join(f"OTELFLASK_{name.upper()}" for name in sorted(declared))
             raise SettingError(f'app.config["{key}"] is no setting of otelflask; allowed are {allowed}')
-    values: dict[str, Any] = {}
-    for name, item in declared.items():
-        env = item.metadata["env"]
-        key = f"OTELFLASK_{name.upper()}"
-        if keywords.get(name) is not None:
-            value, source = keywords[name], "keyword argument"
-        elif config.get(key) is not None:
-            value, source = config[key], f'app.config["{key}"]'
-        elif environ.get(env):
-            value, source = environ[env], f"environment variable {env}"
-        elif name == "excluded_urls" and environ.get("OTEL_PYTHON_EXCLUDED_URLS"):
-            value, source = environ["OTEL_PYTHON_EXCLUDED_URLS"], "environment variable OTEL_PYTHON_EXCLUDED_URLS"
-        else:
-            values[name] = item.default
-            continue
-        values[name] = _parse(name, source, value, item.default, item.metadata)
+    values: dict[str, Any] = {name: item.default for name, item in declared.items()}
+    for name, (value, source) in _given(keywords, config, environ).items():
+        values[name] = _parse(name, source, value, declared[name].default, declared[name].metadata)
     settings = Settings(**values)
     if settings.profile_share > 1:
         raise SettingError(

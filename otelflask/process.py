@@ -26,8 +26,7 @@ from otelflask.users import ActiveUsers
 
 if TYPE_CHECKING:
     from otelflask.exposition.page import MetricsPage
-    from otelflask.monitor.publisher import Publisher
-    from otelflask.monitor.store import MonitorStore
+    from otelflask.monitor.process import Monitor
     from otelflask.profiling.continuous import ContinuousProfiler
 
 _lock = threading.Lock()
@@ -50,7 +49,7 @@ class Process:
     health: Checks | None = None
     metrics: MetricsPage | None = None
     pyroscope: ContinuousProfiler | None = None
-    monitor: tuple[MonitorStore, Publisher] | None = None
+    monitor: Monitor | None = None
 
     @property
     def resource(self) -> dict[str, Any]:

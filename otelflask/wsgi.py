@@ -17,14 +17,15 @@ def respond(
     body: bytes,
     content_type: str,
     headers: Headers = (),
+    cache: str = "no-store",
 ) -> list[bytes]:
-    """Answer a GET or a HEAD; nobody keeps a copy. In: a status such as ``200 OK``; further headers."""
+    """Answer a GET or a HEAD. In: a status such as ``200 OK``; further headers; who may keep a copy."""
     start_response(
         status,
         [
             ("Content-Type", content_type),
             ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
+            ("Cache-Control", cache),
             *headers,
         ],
     )

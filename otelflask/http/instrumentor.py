@@ -77,6 +77,7 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
         reports: Reports | None = None,
         find_user: Callable[[], object] | None = None,
         seen_user: Callable[[str], None] | None = None,
+        seen_request: Callable[[RequestRecord, str | None], None] | None = None,
     ) -> None:
         """Instrument one app; a second call changes nothing.
 
@@ -100,6 +101,7 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
             reports,
             find_user or functools.partial(user_of_flask_login, app),
             seen_user,
+            seen_request,
         )
         app._original_wsgi_app = app.wsgi_app  # type: ignore[attr-defined]
         app.wsgi_app = middleware.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment,arg-type]

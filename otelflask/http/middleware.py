@@ -79,7 +79,9 @@ class Middleware:
         reports: Reports | None = None,
         find_user: Callable[[], object] | None = None,
         seen_user: Callable[[str], None] | None = None,
+        seen_request: Callable[[RequestRecord, str | None], None] | None = None,
     ) -> None:
+        self._seen_request = seen_request
         self._find_user = find_user
         self._seen_user = seen_user
         self._settings = settings
@@ -276,6 +278,8 @@ class Middleware:
         finally:
             # Whatever a view met, the span leaves.
             span.end(ended_at)
+            if self._seen_request is not None:
+                self._seen_request(record, error_type)
             record.release()
 
     def _finish_span(

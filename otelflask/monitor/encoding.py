@@ -12,6 +12,12 @@ from otelflask.pipeline.limits import Limits, clean_text
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.pipeline.scrubbed import scrubbed_attributes
 
+STATEMENT = "statement"
+#: Names of attributes that other rooms give.
+SUMMARY = "db.query.summary"
+FINGERPRINT = "otelflask.error.fingerprint"
+ERROR_COUNT = "otelflask.error.count"
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -22,8 +28,12 @@ class Entry:
     time: int
     duration: int
     name: str
-    #: A span's `db.query.summary`, a log record's event name.
+    #: `STATEMENT` for that of a statement, a log record's event name.
     subject: str
+    #: What the subject is about: a statement's summary, an error's group.
+    about: str
+    #: How many: rows that a statement returned, occurrences that a record of an error's group tells of.
+    amount: int
     severity: int
     body: str
 
@@ -90,7 +100,9 @@ class Rows:
             span.start_time,
             duration,
             body["name"],
-            str(attributes.get("db.query.summary", "")),
+            STATEMENT if SUMMARY in attributes else "",
+            str(attributes.get(SUMMARY, "")),
+            int(attributes.get("db.response.returned_rows", 0)),
             int(failed),
             json.dumps(body),
         )
@@ -117,6 +129,7 @@ class Rows:
         text = self._text(record.body if record.body is not None else "")
         scope = item.instrumentation_scope
         time = record.timestamp or record.observed_timestamp or 0
+        attributes = self._attributes(record.attributes)
         body = {
             "span_id": f"{record.span_id:016x}" if record.span_id else None,
             "time": time,
@@ -124,6 +137,18 @@ class Rows:
             "logger": scope.name if scope is not None else "",
             "text": text,
             "event": record.event_name or "",
-            "attributes": self._attributes(record.attributes),
+            "attributes": attributes,
         }
-        return Entry("log", trace_id, time, 0, text[:500], record.event_name or "", severity, json.dumps(body)), None
+        entry = Entry(
+            "log",
+            trace_id,
+            time,
+            0,
+            text[:500],
+            record.event_name or "",
+            str(attributes.get(FINGERPRINT) or attributes.get(SUMMARY, "")),
+            int(attributes.get(ERROR_COUNT, 0)),
+            severity,
+            json.dumps(body),
+        )
+        return entry, None

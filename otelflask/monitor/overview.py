@@ -1,54 +1,140 @@
-"""The overview: rate, errors and durations as lines, the routes that matter, the workers."""
+"""The overview: rate, errors and durations as lines, the routes that matter, how the workers are."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
-from otelflask.monitor.store import MonitorStore
-from otelflask.monitor.tiles import SLOT_S, Slot, quantile
+from otelflask.monitor.questions import Questions
+from otelflask.monitor.tiles import SLOT_S, Slot, quantile, slot_of
+from otelflask.monitor.vitals import Vital
 
-#: Minutes that can be shown, and points of a line.
-MINUTES = (5, 60)
-POINTS = 30
+#: Minutes that can be shown → slots that are one point of a line.
+MINUTES = {5: 1, 60: 6}
 #: Seconds after which a worker that has not said how it is counts as gone.
 GONE_S = 10.0
+#: Routes that are shown.
+ROUTES = 10
+#: How bad a state is: of several workers' the worst is shown.
+_WORSE = {"fail": 3, "open": 3, "half_open": 2, "warn": 2}
 
 
-def overview(store: MonitorStore, minutes: int, facts: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What the overview shows. In: the store, minutes, and what else is known. Raises ValueError for other minutes."""
+@dataclass
+class Point:
+    """A point of the lines; None where nothing is known."""
+
+    time: int
+    slot: Slot = field(default_factory=Slot)
+    #: The last of each worker in this time, by pid.
+    vitals: dict[int, Vital] = field(default_factory=dict)
+    dropped: int = 0
+
+    def over(self, name: str) -> float | None:
+        """The sum over all workers; None where none has said it."""
+        return sum(getattr(vital, name) for vital in self.vitals.values()) if self.vitals else None
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A figure now or over the whole time, and its line: epoch seconds and values; `kind` says how it is written."""
+
+    name: str
+    title: str
+    value: float | None
+    kind: str
+    times: list[int]
+    values: list[float | None]
+    is_bad: bool = False
+
+
+def overview(questions: Questions, minutes: int, now: float) -> dict[str, Any]:
+    """What the overview shows. In: minutes, and epoch seconds. Raises ValueError for other minutes."""
     if minutes not in MINUTES:
         raise ValueError(f"minutes is {minutes}; allowed are {' and '.join(map(str, MINUTES))}")
-    now = int(time.time()) // SLOT_S
-    slots = minutes * 60 // SLOT_S
-    width = slots // POINTS
-    points = [Slot() for _ in range(POINTS)]
+    last, width = slot_of(now), MINUTES[minutes]
+    count = minutes * 60 // SLOT_S // width
+    points = [Point((last + 1 - (count - number) * width) * SLOT_S) for number in range(count)]
+
+    def point_of(slot: int) -> Point:
+        # A clock that runs ahead is now.
+        return points[max(0, count - 1 - max(0, last - slot) // width)]
+
     routes: dict[str, Slot] = {}
     total = Slot()
-    for number, route, slot in store.tiles(now - slots):
-        # The running slot is the last one of the last point.
-        points[max(0, POINTS - 1 - (now - number) // width)].add(slot)
+    for number, route, slot in questions.tiles(last - count * width):
+        point_of(number).slot.add(slot)
         routes.setdefault(route, Slot()).add(slot)
         total.add(slot)
-    seconds = width * SLOT_S
-    by_route = [{"route": route, **_shown(slot, minutes * 60)} for route, slot in routes.items()]
+    before: dict[int, int] = {}
+    # One slot more, so that what was dropped in the first one is known.
+    for pid, number, vital in questions.vitals(last - count * width):
+        if number > last - count * width:
+            point = point_of(number)
+            point.vitals[pid] = vital
+            point.dropped += max(0, vital.dropped - before.get(pid, 0))
+        before[pid] = vital.dropped
+    processes = questions.processes(now - GONE_S)
+    by_route = [_of_route(route, slot, minutes * 60) for route, slot in routes.items()]
     return {
         "minutes": minutes,
-        "total": _shown(total, minutes * 60),
-        "points": [_shown(point, seconds) for point in points],
-        "slowest": sorted(by_route, key=lambda row: row["p95"] or 0.0, reverse=True)[:10],
-        "failing": sorted((row for row in by_route if row["failed"]), key=lambda row: -row["failed"])[:10],
-        "processes": store.processes(time.time() - GONE_S),
-        **facts(),
+        "tiles": _tiles(points, total, processes, width * SLOT_S, minutes * 60),
+        "slowest": sorted(by_route, key=lambda row: row["p95"] or 0.0, reverse=True)[:ROUTES],
+        "failing": sorted((row for row in by_route if row["failed"]), key=lambda row: -row["failed"])[:ROUTES],
+        "health": _worst(row for process in processes for row in process["health"]),
+        "breakers": _worst(row for process in processes for row in process["breakers"]),
+        "workers": len(processes),
     }
 
 
-def _shown(slot: Slot, seconds: float) -> dict[str, Any]:
+def _of_route(route: str, slot: Slot, seconds: float) -> dict[str, Any]:
     return {
+        "route": route,
         "count": slot.count,
         "rate": slot.count / seconds,
         "failed": slot.failed,
-        "share": slot.failed / slot.count if slot.count else 0.0,
-        **{f"p{round(share * 100)}": quantile(slot.buckets, share) for share in (0.5, 0.95, 0.99)},
+        "share": slot.failed / slot.count,
+        **{f"p{share}": quantile(slot.buckets, share / 100) for share in (50, 95)},
     }
+
+
+def _tiles(points: list[Point], total: Slot, processes: list[dict[str, Any]], width: int, seconds: float) -> list[Tile]:
+    times = [point.time for point in points]
+
+    def line(value: Any) -> list[float | None]:
+        return [value(point) for point in points]
+
+    def share(slot: Slot) -> float | None:
+        return slot.failed / slot.count if slot.count else None
+
+    def now(name: str) -> float | None:
+        return sum(process[name] for process in processes) if processes else None
+
+    def quantiles(percent: int) -> Tile:
+        name = f"p{percent}"
+        values = line(lambda point: quantile(point.slot.buckets, percent / 100))
+        return Tile(name, f"Duration {name}", quantile(total.buckets, percent / 100), "seconds", times, values)
+
+    dropped = sum(point.dropped for point in points)
+    return [
+        Tile("rate", "Requests", total.count / seconds, "rate", times, line(lambda point: point.slot.count / width)),
+        Tile("errors", "Errors", share(total), "share", times, line(lambda p: share(p.slot)), bool(total.failed)),
+        quantiles(50),
+        quantiles(95),
+        quantiles(99),
+        Tile("active", "In flight", now("active"), "count", times, line(lambda point: point.over("active"))),
+        Tile("cpu", "CPU", now("cpu"), "share", times, line(lambda point: point.over("cpu"))),
+        Tile("memory", "Memory", now("memory"), "bytes", times, line(lambda point: point.over("memory"))),
+        Tile("waiting", "Waiting to be sent", now("waiting"), "count", times, line(lambda p: p.over("waiting"))),
+        Tile("dropped", "Dropped", dropped, "count", times, line(lambda point: point.dropped), bool(dropped)),
+    ]
+
+
+def _worst(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each name the worst that a worker says."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        known = found.get(row["name"])
+        if known is None or _WORSE.get(row["state"], 0) > _WORSE.get(known["state"], 0):
+            found[row["name"]] = row
+    return [found[name] for name in sorted(found)]

@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor
-from opentelemetry.trace import SpanKind, StatusCode
+
+from otelflask.http.record import RequestRecord
+
+
+class Ended(NamedTuple):
+    """A request that has ended, whether its span is sampled or not; times in epoch ns and seconds."""
+
+    time: int
+    duration: float
+    route: str
+    status: int
+    failed: bool
+    trace_id: int
 
 
 class Ring(SpanProcessor, LogRecordProcessor):
     """The newest spans and log records; those of requests that failed or were slow stay longer.
 
     In: how many items are kept, how many of them of such requests, and from
-    how many seconds on a request is slow. An append is all that a request
+    how many seconds on a request is slow. Appends are all that a request
     costs; what is kept longer is picked out by whoever reads.
     """
 
     def __init__(self, size: int, notable: int, slow: float) -> None:
-        self._slow_ns = int(slow * 1e9)
+        self._slow = slow
         self._size = size
         self.closed = False
         self._notable_size = notable
@@ -30,35 +42,37 @@ class Ring(SpanProcessor, LogRecordProcessor):
         """What the parent has seen, the parent shows."""
         self._items: deque[Any] = deque(maxlen=self._size)
         self._notable: deque[Any] = deque(maxlen=self._notable_size)
-        #: Spans of requests that nobody has looked at yet.
-        self._requests: deque[Any] = deque(maxlen=self._size)
+        #: Requests that nobody has looked at yet.
+        self._requests: deque[Ended] = deque(maxlen=self._size)
         self._lock = threading.Lock()
 
     def on_end(self, span: Any) -> None:
         self._items.append(span)
-        if span.kind is SpanKind.SERVER:
-            self._requests.append(span)
 
     def on_emit(self, log_record: Any) -> None:
         self._items.append(log_record)
 
-    def drain(self) -> list[Any]:
+    def request(self, record: RequestRecord, error_type: str | None) -> None:
+        """A request has ended, and so has its span."""
+        trace_id = record.span.get_span_context().trace_id
+        failed = error_type is not None or record.status >= 500
+        self._requests.append(
+            Ended(record.started_at, record.duration, record.route or "", record.status, failed, trace_id)
+        )
+
+    def drain(self) -> list[Ended]:
         """Pick out what belongs to requests that failed or were slow, before newer items push it out.
 
-        Out: the spans of requests that have ended since the last time.
+        Out: the requests that have ended since the last time.
         """
         with self._lock:
             ended = []
             while self._requests:
                 ended.append(self._requests.popleft())
-            wanted = {trace_id_of(span) for span in ended if self._is_notable(span)}
+            wanted = {request.trace_id for request in ended if request.failed or request.duration >= self._slow}
             if wanted:
                 self._notable.extend(item for item in self._newest() if trace_id_of(item) in wanted)
             return ended
-
-    def _is_notable(self, span: Any) -> bool:
-        failed = span.status.status_code is StatusCode.ERROR
-        return failed or span.end_time - span.start_time >= self._slow_ns
 
     def read(self) -> list[Any]:
         """All items, oldest first; one may be there twice."""

@@ -66,6 +66,15 @@ def server_id() -> str:
     return f"{server.pid}-{_started(server)}"
 
 
+def is_gone(server: str) -> bool:
+    """Whether the server that has this `server_id` has ended, as far as this process can see."""
+    pid, _, started = server.partition("-")
+    try:
+        return _started(psutil.Process(int(pid))) != started
+    except (psutil.Error, ValueError):
+        return True
+
+
 def _started(process: psutil.Process) -> str:
     """When it began, in what the kernel counts: a clock that is set does not change it."""
     try:

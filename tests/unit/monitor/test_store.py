@@ -1,50 +1,127 @@
-"""The file that the workers share."""
+"""The file that the workers share: what is kept in it, and what is asked of it."""
 
 from __future__ import annotations
 
+import os
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from otelflask.monitor import store as stores
 from otelflask.monitor.encoding import Entry, Request
+from otelflask.monitor.file import MonitorFile
+from otelflask.monitor.questions import Questions, Window
 from otelflask.monitor.store import MonitorStore
+from otelflask.monitor.tiles import Slot
+from otelflask.monitor.vitals import Vital
 
 
-def _row(number: int, status: int = 200) -> tuple[Entry, Request]:
+def _line(number: int) -> tuple[Entry, None]:
+    return Entry("log", "", number, 0, f"line {number}", "", "", 0, 9, f'{{"number": {number}}}'), None
+
+
+def _row(number: int, status: int = 200, body: str = "") -> tuple[Entry, Request]:
     trace_id = f"{number:032x}"
     return (
-        Entry("span", trace_id, number, 1_000, "GET /x", "", 0, f'{{"number": {number}}}'),
-        Request(trace_id, number, 1_000, "GET", "/x", "/x", status, 0, 0.0, "", ""),
+        Entry("span", trace_id, number, 1_000, "GET /x", "", "", 0, 0, f'{{"number": {number}, "of": "{body}"}}'),
+        Request(trace_id, number, 1_000, "GET", "/x", f"/x/{number}", status, 0, 0.0, "", ""),
     )
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> MonitorStore:
-    return MonitorStore(str(tmp_path), "shop", 10**9, requests=100)
+    return MonitorStore(MonitorFile(str(tmp_path), "shop"), 10**9, requests=100)
 
 
-def test_rows_of_several_workers_are_one_list(tmp_path: Path, store: MonitorStore) -> None:
-    other = MonitorStore(str(tmp_path), "shop", 10**9, requests=100)
+@pytest.fixture
+def questions(store: MonitorStore) -> Questions:
+    return Questions(store.file, 10**9)
+
+
+def test_rows_of_several_workers_are_one_list(tmp_path: Path, store: MonitorStore, questions: Questions) -> None:
+    other = MonitorStore(MonitorFile(str(tmp_path), "shop"), 10**9, requests=100)
     store.write([_row(1)], pid=1)
     other.write([_row(2)], pid=2)
-    assert [row["pid"] for row in store.requests()] == [2, 1]
+    assert [row["pid"] for row in questions.requests(Window()).rows] == [2, 1]
 
 
-def test_a_row_that_comes_twice_is_there_once(store: MonitorStore) -> None:
+def test_a_row_that_comes_twice_is_there_once(store: MonitorStore, questions: Questions) -> None:
     store.write([_row(1)], pid=1)
     store.write([_row(1)], pid=1)
-    assert len(store.requests()) == 1
-    assert len(store.trace(f"{1:032x}")) == 1
+    assert questions.requests(Window()).total == 1
+    assert len(questions.trace(f"{1:032x}")) == 1
 
 
-def test_ordinary_requests_go_before_those_that_failed(store: MonitorStore) -> None:
+def test_ordinary_requests_go_before_those_that_failed(store: MonitorStore, questions: Questions) -> None:
     store.write([_row(number, 500 if number <= 10 else 200) for number in range(1, 301)], pid=1)
-    kept = [row["status"] for row in store.requests(limit=1_000)]
+    kept = [row["status"] for row in questions.requests(Window(limit=1_000)).rows]
     assert len(kept) == 100
     assert kept.count(500) == 10
-    assert store.trace(f"{11:032x}") == []
+    assert questions.trace(f"{11:032x}") == []
+
+
+def test_lines_that_belong_to_no_request_are_bounded_too(store: MonitorStore) -> None:
+    for first in range(0, 1_000, 50):
+        store.write([_line(number) for number in range(first, first + 50)], pid=1)
+    ((count,),) = store.file.ask("SELECT count(*) FROM entries")
+    assert count <= 150
+
+
+def test_bytes_are_bounded_as_well_as_rows(
+    store: MonitorStore, questions: Questions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "MAX_BYTES", 400_000)
+    for number in range(1, 91):
+        store.write([_row(number, body=10_000 * "x")], pid=1)
+    assert 0 < questions.requests(Window()).total < 60
+    assert questions.trace(f"{90:032x}") != []
+
+
+def test_a_window_is_what_lies_between_two_rows_and_the_total_is_of_all(
+    store: MonitorStore, questions: Questions
+) -> None:
+    store.write([_row(number) for number in range(1, 21)], pid=1)
+    found = questions.requests(Window(after=5, before=10))
+    assert [row["id"] for row in found.rows] == [9, 8, 7, 6]
+    assert found.total == 20
+    assert [row["id"] for row in questions.requests(Window(limit=3)).rows] == [20, 19, 18]
+
+
+def test_numbers_of_several_workers_are_added_up(store: MonitorStore, questions: Questions) -> None:
+    vital = Vital(0.5, 1_000, 1, 2, 3)
+    store.write_numbers([(7, "/x", Slot(2, 1, 0.5, Counter({-10: 2})))], [(7, vital)], pid=1)
+    store.write_numbers([(7, "/x", Slot(1, 0, 0.5, Counter({-10: 1, 3: 0})))], [(7, vital)], pid=2)
+    ((_, _, slot),) = questions.tiles(6)
+    assert (slot.count, slot.failed, slot.buckets[-10]) == (3, 1, 3)
+    assert questions.vitals(7) == [(1, 7, vital), (2, 7, vital)]
 
 
 def test_the_file_is_this_users_alone(tmp_path: Path, store: MonitorStore) -> None:
     store.write([_row(1)], pid=1)
     assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("*.sqlite3")} == {0}
+
+
+def test_what_a_server_has_left_that_is_gone_is_removed_when_somebody_looks(
+    tmp_path: Path, store: MonitorStore
+) -> None:
+    tmp_path.chmod(0o700)
+    # No process has this number and began then.
+    gone = tmp_path / "monitor-0123456789abcdef-1-999999999999.sqlite3"
+    for path in (gone, Path(f"{gone}-wal"), Path(f"{gone}.viewer")):
+        path.touch()
+        os.utime(path, (time.time() - 120,) * 2)
+    just_now = tmp_path / "monitor-0123456789abcdef-1-999999999998.sqlite3"
+    Path(f"{just_now}.viewer").touch()
+    store.file.look()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f"{just_now.name}.viewer", f"{Path(store.file.path).name}.viewer"}
+
+
+def test_a_file_that_was_removed_is_made_anew(store: MonitorStore, questions: Questions) -> None:
+    store.write([_row(1)], pid=1)
+    for path in (store.file.path, f"{store.file.path}-wal", f"{store.file.path}-shm"):
+        Path(path).unlink(missing_ok=True)
+    store.write([_row(2)], pid=1)
+    assert [row["path"] for row in questions.requests(Window()).rows] == ["/x/2"]

@@ -1,0 +1,61 @@
+"""What there is of the live page once a process, however many apps it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from otelflask.monitor.access import Gate
+from otelflask.monitor.encoding import Rows
+from otelflask.monitor.file import MonitorFile
+from otelflask.monitor.page import MonitorPage
+from otelflask.monitor.publisher import Publisher
+from otelflask.monitor.questions import Questions
+from otelflask.monitor.ring import Ring
+from otelflask.monitor.runtime import Runtime
+from otelflask.monitor.store import MonitorStore
+from otelflask.monitor.views import Views
+from otelflask.monitor.vitals import Vitals
+from otelflask.pipeline.providers import Pipeline
+from otelflask.settings import Settings
+
+#: Seconds from which on a request is slow.
+SLOW_S = 1.0
+
+
+class Monitor:
+    """Sees what the providers see, and makes the pages of apps.
+
+    In: the pipeline; a folder of this user's; what the workers of one app have in common; how many spans and log lines
+    are kept; what gives the outcomes of health checks and the states of circuit breakers.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, folder: str, service: str, size: int, facts: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._scrubber = pipeline.scrubber
+        self.ring = Ring(size, size, SLOW_S)
+        self._file = MonitorFile(folder, service)
+        self.publisher = Publisher(
+            self.ring,
+            Rows(pipeline.scrubber, pipeline.limits),
+            Vitals(pipeline.meter_provider, pipeline.queues, pipeline.scrubber, facts),
+            MonitorStore(self._file, int(SLOW_S * 1e9)),
+        )
+        pipeline.tracer_provider.add_span_processor(self.ring)
+        pipeline.logger_provider.add_log_record_processor(self.ring)
+        pipeline.before_flush.append(self.publisher.flush)
+
+    def page(self, gate: Gate, settings: Settings, sources: Mapping[str, str], service: str) -> MonitorPage:
+        """The page of one app. In: who may see it, its settings and where they come from, and the service's name."""
+        views = Views(
+            Questions(self._file, int(settings.slow_query_threshold * 1e9)),
+            Runtime(settings, sources, self._scrubber),
+            settings.grafana_url.rstrip("/"),
+        )
+        return MonitorPage(settings.monitor_path, service, gate, views, self.publisher)
+
+    def after_fork(self) -> None:
+        """A child is a worker of its own."""
+        self.ring.after_fork()
+        self.publisher.after_fork()

@@ -1,0 +1,37 @@
+// What can be done by the keyboard alone.
+
+const dialog = document.getElementById("keys");
+document.getElementById("help").addEventListener("click", () => dialog.showModal());
+
+/** What `j` and `k` go through: rows, spans, folded statements. */
+const ROWS = "a.row, a.span, summary.span, .frame > summary";
+
+const actions = {
+  j: () => move(1),
+  k: () => move(-1),
+  p: () => document.dispatchEvent(new Event("otelflask:hold")),
+  "?": () => dialog.showModal(),
+  "/": () => document.querySelector("input[type=search]")?.focus(),
+  Escape: () => history.back(),
+};
+document.querySelectorAll("nav a").forEach((link, at) => (actions[at + 1] = () => link.click()));
+
+function move(by) {
+  const rows = [...document.querySelectorAll(ROWS)].filter((row) => row.checkVisibility());
+  if (!rows.length) return;
+  const at = rows.indexOf(document.activeElement);
+  rows[at < 0 ? 0 : Math.min(Math.max(at + by, 0), rows.length - 1)].focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || dialog.open) return;
+  if (event.target.matches("input, select")) {
+    if (event.key === "Escape") event.target.blur();
+    return;
+  }
+  const action = actions[event.key];
+  if (action) {
+    event.preventDefault();
+    action();
+  }
+});

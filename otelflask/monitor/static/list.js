@@ -1,0 +1,146 @@
+// A long list: new rows come at its top, older ones when it is scrolled to its end; only rows in sight are in the page.
+
+import { ask, isReading, prepare } from "./parts.js";
+
+/** Rows beyond those in sight that are in the page, above and below. */
+const SPARE = 10;
+/** Rows that are kept at most, as many as the server keeps. */
+const MOST = 10000;
+
+export class List {
+  constructor(box) {
+    this.box = box;
+    this.table = box.querySelector("table");
+    this.body = this.table.tBodies[0];
+    this.scroller = box.querySelector(".scroll");
+    this.empty = box.querySelector(".empty");
+    this.button = box.querySelector(".news button");
+    this.above = document.createElement("tr");
+    this.below = document.createElement("tr");
+    for (const spacer of [this.above, this.below]) spacer.setAttribute("aria-hidden", "true");
+    this.button.addEventListener("click", () => this.release(true));
+    this.scroller.addEventListener("scroll", () => this.draw(), { passive: true });
+    new ResizeObserver(() => this.draw()).observe(this.scroller);
+    document.querySelector(".older")?.remove();
+    this.take(box);
+  }
+
+  /** All rows anew, as the server has drawn them. */
+  take(drawn) {
+    this.rows = [...drawn.querySelectorAll("tbody > tr")];
+    this.rows.forEach(prepare);
+    this.waiting = [];
+    this.asking = null;
+    this.cursor = drawn.dataset.cursor;
+    this.last = drawn.dataset.last;
+    this.hasOlder = drawn.dataset.more === "true";
+    this.total = Number(drawn.dataset.total);
+    this.empty.replaceChildren(...drawn.querySelector(".empty").childNodes);
+    prepare(this.empty);
+    this.body.replaceChildren(this.above, this.below);
+    this.draw();
+  }
+
+  /** The filters have changed. */
+  async reset() {
+    const url = location.href;
+    const answer = await ask({ live: "" });
+    // Another filter may have been set meanwhile.
+    if (url !== location.href) return;
+    this.scroller.scrollTop = 0;
+    this.take(answer.querySelector("[data-list]"));
+    this.showFoot(answer);
+  }
+
+  async renew() {
+    const url = location.href;
+    const answer = await ask({ live: "", after: this.cursor });
+    if (url !== location.href) return;
+    if (answer) {
+      const drawn = answer.querySelector("[data-list]");
+      const isSameServer = drawn.dataset.cursor.split(".")[0] === this.cursor.split(".")[0];
+      if (!isSameServer) {
+        this.take(drawn);
+        return;
+      }
+      const rows = [...drawn.querySelectorAll("tbody > tr")];
+      rows.forEach(prepare);
+      this.cursor = drawn.dataset.cursor;
+      this.total = Number(drawn.dataset.total);
+      // Workers tell theirs one after the other: in the order of time, as far as they come together.
+      this.waiting = [...rows, ...this.waiting].sort((a, b) => Number(b.dataset.time) - Number(a.dataset.time));
+      this.showFoot(answer);
+    }
+    this.release(false);
+  }
+
+  /** Shows what has come meanwhile, unless the reader is at the list. */
+  release(isAsked) {
+    const isHeld = !isAsked && this.rows.length > 0 && (this.scroller.scrollTop > 0 || isReading(this.body));
+    if (!isHeld && this.waiting.length) {
+      this.rows = [...this.waiting, ...this.rows];
+      this.waiting = [];
+      if (this.rows.length > MOST) {
+        this.rows.length = MOST;
+        this.hasOlder = false;
+      }
+      if (isAsked) this.scroller.scrollTop = 0;
+      this.draw();
+    }
+    this.button.hidden = !this.waiting.length;
+    this.button.textContent = `${this.waiting.length} new`;
+  }
+
+  showFoot(answer) {
+    const foot = answer.querySelector(".foot > span");
+    prepare(foot);
+    document.querySelector(".foot > span").replaceWith(foot);
+  }
+
+  async older() {
+    if (!this.hasOlder || this.asking) return;
+    const asking = (this.asking = ask({ live: "", before: this.last }));
+    try {
+      const drawn = (await asking).querySelector("[data-list]");
+      if (this.asking !== asking) return;
+      const rows = [...drawn.querySelectorAll("tbody > tr")];
+      rows.forEach(prepare);
+      this.rows.push(...rows);
+      this.last = drawn.dataset.last;
+      this.hasOlder = drawn.dataset.more === "true" && this.rows.length < MOST;
+      this.asking = null;
+      this.draw();
+    } catch {
+      // The next scroll tries again.
+      this.asking = null;
+    }
+  }
+
+  /** Puts the rows in sight into the page. Those that stay are not touched: one of them may have the focus. */
+  draw() {
+    this.table.hidden = !this.rows.length;
+    this.empty.hidden = this.rows.length > 0;
+    const height = (this.body.querySelector("tr:not([aria-hidden])") || this.scroller).offsetHeight || 25;
+    const rowHeight = Math.min(height, 60);
+    const inSight = Math.ceil(this.scroller.clientHeight / rowHeight);
+    const first = Math.max(0, Math.min(Math.floor(this.scroller.scrollTop / rowHeight), this.rows.length) - SPARE);
+    const end = Math.min(this.rows.length, first + inSight + 2 * SPARE);
+    const wanted = new Set(this.rows.slice(first, end));
+    for (const row of [...this.body.rows]) {
+      if (row !== this.above && row !== this.below && !wanted.has(row)) row.remove();
+    }
+    let next = this.above.nextSibling;
+    let index = first;
+    for (const row of wanted) {
+      row.setAttribute("aria-rowindex", (index += 1) + 1);
+      if (row === next) next = next.nextSibling;
+      else this.body.insertBefore(row, next);
+    }
+    this.above.style.height = `${first * rowHeight}px`;
+    this.below.style.height = `${(this.rows.length - end) * rowHeight}px`;
+    this.above.hidden = !first;
+    this.below.hidden = end === this.rows.length;
+    this.table.setAttribute("aria-rowcount", Math.max(this.total, this.rows.length) + 1);
+    if (this.rows.length - end < inSight) this.older();
+  }
+}

@@ -1,0 +1,155 @@
+"""The views: each a path, the template that draws it, and what it asks of the shared file."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from otelflask.monitor.overview import overview
+from otelflask.monitor.questions import REPORT_EVENTS, REQUEST_EVENT, Questions, Window
+from otelflask.monitor.runtime import Runtime
+from otelflask.monitor.waterfall import waterfall
+
+_TRACE_ID = re.compile(r"[0-9a-f]{32}")
+_CURSOR = re.compile(r"([0-9a-f]{8})\.(\d{1,18})")
+#: Names of a trace's log records that are no rows: the request is, and a group is counted elsewhere.
+_NO_ROWS = (REQUEST_EVENT, "otelflask.error_group")
+#: Views that can be of one thing.
+_OF_ONE = ("traces", "errors")
+
+Asked = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is drawn: a template's name, its context, and, of a list that grows, whether there is anything new."""
+
+    template: str
+    context: dict[str, Any]
+    is_list: bool = False
+    is_news: bool = True
+
+
+class Views:
+    """In: what is asked, the runtime's view, and Grafana's address, or an empty text."""
+
+    def __init__(self, questions: Questions, runtime: Runtime, grafana: str) -> None:
+        self._questions = questions
+        self._runtime = runtime
+        self._grafana = grafana
+        self._by_name: dict[str, Callable[[str, Asked], View | None]] = {
+            "": self._overview,
+            "requests": self._requests,
+            "traces": self._trace,
+            "errors": self._errors,
+            "logs": self._logs,
+            "queries": self._queries,
+            "runtime": self._shown_runtime,
+        }
+
+    def view(self, path: str, asked: Asked) -> View | None:
+        """The view of a path below the page's own; None where there is none.
+
+        Raises ValueError for what cannot be asked, sqlite3.Error where the file cannot be read.
+        """
+        name, _, rest = path.strip("/").partition("/")
+        draw = self._by_name.get(name)
+        if draw is None or "/" in rest or (rest and name not in _OF_ONE) or (name == "traces" and not rest):
+            return None
+        return draw(rest, asked)
+
+    def _overview(self, rest: str, asked: Asked) -> View:
+        return View("overview.html", overview(self._questions, _number(asked, "minutes") or 5, time.time()))
+
+    def _requests(self, rest: str, asked: Asked) -> View:
+        filters = {name: asked.get(name, "") for name in ("route", "status", "slower", "text")}
+        window = self._window(asked)
+        found = self._questions.requests(
+            window,
+            route=filters["route"],
+            status=filters["status"],
+            least_ns=_number(asked, "slower") * 1_000_000,
+            text=filters["text"],
+        )
+        context = {
+            "rows": found.rows,
+            "total": found.total,
+            "filters": filters,
+            "routes": self._questions.routes(),
+            "oldest": self._questions.oldest(),
+        }
+        return self._list("requests.html", context, window)
+
+    def _logs(self, rest: str, asked: Asked) -> View:
+        filters = {name: asked.get(name, "") for name in ("severity", "text")}
+        window = self._window(asked)
+        found = self._questions.lines(window, least_severity=_number(asked, "severity"), text=filters["text"])
+        return self._list("logs.html", {"rows": found.rows, "total": found.total, "filters": filters}, window)
+
+    def _list(self, template: str, context: dict[str, Any], window: Window) -> View:
+        # Workers tell theirs one after the other: numbers rise in another order than time.
+        rows = context["rows"] = sorted(context["rows"], key=lambda row: -row["time"])
+        newest = max([row["id"] for row in rows], default=window.after)
+        context["cursor"] = f"{self._questions.file.era}.{newest}"
+        context["last"] = min([row["id"] for row in rows], default=0)
+        context["has_older"] = len(rows) == window.limit
+        return View(template, context, is_list=True, is_news=bool(rows) or not window.after)
+
+    def _window(self, asked: Asked) -> Window:
+        """A cursor of the server before this one is none: its rows had other numbers."""
+        cursor = _CURSOR.fullmatch(asked.get("after", ""))
+        if asked.get("after") and cursor is None:
+            raise ValueError(f"after is {asked['after'][:40]!r}; allowed is what the page gave as its cursor")
+        is_ours = cursor is not None and cursor[1] == self._questions.file.era
+        return Window(int(cursor[2]) if cursor is not None and is_ours else 0, _number(asked, "before"))
+
+    def _trace(self, trace_id: str, asked: Asked) -> View:
+        if not _TRACE_ID.fullmatch(trace_id):
+            raise ValueError(f"{trace_id[:40]!r} is no trace id; allowed are 32 hexadecimal digits")
+        items = [item for item in self._questions.trace(trace_id) if item.get("event") not in _NO_ROWS]
+        drawing = waterfall(items)
+        spans = [item for item in items if item["is"] == "span"]
+        root = next((span for span in spans if span["kind"] == "server"), spans[0] if spans else None)
+        failed = [span for span in spans if span["failed"]]
+        wanted = asked.get("span", "")
+        chosen = next((span for span in spans if span["span_id"] == wanted), failed[-1] if failed else root)
+        context = {
+            "trace_id": trace_id,
+            "drawing": drawing,
+            "root": root,
+            "chosen": chosen,
+            "lines": [
+                item for item in items if item["is"] == "log" and chosen and item["span_id"] == chosen["span_id"]
+            ],
+            "report_events": REPORT_EVENTS,
+            "spans": len(spans),
+            "grafana": self._grafana,
+        }
+        return View("trace.html", context)
+
+    def _errors(self, fingerprint: str, asked: Asked) -> View:
+        if not fingerprint:
+            return View("errors.html", {"errors": self._questions.errors(time.time())})
+        reports = self._questions.reports(fingerprint)
+        groups = [row for row in self._questions.errors(time.time()) if row["fingerprint"] == fingerprint]
+        wanted = _number(asked, "report")
+        report = next((item for item in reports if item["id"] == wanted), reports[0] if reports else None)
+        context = {"report": report, "reports": reports, "group": groups[0] if groups else None}
+        return View("error.html", {**context, "fingerprint": fingerprint})
+
+    def _queries(self, rest: str, asked: Asked) -> View:
+        context = {"statements": self._questions.statements(), "suspects": self._questions.repeated()}
+        return View("queries.html", context)
+
+    def _shown_runtime(self, rest: str, asked: Asked) -> View:
+        return View("runtime.html", self._runtime.shown(self._questions, time.time()))
+
+
+def _number(asked: Asked, name: str) -> int:
+    given = asked.get(name) or "0"
+    if not given.isascii() or not given.isdigit() or len(given) > 18:
+        raise ValueError(f"{name} is {given[:40]!r}; allowed is a whole number")
+    return int(given)

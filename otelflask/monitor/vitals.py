@@ -1,0 +1,174 @@
+"""How one worker is: now, and in each ten seconds of the last hour."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections import Counter as Counts
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import psutil
+from opentelemetry.sdk.metrics import Histogram
+from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
+from opentelemetry.sdk.metrics.view import DropAggregation
+
+from otelflask import guard
+from otelflask.monitor.tiles import SLOTS, slot_of
+from otelflask.pipeline.queue import ExportQueue
+from otelflask.pipeline.redaction import Scrubber
+
+ACTIVE = "http.server.active_requests"
+DELIVERED = "delivered"
+#: Seconds for which what was found counts as now.
+FRESH_S = 0.9
+
+
+class Vital(NamedTuple):
+    """A worker in one slot.
+
+    `cpu` as a share of one processor, `memory` in bytes; requests in flight;
+    telemetry that waits to be sent, and that was dropped since the start.
+    """
+
+    cpu: float
+    memory: int
+    active: int
+    waiting: int
+    dropped: int
+
+
+class Reader(MetricReader):
+    """Reads the meter provider when it is asked to. Histograms are not kept for it: a request costs the same."""
+
+    def __init__(self) -> None:
+        super().__init__(preferred_aggregation={Histogram: DropAggregation()})
+        self._data: MetricsData | None = None
+
+    def sum_of(self, name: str) -> int:
+        """A sum's value now, over all attributes; 0 where there is none."""
+        self.collect()
+        found = 0
+        for resource in self._data.resource_metrics if self._data is not None else ():
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    if metric.name == name:
+                        found += sum(int(getattr(point, "value", 0)) for point in metric.data.data_points)
+        return found
+
+    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> None:
+        self._data = metrics_data
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Nothing waits here."""
+
+
+class Vitals:
+    """Of one worker.
+
+    In: the meter provider; the export queues; what masks secrets; what else is known of a process, such as the
+    outcomes of health checks.
+    """
+
+    def __init__(
+        self,
+        meter_provider: Any,
+        queues: list[ExportQueue],
+        scrubber: Scrubber,
+        facts: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._queues = queues
+        self._scrubber = scrubber
+        self._facts = facts
+        self._reader: Reader | None = None
+        if hasattr(meter_provider, "add_metric_reader"):
+            self._reader = Reader()
+            meter_provider.add_metric_reader(self._reader)
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """A child is a process of its own."""
+        self._process = psutil.Process()
+        self._process.cpu_percent()
+        self._series: dict[int, Vital] = {}
+        self._lock = threading.Lock()
+        self._taken = 0.0
+
+    def take(self, now: float) -> None:
+        """Look at this worker, where its slot has no look yet. In: epoch seconds."""
+        if slot_of(now) not in self._series:
+            self.now(now)
+
+    def now(self, now: float) -> Vital:
+        """This worker, as it is, or was less than a second ago. In: epoch seconds."""
+        number = slot_of(now)
+        with self._lock:
+            if number in self._series and time.monotonic() - self._taken < FRESH_S:
+                return self._series[number]
+            self._taken = time.monotonic()
+            with self._process.oneshot():
+                vital = Vital(
+                    # Since this was asked last.
+                    self._process.cpu_percent() / 100,
+                    self._process.memory_info().rss,
+                    self._active(),
+                    sum(map(len, self._queues)),
+                    sum(sum(_lost(queue).values()) for queue in self._queues),
+                )
+            self._series[number] = vital
+            for old in [known for known in self._series if known <= number - SLOTS]:
+                del self._series[old]
+            return vital
+
+    def _active(self) -> int:
+        if self._reader is None:
+            return 0
+        try:
+            return self._reader.sum_of(ACTIVE)
+        except Exception:
+            # Callbacks of the app's run in it.
+            guard.say("monitor", "the metrics cannot be read", exc_info=True)
+            return 0
+
+    def series(self) -> list[tuple[int, Vital]]:
+        """Slots of the last hour, by number."""
+        with self._lock:
+            return sorted(self._series.items())
+
+    def describe(self) -> dict[str, Any]:
+        """What the page's view of the runtime shows of this worker."""
+        return {
+            "pid": os.getpid(),
+            "parent": os.getppid(),
+            "started": self._process.create_time(),
+            "threads": sorted(Counts(thread.name for thread in threading.enumerate()).items()),
+            "gc": {
+                "enabled": gc.isenabled(),
+                "frozen": gc.get_freeze_count(),
+                "generations": [
+                    {"waiting": waiting, "threshold": threshold, **stats}
+                    for waiting, threshold, stats in zip(
+                        gc.get_count(), gc.get_threshold(), gc.get_stats(), strict=True
+                    )
+                ],
+            },
+            "queues": [
+                {
+                    "name": queue.name,
+                    "to": self._scrubber.text(queue.destination.endpoint),
+                    "waiting": len(queue),
+                    "capacity": queue.capacity,
+                    "delivered": queue.counts[DELIVERED],
+                    "lost": _lost(queue),
+                }
+                for queue in self._queues
+            ],
+            **self._facts(),
+        }
+
+
+def _lost(queue: ExportQueue) -> dict[str, int]:
+    """Items that did not arrive, by reason."""
+    return {reason: count for reason, count in sorted(dict(queue.counts).items()) if reason != DELIVERED}
