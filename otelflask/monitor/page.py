@@ -68,7 +68,7 @@ class MonitorPage:
                 self._publisher.start()
             path = environ.get("PATH_INFO", "")
             if path == self._path or path.startswith(f"{self._path}/"):
-                # Libraries that the page uses may be instrumented: Jinja's templates, SQLite.
+                # What the page uses may be instrumented, such as SQLite.
                 token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
                 try:
                     answer = self._answer(path.removeprefix(self._path), environ, start_response)

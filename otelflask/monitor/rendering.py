@@ -64,11 +64,11 @@ def share(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """A rate a second, such as ``1.2/s``; of a seldom one ``1.2/min``."""
+    """A rate a second, such as ``1.2/s``; of a seldom one ``1.2/min`` or ``1.2/h``."""
     if value is None:
         return NOTHING
     if 0 < value < 0.1:
-        return f"{60 * value:.1f}/min"
+        return f"{60 * value:.1f}/min" if value * 60 >= 0.1 else f"{3600 * value:.1f}/h"
     return f"{value:.2f}/s" if value < 10 else f"{value:,.0f}/s"
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,125 +46,264 @@ def lamps():
 def pid():
     return str(os.getpid())
 
+@app.get("/said")
+def said():
+    with engine.connect() as connection:
+        connection.execute(text('SELECT 1 AS "<img src=x onerror=alert(1)>"'))
+    app.logger.error(XSS)
+    return "said"
+
+@app.get("/number/<int:number>")
+def number(number):
+    return str(number)
+
 @app.get("/boom")
 def boom():
     raise RuntimeError(XSS)
 """
+COMMAND = ["gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", "--log-level", "critical", "seen:app"]
 XSS = "/<img%20src=x%20onerror=alert(1)>"
 
 
 @pytest.fixture
 def server(serve: Serve, app_dir: Path, tmp_path: Path) -> Server:
     (app_dir / "seen.py").write_text(APP)
-    command = ["gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", "--log-level", "critical", "seen:app"]
-    return serve(command, None, OTELFLASK_STATE_DIR=str(tmp_path / "state"), **NO_EXPORT)
+    return serve(COMMAND, None, OTELFLASK_STATE_DIR=str(tmp_path / "state"), **NO_EXPORT)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[sync_api.Browser]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture
-def page(server: Server) -> Iterator[sync_api.Page]:
+def page(server: Server, browser: sync_api.Browser) -> Iterator[sync_api.Page]:
     """The page, open. Errors of its own, dialogs and requests to other hosts fail the test."""
     wrong: list[str] = []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 700})
-        page.set_default_timeout(10_000)
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("dialog", lambda dialog: (wrong.append("a dialog"), dialog.dismiss()))
-        page.on("request", lambda asked: None if asked.url.startswith(server.url) else wrong.append(asked.url))
-        page.goto(f"{server.url}/monitoring#/requests")
-        yield page
-        browser.close()
-    assert wrong == []
+    page = browser.new_page(viewport={"width": 1200, "height": 700})
+    page.set_default_timeout(10_000)
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("dialog", lambda dialog: (wrong.append("a dialog"), dialog.dismiss()))
+    page.on("request", lambda asked: None if asked.url.startswith(server.url) else wrong.append(asked.url))
+    page.goto(f"{server.url}/monitoring/requests")
+    yield page
+    page.close()
+    # While the server is away the browser says so itself.
+    assert [text for text in wrong if "ERR_CONNECTION" not in text and "ERR_EMPTY_RESPONSE" not in text] == []
+
+
+VIEWS = ("Overview", "Requests", "Errors", "Logs", "Queries", "Runtime")
+
+
+def _row(page: sync_api.Page, text: str) -> sync_api.Locator:
+    return page.locator("tbody tr", has_text=text)
+
+
+def _open(page: sync_api.Page, view: str) -> None:
+    page.get_by_role("navigation").get_by_role("link", name=view).click()
+
+
+def _counted(page: sync_api.Page) -> int:
+    """Rows of the list, whether they are in sight or not."""
+    return int(page.locator(".list table").get_attribute("aria-rowcount") or 0) - 1
 
 
 def test_a_request_appears_by_itself_and_leads_to_its_trace(server: Server, page: sync_api.Page) -> None:
     assert "No request was seen yet" in page.locator(".empty").inner_text()
+    assert f"curl {server.url}/" in page.locator(".empty").inner_text()
     server.get("/lamps")
-    row = page.locator("tbody tr", has_text="/lamps")
-    row.wait_for()
-    assert "200" in row.inner_text()
-    row.click()
-    folded = page.locator(".span", has_text=re.compile(r"×7"))
+    _row(page, "/lamps").wait_for()
+    assert "200" in _row(page, "/lamps").inner_text()
+    # Anywhere on the row.
+    _row(page, "/lamps").locator("td").first.click()
+    folded = page.locator("summary.span", has_text=re.compile(r"×7"))
     folded.click()
-    assert "SELECT" in page.locator(".details").inner_text()
+    assert page.locator(".fold .span").count() == 8
+    page.locator(".fold a.span").nth(2).click()
+    page.locator(".details pre", has_text="SELECT").wait_for()
+    assert page.locator(".fold").get_attribute("open") is not None
     assert page.locator(".span", has_text="listed lamps").count() == 1
-    # Back by the keyboard.
-    page.keyboard.press("Escape")
-    page.locator("tbody tr", has_text="/lamps").wait_for()
+    assert "span=" in page.url
+    # The address leads to the same span again.
+    page.reload()
+    page.locator(".details pre", has_text="SELECT").wait_for()
 
 
 def test_the_overview_counts_what_was_done_and_leads_to_its_requests(server: Server, page: sync_api.Page) -> None:
+    _open(page, "Overview")
     for _ in range(3):
         server.get("/lamps")
     server.get("/boom")
-    page.get_by_role("link", name="Overview").click()
     page.locator(".tile", has_text="Errors").get_by_text("25 %").wait_for()
-    page.locator("tbody tr", has_text="/lamps").first.click()
-    page.locator("tbody tr", has_text="/lamps").nth(2).wait_for()
+    assert page.locator(".tile canvas").count() == 10
+    page.locator("#chart-rate .u-over").hover(position={"x": 190, "y": 10})
+    assert re.fullmatch(r"\d\d:\d\d:\d\d · [\d.]+/s", page.locator("#tile-rate .at").inner_text())
+    _row(page, "/lamps").first.click()
+    _row(page, "/lamps").nth(2).wait_for()
     assert "route=%2Flamps" in page.url
 
 
-def test_a_restart_of_the_app_is_survived(serve: Serve, server: Server, page: sync_api.Page) -> None:
+def test_an_hour_can_be_shown_as_well(server: Server, page: sync_api.Page) -> None:
     server.get("/lamps")
-    page.locator("tbody tr", has_text="/lamps").wait_for()
-    # All workers at once: nobody answers for a moment.
+    page.goto(f"{server.url}/monitoring")
+    page.get_by_label("Last").select_option("1 hour")
+    page.locator("[data-poll='5']").wait_for()
+    assert "minutes=60" in page.url
+    assert page.locator(".tile", has_text="Requests").get_by_text("1.0/h").count() == 1
+
+
+def test_the_end_of_all_workers_at_once_is_survived(server: Server, page: sync_api.Page) -> None:
+    server.get("/lamps")
+    _row(page, "/lamps").wait_for()
     for pid in {server.get("/pid")[1] for _ in range(20)}:
         os.kill(int(pid), signal.SIGTERM)
     server.get("/nowhere")
-    page.locator("tbody tr", has_text="/nowhere").wait_for()
-    assert page.locator(".state").inner_text() == "live"
+    _row(page, "/nowhere").wait_for()
+    page.get_by_role("status").get_by_text("live", exact=True).wait_for()
+
+
+def test_a_restart_of_the_whole_server_is_survived(
+    server: Server, serve: Serve, page: sync_api.Page, tmp_path: Path
+) -> None:
+    for _ in range(5):
+        server.get("/lamps")
+    _row(page, "/lamps").nth(4).wait_for()
+    server.stop()
+    page.get_by_role("status").get_by_text("the app does not answer: trying again").wait_for()
+    port = int(server.url.rpartition(":")[2])
+    again = serve(COMMAND, None, port, OTELFLASK_STATE_DIR=str(tmp_path / "state"), **NO_EXPORT)
+    again.get("/nowhere")
+    # Its rows have the numbers of those before.
+    _row(page, "/nowhere").wait_for()
+    assert _row(page, "/lamps").count() == 0
+    page.get_by_role("status").get_by_text("live", exact=True).wait_for()
 
 
 def test_filters_are_in_the_address_and_work(server: Server, page: sync_api.Page) -> None:
     server.get("/lamps")
     server.get("/nowhere")
-    page.locator("tbody tr", has_text="/nowhere").wait_for()
+    _row(page, "/nowhere").wait_for()
     page.get_by_label("Status").select_option("4xx")
-    page.locator("tbody tr", has_text="/lamps").wait_for(state="detached")
-    page.locator("tbody tr", has_text="/nowhere").wait_for()
-    assert page.locator("tbody tr").count() == 1
+    _row(page, "/lamps").wait_for(state="detached")
+    assert _counted(page) == 1
     assert "status=4xx" in page.url
     page.reload()
-    page.locator("tbody tr", has_text="/nowhere").wait_for()
-    assert page.locator("tbody tr").count() == 1
+    _row(page, "/nowhere").wait_for()
+    assert _counted(page) == 1
+    page.get_by_label("Status").select_option("all")
+    page.keyboard.press("/")
+    page.keyboard.type("LAMP")
+    _row(page, "/nowhere").wait_for(state="detached")
+    # What comes while it is typed fits the filter too.
+    server.get("/nowhere")
+    server.get("/lamps")
+    page.get_by_text("2 fit").wait_for()
+    assert page.get_by_label("Find").input_value() == "LAMP"
+    page.get_by_label("Find").fill("no such thing")
+    page.get_by_text("No request that is kept fits the filters").wait_for()
+    page.get_by_role("link", name="Show all").click()
+    _row(page, "/nowhere").first.wait_for()
 
 
-def test_errors_logs_and_queries_show_what_was_done(server: Server, page: sync_api.Page) -> None:
+def test_a_long_list_has_only_rows_in_sight_and_reaches_back_to_the_first(server: Server, page: sync_api.Page) -> None:
+    for number in range(450):
+        server.get(f"/number/{number}")
+    page.get_by_text("450 fit").wait_for()
+    assert page.locator("tbody tr").count() < 80
+    for _ in range(20):
+        page.locator(".list .scroll").evaluate("(list) => list.scrollTo(0, list.scrollHeight)")
+        if page.locator("tbody tr[aria-rowindex='451']").count():
+            break
+        page.wait_for_timeout(200)
+    assert "/number/0" in page.locator("tbody tr[aria-rowindex='451']").inner_text()
+    assert page.locator("tbody tr").count() < 80
+    # It is not moved by what comes meanwhile.
+    server.get("/lamps")
+    page.get_by_role("button", name="1 new").click()
+    _row(page, "/lamps").wait_for()
+
+
+def test_errors_logs_queries_and_the_runtime_show_what_was_done(server: Server, page: sync_api.Page) -> None:
     server.get("/lamps")
     server.get("/boom")
-    page.get_by_role("link", name="Logs").click()
-    page.locator("tbody tr", has_text="listed lamps").wait_for()
-    page.get_by_role("link", name="Queries").click()
-    page.locator("tbody tr", has_text="seen.py").wait_for()
-    page.get_by_role("link", name="Errors").click()
-    page.locator("tbody tr", has_text="RuntimeError in seen.boom").click()
+    _open(page, "Logs")
+    _row(page, "listed lamps").wait_for()
+    page.get_by_label("Level").select_option("ERROR and above")
+    _row(page, "listed lamps").wait_for(state="detached")
+    _open(page, "Queries")
+    _row(page, "seen.py").first.wait_for()
+    _open(page, "Runtime")
+    _row(page, "MainThread").nth(1).wait_for()
+    _row(page, "environment").get_by_text("keyword argument").wait_for()
+    _open(page, "Errors")
+    _row(page, "RuntimeError in seen.boom").click()
     report = page.locator(".report")
     report.get_by_text("raise RuntimeError(XSS)").first.wait_for()
     assert "onerror=alert(1)" in report.inner_text()
+    report.get_by_role("link", name="Open the trace").click()
+    page.locator(".span", has_text="error: RuntimeError").wait_for()
 
 
-def test_markup_in_paths_lines_and_messages_is_text(server: Server, page: sync_api.Page) -> None:
+def test_markup_in_whatever_the_app_meets_is_text(server: Server, page: sync_api.Page) -> None:
     server.get(XSS)
+    asked = urllib.request.Request(f"{server.url}/said", headers={"User-Agent": "<img src=x onerror=alert(1)>"})
+    urllib.request.urlopen(asked, timeout=10).read()
     server.get("/lamps")
     server.get("/boom")
-    page.locator("tbody tr", has_text="<img src=x").wait_for()
-    for view in ("Overview", "Errors", "Logs", "Queries", "Requests"):
-        page.get_by_role("link", name=view).click()
-        page.locator("tbody tr").first.wait_for()
-    assert page.locator("img, main script").count() == 0
+    _row(page, "<img src=x").first.wait_for()
+    for view in VIEWS:
+        _open(page, view)
+        page.locator("tbody tr:not([aria-hidden])").first.wait_for()
+        assert page.locator("main img, main script").count() == 0
+    for path in ("/said", "/boom", "/lamps"):
+        page.goto(f"{server.url}/monitoring/requests?text={path}")
+        _row(page, path).first.click()
+        page.locator(".waterfall").wait_for()
+        for link in page.locator("a.span[data-soft]:visible").all():
+            link.click()
+            page.locator(".details h2").wait_for()
+        assert page.locator("main img, main script").count() == 0
+    # It was there, as text.
+    page.goto(f"{server.url}/monitoring/requests?text=/said")
+    _row(page, "/said").click()
+    page.locator(".details", has_text="<img src=x onerror=alert(1)>").wait_for()
 
 
 def test_it_holds_still_under_the_pointer_and_says_what_is_new(server: Server, page: sync_api.Page) -> None:
     server.get("/lamps")
-    row = page.locator("tbody tr", has_text="/lamps")
-    row.wait_for()
-    row.hover()
+    _row(page, "/lamps").wait_for()
+    _row(page, "/lamps").hover()
     server.get("/nowhere")
     page.get_by_role("button", name="1 new").wait_for()
-    assert page.locator("tbody tr").count() == 1
+    assert page.locator("tbody tr[aria-rowindex]").count() == 1
     page.get_by_role("button", name="1 new").click()
-    page.locator("tbody tr", has_text="/nowhere").wait_for()
+    _row(page, "/nowhere").wait_for()
+
+
+def test_the_keyboard_is_enough(server: Server, page: sync_api.Page) -> None:
+    server.get("/lamps")
+    server.get("/nowhere")
+    _row(page, "/nowhere").wait_for()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    # While a row has the focus, the list holds still.
+    server.get("/pid")
+    page.get_by_role("button", name="1 new").wait_for()
+    page.keyboard.press("Enter")
+    page.locator(".title", has_text="GET /lamps").wait_for()
+    page.keyboard.press("j")
+    page.keyboard.press("Escape")
+    _row(page, "/pid").wait_for()
+    page.keyboard.press("4")
+    _row(page, "listed lamps").wait_for()
+    page.keyboard.press("p")
+    page.get_by_role("status").get_by_text("held: p goes on").wait_for()
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keys").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -173,13 +313,29 @@ def test_it_has_no_serious_fault_of_accessibility(server: Server, page: sync_api
     page.set_viewport_size({"width": width, "height": 700})
     server.get("/lamps")
     server.get("/boom")
-    for view in ("Overview", "Requests", "Errors", "Logs", "Queries"):
-        page.get_by_role("link", name=view).click()
-        page.locator("tbody tr").first.wait_for()
+
+    def look(view: str) -> None:
         # By evaluation: a script element would be blocked, as it should be.
         found = page.evaluate(f"async () => {{ {_axe()}; return await axe.run(); }}")
-        serious = [item["id"] for item in found["violations"] if item["impact"] in ("serious", "critical")]
+        serious = [
+            (item["id"], item["nodes"][0]["html"])
+            for item in found["violations"]
+            if item["impact"] in ("serious", "critical")
+        ]
         assert serious == [], view
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+
+    for view in VIEWS:
+        _open(page, view)
+        page.locator("tbody tr:not([aria-hidden])").first.wait_for()
+        look(view)
+    _open(page, "Errors")
+    _row(page, "RuntimeError").click()
+    page.locator(".report").wait_for()
+    look("an error")
+    page.get_by_role("link", name="Open the trace").click()
+    page.locator(".waterfall").wait_for()
+    look("a trace")
 
 
 def _axe() -> str:

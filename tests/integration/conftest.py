@@ -82,11 +82,11 @@ Serve = Callable[..., Server]
 
 @pytest.fixture
 def serve(app_dir: Path) -> Iterator[Serve]:
-    """Start ``serve(command, collector, **variables)``; `{port}` in the command is a free port."""
+    """Start ``serve(command, collector, port, **variables)``; `{port}` in the command is the port, or a free one."""
     running: list[Server] = []
 
-    def start(command: list[str], collector: FakeCollector | None, **variables: str) -> Server:
-        port = free_port()
+    def start(command: list[str], collector: FakeCollector | None, port: int | None = None, **variables: str) -> Server:
+        port = port or free_port()
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("OTEL", "PYTEST", "FLASK"))
         }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -11,7 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+
+from tests.pages import rows_of
 
 from .conftest import NO_EXPORT, Serve, Server
 
@@ -40,11 +43,14 @@ def server(serve: Serve, app_dir: Path, tmp_path: Path) -> Server:
     return serve(COMMAND, None, OTELFLASK_STATE_DIR=str(tmp_path / "state"), **NO_EXPORT)
 
 
-def _requests(server: Server, query: str = "") -> list[dict[str, Any]]:
-    status, text = server.get(f"/monitoring/api/requests?{query}")
-    assert status == 200, text
-    found: list[dict[str, Any]] = json.loads(text)["requests"]
-    return found
+def _page(server: Server, view: str) -> str:
+    status, text = server.get(f"/monitoring/{view}")
+    assert status in (200, 204), text
+    return text
+
+
+def _paths(server: Server, query: str = "") -> set[str]:
+    return {row[2] for row in rows_of(_page(server, f"requests?{query}"))}
 
 
 def _eventually(question: Callable[[], Any], accept: Callable[[Any], bool]) -> Any:
@@ -56,33 +62,38 @@ def _eventually(question: Callable[[], Any], accept: Callable[[Any], bool]) -> A
         time.sleep(0.25)
 
 
+def _get_all(server: Server, numbers: range) -> set[int]:
+    """The workers that have answered."""
+    with ThreadPoolExecutor(8) as pool:
+        return {int(text) for _, text in pool.map(server.get, [f"/x/{number}" for number in numbers])}
+
+
 def test_what_each_worker_has_seen_is_shown_whichever_is_asked(server: Server) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        pids = {int(text) for _, text in pool.map(server.get, [f"/x/{number}" for number in range(150)])}
+    pids = _get_all(server, range(150))
     assert len(pids) == 4
-    found = _eventually(lambda: _requests(server), lambda rows: len(rows) == 150)
-    assert {row["pid"] for row in found} == pids
-    assert {row["path"] for row in found} == {f"/x/{number}" for number in range(150)}
+    wanted = {f"/x/{number}" for number in range(150)}
+    assert _eventually(lambda: _paths(server), lambda found: found == wanted) == wanted
+    processes = {int(row[0].split()[0]) for row in rows_of(_page(server, "runtime")) if " of " in row[0]}
+    assert processes == pids
     # Live: what comes now is there a moment later, from any of them.
-    cursor = max(row["id"] for row in found)
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(server.get, [f"/x/{number}" for number in range(1_000, 1_040)]))
-    newer = _eventually(lambda: _requests(server, f"after={cursor}"), lambda rows: len(rows) == 40)
-    assert {row["path"] for row in newer} == {f"/x/{number}" for number in range(1_000, 1_040)}
+    cursor = re.search(r'data-cursor="([^"]+)"', _page(server, "requests"))
+    assert cursor is not None
+    _get_all(server, range(1_000, 1_040))
+    wanted = {f"/x/{number}" for number in range(1_000, 1_040)}
+    assert _eventually(lambda: _paths(server, f"live=&after={cursor[1]}"), lambda found: found == wanted) == wanted
 
 
 def test_a_worker_that_is_killed_breaks_nothing_and_one_that_ends_leaves_what_it_saw(server: Server) -> None:
-    _requests(server)
-    with ThreadPoolExecutor(8) as pool:
-        pids = {int(text) for _, text in pool.map(server.get, [f"/x/{number}" for number in range(100)])}
+    _page(server, "requests")
+    pids = _get_all(server, range(100))
     os.kill(pids.pop(), signal.SIGKILL)
     ended = pids.pop()
+    mine = {f"/x/{number}" for number in range(2_000, 2_040) if _get_all(server, range(number, number + 1)) == {ended}}
     os.kill(ended, signal.SIGTERM)
-    time.sleep(2)
+    psutil.wait_procs([psutil.Process(ended)] if psutil.pid_exists(ended) else [], timeout=10)
     assert server.get("/x/5000")[0] == 200
-    found = _eventually(lambda: _requests(server), lambda rows: any(row["path"] == "/x/5000" for row in rows))
-    assert any(row["path"] == "/x/5000" for row in found)
-    assert any(row["pid"] == ended for row in found)
+    found = _eventually(lambda: _paths(server), lambda paths: {"/x/5000", *mine} <= paths)
+    assert {"/x/5000", *mine} <= found
 
 
 def test_while_nobody_looks_nothing_is_written(server: Server, tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ const writers = {
   seconds: (value) => (value >= 1 ? `${value.toFixed(2)} s` : `${(value * 1000).toFixed(value < 0.01 ? 1 : 0)} ms`),
   bytes: (value) => `${Math.round(value / 2 ** 20)} MiB`,
   share: (value) => `${(100 * value).toFixed(value && value < 0.1 ? 1 : 0)} %`,
-  rate: (value) => value && value < 0.1 ? `${(60 * value).toFixed(1)}/min` : `${value.toFixed(value < 10 ? 2 : 0)}/s`,
+  rate: (value) => {
+    if (value && value < 0.1) return value * 60 >= 0.1 ? `${(60 * value).toFixed(1)}/min` : `${(3600 * value).toFixed(1)}/h`;
+    return `${value.toFixed(value < 10 ? 2 : 0)}/s`;
+  },
   count: (value) => String(value),
 };
 

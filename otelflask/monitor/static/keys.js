@@ -6,13 +6,19 @@ document.getElementById("help").addEventListener("click", () => dialog.showModal
 /** What `j` and `k` go through: rows, spans, folded statements. */
 const ROWS = "a.row, a.span, summary.span, .frame > summary";
 
+/** A trace or an error is left for the list that led to it, with its filters. */
+const LIST = "otelflask:list";
+const current = document.querySelector("nav a[aria-current]");
+const isOfOne = current.pathname.replace(/\/$/, "") !== location.pathname.replace(/\/$/, "");
+addEventListener("pagehide", () => isOfOne || sessionStorage.setItem(LIST, location.href));
+
 const actions = {
   j: () => move(1),
   k: () => move(-1),
   p: () => document.dispatchEvent(new Event("otelflask:hold")),
   "?": () => dialog.showModal(),
   "/": () => document.querySelector("input[type=search]")?.focus(),
-  Escape: () => history.back(),
+  Escape: () => (isOfOne ? (location.href = sessionStorage.getItem(LIST) || current.href) : document.activeElement.blur()),
 };
 document.querySelectorAll("nav a").forEach((link, at) => (actions[at + 1] = () => link.click()));
 

@@ -30,6 +30,7 @@ export class List {
     this.rows = [...drawn.querySelectorAll("tbody > tr")];
     this.rows.forEach(prepare);
     this.waiting = [];
+    this.anew = null;
     this.asking = null;
     this.cursor = drawn.dataset.cursor;
     this.last = drawn.dataset.last;
@@ -59,8 +60,10 @@ export class List {
     if (answer) {
       const drawn = answer.querySelector("[data-list]");
       const isSameServer = drawn.dataset.cursor.split(".")[0] === this.cursor.split(".")[0];
-      if (!isSameServer) {
-        this.take(drawn);
+      // With more than one answer holds, those between are asked for as older ones.
+      if (!isSameServer || drawn.dataset.more === "true") {
+        this.anew = answer;
+        this.release(!isSameServer);
         return;
       }
       const rows = [...drawn.querySelectorAll("tbody > tr")];
@@ -77,7 +80,11 @@ export class List {
   /** Shows what has come meanwhile, unless the reader is at the list. */
   release(isAsked) {
     const isHeld = !isAsked && this.rows.length > 0 && (this.scroller.scrollTop > 0 || isReading(this.body));
-    if (!isHeld && this.waiting.length) {
+    if (!isHeld && this.anew) {
+      this.showFoot(this.anew);
+      this.scroller.scrollTop = 0;
+      this.take(this.anew.querySelector("[data-list]"));
+    } else if (!isHeld && this.waiting.length) {
       this.rows = [...this.waiting, ...this.rows];
       this.waiting = [];
       if (this.rows.length > MOST) {
@@ -87,8 +94,12 @@ export class List {
       if (isAsked) this.scroller.scrollTop = 0;
       this.draw();
     }
-    this.button.hidden = !this.waiting.length;
-    this.button.textContent = `${this.waiting.length} new`;
+    this.button.hidden = !this.hasNews;
+    this.button.textContent = this.anew ? "many new" : `${this.waiting.length} new`;
+  }
+
+  get hasNews() {
+    return this.waiting.length > 0 || this.anew !== null;
   }
 
   showFoot(answer) {

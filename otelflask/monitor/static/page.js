@@ -2,7 +2,7 @@
 
 import { drawCharts } from "./charts.js";
 import { List } from "./list.js";
-import { prepare, say } from "./parts.js";
+import { NoAnswer, prepare, say } from "./parts.js";
 import { renew } from "./renewal.js";
 import "./keys.js";
 
@@ -33,14 +33,19 @@ async function tick() {
   try {
     if (!isPaused) await (list ? list.renew() : renew(main));
     failures = 0;
-    say(isPaused ? "held: p goes on" : list && list.waiting.length ? "held" : "live", false);
+    say(isPaused ? "held: p goes on" : list && list.hasNews ? "held" : "live", false);
   } catch (error) {
     failures += 1;
     pause = Math.min(SECOND * 2 ** failures, SLOWEST);
-    say(`${error.message}: trying again`, true);
+    sayWrong(error);
   }
   clearTimeout(timer);
   timer = setTimeout(tick, pause);
+}
+
+function sayWrong(error) {
+  if (!(error instanceof NoAnswer)) console.error(error);
+  say(`${error.message}: trying again`, true);
 }
 
 /** Draws the view anew at an address: a filter was changed, or a span chosen. */
@@ -50,7 +55,7 @@ async function show(url, how) {
     if (list) await list.reset();
     else await renew(main, true);
   } catch (error) {
-    say(`${error.message}: trying again`, true);
+    sayWrong(error);
   }
 }
 

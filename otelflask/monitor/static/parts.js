@@ -8,6 +8,9 @@ export function say(text, isBroken) {
   state.className = isBroken ? "broken" : "";
 }
 
+/** The app has not answered, or not with the view. */
+export class NoAnswer extends Error {}
+
 /**
  * The drawn view with further parameters; null where nothing is new.
  * By XMLHttpRequest, which makes a document of an answer without a string that could be a script.
@@ -25,11 +28,11 @@ export function ask(parameters) {
       const answer = request.response && request.response.querySelector("main[data-version]");
       if (request.status === 204) resolve(null);
       else if (answer && request.status === 200) resolve(document.adoptNode(answer));
-      else if (answer) reject(new Error(answer.textContent.trim().split("\n")[0]));
-      else if (request.status === 404) reject(new Error("the app does not show this page any more"));
-      else reject(new Error(`the app answered ${request.status}`));
+      else if (answer) reject(new NoAnswer(answer.textContent.trim().split("\n")[0]));
+      else if (request.status === 404) reject(new NoAnswer("the app does not show this page any more"));
+      else reject(new NoAnswer(`the app answered ${request.status}`));
     };
-    request.onerror = () => reject(new Error("the app does not answer"));
+    request.onerror = () => reject(new NoAnswer("the app does not answer"));
     request.ontimeout = request.onerror;
     request.send();
   });

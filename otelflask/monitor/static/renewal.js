@@ -40,6 +40,7 @@ function exchange(part, drawn, isAsked) {
   prepare(drawn);
   const scroller = part.querySelector(".scroll");
   const [top, left] = scroller ? [scroller.scrollTop, scroller.scrollLeft] : [0, 0];
+  for (const { name, value } of drawn.attributes) part.setAttribute(name, value);
   part.replaceChildren(...drawn.childNodes);
   const renewed = part.querySelector(".scroll");
   if (renewed) renewed.scrollTo(left, top);
