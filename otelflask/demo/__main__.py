@@ -14,25 +14,33 @@ import urllib.error
 import urllib.request
 from types import FrameType
 
-#: What the gentle load asks for, by weight.
+#: Asked for first, so that each view of the live page has something to find.
+FIRST = ["/api/products/ratings", "/slow-query", "/simulate-error", "/api/products", "/failing-dependency", "/health"]
+#: What the gentle load asks for then, by weight.
 PATHS = (
     ["/api/products", "/api/products/7", "/api/products/featured"] * 6
     + ["/api/products/7/purchase"] * 3
-    + ["/api/products/ratings", "/api/products/9999", "/simulate-error", "/failing-dependency"]
+    + ["/api/products/ratings", "/api/products/9999", "/simulate-error", "/slow-query"]
+    + ["/failing-dependency", "/health"]
 )  # fmt: skip
 
 
 def _load(url: str, stop: threading.Event, pause: float) -> None:
     choice = random.Random(1)
-    while not stop.wait(pause):
-        path = choice.choice(PATHS)
+    first = list(FIRST)
+    while not stop.wait(min(pause, 0.2) if first else pause):
+        path = first[0] if first else choice.choice(PATHS)
         try:
             body = b'{"quantity": 1}' if path.endswith("/purchase") else None
             request = urllib.request.Request(url + path, body, {"Content-Type": "application/json"})
             urllib.request.urlopen(request, timeout=5).read()
-        except (urllib.error.URLError, OSError):
+        except urllib.error.HTTPError as error:
             # Errors are what the shop is asked for; it prints them itself.
+            error.close()
+        except OSError:
+            # It is not there yet.
             continue
+        del first[:1]
 
 
 def _is_free(port: int) -> bool:
@@ -74,7 +82,7 @@ def main() -> int:
     environment.setdefault("OTELFLASK_CONSOLE", "traces")
     environment.setdefault("OTELFLASK_ENVIRONMENT", "development")
     # The demo's N+1 is quicker than one that hurts.
-    environment.setdefault("OTELFLASK_REPEATED_QUERY_TIME", "0.001")
+    environment.setdefault("OTELFLASK_REPEATED_QUERY_TIME", "0")
     endpoint = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
     if not _collector_listens(endpoint):
         for name in ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"):

@@ -224,18 +224,16 @@ def _add_faults(app: Flask) -> None:
         if session.get_bind().dialect.name == "postgresql":
             session.execute(text("SELECT pg_sleep(1.2)"))
         else:
-            # Counts for about a second: SQLite has no sleep.
-            end = time.monotonic() + 1.1
-            steps = 1_000_000
-            while time.monotonic() < end:
-                session.execute(
-                    text(
-                        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :steps) "
-                        "SELECT count(*) FROM n"
-                    ),
-                    {"steps": steps},
-                ).scalar()
-                steps *= 2
+            # Counts for more than a second, in one statement: SQLite has no sleep.
+            counting = text(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :steps) "
+                "SELECT count(*) FROM n"
+            )
+            steps = 500_000
+            started = time.monotonic()
+            session.execute(counting, {"steps": steps}).scalar()
+            steps = int(steps * 1.5 / (time.monotonic() - started))
+            session.execute(counting, {"steps": steps}).scalar()
         return jsonify(ok=True)
 
     @app.get("/failing-dependency")

@@ -34,6 +34,16 @@ def test_the_demo_prints_trees_sends_and_ends_at_ctrl_c(fake_collector: FakeColl
         fake_collector.wait_for(lambda: any(s.name == "GET /api/products" for s in fake_collector.spans), timeout=30)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5) as response:
             assert response.headers["traceresponse"]
+        # What the page that it names has to find, within ten seconds.
+        end = time.monotonic() + 10
+        wanted = {"errors": "RuntimeError in shop._fail", "queries": "Product.reviews", "": "/slow-query"}
+        while wanted and time.monotonic() < end:
+            for view, text in list(wanted.items()):
+                if text in _shown(f"http://127.0.0.1:{port}/monitoring/{view}"):
+                    del wanted[view]
+            time.sleep(0.5)
+        assert wanted == {}
+        assert '<span class="warn">' in _shown(f"http://127.0.0.1:{port}/monitoring/queries")
         started = time.monotonic()
         demo.send_signal(signal.SIGINT)
         output, _ = demo.communicate(timeout=15)
@@ -44,9 +54,15 @@ def test_the_demo_prints_trees_sends_and_ends_at_ctrl_c(fake_collector: FakeColl
             demo.kill()
             demo.wait()
     assert demo.returncode == 0
+    assert f"What it does, live: http://127.0.0.1:{port}/monitoring" in output
     assert f"The shop runs at http://127.0.0.1:{port}" in output
     assert "200 GET /api/products " in output
     assert "└─ INFO listed 10 products" in output
+
+
+def _shown(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as response:
+        return str(response.read().decode())
 
 
 def test_a_port_that_is_taken_is_said(fake_collector: FakeCollector) -> None:
