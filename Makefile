@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-fast test-stack lint demo bench clean
+.PHONY: install test test-fast test-stack lint demo bench bench-page pictures clean
 
 install: $(VENV)/.installed
 
@@ -33,6 +33,14 @@ demo: install
 
 bench: install
 	$(BIN)/python -m tests.benchmarks.bench
+
+# Needs Chromium.
+bench-page: install
+	$(BIN)/python -m tests.benchmarks.page
+
+# Takes the pictures of the live page that the docs show; needs Chromium.
+pictures: install
+	$(BIN)/python -m tests.pictures
 
 clean:
 	rm -rf $(VENV) .bench

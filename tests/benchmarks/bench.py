@@ -21,6 +21,8 @@ from otelflask.testing import FakeCollector
 ROOT = Path(__file__).resolve().parents[2]
 ROUTES = ("/ping", "/api/products", "/boom")
 FEW, MANY = 40, 240
+#: The live page there, and nobody looking at it.
+PAGE_ON = {"OTELFLASK_MONITOR": "on", "OTELFLASK_MONITOR_TOKEN": "bench"}
 #: Errors whose report has to be bounded, beside an ordinary one, and how many are measured.
 REPORTED = {
     "/boom": "an ordinary exception",
@@ -119,6 +121,10 @@ def main() -> None:
     jobs = [(v, r, n) for r in ROUTES for v in VARIANTS for n in (FEW, MANY)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         results = dict(zip(jobs, pool.map(lambda job: instructions(*job), jobs), strict=True))
+        watched = [(r, n) for r in ROUTES for n in (FEW, MANY)]
+        on = dict(
+            zip(watched, pool.map(lambda job: instructions("otelflask", *job, **PAGE_ON)[0], watched), strict=True)
+        )
     cost = {}
     for variant in VARIANTS:
         for route in ROUTES:
@@ -134,6 +140,8 @@ def main() -> None:
     print("| bare app (its own) | " + " | ".join(f"{cost['bare', r]:,.0f}" for r in ROUTES) + " |")
     for variant in list(VARIANTS)[1:]:
         print(f"| {variant} | " + " | ".join(f"{cost[variant, r] - cost['bare', r]:,.0f}" for r in ROUTES) + " |")
+    of_page = {r: (on[r, MANY] - on[r, FEW]) / (MANY - FEW) / 1000 - cost["bare", r] for r in ROUTES}
+    print("| otelflask, live page on, nobody looking | " + " | ".join(f"{of_page[r]:,.0f}" for r in ROUTES) + " |")
     ratios = [
         (cost["otelflask", r] - cost["bare", r]) / (cost["contrib", r] - cost["bare", r]) for r in ROUTES
     ]  # fmt: skip
