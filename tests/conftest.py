@@ -2,13 +2,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import flask
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 import otelflask
 from otelflask.testing import CapturedTelemetry
 from tests import servers
+
+
+class _Scheduling(LoadScopeScheduling):
+    """The tests of the stack in one process, since they share it; others by file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "stack" if nodeid.startswith("tests/stack/") else nodeid.split("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
+    return _Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those of the stack first: they wait more than they work, and others run meanwhile."""
+    items.sort(key=lambda item: "tests/stack/" not in item.path.as_posix())
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ FIRST = ["/api/products/ratings", "/slow-query", "/simulate-error", "/api/produc
 #: What the gentle load asks for then, by weight.
 PATHS = (
     ["/api/products", "/api/products/7", "/api/products/featured"] * 6
-    + ["/api/products/7/purchase"] * 3
+    + ["/api/products/7/purchase"] * 6
     + ["/api/products/ratings", "/api/products/9999", "/simulate-error", "/slow-query"]
     + ["/failing-dependency", "/health"]
 )  # fmt: skip
@@ -102,7 +102,7 @@ def main() -> int:
         ("/simulate-error", "an error"),
     ):
         print(f"  curl -s {url}{path:<24} # {what}")
-    print(f"  curl -s -X POST {url + '/simulate-outage':<24} # no payments for 20 s: a circuit breaker opens")
+    print(f"  curl -s -X POST '{url}/simulate-outage?seconds=60'  # no payments: a circuit breaker opens")
     sending = environment.get("OTEL_TRACES_EXPORTER") != "none"
     print(
         f"Telemetry goes to {endpoint}."

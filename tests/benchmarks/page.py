@@ -28,7 +28,7 @@ FRAME_MS, RATIO = 1000 / 60, 2.0
 FEW, MANY = 100, 10_000
 ROUNDS = 30
 #: Requests of an hour, how many of them make the process what it stays, and bytes that it may grow by after these.
-LOAD, WARM, GROWTH = 200_000, 60_000, 10_000_000
+LOAD, WARM, GROWTH = 200_000, 60_000, 20_000_000
 FIRST_VIEW_BYTES = 150_000
 APP = """
 import psutil
