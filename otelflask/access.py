@@ -52,6 +52,8 @@ def is_local(environ: dict[str, Any]) -> bool:
 
 def _is_loopback(address: str) -> bool:
     try:
-        return ipaddress.ip_address(address).is_loopback
+        found = ipaddress.ip_address(address)
+        # A server that listens on IPv6 sees an IPv4 peer as ::ffff:127.0.0.1.
+        return (getattr(found, "ipv4_mapped", None) or found).is_loopback
     except ValueError:
         return False

@@ -243,7 +243,7 @@ class Settings:
         "let in by `init(may_monitor=function)`; `off`.",
         choices=("auto", "on", "off"),
     )
-    monitor_path: str = _setting("OTELFLASK_MONITOR_PATH", "/monitoring", "Where the live page is.")
+    monitor_path: str = _setting("OTELFLASK_MONITOR_PATH", "/monitoring", "Where the live page is; empty: nowhere.")
     monitor_token: str = _setting(
         "OTELFLASK_MONITOR_TOKEN",
         "",

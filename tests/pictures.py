@@ -1,4 +1,4 @@
-"""``make pictures``: takes a picture of each view of the live page in both themes, of the running demo, for the docs."""
+"""``make pictures``: takes pictures of each view of the live page, of the running demo, in both themes."""
 
 from __future__ import annotations
 

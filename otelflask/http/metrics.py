@@ -85,6 +85,10 @@ class HttpMetrics:
             active = list(self._active.items())
         return [Observation(n, {"http.request.method": method, "url.scheme": s}) for (method, s), n in active]
 
+    def active(self) -> int:
+        """Requests in flight."""
+        return sum(dict(self._active).values())
+
     def opened(self, record: RequestRecord) -> None:
         """A request arrived."""
         with self._lock:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
 from flask import Flask
+from werkzeug.http import parse_cookie
 
 from otelflask import access, guard
 from otelflask.settings import SettingError, Settings
@@ -35,7 +35,9 @@ class Gate:
             )
         self._settings = settings
         self._may_monitor = may_monitor
-        self.is_on = settings.monitor == "on" or (settings.monitor == "auto" and access.is_development(app, settings))
+        self.is_on = bool(settings.monitor_path) and (
+            settings.monitor == "on" or (settings.monitor == "auto" and access.is_development(app, settings))
+        )
 
     def admits(self, environ: dict[str, Any]) -> bool:
         """Whether who asks may see the page."""
@@ -53,17 +55,18 @@ class Gate:
         return self._settings.monitor == "on" and bool(token) and access.is_same(given, token)
 
     def cookie(self, path: str, secure: bool) -> str:
-        """The Set-Cookie header's value: not the token itself, since cookies are sent to every port of a host."""
+        """The Set-Cookie header's value: not the token itself, since cookies are sent to every port of a host.
+
+        Lax, so that a link from a chat leads to the page: no request changes anything, and nobody may frame it.
+        """
         value = _stands_for(self._settings.monitor_token)
-        return f"{COOKIE}={value}; Path={path}; HttpOnly; SameSite=Strict{'; Secure' if secure else ''}"
+        return f"{COOKIE}={value}; Path={path}; HttpOnly; SameSite=Lax{'; Secure' if secure else ''}"
 
     @staticmethod
     def _has_cookie(environ: dict[str, Any], token: str) -> bool:
-        try:
-            morsel = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(COOKIE)
-        except CookieError:
-            return False
-        return morsel is not None and access.is_same(morsel.value, _stands_for(token))
+        given = environ.get("HTTP_COOKIE", "").encode("ascii", "ignore").decode()
+        # Werkzeug's: one that is not well formed, of another app on this host, must not hide ours.
+        return access.is_same(parse_cookie(given).get(COOKIE, ""), _stands_for(token))
 
 
 def _stands_for(token: str) -> str:

@@ -1,4 +1,4 @@
-"""Spans and log records as rows that the store keeps and the page shows, without secrets."""
+"""Spans and log records as rows that the store keeps and the page shows, without secrets and bounded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from opentelemetry.trace import SpanKind, StatusCode
 
+from otelflask.guard import safe_text
 from otelflask.pipeline.limits import Limits, clean_text
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.pipeline.scrubbed import scrubbed_attributes
@@ -17,6 +18,9 @@ STATEMENT = "statement"
 SUMMARY = "db.query.summary"
 FINGERPRINT = "otelflask.error.fingerprint"
 ERROR_COUNT = "otelflask.error.count"
+#: Characters of a name, and the largest number that SQLite keeps.
+NAME_LENGTH = 256
+LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,6 @@ class Entry:
     trace_id: str
     time: int
     duration: int
-    name: str
     #: `STATEMENT` for that of a statement, a log record's event name.
     subject: str
     #: What the subject is about: a statement's summary, an error's group.
@@ -43,6 +46,7 @@ class Request:
     """What a row of the table of requests shows."""
 
     trace_id: str
+    span_id: str
     time: int
     duration: int
     method: str
@@ -69,55 +73,60 @@ class Rows:
     def _attributes(self, attributes: Any) -> dict[str, Any]:
         return scrubbed_attributes(attributes, self._scrubber, self._limits)
 
-    def _text(self, value: object) -> str:
-        return clean_text(self._scrubber.text(str(value)))
+    def _text(self, value: object, limit: int | None = None) -> str:
+        # Masked before it is cut: half a secret would not be known as one.
+        return clean_text(self._limits.text(self._scrubber.text(safe_text(value)), limit))
 
     def _span(self, span: Any) -> tuple[Entry, Request | None]:
         context = span.get_span_context()
-        trace_id = f"{context.trace_id:032x}"
+        trace_id, span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
         attributes = self._attributes(span.attributes)
         failed = span.status.status_code is StatusCode.ERROR
+        start, end = _whole(span.start_time), _whole(span.end_time)
         body = {
-            "span_id": f"{context.span_id:016x}",
+            "span_id": span_id,
             "parent_id": f"{span.parent.span_id:016x}" if span.parent is not None else None,
-            "name": clean_text(span.name),
+            "name": self._text(span.name, NAME_LENGTH),
             "kind": span.kind.name.lower(),
-            "start": span.start_time,
-            "end": span.end_time,
+            "start": start,
+            "end": end,
             "error": self._text(span.status.description or "") if failed else None,
             "failed": failed,
-            "scope": span.instrumentation_scope.name if span.instrumentation_scope is not None else "",
+            "scope": self._scope(span),
             "attributes": attributes,
             "events": [
-                {"name": event.name, "time": event.timestamp, "attributes": self._attributes(event.attributes)}
+                {
+                    "name": self._text(event.name, NAME_LENGTH),
+                    "time": _whole(event.timestamp),
+                    "attributes": self._attributes(event.attributes),
+                }
                 for event in span.events
             ],
         }
-        duration = span.end_time - span.start_time
         entry = Entry(
             "span",
             trace_id,
-            span.start_time,
-            duration,
-            body["name"],
+            start,
+            end - start,
             STATEMENT if SUMMARY in attributes else "",
             str(attributes.get(SUMMARY, "")),
-            int(attributes.get("db.response.returned_rows", 0)),
+            _whole(attributes.get("db.response.returned_rows")),
             int(failed),
-            json.dumps(body),
+            _json(body),
         )
         if span.kind is not SpanKind.SERVER or "http.request.method" not in attributes:
             return entry, None
         return entry, Request(
             trace_id,
-            span.start_time,
-            duration,
+            span_id,
+            start,
+            end - start,
             str(attributes["http.request.method"]),
             str(attributes.get("http.route", "")),
             str(attributes.get("url.path", "")),
-            int(attributes.get("http.response.status_code", 0)),
-            int(attributes.get("otelflask.db.query.count", 0)),
-            float(attributes.get("otelflask.db.query.duration", 0.0)),
+            _whole(attributes.get("http.response.status_code")),
+            _whole(attributes.get("otelflask.db.query.count")),
+            _whole(attributes.get("otelflask.db.query.duration", 0.0), 1e9) / 1e9,
             str(attributes.get("error.type", "")),
             str(attributes.get("user.id", "")),
         )
@@ -125,18 +134,16 @@ class Rows:
     def _log(self, item: Any) -> tuple[Entry, None]:
         record = item.log_record
         trace_id = f"{record.trace_id:032x}" if record.trace_id else ""
-        severity = record.severity_number.value if record.severity_number is not None else 0
-        text = self._text(record.body if record.body is not None else "")
-        scope = item.instrumentation_scope
-        time = record.timestamp or record.observed_timestamp or 0
+        event = self._text(record.event_name or "", NAME_LENGTH)
+        time = _whole(record.timestamp or record.observed_timestamp)
         attributes = self._attributes(record.attributes)
         body = {
             "span_id": f"{record.span_id:016x}" if record.span_id else None,
             "time": time,
-            "level": record.severity_text or "",
-            "logger": scope.name if scope is not None else "",
-            "text": text,
-            "event": record.event_name or "",
+            "level": self._text(record.severity_text or "", NAME_LENGTH),
+            "logger": self._scope(item),
+            "text": self._text(record.body if record.body is not None else ""),
+            "event": event,
             "attributes": attributes,
         }
         entry = Entry(
@@ -144,11 +151,26 @@ class Rows:
             trace_id,
             time,
             0,
-            text[:500],
-            record.event_name or "",
+            event,
             str(attributes.get(FINGERPRINT) or attributes.get(SUMMARY, "")),
-            int(attributes.get(ERROR_COUNT, 0)),
-            severity,
-            json.dumps(body),
+            _whole(attributes.get(ERROR_COUNT)),
+            record.severity_number.value if record.severity_number is not None else 0,
+            _json(body),
         )
         return entry, None
+
+    def _scope(self, item: Any) -> str:
+        scope = item.instrumentation_scope
+        return self._text(scope.name, NAME_LENGTH) if scope is not None else ""
+
+
+def _json(body: dict[str, Any]) -> str:
+    """As it is searched: not escaped."""
+    return json.dumps(body, ensure_ascii=False, default=safe_text)
+
+
+def _whole(value: object, factor: float = 1) -> int:
+    """A whole number that SQLite keeps; 0 for what is none: attributes are whatever an app has set."""
+    if not isinstance(value, (int, float)) or value != value:
+        return 0
+    return int(max(-LARGEST, min(LARGEST, value * factor)))

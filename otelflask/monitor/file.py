@@ -8,6 +8,7 @@ import glob
 import hashlib
 import os
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,27 +18,30 @@ from typing import Any
 from otelflask.pipeline.state import check_folder, is_gone, server_id
 
 _SCHEMA = """
+CREATE TABLE IF NOT EXISTS era (name TEXT);
+INSERT INTO era SELECT lower(hex(randomblob(4))) WHERE NOT EXISTS (SELECT * FROM era);
 CREATE TABLE IF NOT EXISTS requests (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, trace_id TEXT UNIQUE, time INTEGER, duration INTEGER, method TEXT, route TEXT,
-    path TEXT, status INTEGER, queries INTEGER, query_time REAL, error TEXT, user TEXT, pid INTEGER, notable INTEGER
+    id INTEGER PRIMARY KEY AUTOINCREMENT, trace_id TEXT, span_id TEXT, time INTEGER, duration INTEGER, method TEXT,
+    route TEXT, path TEXT, status INTEGER, queries INTEGER, query_time REAL, error TEXT, user TEXT, pid INTEGER,
+    notable INTEGER, UNIQUE (trace_id, span_id)
 );
 CREATE INDEX IF NOT EXISTS requests_notable ON requests (notable, id);
 CREATE TABLE IF NOT EXISTS entries (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT, trace_id TEXT, time INTEGER, duration INTEGER, name TEXT,
-    subject TEXT, about TEXT, amount INTEGER, severity INTEGER, body TEXT, pid INTEGER, key TEXT UNIQUE
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT, trace_id TEXT, time INTEGER, duration INTEGER, subject TEXT,
+    about TEXT, amount INTEGER, severity INTEGER, body TEXT
 );
 CREATE INDEX IF NOT EXISTS entries_trace ON entries (trace_id);
 CREATE INDEX IF NOT EXISTS entries_kind ON entries (kind, id);
-CREATE INDEX IF NOT EXISTS entries_subject ON entries (subject, about, id);
+CREATE INDEX IF NOT EXISTS entries_subject ON entries (subject, about, duration, amount);
 CREATE TABLE IF NOT EXISTS tiles (
-    pid INTEGER, slot INTEGER, route TEXT, count INTEGER, failed INTEGER, total REAL, buckets TEXT,
-    PRIMARY KEY (pid, slot, route)
+    worker TEXT, slot INTEGER, route TEXT, count INTEGER, failed INTEGER, total REAL, buckets TEXT,
+    PRIMARY KEY (worker, slot, route)
 );
 CREATE TABLE IF NOT EXISTS vitals (
-    pid INTEGER, slot INTEGER, cpu REAL, memory INTEGER, active INTEGER, waiting INTEGER, dropped INTEGER,
-    PRIMARY KEY (pid, slot)
+    worker TEXT, slot INTEGER, cpu REAL, memory INTEGER, active INTEGER, waiting INTEGER, dropped INTEGER,
+    PRIMARY KEY (worker, slot)
 );
-CREATE TABLE IF NOT EXISTS processes (pid INTEGER PRIMARY KEY, time REAL, body TEXT);
+CREATE TABLE IF NOT EXISTS processes (worker TEXT PRIMARY KEY, time REAL, body TEXT);
 """
 #: Seconds that a write waits for another worker's.
 BUSY_TIMEOUT_S = 2.0
@@ -54,14 +58,25 @@ class MonitorFile:
         self._connections = threading.local()
 
     @functools.cached_property
-    def path(self) -> str:
-        """The file's; asked for in a worker, whose parent is the server."""
-        return os.path.join(self._folder, f"monitor-{self._service}-{server_id()}.sqlite3")
+    def _server(self) -> str:
+        """Asked for in a worker, whose parent is the server."""
+        return server_id()
 
-    @functools.cached_property
+    @property
+    def path(self) -> str:
+        """The file's."""
+        return os.path.join(self._folder, f"monitor-{self._service}-{self._server}.sqlite3")
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether this process is the whole server: nobody will ask when it has ended."""
+        return self._server.partition("-")[0] == str(os.getpid())
+
+    @property
     def era(self) -> str:
-        """What tells this server's rows from those of the one before: numbers of rows begin anew with each."""
-        return hashlib.blake2b(self.path.encode(), digest_size=4).hexdigest()
+        """What tells this file's rows from those of the one before it: numbers of rows begin anew with each."""
+        with self.connected():
+            return str(self._connections.known[2])
 
     def look(self) -> None:
         """Somebody looks: all workers see it by the time of a file's change. Raises OSError and SettingError."""
@@ -69,15 +84,26 @@ class MonitorFile:
         mark = f"{self.path}.viewer"
         if not os.path.exists(mark):
             self._forget_others()
-        with open(mark, "ab"):
-            os.utime(mark)
+        self._make(mark)
+        os.utime(mark)
 
     def looked_at(self) -> float:
         """Epoch seconds of the last look; 0 where nobody has looked."""
         try:
-            return os.stat(f"{self.path}.viewer").st_mtime
+            found = os.lstat(f"{self.path}.viewer")
         except OSError:
             return 0.0
+        return found.st_mtime if _is_own(found) else 0.0
+
+    @staticmethod
+    def _make(path: str) -> None:
+        """Make a file that is this user's alone. Raises OSError where something else is at its place."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        try:
+            if not _is_own(os.fstat(descriptor)):
+                raise PermissionError(f"{path} belongs to somebody else")
+        finally:
+            os.close(descriptor)
 
     def _forget_others(self) -> None:
         """Remove what servers that are gone have left."""
@@ -87,27 +113,42 @@ class MonitorFile:
             with contextlib.suppress(FileNotFoundError):
                 # Not too soon: it may be that of a container with processes of its own.
                 if is_gone(server) and time.time() - os.stat(mark).st_mtime > FORGOTTEN_S:
-                    file = mark.removesuffix(".viewer")
-                    for path in (file, f"{file}-wal", f"{file}-shm", mark):
-                        with contextlib.suppress(FileNotFoundError):
-                            os.unlink(path)
+                    _remove(mark.removesuffix(".viewer"))
+                    os.unlink(mark)
 
     @contextmanager
     def connected(self) -> Iterator[sqlite3.Connection]:
         """This thread's connection to the file that is there now, opened in this process.
 
-        One that was open before a fork is not ours. Raises sqlite3.Error where the file cannot be used.
+        One that was open before a fork is not ours. Raises OSError, SettingError and sqlite3.Error where the file
+        cannot be used.
         """
         known = getattr(self._connections, "known", None)
         if known is None or known[0] != self._identity():
-            connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            os.chmod(self.path, 0o600)
+            try:
+                connection, era = self._open()
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                # Damaged: what it held is lost, and it is made anew.
+                _remove(self.path)
+                connection, era = self._open()
+            known = self._connections.known = (self._identity(), connection, era)
+        yield known[1]
+
+    def _open(self) -> tuple[sqlite3.Connection, str]:
+        check_folder(self._folder)
+        self._make(self.path)
+        connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        try:
             connection.execute("PRAGMA journal_mode = WAL")
             # What a crash of the machine would lose is lost with the processes anyway.
             connection.execute("PRAGMA synchronous = OFF")
             connection.executescript(_SCHEMA)
-            known = self._connections.known = (self._identity(), connection)
-        yield known[1]
+            return connection, connection.execute("SELECT name FROM era").fetchone()[0]
+        except BaseException:
+            connection.close()
+            raise
 
     def _identity(self) -> tuple[int, int]:
         try:
@@ -115,7 +156,31 @@ class MonitorFile:
         except FileNotFoundError:
             return os.getpid(), 0
 
+    @contextmanager
+    def at_once(self, kind: str = "") -> Iterator[sqlite3.Connection]:
+        """A transaction: what is asked in it is of one moment. In: ``IMMEDIATE`` for one that writes."""
+        with self.connected() as connection:
+            connection.execute(f"BEGIN {kind}")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # A full disk ends it by itself.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
     def ask(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Rows. Raises sqlite3.Error."""
+        """Rows. Raises as `connected` does."""
         with self.connected() as connection:
             return connection.execute(query, values).fetchall()
+
+
+def _is_own(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
+
+
+def _remove(file: str) -> None:
+    for path in (file, f"{file}-wal", f"{file}-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)

@@ -26,8 +26,8 @@ class Point:
 
     time: int
     slot: Slot = field(default_factory=Slot)
-    #: The last of each worker in this time, by pid.
-    vitals: dict[int, Vital] = field(default_factory=dict)
+    #: The last of each worker in this time.
+    vitals: dict[str, Vital] = field(default_factory=dict)
     dropped: int = 0
 
     def over(self, name: str) -> float | None:
@@ -62,23 +62,29 @@ def overview(questions: Questions, minutes: int, now: float) -> dict[str, Any]:
 
     routes: dict[str, Slot] = {}
     total = Slot()
-    for number, route, slot in questions.tiles(last - count * width):
+    tiles = questions.tiles(last - count * width)
+    for number, route, slot in tiles:
         point_of(number).slot.add(slot)
         routes.setdefault(route, Slot()).add(slot)
         total.add(slot)
-    before: dict[int, int] = {}
+    before: dict[str, int] = {}
     # One slot more, so that what was dropped in the first one is known.
-    for pid, number, vital in questions.vitals(last - count * width):
+    for worker, number, vital in questions.vitals(last - count * width):
         if number > last - count * width:
             point = point_of(number)
-            point.vitals[pid] = vital
-            point.dropped += max(0, vital.dropped - before.get(pid, 0))
-        before[pid] = vital.dropped
+            point.vitals[worker] = vital
+            point.dropped += max(0, vital.dropped - before.get(worker, 0))
+        before[worker] = vital.dropped
     processes = questions.processes(now - GONE_S)
-    by_route = [_of_route(route, slot, minutes * 60) for route, slot in routes.items()]
+    # A server that has just begun is not measured by time in which it was not there.
+    since = min(
+        [process["started"] for process in processes] + [number * SLOT_S for number, _, _ in tiles], default=0.0
+    )
+    seconds = min(max(now - since, 1.0), minutes * 60.0)
+    by_route = [_of_route(route, slot, seconds) for route, slot in routes.items()]
     return {
         "minutes": minutes,
-        "tiles": _tiles(points, total, processes, width * SLOT_S, minutes * 60),
+        "tiles": _tiles(points, total, processes, width * SLOT_S, seconds, now),
         "slowest": sorted(by_route, key=lambda row: row["p95"] or 0.0, reverse=True)[:ROUTES],
         "failing": sorted((row for row in by_route if row["failed"]), key=lambda row: -row["failed"])[:ROUTES],
         "health": _worst(row for process in processes for row in process["health"]),
@@ -98,7 +104,9 @@ def _of_route(route: str, slot: Slot, seconds: float) -> dict[str, Any]:
     }
 
 
-def _tiles(points: list[Point], total: Slot, processes: list[dict[str, Any]], width: int, seconds: float) -> list[Tile]:
+def _tiles(
+    points: list[Point], total: Slot, processes: list[dict[str, Any]], width: int, seconds: float, now: float
+) -> list[Tile]:
     times = [point.time for point in points]
 
     def line(value: Any) -> list[float | None]:
@@ -107,7 +115,11 @@ def _tiles(points: list[Point], total: Slot, processes: list[dict[str, Any]], wi
     def share(slot: Slot) -> float | None:
         return slot.failed / slot.count if slot.count else None
 
-    def now(name: str) -> float | None:
+    def rate(point: Point) -> float:
+        # The last one is still running.
+        return point.slot.count / min(width, max(now - point.time, 1.0))
+
+    def current(name: str) -> float | None:
         return sum(process[name] for process in processes) if processes else None
 
     def quantiles(percent: int) -> Tile:
@@ -117,15 +129,15 @@ def _tiles(points: list[Point], total: Slot, processes: list[dict[str, Any]], wi
 
     dropped = sum(point.dropped for point in points)
     return [
-        Tile("rate", "Requests", total.count / seconds, "rate", times, line(lambda point: point.slot.count / width)),
+        Tile("rate", "Requests", total.count / seconds, "rate", times, line(rate)),
         Tile("errors", "Errors", share(total), "share", times, line(lambda p: share(p.slot)), bool(total.failed)),
         quantiles(50),
         quantiles(95),
         quantiles(99),
-        Tile("active", "In flight", now("active"), "count", times, line(lambda point: point.over("active"))),
-        Tile("cpu", "CPU", now("cpu"), "share", times, line(lambda point: point.over("cpu"))),
-        Tile("memory", "Memory", now("memory"), "bytes", times, line(lambda point: point.over("memory"))),
-        Tile("waiting", "Waiting to be sent", now("waiting"), "count", times, line(lambda p: p.over("waiting"))),
+        Tile("active", "In flight", current("active"), "count", times, line(lambda point: point.over("active"))),
+        Tile("cpu", "CPU", current("cpu"), "share", times, line(lambda point: point.over("cpu"))),
+        Tile("memory", "Memory", current("memory"), "bytes", times, line(lambda point: point.over("memory"))),
+        Tile("waiting", "Waiting to be sent", current("waiting"), "count", times, line(lambda p: p.over("waiting"))),
         Tile("dropped", "Dropped", dropped, "count", times, line(lambda point: point.dropped), bool(dropped)),
     ]
 

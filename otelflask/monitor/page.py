@@ -65,7 +65,7 @@ class MonitorPage:
 
         def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
             if not self._publisher.started:
-                self._publisher.start()
+                guard.call_hook("live page's start", self._publisher.start)
             path = environ.get("PATH_INFO", "")
             if path == self._path or path.startswith(f"{self._path}/"):
                 # What the page uses may be instrumented, such as SQLite.
@@ -80,7 +80,6 @@ class MonitorPage:
 
         return application
 
-    @guard.guarded("the live page")
     def _answer(self, path: str, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes] | None:
         """The answer; None for who may not see it, and for what is not there: the app answers then."""
         if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
@@ -102,7 +101,13 @@ class MonitorPage:
             headers = [("Content-Encoding", "gzip"), *SECURITY] if zipped else SECURITY
             body = asset.compressed if zipped else asset.content
             return respond(environ, start_response, "200 OK", body, asset.content_type, headers, cache=_FOR_EVER)
-        return self._draw(base, path, asked, environ, start_response)
+        try:
+            return self._draw(base, path, asked, environ, start_response)
+        except Exception:
+            guard.failed("the live page")
+            view = View("problem.html", {"problem": "This view cannot be drawn; the app's log says why."})
+            html = self._html(view, base, path, asked)[0]
+            return self._say(HTTPStatus.INTERNAL_SERVER_ERROR, html, environ, start_response)
 
     def _draw(
         self, base: str, path: str, asked: dict[str, str], environ: dict[str, Any], start_response: StartResponse
@@ -120,8 +125,14 @@ class MonitorPage:
         if view is None:
             return None
         if not view.is_news:
-            return self._say(HTTPStatus.NO_CONTENT, "", environ, start_response)
-        template = self._templates.get_template(view.template)
+            return _say_nothing(start_response)
+        html, version = self._html(view, base, path, asked)
+        if asked.get("live") == version and not view.is_list:
+            return _say_nothing(start_response)
+        return self._say(status, html, environ, start_response)
+
+    def _html(self, view: View, base: str, path: str, asked: dict[str, str]) -> tuple[str, str]:
+        """The drawn view, alone where the script asks for it, else in its frame; and its version."""
         given = {
             "base": base,
             "assets": f"{base}/assets/{self._assets.version}",
@@ -130,15 +141,11 @@ class MonitorPage:
             "query": urlencode({name: value for name, value in asked.items() if name not in _OF_SCRIPT}),
             **view.context,
         }
-        main = Markup(template.render(given))
-        version = hashlib.blake2b(main.encode(), digest_size=8).hexdigest()
-        if asked.get("live") == version and not view.is_list:
-            return self._say(HTTPStatus.NO_CONTENT, "", environ, start_response)
+        main = Markup(self._templates.get_template(view.template).render(given))
+        version = view.version or hashlib.blake2b(main.encode(), digest_size=8).hexdigest()
         if "live" in asked:
-            html = f'<!doctype html><meta charset=utf-8><main data-version="{version}">{main}</main>'
-        else:
-            html = self._templates.get_template("base.html").render(given, main=main, version=version)
-        return self._say(status, html, environ, start_response)
+            return f'<!doctype html><meta charset=utf-8><main data-version="{version}">{main}</main>', version
+        return self._templates.get_template("base.html").render(given, main=main, version=version), version
 
     @staticmethod
     def _say(status: HTTPStatus, html: str, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
@@ -154,6 +161,12 @@ class MonitorPage:
 def _quoted(path: str) -> str:
     """A path as WSGI has it (bytes as Latin-1, PEP 3333), for an address of this host: two slashes would be another."""
     return "/" + quote(path.encode("latin-1")).lstrip("/") if path else ""
+
+
+def _say_nothing(start_response: StartResponse) -> list[bytes]:
+    """Nothing is new. Without a length (RFC 9110, section 8.6)."""
+    start_response("204 No Content", [("Cache-Control", "no-store"), *SECURITY])
+    return []
 
 
 def _accepts_gzip(environ: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from otelflask.monitor.access import Gate
 from otelflask.monitor.encoding import Rows
 from otelflask.monitor.file import MonitorFile
+from otelflask.monitor.lines import leave_out_lines_of
 from otelflask.monitor.page import MonitorPage
 from otelflask.monitor.publisher import Publisher
 from otelflask.monitor.questions import Questions
@@ -34,20 +35,29 @@ class Monitor:
         self, pipeline: Pipeline, folder: str, service: str, size: int, facts: Callable[[], dict[str, Any]]
     ) -> None:
         self._scrubber = pipeline.scrubber
+        self._active: list[Callable[[], int]] = []
         self.ring = Ring(size, size, SLOW_S)
         self._file = MonitorFile(folder, service)
         self.publisher = Publisher(
             self.ring,
             Rows(pipeline.scrubber, pipeline.limits),
-            Vitals(pipeline.meter_provider, pipeline.queues, pipeline.scrubber, facts),
+            Vitals(lambda: sum(count() for count in self._active), pipeline.queues, pipeline.scrubber, facts),
             MonitorStore(self._file, int(SLOW_S * 1e9)),
         )
         pipeline.tracer_provider.add_span_processor(self.ring)
         pipeline.logger_provider.add_log_record_processor(self.ring)
         pipeline.before_flush.append(self.publisher.flush)
 
-    def page(self, gate: Gate, settings: Settings, sources: Mapping[str, str], service: str) -> MonitorPage:
-        """The page of one app. In: who may see it, its settings and where they come from, and the service's name."""
+    def page(
+        self, gate: Gate, settings: Settings, sources: Mapping[str, str], service: str, active: Callable[[], int]
+    ) -> MonitorPage:
+        """The page of one app.
+
+        In: who may see it, its settings and where they come from, the service's name, and what counts its requests
+        in flight.
+        """
+        self._active.append(active)
+        leave_out_lines_of(settings.monitor_path)
         views = Views(
             Questions(self._file, int(settings.slow_query_threshold * 1e9)),
             Runtime(settings, sources, self._scrubber),

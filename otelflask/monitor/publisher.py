@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 import threading
@@ -12,21 +13,31 @@ from opentelemetry import context as context_api
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
 from otelflask import guard
-from otelflask.monitor.encoding import Rows
+from otelflask.monitor.encoding import Entry, Request, Rows
 from otelflask.monitor.ring import Ring
 from otelflask.monitor.store import MonitorStore
 from otelflask.monitor.tiles import Tiles
 from otelflask.monitor.vitals import Vitals
+from otelflask.settings import SettingError
 
 #: Seconds between two looks at whether somebody looks, and for which a look counts.
 INTERVAL_S = 0.25
 LOOK_S = 15.0
 #: Seconds between two times that a worker says how it is.
 SELF_S = 1.0
+#: Items that are written at once. A request that asks for the page waits for no more than these.
+BATCH = 500
+#: Seconds that one thread waits for another, and the end of a worker for what it leaves.
+LOCK_S = 2.0
+
+_numbers = itertools.count()
 
 
 class Publisher:
-    """One of each worker. In: the ring, what makes rows of its items, what knows how the worker is, and the store."""
+    """One of each worker. In: the ring, what makes rows of its items, what knows how the worker is, and the store.
+
+    One thread at a time: a signal's handler may interrupt any of them, and waits no longer than `LOCK_S`.
+    """
 
     def __init__(self, ring: Ring, rows: Rows, vitals: Vitals, store: MonitorStore) -> None:
         self._ring = ring
@@ -34,13 +45,16 @@ class Publisher:
         self._rows = rows
         self._vitals = vitals
         self._store = store
+        self._number = next(_numbers)
         self._begin()
 
     def _begin(self) -> None:
         self.started = False
         self._lock = threading.Lock()
+        self._wake = threading.Event()
         self._told: dict[int, Any] = {}
-        self._looked = False
+        self._is_new = True
+        self._era = ""
         self._said_self = 0.0
 
     def after_fork(self) -> None:
@@ -54,68 +68,110 @@ class Publisher:
         with self._lock:
             if self.started:
                 return
-            self.started = True
-        threading.Thread(target=self._run, name="otelflask-monitor", daemon=True).start()
+            try:
+                threading.Thread(target=self._run, name="otelflask-monitor", daemon=True).start()
+                self.started = True
+            except RuntimeError as error:
+                # No more threads: the next request tries again.
+                guard.say("monitor", "the live page cannot be kept: %s", error)
 
     def _run(self) -> None:
         # Where SQLite is instrumented, what is written would be among what is written next.
         context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        while self.started and not self._ring.closed:
-            time.sleep(INTERVAL_S)
-            self._tiles.add(self._ring.drain())
-            self._vitals.take(time.time())
-            if time.time() - self._store.file.looked_at() < LOOK_S:
-                self._publish_safely()
-            else:
-                self._looked = False
+        lock = self._lock
+        while self._lock is lock and not self._ring.closed:
+            self._wake.wait(INTERVAL_S)
+            self._wake.clear()
+            guard.call_hook("live page's thread", self._look_around)
+
+    def _look_around(self) -> None:
+        with self._lock:
+            self._count()
+        if 0 <= time.time() - self._store.file.looked_at() < LOOK_S:
+            self._publish_safely()
+        else:
+            self._is_new = True
+
+    def _count(self) -> None:
+        self._tiles.add(self._ring.drain())
+        self._vitals.take(time.time())
 
     def _publish_safely(self) -> None:
         try:
-            self.publish()
-        except (OSError, sqlite3.Error) as error:
+            while self.publish():
+                # Others may ask meanwhile.
+                time.sleep(0)
+        except (OSError, sqlite3.Error, SettingError) as error:
             guard.say("monitor", "what this worker has seen cannot be shown: %s", error)
 
     def look(self) -> None:
-        """Somebody looks: all workers will write what is new, and this one has.
+        """Somebody looks: all workers will write what is new, and this one has, unless it is much.
 
         Raises OSError, sqlite3.Error and SettingError where the file cannot be used.
         """
         self._store.file.look()
-        self.publish()
+        if self.publish():
+            self._wake.set()
 
-    def publish(self) -> None:
-        """Write what is new since the last time. Raises sqlite3.Error where it cannot be written."""
-        self._tiles.add(self._ring.drain())
-        with self._lock:
-            self._publish_items()
+    def publish(self) -> bool:
+        """Write some of what is new since the last time. Out: whether there is more.
+
+        Raises OSError, sqlite3.Error and SettingError where it cannot be written.
+        """
+        if not self._lock.acquire(timeout=LOCK_S):
+            return False
+        try:
+            self._count()
+            era = self._store.file.era
+            if era != self._era:
+                # Another file: what was in the one before is gone.
+                self._told = {}
+                self._is_new = True
+                self._era = era
+            is_more = self._publish_items()
             self._publish_numbers()
-            self._looked = True
+            return is_more
+        finally:
+            self._lock.release()
 
-    def _publish_items(self) -> None:
-        items = self._ring.read()
-        new = {id(item): item for item in items if id(item) not in self._told}
+    def _publish_items(self) -> bool:
+        items = {id(item): item for item in self._ring.read()}
+        # Held, so that nothing new has the id of one of them.
+        self._told = {key: item for key, item in self._told.items() if key in items}
+        new = [key for key in items if key not in self._told]
         if new:
-            rows = [self._rows.of(item) for item in new.values()]
+            batch = new[:BATCH]
+            rows = [row for key in batch if (row := self._row(items[key])) is not None]
             # In the order in which they ended.
             rows.sort(key=lambda row: row[0].time + row[0].duration)
             self._store.write(rows, os.getpid())
-        # Held, so that nothing new has the id of one of them.
-        self._told = {id(item): item for item in items}
+            self._told.update((key, items[key]) for key in batch)
+        return len(new) > BATCH
+
+    def _row(self, item: Any) -> tuple[Entry, Request | None] | None:
+        try:
+            return self._rows.of(item)
+        except Exception:
+            # It must not cost the others.
+            guard.failed("a row of the live page")
+            return None
 
     def _publish_numbers(self) -> None:
-        now, pid = time.time(), os.getpid()
+        now, worker = time.time(), f"{os.getpid()}.{self._number}"
         is_due = time.monotonic() - self._said_self >= SELF_S
         vital = self._vitals.now(now)
-        # All of them where somebody begins to look: the file may be new.
-        slots = self._tiles.take_changed(not self._looked)
+        # All of them where somebody begins to look, and where the last time went wrong.
+        everything, self._is_new = self._is_new, True
+        slots = self._tiles.take_changed(everything)
         series = self._vitals.series()
         if slots or is_due:
-            self._store.write_numbers(slots, series[-2:] if self._looked else series, pid)
+            self._store.write_numbers(slots, series if everything else series[-2:], worker, now)
         if is_due:
             self._said_self = time.monotonic()
-            self._store.write_process({**self._vitals.describe(), **vital._asdict()}, pid, now)
+            self._store.write_process({**self._vitals.describe(), **vital._asdict()}, worker, now)
+        self._is_new = False
 
     def flush(self) -> None:
-        """The worker ends: what it has seen stays visible, where somebody has looked before."""
-        if self.started and self._store.file.looked_at():
+        """The worker ends: what it has seen stays visible, where its server goes on."""
+        if self.started and (self._store.file.looked_at() or not self._store.file.is_of_this_process):
             self._publish_safely()

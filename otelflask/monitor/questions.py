@@ -1,4 +1,4 @@
-"""What the page asks of the file that the workers share. All raise sqlite3.Error where it cannot be read."""
+"""What the page asks of the file that the workers share. All raise as `MonitorFile.connected` does."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Questions:
         where = ["kind = 'log'", "severity >= ?", f"subject NOT IN ({', '.join('?' * len(NOT_LINES))})"]
         values: list[Any] = [least_severity, *NOT_LINES]
         if text:
-            where.append("instr(lower(name || ' ' || trace_id), lower(?)) > 0")
+            where.append("instr(lower(body || trace_id), lower(?)) > 0")
             values.append(text)
         rows, total = self._listed("entries", "id, trace_id, body", where, values, window)
         return Listed([{"id": key, "trace_id": trace, **json.loads(body)} for key, trace, body in rows], total)
@@ -108,8 +108,11 @@ class Questions:
         found: int | None = self.file.ask("SELECT min(time) FROM requests")[0][0]
         return found
 
-    def errors(self, now: float) -> list[Row]:
-        """Groups of error reports, the latest first: how often, since when, and when in the last hour (epoch s)."""
+    def errors(self, now: float, text: str = "") -> Listed:
+        """Groups of error reports, the latest first: how often, since when, and when in the last hour.
+
+        In: epoch seconds, and what title or route have in them.
+        """
         width = 3_600_000_000_000 // TREND
         now_ns = int(now * 1e9)
         trends: dict[str, list[int]] = {}
@@ -146,7 +149,8 @@ class Questions:
                     "route": told.get("http.route", ""),
                 }
             )
-        return sorted(found, key=lambda row: -row["last_seen"])[:MOST]
+        found = [row for row in found if text.lower() in f"{row['title']} {row['route']}".lower()]
+        return Listed(sorted(found, key=lambda row: -row["last_seen"])[:MOST], len(found))
 
     def reports(self, fingerprint: str) -> list[Row]:
         """The reports of a group that are kept, the latest first: at most ten."""
@@ -156,13 +160,18 @@ class Questions:
         )
         return [{"id": key, "trace_id": trace, **json.loads(body)} for key, trace, body in rows]
 
-    def statements(self) -> list[Row]:
-        """Statements by their summary, those that took most time together first; times in ns."""
+    def statements(self, text: str = "") -> Listed:
+        """Statements by their summary, those that took most time together first; times in ns.
+
+        In: what their summary has in it.
+        """
+        fits = "subject = ? AND instr(lower(about), lower(?)) > 0"
         rows = self.file.ask(
             "SELECT about, count(*), sum(duration), max(duration), sum(amount), sum(duration >= ?), max(id) "
-            f"FROM entries WHERE subject = ? GROUP BY about ORDER BY 3 DESC LIMIT {MOST}",
-            [self._slow_ns, STATEMENT],
+            f"FROM entries WHERE {fits} GROUP BY about ORDER BY 3 DESC LIMIT {MOST}",
+            [self._slow_ns, STATEMENT, text],
         )
+        ((total,),) = self.file.ask(f"SELECT count(DISTINCT about) FROM entries WHERE {fits}", [STATEMENT, text])
         names = ("summary", "count", "total", "max", "rows", "slow", "last")
         found = [dict(zip(names, row, strict=True)) for row in rows]
         bodies = self._bodies([row["last"] for row in found])
@@ -183,7 +192,7 @@ class Questions:
                 [STATEMENT, row["summary"], row["max"]],
             )
             row["slowest"] = slowest[0][0] if slowest else ""
-        return found
+        return Listed(found, total)
 
     def _callers(self) -> dict[str, str]:
         """The line that last ran a statement slowly, or again and again, by the statement's text."""
@@ -209,6 +218,12 @@ class Questions:
         found.sort(key=lambda line: line["attributes"]["otelflask.db.query.duration"], reverse=True)
         return found[:MOST]
 
+    def state(self, trace_id: str = "") -> str:
+        """What changes with anything new, in a trace or at all."""
+        where, values = ("WHERE trace_id = ?", [trace_id]) if trace_id else ("", [])
+        ((newest,),) = self.file.ask(f"SELECT max(id) FROM entries {where}", values)
+        return f"{self.file.era}.{newest or 0}"
+
     def trace(self, trace_id: str) -> list[Row]:
         """All that is known of a trace: spans and log records, by time, the former first."""
         rows = self.file.ask(
@@ -225,14 +240,14 @@ class Questions:
             found.setdefault((number, route), Slot()).add(Slot(count, failed, total, counts))
         return [(number, route, slot) for (number, route), slot in found.items()]
 
-    def vitals(self, since: int) -> list[tuple[int, int, Vital]]:
-        """How each worker was since a slot: its pid, the slot, and what was seen, by slot."""
+    def vitals(self, since: int) -> list[tuple[str, int, Vital]]:
+        """How each worker was since a slot: who it is, the slot, and what was seen, by slot."""
         rows = self.file.ask("SELECT * FROM vitals WHERE slot >= ? ORDER BY slot", [since])
-        return [(pid, number, Vital(*values)) for pid, number, *values in rows]
+        return [(worker, number, Vital(*values)) for worker, number, *values in rows]
 
     def processes(self, since: float) -> list[Row]:
         """Workers that have said how they are since then (epoch seconds)."""
-        rows = self.file.ask("SELECT time, body FROM processes WHERE time > ? ORDER BY pid", [since])
+        rows = self.file.ask("SELECT time, body FROM processes WHERE time > ? ORDER BY worker", [since])
         return [{"time": time, **json.loads(body)} for time, body in rows]
 
     def _bodies(self, ids: Sequence[int]) -> dict[int, Row]:

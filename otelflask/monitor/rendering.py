@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
@@ -32,7 +33,7 @@ def make_environment() -> Environment:
 
 def duration(ns: float) -> str:
     """Nanoseconds, such as ``12.3 ms``."""
-    milliseconds = ns / 1e6
+    milliseconds = ns / 1e6 if math.isfinite(ns) else 0.0
     if milliseconds >= 1000:
         return f"{milliseconds / 1000:.2f} s"
     return f"{milliseconds:.0f} ms" if milliseconds >= 10 else f"{milliseconds:.2g} ms"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -10,6 +9,9 @@ from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor
 
 from otelflask.http.record import RequestRecord
+
+#: Requests that are counted from one look to the next: a thread looks four times a second.
+MAX_UNCOUNTED = 100_000
 
 
 class Ended(NamedTuple):
@@ -28,7 +30,7 @@ class Ring(SpanProcessor, LogRecordProcessor):
 
     In: how many items are kept, how many of them of such requests, and from
     how many seconds on a request is slow. Appends are all that a request
-    costs; what is kept longer is picked out by whoever reads.
+    costs; what is kept longer is picked out by whoever reads, one at a time.
     """
 
     def __init__(self, size: int, notable: int, slow: float) -> None:
@@ -43,8 +45,7 @@ class Ring(SpanProcessor, LogRecordProcessor):
         self._items: deque[Any] = deque(maxlen=self._size)
         self._notable: deque[Any] = deque(maxlen=self._notable_size)
         #: Requests that nobody has looked at yet.
-        self._requests: deque[Ended] = deque(maxlen=self._size)
-        self._lock = threading.Lock()
+        self._requests: deque[Ended] = deque(maxlen=MAX_UNCOUNTED)
 
     def on_end(self, span: Any) -> None:
         self._items.append(span)
@@ -65,14 +66,13 @@ class Ring(SpanProcessor, LogRecordProcessor):
 
         Out: the requests that have ended since the last time.
         """
-        with self._lock:
-            ended = []
-            while self._requests:
-                ended.append(self._requests.popleft())
-            wanted = {request.trace_id for request in ended if request.failed or request.duration >= self._slow}
-            if wanted:
-                self._notable.extend(item for item in self._newest() if trace_id_of(item) in wanted)
-            return ended
+        ended = []
+        while self._requests:
+            ended.append(self._requests.popleft())
+        wanted = {request.trace_id for request in ended if request.failed or request.duration >= self._slow}
+        if wanted:
+            self._notable.extend(item for item in self._newest() if trace_id_of(item) in wanted)
+        return ended
 
     def read(self) -> list[Any]:
         """All items, oldest first; one may be there twice."""

@@ -7,17 +7,15 @@ requests go before those that failed or were slow.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import astuple
 from typing import Any
 
 from otelflask.monitor.encoding import Entry, Request
 from otelflask.monitor.file import MonitorFile
-from otelflask.monitor.tiles import SLOTS, Slot
+from otelflask.monitor.tiles import SLOTS, Slot, slot_of
 from otelflask.monitor.vitals import Vital
 
 #: Requests that are kept, of all workers together.
@@ -27,6 +25,7 @@ MAX_BYTES = 128 * 2**20
 REQUEST_COLUMNS = (
     "id",
     "trace_id",
+    "span_id",
     "time",
     "duration",
     "method",
@@ -39,10 +38,10 @@ REQUEST_COLUMNS = (
     "user",
     "pid",
 )
+_OUTSIDE = "FROM entries WHERE trace_id NOT IN (SELECT trace_id FROM requests)"
 _INSERT_ENTRY = (
-    "INSERT OR IGNORE INTO entries "
-    "(kind, trace_id, time, duration, name, subject, about, amount, severity, body, pid, key) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO entries "
+    "(kind, trace_id, time, duration, subject, about, amount, severity, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INSERT_REQUEST = (
     f"INSERT OR IGNORE INTO requests ({', '.join(REQUEST_COLUMNS[1:])}, notable) "
@@ -59,28 +58,15 @@ class MonitorStore:
         self._slow_ns = slow_ns
         self._since_forgetting = 0
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self.file.connected() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-
     def write(self, rows: Iterable[tuple[Entry, Request | None]], pid: int) -> None:
-        """Add rows; one that is there already stays as it is. Raises sqlite3.Error where it cannot be written."""
+        """Add a worker's rows. Raises as `MonitorFile.connected` does where they cannot be written."""
         entries, requests = [], []
         for entry, request in rows:
-            # The same in each process, so that a row that comes twice is there once.
-            key = hashlib.blake2b(f"{entry.kind}{entry.trace_id}{entry.body}".encode(), digest_size=12).hexdigest()
-            entries.append((*astuple(entry), pid, key))
+            entries.append(astuple(entry))
             if request is not None:
                 notable = request.status >= 500 or bool(request.error) or request.duration >= self._slow_ns
                 requests.append((*astuple(request), pid, int(notable)))
-        with self._transaction() as connection:
+        with self.file.at_once("IMMEDIATE") as connection:
             connection.executemany(_INSERT_ENTRY, entries)
             connection.executemany(_INSERT_REQUEST, requests)
             # Not at each write.
@@ -90,41 +76,57 @@ class MonitorStore:
                 self._forget(connection)
 
     def write_numbers(
-        self, slots: Iterable[tuple[int, str, Slot]], vitals: Iterable[tuple[int, Vital]], pid: int
+        self, slots: Iterable[tuple[int, str, Slot]], vitals: Iterable[tuple[int, Vital]], worker: str, now: float
     ) -> None:
-        """Add what a worker has counted, and how it was. Raises sqlite3.Error where it cannot be written."""
+        """Add what a worker has counted, and how it was. In: epoch seconds. Raises as `write` does."""
         counted = [
-            (pid, number, route, slot.count, slot.failed, slot.total, json.dumps(slot.buckets))
+            (worker, number, route, slot.count, slot.failed, slot.total, json.dumps(slot.buckets))
             for number, route, slot in slots
         ]
-        felt = [(pid, number, *vital) for number, vital in vitals]
-        with self._transaction() as connection:
+        felt = [(worker, number, *vital) for number, vital in vitals]
+        with self.file.at_once("IMMEDIATE") as connection:
             connection.executemany("INSERT OR REPLACE INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?)", counted)
             connection.executemany("INSERT OR REPLACE INTO vitals VALUES (?, ?, ?, ?, ?, ?, ?)", felt)
-            if felt:
-                newest = max(row[1] for row in felt)
-                for table in ("tiles", "vitals"):
-                    connection.execute(f"DELETE FROM {table} WHERE slot <= ?", (newest - SLOTS,))
+            for table in ("tiles", "vitals"):
+                # Those ahead of now are of a clock that was put back.
+                connection.execute(
+                    f"DELETE FROM {table} WHERE slot <= ? OR slot > ?", (slot_of(now) - SLOTS, slot_of(now) + 1)
+                )
 
-    def write_process(self, body: dict[str, Any], pid: int, now: float) -> None:
-        """Say how a worker is. In: epoch seconds. Raises sqlite3.Error where it cannot be written."""
-        with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO processes VALUES (?, ?, ?)", (pid, now, json.dumps(body)))
+    def write_process(self, body: dict[str, Any], worker: str, now: float) -> None:
+        """Say how a worker is. In: epoch seconds. Raises as `write` does."""
+        with self.file.at_once("IMMEDIATE") as connection:
+            connection.execute("INSERT OR REPLACE INTO processes VALUES (?, ?, ?)", (worker, now, json.dumps(body)))
 
     def _forget(self, connection: sqlite3.Connection) -> None:
-        """Let the oldest requests go, with all that belongs to them: ordinary ones first."""
+        """Let the oldest go: lines and spans outside of requests, and requests with all that belongs to them.
+
+        Ordinary requests go before those that failed or were slow.
+        """
+        # As many as there may be requests; where there is no room, half of them, before any request goes.
+        (outside,) = connection.execute(f"SELECT count(*) {_OUTSIDE}").fetchone()
+        self._forget_outside(connection, min(outside, self._requests))
+        if _bytes_used(connection) > MAX_BYTES:
+            self._forget_outside(connection, min(outside, self._requests) // 2)
         (count,) = connection.execute("SELECT count(*) FROM requests").fetchone()
         excess = count - self._requests
         if _bytes_used(connection) > MAX_BYTES:
             excess = max(excess, count // 10 + 1)
         if excess > 0:
-            oldest = "SELECT trace_id FROM requests ORDER BY notable, id LIMIT ?"
-            connection.execute(f"DELETE FROM entries WHERE trace_id IN ({oldest})", (excess,))
-            connection.execute(f"DELETE FROM requests WHERE trace_id IN ({oldest})", (excess,))
-        # Lines and spans outside of requests: as many as there may be requests.
-        outside = "FROM entries WHERE trace_id NOT IN (SELECT trace_id FROM requests)"
+            gone = connection.execute(
+                "SELECT id, trace_id FROM requests ORDER BY notable, id LIMIT ?", (excess,)
+            ).fetchall()
+            connection.executemany("DELETE FROM requests WHERE id = ?", [(key,) for key, _ in gone])
+            # A trace may be of several requests: it goes with the last.
+            connection.executemany(
+                "DELETE FROM entries WHERE trace_id = ?1 AND NOT EXISTS (SELECT * FROM requests WHERE trace_id = ?1)",
+                [(trace_id,) for _, trace_id in gone],
+            )
+
+    @staticmethod
+    def _forget_outside(connection: sqlite3.Connection, kept: int) -> None:
         connection.execute(
-            f"DELETE {outside} AND id <= (SELECT id {outside} ORDER BY id DESC LIMIT 1 OFFSET ?)", (self._requests,)
+            f"DELETE {_OUTSIDE} AND id <= (SELECT id {_OUTSIDE} ORDER BY id DESC LIMIT 1 OFFSET ?)", (kept,)
         )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from otelflask.monitor.ring import Ended
 
@@ -39,43 +39,45 @@ class Slot:
 
 
 class Tiles:
-    """Of one worker."""
+    """Of one worker; used by one thread at a time."""
 
     def __init__(self) -> None:
         self.after_fork()
 
     def after_fork(self) -> None:
         """What the parent counted is the parent's."""
-        self._lock = threading.Lock()
         self._slots: dict[int, dict[str, Slot]] = {}
         self._changed: set[int] = set()
 
     def add(self, requests: Iterable[Ended]) -> None:
         """Count requests."""
-        with self._lock:
-            for request in requests:
-                number = slot_of(request.time / 1e9 + request.duration)
-                routes = self._slots.get(number)
-                if routes is None:
-                    routes = self._slots[number] = {}
-                    for old in [known for known in self._slots if known <= number - SLOTS]:
-                        del self._slots[old]
-                route = request.route
-                if route not in routes and len(routes) >= MAX_ROUTES:
-                    route = OTHER
-                slot = routes.setdefault(route, Slot())
-                slot.count += 1
-                slot.failed += request.failed
-                slot.total += request.duration
-                slot.buckets[bucket_of(request.duration)] += 1
-                self._changed.add(number)
+        for request in requests:
+            number = slot_of(request.time / 1e9 + request.duration)
+            routes = self._slots.get(number)
+            if routes is None:
+                routes = self._slots[number] = {}
+                forget_outside(self._slots, number)
+            route = request.route
+            if route not in routes and len(routes) >= MAX_ROUTES:
+                route = OTHER
+            slot = routes.setdefault(route, Slot())
+            slot.count += 1
+            slot.failed += request.failed
+            slot.total += request.duration
+            slot.buckets[bucket_of(request.duration)] += 1
+            self._changed.add(number)
 
     def take_changed(self, everything: bool = False) -> list[tuple[int, str, Slot]]:
         """Slots that have changed since they were taken last, or all: their number, route, and counts."""
-        with self._lock:
-            numbers = list(self._slots) if everything else [n for n in self._changed if n in self._slots]
-            self._changed.clear()
-            return [(number, route, slot) for number in numbers for route, slot in self._slots[number].items()]
+        numbers = list(self._slots) if everything else [n for n in self._changed if n in self._slots]
+        self._changed.clear()
+        return [(number, route, slot) for number in numbers for route, slot in self._slots[number].items()]
+
+
+def forget_outside(slots: dict[int, Any], newest: int) -> None:
+    """Forget slots that are not of the hour that ends with the newest: older ones, and those of a clock put back."""
+    for number in [known for known in slots if not newest - SLOTS < known <= newest + 1]:
+        del slots[number]
 
 
 def slot_of(seconds: float) -> int:

@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from otelflask.monitor.overview import overview
-from otelflask.monitor.questions import REPORT_EVENTS, REQUEST_EVENT, Questions, Window
+from otelflask.monitor.questions import REQUEST_EVENT, Questions, Window
 from otelflask.monitor.runtime import Runtime
 from otelflask.monitor.waterfall import waterfall
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
+_STATUS = re.compile(r"[1-9](xx|\d\d)", re.ASCII)
+_MILLISECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 _CURSOR = re.compile(r"([0-9a-f]{8})\.(\d{1,18})")
 #: Names of a trace's log records that are no rows: the request is, and a group is counted elsewhere.
 _NO_ROWS = (REQUEST_EVENT, "otelflask.error_group")
+#: Seconds after which a trend has moved on.
+TREND_S = 60
 #: Views that can be of one thing.
 _OF_ONE = ("traces", "errors")
 
@@ -31,6 +35,11 @@ class View:
     context: dict[str, Any]
     is_list: bool = False
     is_news: bool = True
+    #: What the script asks with again: it changes when there is anything new. Empty: what is drawn tells.
+    version: str = ""
+
+
+_NOTHING_NEW = View("", {}, is_news=False)
 
 
 class Views:
@@ -53,13 +62,20 @@ class Views:
     def view(self, path: str, asked: Asked) -> View | None:
         """The view of a path below the page's own; None where there is none.
 
-        Raises ValueError for what cannot be asked, sqlite3.Error where the file cannot be read.
+        Raises ValueError for what cannot be asked, and as `MonitorFile.connected` does where the file cannot be read.
         """
         name, _, rest = path.strip("/").partition("/")
         draw = self._by_name.get(name)
         if draw is None or "/" in rest or (rest and name not in _OF_ONE) or (name == "traces" and not rest):
             return None
-        return draw(rest, asked)
+        # Of one moment: what one question has found, the next one finds too.
+        with self._questions.file.at_once():
+            return draw(rest, asked)
+
+    def _renewed(self, asked: Asked, trace_id: str = "") -> str | None:
+        """The version of a view that is drawn from rows alone; None where the script has it already."""
+        version = f"{self._questions.state(trace_id)}.{int(time.time()) // TREND_S}"
+        return None if asked.get("live") == version else version
 
     def _overview(self, rest: str, asked: Asked) -> View:
         return View("overview.html", overview(self._questions, _number(asked, "minutes") or 5, time.time()))
@@ -70,8 +86,8 @@ class Views:
         found = self._questions.requests(
             window,
             route=filters["route"],
-            status=filters["status"],
-            least_ns=_number(asked, "slower") * 1_000_000,
+            status=_status(asked),
+            least_ns=_milliseconds(asked, "slower"),
             text=filters["text"],
         )
         context = {
@@ -109,6 +125,9 @@ class Views:
     def _trace(self, trace_id: str, asked: Asked) -> View:
         if not _TRACE_ID.fullmatch(trace_id):
             raise ValueError(f"{trace_id[:40]!r} is no trace id; allowed are 32 hexadecimal digits")
+        version = self._renewed(asked, trace_id)
+        if version is None:
+            return _NOTHING_NEW
         items = [item for item in self._questions.trace(trace_id) if item.get("event") not in _NO_ROWS]
         drawing = waterfall(items)
         spans = [item for item in items if item["is"] == "span"]
@@ -124,25 +143,34 @@ class Views:
             "lines": [
                 item for item in items if item["is"] == "log" and chosen and item["span_id"] == chosen["span_id"]
             ],
-            "report_events": REPORT_EVENTS,
             "spans": len(spans),
             "grafana": self._grafana,
         }
-        return View("trace.html", context)
+        return View("trace.html", context, version=version)
 
     def _errors(self, fingerprint: str, asked: Asked) -> View:
+        version = self._renewed(asked)
+        if version is None:
+            return _NOTHING_NEW
         if not fingerprint:
-            return View("errors.html", {"errors": self._questions.errors(time.time())})
+            text = asked.get("text", "")
+            found = self._questions.errors(time.time(), text)
+            return View("errors.html", {"errors": found.rows, "total": found.total, "text": text}, version=version)
         reports = self._questions.reports(fingerprint)
-        groups = [row for row in self._questions.errors(time.time()) if row["fingerprint"] == fingerprint]
+        groups = [row for row in self._questions.errors(time.time()).rows if row["fingerprint"] == fingerprint]
         wanted = _number(asked, "report")
         report = next((item for item in reports if item["id"] == wanted), reports[0] if reports else None)
         context = {"report": report, "reports": reports, "group": groups[0] if groups else None}
-        return View("error.html", {**context, "fingerprint": fingerprint})
+        return View("error.html", {**context, "fingerprint": fingerprint}, version=version)
 
     def _queries(self, rest: str, asked: Asked) -> View:
-        context = {"statements": self._questions.statements(), "suspects": self._questions.repeated()}
-        return View("queries.html", context)
+        version = self._renewed(asked)
+        if version is None:
+            return _NOTHING_NEW
+        text = asked.get("text", "")
+        found = self._questions.statements(text)
+        context = {"statements": found.rows, "total": found.total, "text": text}
+        return View("queries.html", {**context, "suspects": self._questions.repeated()}, version=version)
 
     def _shown_runtime(self, rest: str, asked: Asked) -> View:
         return View("runtime.html", self._runtime.shown(self._questions, time.time()))
@@ -150,6 +178,21 @@ class Views:
 
 def _number(asked: Asked, name: str) -> int:
     given = asked.get(name) or "0"
-    if not given.isascii() or not given.isdigit() or len(given) > 18:
+    if not given.isascii() or not given.isdigit() or len(given) > 15:
         raise ValueError(f"{name} is {given[:40]!r}; allowed is a whole number")
     return int(given)
+
+
+def _status(asked: Asked) -> str:
+    given = asked.get("status", "")
+    if given and not _STATUS.fullmatch(given):
+        raise ValueError(f"status is {given[:40]!r}; allowed are one such as 404, and a class such as 4xx")
+    return given
+
+
+def _milliseconds(asked: Asked, name: str) -> int:
+    """In ns."""
+    given = asked.get(name) or "0"
+    if not _MILLISECONDS.fullmatch(given):
+        raise ValueError(f"{name} is {given[:40]!r}; allowed are milliseconds, such as 0.5 or 250")
+    return int(float(given) * 1_000_000)

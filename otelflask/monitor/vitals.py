@@ -11,16 +11,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import psutil
-from opentelemetry.sdk.metrics import Histogram
-from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
-from opentelemetry.sdk.metrics.view import DropAggregation
 
-from otelflask import guard
-from otelflask.monitor.tiles import SLOTS, slot_of
+from otelflask.monitor.tiles import forget_outside, slot_of
 from otelflask.pipeline.queue import ExportQueue
 from otelflask.pipeline.redaction import Scrubber
 
-ACTIVE = "http.server.active_requests"
 DELIVERED = "delivered"
 #: Seconds for which what was found counts as now.
 FRESH_S = 0.9
@@ -40,52 +35,24 @@ class Vital(NamedTuple):
     dropped: int
 
 
-class Reader(MetricReader):
-    """Reads the meter provider when it is asked to. Histograms are not kept for it: a request costs the same."""
-
-    def __init__(self) -> None:
-        super().__init__(preferred_aggregation={Histogram: DropAggregation()})
-        self._data: MetricsData | None = None
-
-    def sum_of(self, name: str) -> int:
-        """A sum's value now, over all attributes; 0 where there is none."""
-        self.collect()
-        found = 0
-        for resource in self._data.resource_metrics if self._data is not None else ():
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    if metric.name == name:
-                        found += sum(int(getattr(point, "value", 0)) for point in metric.data.data_points)
-        return found
-
-    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> None:
-        self._data = metrics_data
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Nothing waits here."""
-
-
 class Vitals:
-    """Of one worker.
+    """Of one worker; used by one thread at a time.
 
-    In: the meter provider; the export queues; what masks secrets; what else is known of a process, such as the
-    outcomes of health checks.
+    In: what counts the requests in flight; the export queues; what masks secrets; what else is known of a process,
+    such as the outcomes of health checks.
     """
 
     def __init__(
         self,
-        meter_provider: Any,
+        active: Callable[[], int],
         queues: list[ExportQueue],
         scrubber: Scrubber,
         facts: Callable[[], dict[str, Any]],
     ) -> None:
+        self._active = active
         self._queues = queues
         self._scrubber = scrubber
         self._facts = facts
-        self._reader: Reader | None = None
-        if hasattr(meter_provider, "add_metric_reader"):
-            self._reader = Reader()
-            meter_provider.add_metric_reader(self._reader)
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -93,7 +60,6 @@ class Vitals:
         self._process = psutil.Process()
         self._process.cpu_percent()
         self._series: dict[int, Vital] = {}
-        self._lock = threading.Lock()
         self._taken = 0.0
 
     def take(self, now: float) -> None:
@@ -104,38 +70,25 @@ class Vitals:
     def now(self, now: float) -> Vital:
         """This worker, as it is, or was less than a second ago. In: epoch seconds."""
         number = slot_of(now)
-        with self._lock:
-            if number in self._series and time.monotonic() - self._taken < FRESH_S:
-                return self._series[number]
-            self._taken = time.monotonic()
-            with self._process.oneshot():
-                vital = Vital(
-                    # Since this was asked last.
-                    self._process.cpu_percent() / 100,
-                    self._process.memory_info().rss,
-                    self._active(),
-                    sum(map(len, self._queues)),
-                    sum(sum(_lost(queue).values()) for queue in self._queues),
-                )
-            self._series[number] = vital
-            for old in [known for known in self._series if known <= number - SLOTS]:
-                del self._series[old]
-            return vital
-
-    def _active(self) -> int:
-        if self._reader is None:
-            return 0
-        try:
-            return self._reader.sum_of(ACTIVE)
-        except Exception:
-            # Callbacks of the app's run in it.
-            guard.say("monitor", "the metrics cannot be read", exc_info=True)
-            return 0
+        if number in self._series and time.monotonic() - self._taken < FRESH_S:
+            return self._series[number]
+        self._taken = time.monotonic()
+        with self._process.oneshot():
+            vital = Vital(
+                # Since this was asked last.
+                self._process.cpu_percent() / 100,
+                self._process.memory_info().rss,
+                self._active(),
+                sum(map(len, self._queues)),
+                sum(sum(_lost(queue).values()) for queue in self._queues),
+            )
+        self._series[number] = vital
+        forget_outside(self._series, number)
+        return vital
 
     def series(self) -> list[tuple[int, Vital]]:
         """Slots of the last hour, by number."""
-        with self._lock:
-            return sorted(self._series.items())
+        return sorted(self._series.items())
 
     def describe(self) -> dict[str, Any]:
         """What the page's view of the runtime shows of this worker."""

@@ -12,6 +12,8 @@ FOLD = 5
 #: Depth from which on rows are not moved further to the right.
 DEEPEST = 12
 TICKS = 4
+#: Rows that are drawn.
+MOST = 2_000
 
 Item = dict[str, Any]
 
@@ -52,6 +54,8 @@ class Waterfall:
     rows: list[Row]
     #: Times of the scale, in ns from the begin.
     ticks: list[int]
+    #: Rows that are not drawn, since there are too many.
+    left_out: int = 0
 
 
 def waterfall(items: Iterable[Item]) -> Waterfall | None:
@@ -65,7 +69,8 @@ def waterfall(items: Iterable[Item]) -> Waterfall | None:
     end = max([span["end"] for span in spans] + [line["time"] for line in lines])
     drawing = _Drawing(start, max(end - start, 1), spans, lines)
     ticks = [drawing.duration * number // TICKS for number in range(TICKS + 1)]
-    return Waterfall(start, drawing.duration, drawing.rows(), ticks)
+    rows = drawing.rows()
+    return Waterfall(start, drawing.duration, rows[:MOST], ticks, max(0, len(rows) - MOST))
 
 
 class _Drawing:
@@ -73,6 +78,7 @@ class _Drawing:
         self.start = start
         self.duration = duration
         self._spans = {span["span_id"]: span for span in spans}
+        self._sound: set[str] = set()
         self._children: dict[str | None, list[Item]] = defaultdict(list)
         for span in self._spans.values():
             parent = span["parent_id"]
@@ -88,12 +94,16 @@ class _Drawing:
 
     def _is_circle(self, span: Item) -> bool:
         """Whether a span is below itself: ids are the senders' word."""
-        seen = set()
+        way: dict[str, None] = {}
         at: Item | None = span
-        while at is not None and at["span_id"] not in seen:
-            seen.add(at["span_id"])
+        while at is not None and at["span_id"] not in self._sound:
+            if at["span_id"] in way:
+                return True
+            way[at["span_id"]] = None
             at = self._spans.get(at["parent_id"])
-        return at is not None
+        # What leads to a root does so for all that lead to it.
+        self._sound.update(way)
+        return False
 
     def _parents_of(self, spans: Iterable[Item]) -> set[str]:
         found: set[str] = set()

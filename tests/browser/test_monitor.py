@@ -279,9 +279,20 @@ def test_it_holds_still_under_the_pointer_and_says_what_is_new(server: Server, p
     _row(page, "/lamps").hover()
     server.get("/nowhere")
     page.get_by_role("button", name="1 new").wait_for()
+    server.get("/nowhere")
+    page.get_by_role("button", name="2 new").wait_for()
     assert page.locator("tbody tr[aria-rowindex]").count() == 1
-    page.get_by_role("button", name="1 new").click()
-    _row(page, "/nowhere").wait_for()
+    page.get_by_role("button", name="2 new").click()
+    _row(page, "/nowhere").first.wait_for()
+
+
+def test_what_is_asked_twice_at_once_is_shown_once(server: Server, page: sync_api.Page) -> None:
+    for number in range(6):
+        server.get(f"/number/{number}")
+        page.evaluate("for (let i = 0; i < 5; i += 1) document.dispatchEvent(new Event('visibilitychange'))")
+    page.get_by_text("6 fit").wait_for()
+    page.wait_for_timeout(1_500)
+    assert page.locator("tbody tr[aria-rowindex]").count() == 6
 
 
 def test_the_keyboard_is_enough(server: Server, page: sync_api.Page) -> None:

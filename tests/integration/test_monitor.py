@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import re
 import signal
@@ -94,6 +96,41 @@ def test_a_worker_that_is_killed_breaks_nothing_and_one_that_ends_leaves_what_it
     assert server.get("/x/5000")[0] == 200
     found = _eventually(lambda: _paths(server), lambda paths: {"/x/5000", *mine} <= paths)
     assert {"/x/5000", *mine} <= found
+
+
+def test_what_recycled_workers_saw_is_there_for_who_looks_later(serve: Serve, app_dir: Path, tmp_path: Path) -> None:
+    (app_dir / "seen.py").write_text(APP)
+    command = [*COMMAND[:-1], "--max-requests", "20", "seen:app"]
+    command[command.index("4")] = "2"
+    server = serve(command, None, OTELFLASK_STATE_DIR=str(tmp_path / "state"), **NO_EXPORT)
+    for number in range(70):
+        server.get(f"/x/{number}")
+    wanted = {f"/x/{number}" for number in range(70)}
+    assert _eventually(lambda: _paths(server), lambda found: found == wanted) == wanted
+
+
+def test_the_development_server_has_no_line_of_the_page_and_ends_while_it_is_asked(
+    serve: Serve, app_dir: Path, tmp_path: Path
+) -> None:
+    (app_dir / "seen.py").write_text(APP + "\nimport logging\nlogging.getLogger().setLevel(logging.INFO)\n")
+    # Without threads a signal interrupts the page's own answer.
+    command = ["flask", "--app", "seen", "run", "--port", "{port}", "--without-threads"]
+    server = serve(command, None, OTELFLASK_STATE_DIR=str(tmp_path / "state"), **NO_EXPORT)
+    server.get("/x/1")
+    for _ in range(3):
+        text = _page(server, "logs?text=HTTP")
+    assert "/x/1 HTTP/1.1" in text
+    assert "GET /monitoring" not in text
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(100):
+            pool.submit(_try, server)
+        time.sleep(0.3)
+        server.stop()
+
+
+def _try(server: Server) -> None:
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        server.get("/monitoring")
 
 
 def test_while_nobody_looks_nothing_is_written(server: Server, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import { ask, isReading, prepare } from "./parts.js";
 const SPARE = 10;
 /** Rows that are kept at most, as many as the server keeps. */
 const MOST = 10000;
+/** Rows that wait for the reader; with more, the list begins anew. */
+const MOST_WAITING = 500;
 
 export class List {
   constructor(box) {
@@ -18,7 +20,7 @@ export class List {
     this.above = document.createElement("tr");
     this.below = document.createElement("tr");
     for (const spacer of [this.above, this.below]) spacer.setAttribute("aria-hidden", "true");
-    this.button.addEventListener("click", () => this.release(true));
+    this.button.addEventListener("click", () => this.release(true).catch(() => {}));
     this.scroller.addEventListener("scroll", () => this.draw(), { passive: true });
     new ResizeObserver(() => this.draw()).observe(this.scroller);
     document.querySelector(".older")?.remove();
@@ -30,7 +32,7 @@ export class List {
     this.rows = [...drawn.querySelectorAll("tbody > tr")];
     this.rows.forEach(prepare);
     this.waiting = [];
-    this.anew = null;
+    this.isStale = false;
     this.asking = null;
     this.cursor = drawn.dataset.cursor;
     this.last = drawn.dataset.last;
@@ -45,25 +47,27 @@ export class List {
   /** The filters have changed. */
   async reset() {
     const url = location.href;
-    const answer = await ask({ live: "" });
+    const answer = await ask("view", { live: "" });
     // Another filter may have been set meanwhile.
     if (url !== location.href) return;
     this.scroller.scrollTop = 0;
     this.take(answer.querySelector("[data-list]"));
     this.showFoot(answer);
+    this.button.hidden = true;
   }
 
   async renew() {
     const url = location.href;
-    const answer = await ask({ live: "", after: this.cursor });
+    const answer = await ask("view", { live: "", after: this.cursor });
     if (url !== location.href) return;
     if (answer) {
       const drawn = answer.querySelector("[data-list]");
       const isSameServer = drawn.dataset.cursor.split(".")[0] === this.cursor.split(".")[0];
-      // With more than one answer holds, those between are asked for as older ones.
-      if (!isSameServer || drawn.dataset.more === "true") {
-        this.anew = answer;
-        this.release(!isSameServer);
+      // With more than one answer holds, and with more than anybody waits for, all is asked for anew.
+      if (!isSameServer || drawn.dataset.more === "true" || this.waiting.length > MOST_WAITING) this.isStale = true;
+      if (this.isStale) {
+        this.waiting = [];
+        await this.release(!isSameServer);
         return;
       }
       const rows = [...drawn.querySelectorAll("tbody > tr")];
@@ -74,16 +78,14 @@ export class List {
       this.waiting = [...rows, ...this.waiting].sort((a, b) => Number(b.dataset.time) - Number(a.dataset.time));
       this.showFoot(answer);
     }
-    this.release(false);
+    await this.release(false);
   }
 
   /** Shows what has come meanwhile, unless the reader is at the list. */
-  release(isAsked) {
+  async release(isAsked) {
     const isHeld = !isAsked && this.rows.length > 0 && (this.scroller.scrollTop > 0 || isReading(this.body));
-    if (!isHeld && this.anew) {
-      this.showFoot(this.anew);
-      this.scroller.scrollTop = 0;
-      this.take(this.anew.querySelector("[data-list]"));
+    if (!isHeld && this.isStale) {
+      await this.reset();
     } else if (!isHeld && this.waiting.length) {
       this.rows = [...this.waiting, ...this.rows];
       this.waiting = [];
@@ -95,11 +97,11 @@ export class List {
       this.draw();
     }
     this.button.hidden = !this.hasNews;
-    this.button.textContent = this.anew ? "many new" : `${this.waiting.length} new`;
+    this.button.textContent = this.isStale ? "many new" : `${this.waiting.length} new`;
   }
 
   get hasNews() {
-    return this.waiting.length > 0 || this.anew !== null;
+    return this.waiting.length > 0 || this.isStale;
   }
 
   showFoot(answer) {
@@ -110,7 +112,7 @@ export class List {
 
   async older() {
     if (!this.hasOlder || this.asking) return;
-    const asking = (this.asking = ask({ live: "", before: this.last }));
+    const asking = (this.asking = ask("older", { live: "", before: this.last }));
     try {
       const drawn = (await asking).querySelector("[data-list]");
       if (this.asking !== asking) return;

@@ -2,7 +2,7 @@
 
 import { drawCharts } from "./charts.js";
 import { List } from "./list.js";
-import { NoAnswer, prepare, say } from "./parts.js";
+import { NoAnswer, Superseded, prepare, say } from "./parts.js";
 import { renew } from "./renewal.js";
 import "./keys.js";
 
@@ -35,7 +35,7 @@ async function tick() {
     failures = 0;
     say(isPaused ? "held: p goes on" : list && list.hasNews ? "held" : "live", false);
   } catch (error) {
-    failures += 1;
+    if (!(error instanceof Superseded)) failures += 1;
     pause = Math.min(SECOND * 2 ** failures, SLOWEST);
     sayWrong(error);
   }
@@ -44,6 +44,7 @@ async function tick() {
 }
 
 function sayWrong(error) {
+  if (error instanceof Superseded) return;
   if (!(error instanceof NoAnswer)) console.error(error);
   say(`${error.message}: trying again`, true);
 }
@@ -93,6 +94,8 @@ document.addEventListener("click", (event) => {
   const leads = row && row.querySelector("a.row");
   if (leads && !event.target.closest("a, button") && getSelection().isCollapsed) leads.click();
 });
+// A view that could not be drawn before: its list and its filters are there now.
+document.addEventListener("otelflask:drawn", begin);
 addEventListener("popstate", () => show(location.href));
 document.addEventListener("visibilitychange", () => !document.hidden && tick());
 document.addEventListener("otelflask:hold", () => {

@@ -11,16 +11,24 @@ export function say(text, isBroken) {
 /** The app has not answered, or not with the view. */
 export class NoAnswer extends Error {}
 
+/** Another question of the same kind was asked meanwhile: what this one would have said is out of date. */
+export class Superseded extends Error {}
+
+const running = new Map();
+
 /**
- * The drawn view with further parameters; null where nothing is new.
+ * The drawn view with further parameters; null where nothing is new. Of each kind of question one is asked at a time.
  * By XMLHttpRequest, which makes a document of an answer without a string that could be a script.
  */
-export function ask(parameters) {
+export function ask(kind, parameters) {
+  running.get(kind)?.abort();
   const url = new URL(location.href);
   url.hash = "";
   for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
+    running.set(kind, request);
+    request.onabort = () => reject(new Superseded());
     request.open("GET", url);
     request.responseType = "document";
     request.timeout = 10000;

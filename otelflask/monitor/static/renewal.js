@@ -8,16 +8,15 @@ const served = new Map();
 
 /** Asks for the view, and exchanges what has changed; with `isAsked` also where somebody is reading. */
 export async function renew(main, isAsked) {
-  const answer = await ask({ live: isAsked ? "" : main.dataset.version });
+  const answer = await ask("view", { live: isAsked ? "" : main.dataset.version });
   if (!answer) return;
   const parts = [...answer.querySelectorAll("[data-part]")];
   const known = [...main.querySelectorAll("[data-part]")];
   if (parts.length !== known.length || !parts.length || parts.some((part, at) => part.id !== known[at].id)) {
     if (!isAsked && parts.length && isReading(main)) return;
     main.replaceChildren(...answer.childNodes);
-    prepare(main);
-    drawCharts(main);
     main.dataset.version = answer.dataset.version;
+    document.dispatchEvent(new Event("otelflask:drawn"));
     return;
   }
   const isHeld = parts.map((part, at) => !exchange(known[at], part, isAsked)).some(Boolean);

@@ -34,15 +34,26 @@ def _slot(count: int, failed: int = 0, seconds: float = 0.1) -> Slot:
 
 
 def _process(**other: Any) -> dict[str, Any]:
-    return {"active": 1, "cpu": 0.25, "memory": 100, "waiting": 7, "health": [], "breakers": [], **other}
+    return {
+        "started": NOW - 1_000,
+        "active": 1,
+        "cpu": 0.25,
+        "memory": 100,
+        "waiting": 7,
+        "health": [],
+        "breakers": [],
+        **other,
+    }
 
 
 def test_rates_shares_and_quantiles_are_of_the_whole_time_and_of_each_point(store: MonitorStore) -> None:
     vital = Vital(0, 0, 0, 0, 0)
-    store.write_numbers([(LAST, "/x", _slot(20, 5)), (LAST - 29, "/x", _slot(10))], [(LAST, vital)], pid=1)
+    store.write_numbers([(LAST, "/x", _slot(20, 5)), (LAST - 29, "/x", _slot(10))], [(LAST, vital)], "1", NOW)
+    store.write_process(_process(), "1", NOW)
     tiles, _ = _shown(store)
     assert tiles["rate"].value == 30 / 300
-    assert (tiles["rate"].values[0], tiles["rate"].values[-1]) == (1.0, 2.0)
+    # The last ten seconds are three seconds old.
+    assert (tiles["rate"].values[0], tiles["rate"].values[-1]) == (1.0, 20 / 3)
     assert (tiles["errors"].value, tiles["errors"].values[-1], tiles["errors"].values[-2]) == (5 / 30, 0.25, None)
     assert tiles["p95"].value == pytest.approx(0.1, rel=0.1)
     assert len(tiles["rate"].times) == 30
@@ -50,19 +61,26 @@ def test_rates_shares_and_quantiles_are_of_the_whole_time_and_of_each_point(stor
 
 
 def test_an_hour_has_a_point_a_minute(store: MonitorStore) -> None:
-    store.write_numbers([(LAST - 200, "/x", _slot(12))], [(LAST, Vital(0, 0, 0, 0, 0))], pid=1)
+    store.write_numbers([(LAST - 200, "/x", _slot(12))], [(LAST, Vital(0, 0, 0, 0, 0))], "1", NOW)
     tiles, _ = _shown(store, 60)
     assert len(tiles["rate"].values) == 60
     assert sum(value or 0 for value in tiles["rate"].values) == pytest.approx(12 / 60)
     assert _shown(store)[0]["rate"].value == 0
 
 
+def test_a_server_that_has_just_begun_is_measured_by_the_time_it_has_been_there(store: MonitorStore) -> None:
+    store.write_numbers([(LAST - 1, "/x", _slot(100))], [(LAST, Vital(0, 0, 0, 0, 0))], "1", NOW)
+    store.write_process(_process(started=NOW - 20), "1", NOW)
+    assert _shown(store)[0]["rate"].value == 100 / 20
+    assert _shown(store, 60)[0]["rate"].value == 100 / 20
+
+
 def test_workers_are_added_up_and_what_was_dropped_is_counted_once(store: MonitorStore) -> None:
     before = [(LAST - 30, Vital(0.1, 50, 0, 0, 100)), (LAST - 1, Vital(0.1, 50, 1, 2, 104))]
-    store.write_numbers([], before, pid=1)
-    store.write_numbers([], [(LAST - 1, Vital(0.2, 70, 2, 3, 0)), (LAST, Vital(0.2, 70, 2, 3, 1))], pid=2)
-    store.write_process(_process(), 1, NOW)
-    store.write_process(_process(), 2, NOW - 60)
+    store.write_numbers([], before, "1", NOW)
+    store.write_numbers([], [(LAST - 1, Vital(0.2, 70, 2, 3, 0)), (LAST, Vital(0.2, 70, 2, 3, 1))], "2", NOW)
+    store.write_process(_process(), "1", NOW)
+    store.write_process(_process(), "2", NOW - 60)
     tiles, found = _shown(store)
     assert tiles["memory"].values[-2:] == [120, 70]
     assert tiles["cpu"].values[-2] == pytest.approx(0.3)
@@ -74,8 +92,8 @@ def test_workers_are_added_up_and_what_was_dropped_is_counted_once(store: Monito
 
 def test_of_several_workers_the_worst_state_is_shown(store: MonitorStore) -> None:
     closed, opened = {"name": "payments", "state": "closed"}, {"name": "payments", "state": "open"}
-    store.write_process(_process(breakers=[opened]), 1, NOW)
-    store.write_process(_process(breakers=[closed]), 2, NOW)
+    store.write_process(_process(breakers=[opened]), "1", NOW)
+    store.write_process(_process(breakers=[closed]), "2", NOW)
     assert _shown(store)[1]["breakers"] == [opened]
 
 

@@ -6,6 +6,7 @@ import gzip
 import html
 import os
 import re
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ from typing import Any
 import flask
 import pytest
 import sqlalchemy
+from opentelemetry import trace
+from opentelemetry._logs import LogRecord
+from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import otelflask
+from otelflask.monitor.questions import Questions
 from otelflask.pipeline.destinations import SdkDestination
 from otelflask.pipeline.queue import ExportQueue, QueueSizes
 from otelflask.settings import SettingError
@@ -108,6 +113,7 @@ def test_older_rows_are_on_the_page_after(make: Any) -> None:
         ("text=ITEMS/2", ["/items/2"]),
         ("text=zerodivision", ["/boom ZeroDivisionError"]),
         ("slower=60000", []),
+        ("slower=0.0001&text=items/2", ["/items/2"]),
     ],
 )
 def test_filters(make: Any, filters: str, paths: list[str]) -> None:
@@ -378,7 +384,7 @@ def test_a_token_is_sent_once_and_becomes_a_cookie_that_is_not_the_token(make: A
     assert (sent.status_code, sent.headers["Location"]) == (303, "/monitoring")
     cookie = sent.headers["Set-Cookie"]
     assert "t0ken" not in cookie
-    assert all(part in cookie for part in ("HttpOnly", "SameSite=Strict", "Path=/monitoring"))
+    assert all(part in cookie for part in ("HttpOnly", "SameSite=Lax", "Path=/monitoring"))
     assert client.get("/monitoring", environ_overrides=far).status_code == 200
     assert client.get("/monitoring/requests", environ_overrides=far).status_code == 200
 
@@ -400,6 +406,8 @@ def test_on_for_nobody_is_an_error_that_says_what_to_set(make: Any) -> None:
     ("path", "said"),
     [
         ("requests?before=x", "before is &#39;x&#39;; allowed is a whole number"),
+        ("requests?status=9999", "status is &#39;9999&#39;; allowed are one such as 404"),
+        ("requests?slower=1e99", "slower is &#39;1e99&#39;; allowed are milliseconds"),
         ("requests?after=x", "after is &#39;x&#39;; allowed is what the page gave as its cursor"),
         ("traces/<x>", "&#39;&lt;x&gt;&#39; is no trace id; allowed are 32 hexadecimal digits"),
     ],
@@ -424,3 +432,136 @@ def test_a_folder_that_cannot_be_used_is_said_on_the_page_and_costs_the_app_noth
     assert answer.status_code == 503
     assert "state_dir" in answer.text
     assert _ask(app, "/items/1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        lambda app: app.logger.warning("odd", extra={"blob": b"\xff\x00", "of": object()}),
+        lambda app: trace.get_current_span().set_attribute("http.response.status_code", "teapot"),
+        lambda app: trace.get_current_span().set_attribute("db.response.returned_rows", 2**70),
+        lambda app: trace.get_current_span().set_attribute("otelflask.db.query.duration", float("nan")),
+        lambda app: trace.get_current_span().add_event("\ud800 lone", {"password": "s3cr3t"}),
+        lambda app: trace.get_current_span().update_name("GET https://x.example/?token=s3cr3t-name"),
+        lambda app: _emit(app, event_name="exception", body={"nested": [b"\xff", None]}),
+        lambda app: _emit(app, timestamp=10**21, body="late"),
+        lambda app: _emit(app, attributes={"otelflask.error.count": "no"}),
+    ],
+    ids=range(9),
+)
+def test_whatever_an_app_says_is_shown_and_ends_nothing(make: Any, told: Any) -> None:
+    app = make()
+    app.add_url_rule("/odd", "odd", lambda: (told(app), "odd")[1])
+    _ask(app, "/odd")
+    _ask(app, "/say")
+    paths = [row[2] for row in _shown(app)]
+    assert "/say" in paths
+    for view in VIEWS:
+        assert _ask(app, f"/monitoring/{view}").status_code == 200
+    trace_page = _ask(app, _link(app, "requests?text=/odd", '/monitoring/traces/[^"]+'))
+    assert trace_page.status_code == 200
+    assert "s3cr3t" not in trace_page.text
+
+
+def _emit(app: flask.Flask, **record: Any) -> None:
+    logger = app.extensions["otelflask"].pipeline.logger_provider.get_logger("app")
+    logger.emit(LogRecord(**record))
+
+
+def test_a_text_of_megabytes_is_cut(make: Any) -> None:
+    app = make()
+    app.add_url_rule("/long", "long", lambda: (_emit(app, body="x" * 5_000_000), "long")[1])
+    _ask(app, "/long")
+    assert len(_ask(app, "/monitoring/logs").data) < 20_000
+    assert len(_ask(app, _link(app, "requests", '/monitoring/traces/[^"]+')).data) < 100_000
+
+
+def test_requests_of_one_trace_are_all_shown_and_each_leads_to_its_own_span(make: Any) -> None:
+    app = make()
+    for _ in range(3):
+        _ask(app, "/items/1", HTTP_TRACEPARENT=f"00-{'a' * 32}-{'b' * 16}-01")
+    page = _ask(app, "/monitoring/requests").text
+    links = set(re.findall(f"/monitoring/traces/{'a' * 32}\\?span=[0-9a-f]{{16}}", page))
+    assert len(links) == 3
+
+
+@pytest.mark.parametrize("before", ['prefs={"a":1}; ', "x=\u00e9; ", "a b=c; ", "expires=1; ", "a[b]=c; "])
+def test_a_cookie_of_another_app_hides_nothing(make: Any, before: str) -> None:
+    client = make(environment="production", monitor="on", monitor_token="t0ken").test_client()
+    cookie = client.get("/monitoring?token=t0ken").headers["Set-Cookie"].partition(";")[0]
+    client = client.application.test_client(use_cookies=False)
+    answer = client.get("/monitoring", environ_overrides={"HTTP_COOKIE": before + cookie})
+    assert answer.status_code == 200
+
+
+def test_a_path_of_nothing_is_no_page(make: Any) -> None:
+    app = make(monitor_path="")
+    assert _ask(app, "/requests").status_code == 404
+    assert _ask(app, "/items/1").text == "item 1"
+
+
+def test_a_peer_that_an_ipv6_server_sees_as_mapped_is_this_machine(make: Any) -> None:
+    assert _ask(make(), "/monitoring", REMOTE_ADDR="::ffff:127.0.0.1").status_code == 200
+    assert _ask(make(), "/monitoring", REMOTE_ADDR="::ffff:10.0.0.7").status_code == 404
+
+
+def test_no_more_threads_is_no_error_of_the_apps(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make()
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    assert _ask(app, "/items/1").status_code == 200
+    monkeypatch.undo()
+    assert _ask(app, "/items/2").status_code == 200
+    assert len(_shown(app)) == 2
+
+
+def test_a_view_that_cannot_be_drawn_says_so_to_who_may_see_it(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTELFLASK_GUARD", "swallow")
+    app = make()
+    monkeypatch.setattr(Questions, "errors", lambda *given: 1 // 0)
+    answer = _ask(app, "/monitoring/errors")
+    assert answer.status_code == 500
+    assert "cannot be drawn" in answer.text
+    assert _ask(app, "/monitoring/errors", REMOTE_ADDR="10.0.0.7").status_code == 404
+
+
+def test_groups_and_statements_can_be_found(make: Any) -> None:
+    app = make()
+    _ask(app, "/boom")
+    assert len(_shown(app, "errors?text=zerodivision")) == 1
+    assert _shown(app, "errors?text=nothing") == []
+    assert "No statement fits" in _ask(app, "/monitoring/queries?text=nothing").text
+
+
+def test_lines_are_found_by_whatever_stands_in_them(make: Any) -> None:
+    app = make()
+    app.add_url_rule("/l", "l", lambda: (app.logger.warning("%s end", "x" * 600, extra={"lamp": "bright"}), "l")[1])
+    _ask(app, "/l")
+    for text in ("END", "shop", "bright"):
+        assert len(_shown(app, f"logs?text={text}")) == 1
+
+
+def test_two_apps_with_providers_of_their_own_are_counted_together(
+    make: Any, telemetry: CapturedTelemetry, tmp_path: Path
+) -> None:
+    first = make()
+    second = flask.Flask("shop")
+    second.add_url_rule("/other", "other", lambda: "other")
+    others = {"tracer_provider": TracerProvider(), "logger_provider": LoggerProvider()}
+    otelflask.init(
+        second,
+        **{**telemetry.providers, **others},
+        environment="development",
+        state_dir=str(tmp_path),
+        runtime_metrics=False,
+    )
+    for _ in range(5):
+        _ask(first, "/items/1")
+    for _ in range(3):
+        _ask(second, "/other")
+    _ask(second, "/monitoring")
+    assert [row[0] for row in _shown(first, "") if row[0] in ("/other", "/items/<int:item>")] != []
+    assert len(_shown(first)) == 8

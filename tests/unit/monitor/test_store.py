@@ -16,17 +16,18 @@ from otelflask.monitor.questions import Questions, Window
 from otelflask.monitor.store import MonitorStore
 from otelflask.monitor.tiles import Slot
 from otelflask.monitor.vitals import Vital
+from otelflask.settings import SettingError
 
 
-def _line(number: int) -> tuple[Entry, None]:
-    return Entry("log", "", number, 0, f"line {number}", "", "", 0, 9, f'{{"number": {number}}}'), None
+def _line(number: int, body: str = "") -> tuple[Entry, None]:
+    return Entry("log", "", number, 0, "", "", 0, 9, f'{{"number": {number}, "of": "{body}"}}'), None
 
 
-def _row(number: int, status: int = 200, body: str = "") -> tuple[Entry, Request]:
-    trace_id = f"{number:032x}"
+def _row(number: int, status: int = 200, body: str = "", trace: int = 0) -> tuple[Entry, Request]:
+    trace_id = f"{trace or number:032x}"
     return (
-        Entry("span", trace_id, number, 1_000, "GET /x", "", "", 0, 0, f'{{"number": {number}, "of": "{body}"}}'),
-        Request(trace_id, number, 1_000, "GET", "/x", f"/x/{number}", status, 0, 0.0, "", ""),
+        Entry("span", trace_id, number, 1_000, "", "", 0, 0, f'{{"number": {number}, "of": "{body}"}}'),
+        Request(trace_id, f"{number:016x}", number, 1_000, "GET", "/x", f"/x/{number}", status, 0, 0.0, "", ""),
     )
 
 
@@ -47,11 +48,19 @@ def test_rows_of_several_workers_are_one_list(tmp_path: Path, store: MonitorStor
     assert [row["pid"] for row in questions.requests(Window()).rows] == [2, 1]
 
 
-def test_a_row_that_comes_twice_is_there_once(store: MonitorStore, questions: Questions) -> None:
-    store.write([_row(1)], pid=1)
-    store.write([_row(1)], pid=1)
-    assert questions.requests(Window()).total == 1
-    assert len(questions.trace(f"{1:032x}")) == 1
+def test_requests_of_one_trace_are_all_there_and_it_goes_with_the_last(
+    store: MonitorStore, questions: Questions
+) -> None:
+    store.write([_row(number, trace=7) for number in range(1, 4)], pid=1)
+    assert questions.requests(Window()).total == 3
+    store.write([_row(number) for number in range(10, 108)], pid=1)
+    assert [row["trace_id"] for row in questions.requests(Window(limit=1_000)).rows][-2:] == [f"{7:032x}"] * 2
+    assert len(questions.trace(f"{7:032x}")) == 3
+
+
+def test_equal_lines_of_one_moment_are_all_there(store: MonitorStore) -> None:
+    store.write([_line(1), _line(1), _line(1)], pid=1)
+    assert store.file.ask("SELECT count(*) FROM entries") == [(3,)]
 
 
 def test_ordinary_requests_go_before_those_that_failed(store: MonitorStore, questions: Questions) -> None:
@@ -79,6 +88,18 @@ def test_bytes_are_bounded_as_well_as_rows(
     assert questions.trace(f"{90:032x}") != []
 
 
+def test_lines_outside_of_requests_go_before_any_request(
+    store: MonitorStore, questions: Questions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "MAX_BYTES", 1_000_000)
+    store.write([_row(number) for number in range(1, 91)], pid=1)
+    for number in range(0, 300):
+        store.write([_line(number, body=20_000 * "x")], pid=1)
+    assert questions.requests(Window()).total == 90
+    ((used,),) = store.file.ask("SELECT sum(length(body)) FROM entries")
+    assert used < 2_000_000
+
+
 def test_a_window_is_what_lies_between_two_rows_and_the_total_is_of_all(
     store: MonitorStore, questions: Questions
 ) -> None:
@@ -91,11 +112,46 @@ def test_a_window_is_what_lies_between_two_rows_and_the_total_is_of_all(
 
 def test_numbers_of_several_workers_are_added_up(store: MonitorStore, questions: Questions) -> None:
     vital = Vital(0.5, 1_000, 1, 2, 3)
-    store.write_numbers([(7, "/x", Slot(2, 1, 0.5, Counter({-10: 2})))], [(7, vital)], pid=1)
-    store.write_numbers([(7, "/x", Slot(1, 0, 0.5, Counter({-10: 1, 3: 0})))], [(7, vital)], pid=2)
+    store.write_numbers([(7, "/x", Slot(2, 1, 0.5, Counter({-10: 2})))], [(7, vital)], "1", 75.0)
+    store.write_numbers([(7, "/x", Slot(1, 0, 0.5, Counter({-10: 1, 3: 0})))], [(7, vital)], "2", 75.0)
     ((_, _, slot),) = questions.tiles(6)
     assert (slot.count, slot.failed, slot.buckets[-10]) == (3, 1, 3)
-    assert questions.vitals(7) == [(1, 7, vital), (2, 7, vital)]
+    assert questions.vitals(7) == [("1", 7, vital), ("2", 7, vital)]
+
+
+def test_slots_of_a_clock_that_was_put_back_are_forgotten(store: MonitorStore, questions: Questions) -> None:
+    vital = Vital(0.5, 1_000, 1, 2, 3)
+    store.write_numbers([(1_000, "/x", Slot(2))], [(1_000, vital)], "1", 10_005.0)
+    store.write_numbers([(300, "/x", Slot(1))], [(300, vital)], "1", 3_005.0)
+    assert [number for number, _, _ in questions.tiles(0)] == [300]
+    assert [number for _, number, _ in questions.vitals(0)] == [300]
+
+
+def test_a_database_of_somebody_elses_at_its_place_is_left_alone(tmp_path: Path, store: MonitorStore) -> None:
+    other = tmp_path / "victim"
+    other.write_bytes(b"")
+    other.chmod(0o644)
+    Path(store.file.path).symlink_to(other)
+    with pytest.raises(OSError):
+        store.write([_row(1)], pid=1)
+    assert (other.stat().st_size, other.stat().st_mode & 0o777) == (0, 0o644)
+
+
+def test_a_folder_that_others_can_write_is_not_used_whoever_seems_to_have_looked(
+    tmp_path: Path, store: MonitorStore
+) -> None:
+    Path(f"{store.file.path}.viewer").touch()
+    tmp_path.chmod(0o777)
+    with pytest.raises(SettingError):
+        store.write([_row(1)], pid=1)
+    assert not Path(store.file.path).exists()
+
+
+def test_a_damaged_file_is_made_anew(tmp_path: Path, questions: Questions) -> None:
+    Path(questions.file.path).write_bytes(b"no database" * 1_000)
+    store = MonitorStore(questions.file, 10**9)
+    store.write([_row(1)], pid=1)
+    assert questions.requests(Window()).total == 1
 
 
 def test_the_file_is_this_users_alone(tmp_path: Path, store: MonitorStore) -> None:
@@ -119,9 +175,11 @@ def test_what_a_server_has_left_that_is_gone_is_removed_when_somebody_looks(
     assert left == {f"{just_now.name}.viewer", f"{Path(store.file.path).name}.viewer"}
 
 
-def test_a_file_that_was_removed_is_made_anew(store: MonitorStore, questions: Questions) -> None:
+def test_a_file_that_was_removed_is_made_anew_and_has_another_era(store: MonitorStore, questions: Questions) -> None:
     store.write([_row(1)], pid=1)
+    era = store.file.era
     for path in (store.file.path, f"{store.file.path}-wal", f"{store.file.path}-shm"):
         Path(path).unlink(missing_ok=True)
     store.write([_row(2)], pid=1)
     assert [row["path"] for row in questions.requests(Window()).rows] == ["/x/2"]
+    assert store.file.era != era

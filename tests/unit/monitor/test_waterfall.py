@@ -58,8 +58,14 @@ def test_parents_in_a_circle_are_all_drawn() -> None:
 
 
 def test_a_trace_deeper_than_pythons_stack_is_drawn() -> None:
-    spans = [_span(str(n), n, 10_000 - n, str(n - 1) if n else None) for n in range(3_000)]
-    assert len(_rows(*spans)) == 3_000
+    spans = [_span(str(n), n, 10_000 - n, str(n - 1) if n else None) for n in range(1_500)]
+    assert len(_rows(*spans)) == 1_500
+
+
+def test_rows_beyond_what_a_page_can_show_are_counted() -> None:
+    drawing = waterfall([_span(str(n), n, n + 1) for n in range(2_345)])
+    assert drawing is not None
+    assert (len(drawing.rows), drawing.left_out) == (2_000, 345)
 
 
 def test_five_equal_statements_in_a_row_are_folded_and_four_are_not() -> None:
