@@ -14,27 +14,28 @@ export class NoAnswer extends Error {}
 /** Another question of the same kind was asked meanwhile: what this one would have said is out of date. */
 export class Superseded extends Error {}
 
-const running = new Map();
+/** The number of the last question of each kind. */
+const last = new Map();
 
 /**
- * The drawn view with further parameters; null where nothing is new. Of each kind of question one is asked at a time.
+ * The drawn view with further parameters; null where nothing is new. Of each kind only the last question is answered.
  * By XMLHttpRequest, which makes a document of an answer without a string that could be a script.
  */
 export function ask(kind, parameters) {
-  running.get(kind)?.abort();
+  const number = (last.get(kind) || 0) + 1;
+  last.set(kind, number);
   const url = new URL(location.href);
   url.hash = "";
   for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    running.set(kind, request);
-    request.onabort = () => reject(new Superseded());
     request.open("GET", url);
     request.responseType = "document";
     request.timeout = 10000;
     request.onload = () => {
       const answer = request.response && request.response.querySelector("main[data-version]");
-      if (request.status === 204) resolve(null);
+      if (last.get(kind) !== number) reject(new Superseded());
+      else if (request.status === 204) resolve(null);
       else if (answer && request.status === 200) resolve(document.adoptNode(answer));
       else if (answer) reject(new NoAnswer(answer.textContent.trim().split("\n")[0]));
       else if (request.status === 404) reject(new NoAnswer("the app does not show this page any more"));
