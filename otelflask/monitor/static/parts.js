@@ -33,10 +33,10 @@ export function ask(kind, parameters) {
     request.responseType = "document";
     request.timeout = 10000;
     request.onload = () => {
+      if (last.get(kind) !== number) return reject(new Superseded());
+      if (request.status === 204) return resolve(null);
       const answer = request.response && request.response.querySelector("main[data-version]");
-      if (last.get(kind) !== number) reject(new Superseded());
-      else if (request.status === 204) resolve(null);
-      else if (answer && request.status === 200) resolve(document.adoptNode(answer));
+      if (answer && request.status === 200) resolve(document.adoptNode(answer));
       else if (answer) reject(new NoAnswer(answer.textContent.trim().split("\n")[0]));
       else if (request.status === 404) reject(new NoAnswer("the app does not show this page any more"));
       else reject(new NoAnswer(`the app answered ${request.status}`));
