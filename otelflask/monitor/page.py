@@ -42,6 +42,9 @@ WORTH_COMPRESSING = 1_000
 _FOR_EVER = "private, max-age=31536000, immutable"
 #: Parameters of the script's, which are no part of a view's address.
 _OF_SCRIPT = ("live", "after", "before")
+_CANNOT_BE_DRAWN = View("problem.html", {"problem": "This view cannot be drawn; the app's log says why."})
+#: Stands for an answer where drawing it went wrong.
+_FAILED: list[bytes] = []
 
 
 class MonitorPage:
@@ -101,14 +104,13 @@ class MonitorPage:
             headers = [("Content-Encoding", "gzip"), *SECURITY] if zipped else SECURITY
             body = asset.compressed if zipped else asset.content
             return respond(environ, start_response, "200 OK", body, asset.content_type, headers, cache=_FOR_EVER)
-        try:
-            return self._draw(base, path, asked, environ, start_response)
-        except Exception:
-            guard.failed("the live page")
-            view = View("problem.html", {"problem": "This view cannot be drawn; the app's log says why."})
-            html = self._html(view, base, path, asked)[0]
-            return self._say(HTTPStatus.INTERNAL_SERVER_ERROR, html, environ, start_response)
+        answer = self._draw(base, path, asked, environ, start_response)
+        if answer is not _FAILED:
+            return answer
+        html, _ = self._html(_CANNOT_BE_DRAWN, base, path, asked)
+        return self._say(HTTPStatus.INTERNAL_SERVER_ERROR, html, environ, start_response)
 
+    @guard.guarded("the live page", default=_FAILED)
     def _draw(
         self, base: str, path: str, asked: dict[str, str], environ: dict[str, Any], start_response: StartResponse
     ) -> Iterable[bytes] | None:

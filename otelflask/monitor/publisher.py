@@ -148,13 +148,10 @@ class Publisher:
             self._told.update((key, items[key]) for key in batch)
         return len(new) > BATCH
 
+    @guard.guarded("a row of the live page")
     def _row(self, item: Any) -> tuple[Entry, Request | None] | None:
-        try:
-            return self._rows.of(item)
-        except Exception:
-            # It must not cost the others.
-            guard.failed("a row of the live page")
-            return None
+        """None for what no row can be made of: it must not cost the others."""
+        return self._rows.of(item)
 
     def _publish_numbers(self) -> None:
         now, worker = time.time(), f"{os.getpid()}.{self._number}"

@@ -85,7 +85,10 @@ def page(server: Server, browser: sync_api.Browser) -> Iterator[sync_api.Page]:
     wrong: list[str] = []
     page = browser.new_page(viewport={"width": 1200, "height": 700})
     page.set_default_timeout(10_000)
-    page.on("console", lambda message: wrong.append(f"{message.text} {message.location}") if message.type == "error" else None)
+    page.on(
+        "console",
+        lambda message: wrong.append(f"{message.text} {message.location}") if message.type == "error" else None,
+    )
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("dialog", lambda dialog: (wrong.append("a dialog"), dialog.dismiss()))
     page.on("request", lambda asked: None if asked.url.startswith(server.url) else wrong.append(asked.url))
