@@ -82,8 +82,6 @@ class MonitorFile:
         """Somebody looks: all workers see it by the time of a file's change. Raises OSError and SettingError."""
         check_folder(self._folder)
         mark = f"{self.path}.viewer"
-        if not os.path.exists(mark):
-            self._forget_others()
         self._make(mark)
         os.utime(mark)
 
@@ -108,13 +106,13 @@ class MonitorFile:
     def _forget_others(self) -> None:
         """Remove what servers that are gone have left."""
         prefix = os.path.join(self._folder, "monitor-")
-        for mark in glob.glob(f"{glob.escape(prefix)}*.viewer"):
-            server = mark.removeprefix(prefix).partition("-")[2].partition(".")[0]
+        for path in glob.glob(f"{glob.escape(prefix)}*.sqlite3"):
+            server = path.removeprefix(prefix).partition("-")[2].partition(".")[0]
             with contextlib.suppress(FileNotFoundError):
                 # Not too soon: it may be that of a container with processes of its own.
-                if is_gone(server) and time.time() - os.stat(mark).st_mtime > FORGOTTEN_S:
-                    _remove(mark.removesuffix(".viewer"))
-                    os.unlink(mark)
+                if is_gone(server) and time.time() - _changed(path) > FORGOTTEN_S:
+                    _remove(path)
+                    os.unlink(f"{path}.viewer")
 
     @contextmanager
     def connected(self) -> Iterator[sqlite3.Connection]:
@@ -125,19 +123,20 @@ class MonitorFile:
         """
         known = getattr(self._connections, "known", None)
         if known is None or known[0] != self._identity():
+            if known is not None and known[0][0] == os.getpid():
+                known[1].close()
             try:
                 connection, era = self._open()
             except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise
-                # Damaged: what it held is lost, and it is made anew.
-                _remove(self.path)
+                self._remove_damaged(error)
                 connection, era = self._open()
             known = self._connections.known = (self._identity(), connection, era)
         yield known[1]
 
     def _open(self) -> tuple[sqlite3.Connection, str]:
         check_folder(self._folder)
+        if not os.path.exists(self.path):
+            self._forget_others()
         self._make(self.path)
         connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
@@ -164,11 +163,20 @@ class MonitorFile:
             try:
                 yield connection
                 connection.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 # A full disk ends it by itself.
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.DatabaseError):
+                    self._remove_damaged(error)
                 raise
+
+    def _remove_damaged(self, error: sqlite3.DatabaseError) -> None:
+        """Make room for another file: what a damaged one held is lost. Raises the error where it is another."""
+        if type(error) is not sqlite3.DatabaseError:
+            # Such as one that is locked.
+            raise error
+        _remove(self.path)
 
     def ask(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """Rows. Raises as `connected` does."""
@@ -178,6 +186,15 @@ class MonitorFile:
 
 def _is_own(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode) and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
+
+
+def _changed(file: str) -> float:
+    """When somebody last wrote to it, or looked at it; epoch seconds."""
+    found = []
+    for path in (file, f"{file}-wal", f"{file}.viewer"):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.stat(path).st_mtime)
+    return max(found, default=0.0)
 
 
 def _remove(file: str) -> None:

@@ -27,7 +27,7 @@ LOOK_S = 15.0
 SELF_S = 1.0
 #: Items that are written at once. A request that asks for the page waits for no more than these.
 BATCH = 500
-#: Seconds that one thread waits for another, and the end of a worker for what it leaves.
+#: Seconds that one thread waits for another, and that a worker's end takes for what it leaves.
 LOCK_S = 2.0
 
 _numbers = itertools.count()
@@ -96,9 +96,10 @@ class Publisher:
         self._tiles.add(self._ring.drain())
         self._vitals.take(time.time())
 
-    def _publish_safely(self) -> None:
+    def _publish_safely(self, seconds: float = float("inf")) -> None:
+        end = time.monotonic() + seconds
         try:
-            while self.publish():
+            while self.publish() and time.monotonic() < end:
                 # Others may ask meanwhile.
                 time.sleep(0)
         except (OSError, sqlite3.Error, SettingError) as error:
@@ -171,4 +172,4 @@ class Publisher:
     def flush(self) -> None:
         """The worker ends: what it has seen stays visible, where its server goes on."""
         if self.started and (self._store.file.looked_at() or not self._store.file.is_of_this_process):
-            self._publish_safely()
+            self._publish_safely(LOCK_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections import Counter
 from pathlib import Path
@@ -159,20 +160,35 @@ def test_the_file_is_this_users_alone(tmp_path: Path, store: MonitorStore) -> No
     assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("*.sqlite3")} == {0}
 
 
-def test_what_a_server_has_left_that_is_gone_is_removed_when_somebody_looks(
-    tmp_path: Path, store: MonitorStore
-) -> None:
-    tmp_path.chmod(0o700)
+def test_what_a_server_has_left_that_is_gone_is_removed_by_the_next(tmp_path: Path, store: MonitorStore) -> None:
     # No process has this number and began then.
     gone = tmp_path / "monitor-0123456789abcdef-1-999999999999.sqlite3"
-    for path in (gone, Path(f"{gone}-wal"), Path(f"{gone}.viewer")):
+    just_now = tmp_path / "monitor-0123456789abcdef-1-999999999998.sqlite3"
+    for path in (gone, Path(f"{gone}-wal"), Path(f"{gone}.viewer"), just_now):
         path.touch()
         os.utime(path, (time.time() - 120,) * 2)
-    just_now = tmp_path / "monitor-0123456789abcdef-1-999999999998.sqlite3"
     Path(f"{just_now}.viewer").touch()
-    store.file.look()
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {f"{just_now.name}.viewer", f"{Path(store.file.path).name}.viewer"}
+    store.write([_row(1)], pid=1)
+    assert {path for path in tmp_path.iterdir() if "0123456789abcdef" in path.name} == {
+        just_now,
+        Path(f"{just_now}.viewer"),
+    }
+
+
+def test_a_file_that_is_damaged_while_it_is_used_is_made_anew(
+    tmp_path: Path, store: MonitorStore, questions: Questions
+) -> None:
+    store.write([_row(number, body=1_000 * "x") for number in range(50)], pid=1)
+    store.file.ask("PRAGMA wal_checkpoint(TRUNCATE)")
+    with open(store.file.path, "r+b") as file:
+        # Behind the tables' names, which are read when it is opened.
+        file.seek(8_192)
+        file.write(b"\xff" * 200_000)
+    other = MonitorStore(MonitorFile(str(tmp_path), "shop"), 10**9)
+    with pytest.raises(sqlite3.DatabaseError):
+        other.write([_row(60)], pid=1)
+    other.write([_row(99)], pid=1)
+    assert [row["path"] for row in questions.requests(Window()).rows] == ["/x/99"]
 
 
 def test_a_file_that_was_removed_is_made_anew_and_has_another_era(store: MonitorStore, questions: Questions) -> None:
