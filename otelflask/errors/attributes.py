@@ -122,7 +122,8 @@ def _source(line: str, scrubber: Scrubber) -> str:
     line = line[: 4 * MAX_LINE]
     if any(scrubber.is_sensitive(word) for word in _WORD.findall(line)):
         line = _LITERAL.sub(f'"{MASK}"', line)
-    return cut(line, MAX_LINE, scrubber)
+    code, sign, comment = line.partition("#")
+    return f"{scrubber.text(code, pairs=False)}{sign}{scrubber.text(comment)}"[:MAX_LINE]
 
 
 def _short(value: Any, scrubber: Scrubber) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ STATEMENT = "statement"
 SUMMARY = "db.query.summary"
 FINGERPRINT = "otelflask.error.fingerprint"
 ERROR_COUNT = "otelflask.error.count"
+#: As Flask's development server has it in its lines.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 #: Characters of a name, and the largest number that SQLite keeps.
 NAME_LENGTH = 256
 LARGEST = 2**63 - 1
@@ -75,7 +78,7 @@ class Rows:
 
     def _text(self, value: object, limit: int | None = None) -> str:
         # Masked before it is cut: half a secret would not be known as one.
-        return clean_text(self._limits.text(self._scrubber.text(safe_text(value)), limit))
+        return clean_text(self._limits.text(self._scrubber.text(_COLOUR.sub("", safe_text(value))), limit))
 
     def _span(self, span: Any) -> tuple[Entry, Request | None]:
         context = span.get_span_context()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -103,7 +104,14 @@ class Views:
         filters = {name: asked.get(name, "") for name in ("severity", "text")}
         window = self._window(asked)
         found = self._questions.lines(window, least_severity=_number(asked, "severity"), text=filters["text"])
-        return self._list("logs.html", {"rows": found.rows, "total": found.total, "filters": filters}, window)
+        level = logging.getLogger().level
+        context = {
+            "rows": found.rows,
+            "total": found.total,
+            "filters": filters,
+            "root_level": logging.getLevelName(level) if level > logging.INFO else "",
+        }
+        return self._list("logs.html", context, window)
 
     def _list(self, template: str, context: dict[str, Any], window: Window) -> View:
         # Workers tell theirs one after the other: numbers rise in another order than time.

@@ -251,8 +251,7 @@ class Encoder:
         if isinstance(value, str):
             # Cut with room to spare before the patterns run: their cost is bounded, a secret at the cut is whole.
             text = value[: limit + 1_024]
-            text = "[redacted]" if key and self._scrubber.is_sensitive(key) else self._scrubber.text(text)
-            return field(b"\x0a", self._bytes(self._limits.text(text, limit)))
+            return field(b"\x0a", self._bytes(self._limits.text(self._scrubber.value(key, text), limit)))
         if isinstance(value, bool):
             return b"\x10\x01" if value else b"\x10\x00"
         if isinstance(value, int):

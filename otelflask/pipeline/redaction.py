@@ -36,6 +36,9 @@ SENSITIVE_NAMES = (
 #: Names that contain a sensitive word and yet hold no secret.
 HARMLESS_NAMES = ("tokens", "tokencount", "tokenizer", "tokentype", "tokenlimit")
 
+#: Attributes that are JSON of what was masked when it was put together; masked once more, it would be JSON no more.
+MASKED_WHEN_MADE = frozenset(f"otelflask.error.{part}" for part in ("frames", "breadcrumbs", "tags", "extra"))
+
 #: How deep nested containers are followed; below, the value is replaced.
 MAX_DEPTH = 8
 
@@ -50,6 +53,8 @@ _CLOUD_KEY = re.compile(
 )
 
 
+#: Opens Werkzeug's debugger, which runs code; it says so in a line.
+_PIN = re.compile(r"(?i)(debugger pin: )\d[\d-]+")
 _CLOUD_PREFIXES = ("AKIA", "ASIA", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xox")
 
 
@@ -105,14 +110,18 @@ class Scrubber:
                 self._sensitive[name] = known
         return known
 
-    def text(self, text: str) -> str:
-        """The text with everything masked that looks like a secret."""
+    def text(self, text: str, pairs: bool = True) -> str:
+        """The text with everything masked that looks like a secret.
+
+        In: whether what follows ``name=`` and ``name:`` is one where the name
+        says so; in source code it is an expression.
+        """
         if len(text) < 4:
             return text
         lowered = text.lower()
         if "eyj" in lowered:
             text = _JWT.sub(MASK, text)
-        for stem in self._stems:
+        for stem in self._stems if pairs else ():
             if stem in lowered:
                 text = self._mask_pairs(text, lowered)
                 break
@@ -124,6 +133,8 @@ class Scrubber:
             text = _PEM.sub(MASK, text)
         if any(prefix in text for prefix in _CLOUD_PREFIXES):
             text = _CLOUD_KEY.sub(MASK, text)
+        if "debugger pin" in lowered:
+            text = _PIN.sub(rf"\1{MASK}", text)
         if _CARD.search(text):
             text = _CARD.sub(_mask_card, text)
         for pattern in self.patterns:
@@ -170,7 +181,7 @@ class Scrubber:
         if self.is_sensitive(name) and not isinstance(value, (bool, int, float)) and value is not None:
             return MASK
         if isinstance(value, str):
-            return self.text(value)
+            return value if name in MASKED_WHEN_MADE else self.text(value)
         if depth >= MAX_DEPTH and isinstance(value, (Mapping, list, tuple)):
             return "[too deep]"
         if isinstance(value, Mapping):

@@ -204,7 +204,7 @@ def test_filters_are_in_the_address_and_work(server: Server, page: sync_api.Page
     # What comes while it is typed fits the filter too.
     server.get("/nowhere")
     server.get("/lamps")
-    page.get_by_text("2 fit").wait_for()
+    page.get_by_text("2 requests").wait_for()
     assert page.get_by_label("Find").input_value() == "LAMP"
     page.get_by_label("Find").fill("no such thing")
     page.get_by_text("No request that is kept fits the filters").wait_for()
@@ -215,7 +215,7 @@ def test_filters_are_in_the_address_and_work(server: Server, page: sync_api.Page
 def test_a_long_list_has_only_rows_in_sight_and_reaches_back_to_the_first(server: Server, page: sync_api.Page) -> None:
     for number in range(450):
         server.get(f"/number/{number}")
-    page.get_by_text("450 fit").wait_for()
+    page.get_by_text("450 requests").wait_for()
     assert page.locator("tbody tr").count() < 80
     for _ in range(20):
         page.locator(".list .scroll").evaluate("(list) => list.scrollTo(0, list.scrollHeight)")
@@ -293,7 +293,7 @@ def test_what_is_asked_twice_at_once_is_shown_once(server: Server, page: sync_ap
     for number in range(6):
         server.get(f"/number/{number}")
         page.evaluate("for (let i = 0; i < 5; i += 1) document.dispatchEvent(new Event('visibilitychange'))")
-    page.get_by_text("6 fit").wait_for()
+    page.get_by_text("6 requests").wait_for()
     page.wait_for_timeout(1_500)
     assert page.locator("tbody tr[aria-rowindex]").count() == 6
 

@@ -33,6 +33,7 @@ export class List {
     this.rows.forEach(prepare);
     this.waiting = [];
     this.isStale = false;
+    this.isWanted = false;
     this.asking = null;
     this.cursor = drawn.dataset.cursor;
     this.last = drawn.dataset.last;
@@ -44,8 +45,9 @@ export class List {
     this.draw();
   }
 
-  /** The filters have changed. */
+  /** The filters have changed, or more has come than was shown; asked for until it is there. */
   async reset() {
+    this.isWanted = true;
     const url = location.href;
     const answer = await ask("view", { live: "" });
     // Another filter may have been set meanwhile.
@@ -57,6 +59,7 @@ export class List {
   }
 
   async renew() {
+    if (this.isWanted) return this.reset();
     const url = location.href;
     const answer = await ask("view", { live: "", after: this.cursor });
     if (url !== location.href) return;

@@ -83,6 +83,12 @@ function watchFilters() {
 }
 
 document.addEventListener("click", (event) => {
+  const away = event.target.closest("a[href]:not([target])");
+  if (away && failures) {
+    // The browser's own page of errors would stay when the app is there again.
+    event.preventDefault();
+    return;
+  }
   const link = event.target.closest("a[data-soft]");
   if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
     event.preventDefault();

@@ -6,9 +6,15 @@ import { ask, isReading, prepare } from "./parts.js";
 /** Parts as the server drew them: on the page they look different, times are the reader's. */
 const served = new Map();
 
-/** Asks for the view, and exchanges what has changed; with `isAsked` also where somebody is reading. */
-export async function renew(main, isAsked) {
+/** What the reader has asked for has not come yet: another question may have been put meanwhile. */
+let isDue = false;
+
+/** Asks for the view, and exchanges what has changed; with `isWanted` also where somebody is reading. */
+export async function renew(main, isWanted) {
+  isDue ||= Boolean(isWanted);
+  const isAsked = isDue;
   const answer = await ask("view", { live: isAsked ? "" : main.dataset.version });
+  isDue = false;
   if (!answer) return;
   const parts = [...answer.querySelectorAll("[data-part]")];
   const known = [...main.querySelectorAll("[data-part]")];

@@ -14,6 +14,10 @@ import pytest
 import sentry_sdk
 
 from otelflask import errors
+from otelflask.pipeline.encoding import Encoder
+from otelflask.pipeline.limits import Limits
+from otelflask.pipeline.redaction import Scrubber
+from otelflask.pipeline.scrubbed import scrubbed_attributes
 from otelflask.testing import CapturedTelemetry
 from tests.unit.errors.conftest import Make
 
@@ -67,6 +71,24 @@ def test_secrets_in_local_variables_are_masked(run: Callable[..., list[Any]]) ->
     assert "password" in frames
     # Nor in the lines of source around them.
     assert "hunter2" not in frames
+
+
+def _sign_in() -> None:
+    password = "hunter2"  # not password: hunter3
+    token = str(len(password))
+    raise LookupError(token)
+
+
+def test_lines_near_a_secret_are_whole_but_for_it_wherever_they_go(run: Callable[..., list[Any]]) -> None:
+    (report,) = run(_sign_in)
+    sent = scrubbed_attributes(report.attributes, Scrubber(), Limits())
+    encoded = Encoder(Scrubber(), Limits())._value("otelflask.error.frames", sent["otelflask.error.frames"], 8_192)
+    assert sent["otelflask.error.frames"].encode() in encoded
+    (*_, frame) = json.loads(sent["otelflask.error.frames"])
+    password, token = frame["before"][-2:]
+    assert password.strip().startswith('password = "[redacted]"  # not password: [redacted]')
+    assert token.strip() == "token = str(len(password))"
+    assert frame["source"].strip() == "raise LookupError(token)"
 
 
 @pytest.mark.parametrize(
