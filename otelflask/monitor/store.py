@@ -22,6 +22,8 @@ from otelflask.monitor.vitals import Vital
 MAX_REQUESTS = 10_000
 #: Bytes from which on a tenth of them goes, whatever their number.
 MAX_BYTES = 128 * 2**20
+#: Seconds after which a worker that has said nothing is forgotten.
+FORGOTTEN_S = 60.0
 REQUEST_COLUMNS = (
     "id",
     "trace_id",
@@ -96,6 +98,7 @@ class MonitorStore:
     def write_process(self, body: dict[str, Any], worker: str, now: float) -> None:
         """Say how a worker is. In: epoch seconds. Raises as `write` does."""
         with self.file.at_once("IMMEDIATE") as connection:
+            connection.execute("DELETE FROM processes WHERE time < ?", (now - FORGOTTEN_S,))
             connection.execute("INSERT OR REPLACE INTO processes VALUES (?, ?, ?)", (worker, now, json.dumps(body)))
 
     def _forget(self, connection: sqlite3.Connection) -> None:
@@ -119,8 +122,8 @@ class MonitorStore:
             connection.executemany("DELETE FROM requests WHERE id = ?", [(key,) for key, _ in gone])
             # A trace may be of several requests: it goes with the last.
             connection.executemany(
-                "DELETE FROM entries WHERE trace_id = ?1 AND NOT EXISTS (SELECT * FROM requests WHERE trace_id = ?1)",
-                [(trace_id,) for _, trace_id in gone],
+                "DELETE FROM entries WHERE trace_id = ? AND NOT EXISTS (SELECT * FROM requests WHERE trace_id = ?)",
+                [(trace_id, trace_id) for _, trace_id in gone],
             )
 
     @staticmethod

@@ -120,6 +120,14 @@ def test_numbers_of_several_workers_are_added_up(store: MonitorStore, questions:
     assert questions.vitals(7) == [("1", 7, vital), ("2", 7, vital)]
 
 
+def test_workers_that_are_gone_are_forgotten(store: MonitorStore, questions: Questions) -> None:
+    store.write_process({"pid": 1}, "1", 1_000.0)
+    store.write_process({"pid": 2}, "2", 1_050.0)
+    assert [row["pid"] for row in questions.processes(0)] == [1, 2]
+    store.write_process({"pid": 3}, "3", 1_100.0)
+    assert [row["pid"] for row in questions.processes(0)] == [2, 3]
+
+
 def test_slots_of_a_clock_that_was_put_back_are_forgotten(store: MonitorStore, questions: Questions) -> None:
     vital = Vital(0.5, 1_000, 1, 2, 3)
     store.write_numbers([(1_000, "/x", Slot(2))], [(1_000, vital)], "1", 10_005.0)
