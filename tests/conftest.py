@@ -14,10 +14,10 @@ from tests import servers
 
 
 class _Scheduling(LoadScopeScheduling):
-    """The tests of the stack in one process, since they share it; others by file."""
+    """Those with servers in one process, one after the other: they share the stack, and wait for each other's load."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "stack" if nodeid.startswith("tests/stack/") else nodeid.split("::")[0]
+        return "servers" if nodeid.startswith(("tests/stack/", "tests/integration/")) else nodeid.split("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
@@ -25,8 +25,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those of the stack first: they wait more than they work, and others run meanwhile."""
-    items.sort(key=lambda item: "tests/stack/" not in item.path.as_posix())
+    """The stack first: its tests wait more than they work, and the other process has the time for the units."""
+    order = ["stack", "integration", "unit", "browser"]
+    items.sort(key=lambda item: order.index(item.path.relative_to(Path(__file__).parent).parts[0]))
 
 
 @pytest.fixture(autouse=True)
