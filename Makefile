@@ -7,10 +7,15 @@ BIN := $(VENV)/bin
 
 install: $(VENV)/.installed
 
-$(VENV)/.installed: requirements.txt pyproject.toml
+# What cannot stand beside the rest, such as versions that are too old, has folders of its own, for single tests.
+BESIDE := $(wildcard tests/beside/*.txt)
+
+$(VENV)/.installed: requirements.txt pyproject.toml $(BESIDE)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	for file in $(BESIDE); do $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+	  --target $(VENV)/beside/$$(basename $$file .txt) -r $$file || exit 1; done
 	touch $@
 
 lint: install

@@ -11,10 +11,14 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
+ROOT = Path(__file__).parents[1]
+#: Packages that cannot stand beside the others, each with what it needs; ``make install`` puts them there.
+BESIDE = ROOT / ".venv" / "beside"
 #: Where Debian has servers, whatever the PATH.
 _PROGRAMS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"])
 
@@ -81,6 +85,14 @@ def _running(command: list[str], port: int, **files: object) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def beside(name: str) -> Path:
+    """The folder of packages of ``tests/beside/NAME.txt``; the test is skipped where it is not there."""
+    folder = BESIDE / name
+    if not folder.is_dir():
+        pytest.skip(f"{name} is not installed (make install puts it into {BESIDE.relative_to(ROOT)})")
+    return folder
 
 
 def free_port() -> int:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from flask import has_request_context
@@ -24,6 +24,7 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from otelflask import guard
 from otelflask.http.attributes import outcome_layer, request_layers, route_of
+from otelflask.http.body import observed
 from otelflask.http.headers import CapturedHeaders
 from otelflask.http.metrics import HttpMetrics
 from otelflask.http.record import ENVIRON_KEY, RequestRecord
@@ -125,7 +126,8 @@ class Middleware:
                 raise
             finally:
                 context_api.detach(token)
-            return self._body(record, result, environ)
+            body = self._observed(record, result, environ)
+            return result if body is None else body
 
         return application
 
@@ -177,13 +179,17 @@ class Middleware:
 
     def _start_response(self, record: RequestRecord, start_response: StartResponse) -> StartResponse:
         def wrapped(status: str, headers: list[tuple[str, str]], *args: Any, **kwargs: Any) -> Any:
-            self._answered(record, status, headers)
-            return start_response(status, headers, *args, **kwargs)
+            completed = self._answered(record, status, headers)
+            return start_response(status, headers if completed is None else completed, *args, **kwargs)
 
         return wrapped
 
     @guard.guarded("reading a response")
-    def _answered(self, record: RequestRecord, status: str, headers: list[tuple[str, str]]) -> None:
+    def _answered(
+        self, record: RequestRecord, status: str, given: list[tuple[str, str]]
+    ) -> list[tuple[str, str]] | None:
+        """The response's headers with ours. In: the app's, whose list is the app's and may be used again."""
+        headers = list(given)
         code = status[:3]
         record.status = int(code) if code.isdigit() else 0
         record.response_headers = headers
@@ -205,42 +211,14 @@ class Middleware:
             propagator.inject(headers, context=record.context, setter=default_response_propagation_setter)
         if self._response_hook is not None:
             guard.call_hook("response_hook", self._response_hook, record.span, status, headers)
+        return headers
 
-    def _body(self, record: RequestRecord, result: Iterable[bytes], environ: dict[str, Any]) -> Iterable[bytes]:
-        if "SERVER_SOFTWARE" not in environ:
-            # No server, so a test client: it keeps a response open until its body is read, which a test
-            # may never do. An answer of known length is complete already.
-            size = _content_length(record)
-            if size is not None:
-                record.response_size = size
-                self._close(record)
-                return result
-        file_wrapper = environ.get("wsgi.file_wrapper")
-        if isinstance(file_wrapper, type) and isinstance(result, file_wrapper):
-            # Kept as it is: the server sends it without reading it through Python.
-            return self._file_body(record, result)
-        # A known length is no stream: nothing of the app's runs while it is read.
-        scopes = record.scope if _content_length(record) is None else None
-        return _Body(self, record, result, scopes)
-
-    def _file_body(self, record: RequestRecord, result: Any) -> Iterable[bytes]:
-        close = getattr(result, "close", None)
-
-        def close_both() -> None:
-            try:
-                if close is not None:
-                    close()
-            finally:
-                record.response_size = _content_length(record) or 0
-                self._close(record)
-
-        try:
-            result.close = close_both
-        except AttributeError:
-            # A wrapper of a server's that takes no attribute: its bytes go out as they are, its end is not seen.
-            record.response_size = _content_length(record) or 0
-            self._close(record)
-        return result  # type: ignore[no-any-return]
+    @guard.guarded("observing a response")
+    def _observed(
+        self, record: RequestRecord, result: Iterable[bytes], environ: dict[str, Any]
+    ) -> Iterable[bytes] | None:
+        within = self._reports.within if self._reports is not None else None
+        return observed(record, result, environ, self._close, within)
 
     @guard.guarded("closing a request")
     def _close(self, record: RequestRecord) -> None:
@@ -301,80 +279,3 @@ class Middleware:
                 span.add_event("exception", exception_layer(record.error, record.context))
                 description = guard.safe_text(record.error)[:1_024]
             span.set_status(Status(StatusCode.ERROR, description))
-
-
-def _content_length(record: RequestRecord) -> int | None:
-    for name, value in record.response_headers:
-        if name.lower() == "content-length" and value.isdigit():
-            return int(value)
-    return None
-
-
-class _Body:
-    """A response body that counts its bytes and closes the record at its end.
-
-    The request's span is current while the app makes the next piece, and so are its `scopes`, where it is a stream.
-    """
-
-    __slots__ = ("_iterator", "_middleware", "_record", "_result", "_scopes")
-
-    def __init__(self, middleware: Middleware, record: RequestRecord, result: Iterable[bytes], scopes: Any) -> None:
-        self._middleware = middleware
-        self._scopes = scopes
-        self._record = record
-        self._result = result
-        self._iterator: Iterator[bytes] | None = None
-
-    def __len__(self) -> int:
-        # Servers take a body of length 1 as complete and set its Content-Length.
-        return len(self._result)  # type: ignore[arg-type]
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        record = self._record
-        token = context_api.attach(record.context)
-        try:
-            if self._iterator is None:
-                self._iterator = iter(self._result)
-            if self._scopes is None:
-                piece = next(self._iterator)
-            else:
-                with self._within():
-                    piece = next(self._iterator)
-        except StopIteration:
-            # The server asks for more only after it has sent the last piece.
-            self._middleware._close(record)
-            raise
-        except BaseException as error:
-            record.error = error
-            record.broken = True
-            record.unhandled = True
-            raise
-        finally:
-            context_api.detach(token)
-        record.response_size += len(piece)
-        return piece
-
-    def close(self) -> None:
-        """Called by the server when all is sent or the client has gone (PEP 3333)."""
-        record = self._record
-        token = context_api.attach(record.context)
-        try:
-            close = getattr(self._result, "close", None)
-            if close is not None:
-                with self._within():
-                    close()
-        finally:
-            context_api.detach(token)
-            self._middleware._close(record)
-
-    def _within(self) -> AbstractContextManager[Any]:
-        reports = self._middleware._reports
-        return reports.within(self._scopes) if reports is not None and self._scopes is not None else nullcontext()
-
-    def __del__(self) -> None:
-        # A test client that never reads the body, a server that never closes it.
-        if not self._record.closed:
-            self._middleware._close(self._record)
