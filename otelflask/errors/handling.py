@@ -21,6 +21,11 @@ from otelflask.errors.rendering import ErrorRenderer
 
 Handler = Callable[[Exception], Any]
 
+#: What an exception of Werkzeug's makes its answer by (``werkzeug.exceptions.HTTPException``).
+_MAKE_AN_ANSWER = ("__call__", "get_response", "get_body", "get_headers", "get_description")
+#: Beginnings of modules: ours gives an exception the headers of an `AppError`.
+_MAKERS_OF_STOCK_ANSWERS = ("werkzeug.", "otelflask.errors.")
+
 
 def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
     """Let the renderer answer what no handler of the app's answers."""
@@ -47,10 +52,17 @@ def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
         if not isinstance(error, HTTPException) or app.trap_http_exception(error):
             # What Flask is told not to answer, it does not.
             return None
-        # Redirects, and responses that the app made itself (`abort(response)`), are left alone.
-        return ours if error.response is None and (error.code or 0) >= 400 else None
+        # Redirects, and answers that the app makes itself, by `abort(response)` or by a class, are left alone.
+        is_error = isinstance(error.code, int) and error.code >= 400
+        return ours if is_error and error.response is None and not _answers_itself(error) else None
 
     app._find_error_handler = find  # type: ignore[method-assign,assignment]
+
+
+def _answers_itself(error: HTTPException) -> bool:
+    """Whether a part of the answer is made by a method that is not Werkzeug's: of the class, or of this one exception."""
+    methods = (getattr(error, name) for name in _MAKE_AN_ANSWER)
+    return any(not str(getattr(method, "__module__", "")).startswith(_MAKERS_OF_STOCK_ANSWERS) for method in methods)
 
 
 def _as_http(error: AppError) -> HTTPException:

@@ -137,19 +137,32 @@ def _watch_errors(app: flask.Flask, reports: Reports | None) -> None:
         original = getattr(app, name)
 
         def watched(error: Exception, *args: Any, _original: Any = original, _name: str = name, **kwargs: Any) -> Any:
-            record = current_record()
-            if record is not None and _name == "handle_exception":
-                record.unhandled = True
-            if record is not None:
-                # Flask forgets the match with the request context; an error that goes to the server has no answer.
-                record.route = route_of(record.environ)
-            if record is not None and not (isinstance(error, HTTPException) and (error.code or 500) < 500):
-                record.error = error
-                if reports is not None and _name == "handle_exception":
-                    reports.unhandled(record, error)
+            _see(error, _name == "handle_exception", reports)
             return _original(error, *args, **kwargs)
 
         setattr(app, name, functools.wraps(original)(watched))
+
+
+@guard.guarded("seeing an exception")
+def _see(error: Exception, unhandled: bool, reports: Reports | None) -> None:
+    """In: an exception of the current request's, and whether no handler wants it."""
+    record = current_record()
+    if record is None:
+        return
+    # Flask forgets the match with the request context; an error that goes to the server has no answer.
+    record.route = route_of(record.environ)
+    if unhandled:
+        record.unhandled = True
+    elif _is_an_answer(error):
+        return
+    record.error = error
+    if unhandled and reports is not None:
+        reports.unhandled(record, error)
+
+
+def _is_an_answer(error: Exception) -> bool:
+    """Whether it is raised to answer, such as ``abort(404)``, or an app's own class for 201."""
+    return isinstance(error, HTTPException) and isinstance(error.code, int) and error.code < 500
 
 
 def _request_hook(hook: Callable[..., Any]) -> Callable[[], None]:
