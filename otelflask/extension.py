@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask
 
-from otelflask import fronts, lifecycle
+from otelflask import fronts, guard
 from otelflask.circuits import telemetry as breakers
 from otelflask.errors.handling import answer_errors, roll_back
 from otelflask.errors.making import Fingerprint
@@ -22,6 +22,7 @@ from otelflask.process import is_reloader_parent, start
 from otelflask.settings import Settings
 
 EXTENSION_KEY = "otelflask"
+_NO_OPTIONS = frozenset({"app", "settings", "extension"})
 
 
 @dataclass
@@ -30,6 +31,10 @@ class AppState:
 
     settings: Settings
     pipeline: Pipeline
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or value == ()
 
 
 class OtelFlask:
@@ -85,6 +90,15 @@ def init(
     """
     extension = OtelFlask()
     if EXTENSION_KEY in app.extensions:
+        given = {**locals(), **settings}
+        ignored = [name for name in sorted(given) if name not in _NO_OPTIONS and not _is_nothing(given[name])]
+        if ignored:
+            guard.say(
+                f"again:{app.name}",
+                "otelflask.init was called again for app %r, and ignores %s: give them to its first call",
+                app.name,
+                ", ".join(ignored),
+            )
         return extension
     in_force = load_settings(settings, app.config)
     if in_force.disabled or is_reloader_parent():
@@ -116,7 +130,6 @@ def init(
         seen_user=process.users.seen if process.users is not None else None,
         seen_request=process.monitor.ring.request if gate is not None and process.monitor is not None else None,
     )
-    lifecycle.on_fork(app.extensions["otelflask.http"])
     app.wsgi_app = show_profiles(app.wsgi_app)  # type: ignore[method-assign,assignment]
     fronts.answer(app, process, in_force)
     if gate is not None:

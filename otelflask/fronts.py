@@ -75,7 +75,7 @@ def show_monitor(app: Flask, process: Process, settings: Settings, sources: Mapp
     """Put the live page in front of the app. In: where its settings come from, and who may see it."""
     assert process.monitor is not None
     service = str(process.resource.get("service.name") or app.name)
-    page = process.monitor.page(gate, settings, sources, service, app.extensions["otelflask.http"].active)
+    page = process.monitor.page(gate, settings, sources, service, app.extensions["otelflask.http"].metrics.active)
     app.wsgi_app = page.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
 
 

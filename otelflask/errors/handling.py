@@ -60,7 +60,7 @@ def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
 
 
 def _answers_itself(error: HTTPException) -> bool:
-    """Whether a part of the answer is made by a method that is not Werkzeug's: of the class, or of this one exception."""
+    """Whether a part of the answer is made by a method that is not Werkzeug's, of the class or of this exception."""
     methods = (getattr(error, name) for name in _MAKE_AN_ANSWER)
     return any(not str(getattr(method, "__module__", "")).startswith(_MAKERS_OF_STOCK_ANSWERS) for method in methods)
 

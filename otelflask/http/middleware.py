@@ -11,7 +11,7 @@ import random
 import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from flask import has_request_context
 from opentelemetry import context as context_api
@@ -66,32 +66,42 @@ Hook = Callable[..., Any]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
 
 
+class MiddlewareParts(NamedTuple):
+    """What sees an app's requests, and how."""
+
+    settings: Settings
+    starter: SpanStarter
+    metrics: HttpMetrics
+    request_log: RequestLog | None
+    excluded_urls: Any
+    response_hook: Hook | None
+    reports: Reports | None
+    find_user: Callable[[], object] | None
+    seen_user: Callable[[str], None] | None
+    seen_request: Callable[[RequestRecord, str | None], None] | None
+
+
 class Middleware:
     """Telemetry of one app's requests; ``wrap`` gives the WSGI app with it."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        starter: SpanStarter,
-        metrics: HttpMetrics,
-        request_log: RequestLog | None,
-        excluded_urls: Any,
-        response_hook: Hook | None,
-        reports: Reports | None = None,
-        find_user: Callable[[], object] | None = None,
-        seen_user: Callable[[str], None] | None = None,
-        seen_request: Callable[[RequestRecord, str | None], None] | None = None,
-    ) -> None:
-        self._seen_request = seen_request
-        self._find_user = find_user
-        self._seen_user = seen_user
+    def __init__(self, parts: MiddlewareParts) -> None:
+        #: Whether requests are handed through unseen.
+        self.off = False
+        self.use(parts)
+
+    def use(self, parts: MiddlewareParts) -> None:
+        """See requests with these from now on."""
+        settings = parts.settings
         self._settings = settings
-        self._starter = starter
-        self._metrics = metrics
-        self._request_log = request_log
-        self._excluded_urls = excluded_urls
-        self._response_hook = response_hook
-        self._reports = reports
+        self._starter = parts.starter
+        self._metrics = parts.metrics
+        self._request_log = parts.request_log
+        self._excluded_urls = parts.excluded_urls
+        self._response_hook = parts.response_hook
+        self._reports = parts.reports
+        self._find_user = parts.find_user
+        self._seen_user = parts.seen_user
+        self._seen_request = parts.seen_request
         header = settings.request_id_header
         self._request_id_header = header
         self._request_id_key = "HTTP_" + header.upper().replace("-", "_") if header else ""
@@ -103,7 +113,7 @@ class Middleware:
 
         def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
             outer = environ.get(ENVIRON_KEY)
-            if outer is not None and not outer.closed:
+            if self.off or (outer is not None and not outer.closed):
                 # An outer app of this process (a dispatcher, a second init) has opened the record.
                 return wsgi_app(environ, start_response)
             if self._excluded_urls is not None and self._is_excluded(environ):

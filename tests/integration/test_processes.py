@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -130,3 +131,25 @@ def test_zero_code_writes_lines_to_the_console_once(serve: Serve, app_dir: Path)
     assert set(by_message) == {"hello you", "GET /hello/you"}
     assert len(lines) == 2
     assert by_message["hello you"]["trace_id"] == by_message["GET /hello/you"]["trace_id"]
+
+
+def test_init_adds_to_zero_code_what_it_is_given(serve: Serve, app_dir: Path, fake_collector: FakeCollector) -> None:
+    (app_dir / "both.py").write_text(
+        (app_dir / "plain.py").read_text()
+        + """
+import otelflask
+
+otelflask.init(
+    app,
+    user=lambda: "ada",
+    request_hook=lambda span, environ: span.set_attribute("hook.request", True),
+    response_hook=lambda span, status, headers: headers.append(("X-Hook", status)),
+)
+"""
+    )
+    server = serve([*ZERO_CODE, *GUNICORN, "both:app"], fake_collector)
+    with urllib.request.urlopen(f"{server.url}/hello/ann", timeout=20) as response:
+        assert response.headers["X-Hook"] == "200 OK"
+    fake_collector.wait_for(lambda: joined(fake_collector, "/hello/ann"))
+    (span,) = fake_collector.spans
+    assert (span.attributes["user.id"], span.attributes["hook.request"]) == ("ada", True)

@@ -79,7 +79,7 @@ class WithoutCode(HTTPException):
         return flask.jsonify(ok=True)(environ, start_response)
 
 
-class Callable_(HTTPException):
+class Called(HTTPException):
     code = 500
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
@@ -102,7 +102,7 @@ ERRORS: list[Any] = [
     OnlyHeaders,
     OnlyResponse,
     WithoutCode,
-    Callable_,
+    Called,
     of_instance(),
     NotFound(response=flask.Response("mine", 410)),
 ]

@@ -138,8 +138,8 @@ def test_a_file_response_reaches_the_server_as_it_is(
         start_response("200 OK", [("Content-Length", "5")])
         return environ["wsgi.file_wrapper"](io.BytesIO(b"bytes"))
 
-    app.wsgi_app = app._original_wsgi_app = raw  # type: ignore[method-assign, attr-defined]
-    app._is_instrumented_by_opentelemetry = False  # type: ignore[attr-defined]
+    otelflask.FlaskInstrumentor.uninstrument_app(app)
+    app.wsgi_app = raw  # type: ignore[method-assign]
     otelflask.FlaskInstrumentor.instrument_app(app, **telemetry.providers)
     assert call(app, **{"wsgi.file_wrapper": wrapper}) == ("200 OK", b"bytes")
     (span,) = telemetry.spans

@@ -1,0 +1,188 @@
+"""What one app is instrumented with: its middleware, its metrics, its hooks, and what sees its exceptions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flask
+from opentelemetry import context as context_api
+from opentelemetry import trace as trace_api
+from opentelemetry._logs import get_logger_provider
+from opentelemetry.instrumentation import flask as contrib
+from opentelemetry.metrics import get_meter_provider
+from opentelemetry.util.http import parse_excluded_urls
+from werkzeug.exceptions import HTTPException
+
+from otelflask import guard, lifecycle
+from otelflask.http.attributes import route_of
+from otelflask.http.contrib import TakenOver, both
+from otelflask.http.login import user_of_flask_login
+from otelflask.http.metrics import SCHEMA_URL, HttpMetrics
+from otelflask.http.middleware import Middleware, MiddlewareParts, Reports
+from otelflask.http.record import ENVIRON_KEY, RequestRecord, current_record
+from otelflask.http.request_log import RequestLog
+from otelflask.loading import load as load_settings
+from otelflask.pipeline.spans import SpanStarter
+from otelflask.version import __version__
+
+_COMMENTER_KEY = "SQLCOMMENTER_ORM_TAGS_AND_VALUES"
+
+
+class InstrumentedApp:
+    """What an app is instrumented with; `complete` adds to it."""
+
+    def __init__(self, app: flask.Flask) -> None:
+        self._app = app
+        self._given: dict[str, Any] = {}
+        self._taken = TakenOver()
+        self._hooks: list[Callable[[], None]] = []
+        self._middleware: Middleware | None = None
+        self._metrics: HttpMetrics | None = None
+        self._metered_by: Any = None
+        self._inner = app.wsgi_app
+        self._wrapped: Any = None
+        self._handlers: dict[str, tuple[Any, Any]] = {}
+
+    @property
+    def metrics(self) -> HttpMetrics:
+        """The app's metrics of requests."""
+        assert self._metrics is not None
+        return self._metrics
+
+    def complete(self, given: dict[str, Any], taken: TakenOver | None) -> None:
+        """Use this too. In: arguments of `instrument_app` that were given, and what contrib had been given."""
+        self._given.update(given)
+        self._taken = taken or self._taken
+        of = self._given.get
+        settings = of("settings") or load_settings({}, {})
+        tracer = trace_api.get_tracer("otelflask.http", __version__, of("tracer_provider"), schema_url=SCHEMA_URL)
+        _compare(tracer, self._taken.tracer)
+        patterns = of("excluded_urls", settings.excluded_urls)
+        parts = MiddlewareParts(
+            settings,
+            SpanStarter(tracer, settings.remote_sampling == "trust"),
+            self._metrics_by(of("meter_provider") or get_meter_provider()),
+            RequestLog(of("logger_provider") or get_logger_provider()) if settings.request_log else None,
+            parse_excluded_urls(patterns) if patterns else self._taken.excluded_urls,
+            both(self._taken.response_hook, of("response_hook")),
+            of("reports"),
+            of("find_user") or functools.partial(user_of_flask_login, self._app),
+            of("seen_user"),
+            of("seen_request"),
+        )
+        self._add_hooks()
+        if self._middleware is not None:
+            self._middleware.use(parts)
+            return
+        self._middleware = Middleware(parts)
+        self._wrapped = self._app.wsgi_app = self._middleware.wrap(self._inner)  # type: ignore[method-assign,assignment,arg-type]
+        for name in ("handle_user_exception", "handle_exception"):
+            self._watch(name)
+
+    def _metrics_by(self, provider: Any) -> HttpMetrics:
+        if self._metrics is None or self._metered_by is not provider:
+            self._metrics, self._metered_by = HttpMetrics(provider), provider
+            lifecycle.on_fork(self._metrics)
+        return self._metrics
+
+    def _add_hooks(self) -> None:
+        """In front: a before_request of the app that answers must not hide the hook's request."""
+        functions = self._app.before_request_funcs.setdefault(None, [])
+        for hook in self._hooks:
+            functions.remove(hook)
+        self._hooks = []
+        request_hook = both(self._taken.request_hook, self._given.get("request_hook"))
+        if request_hook is not None:
+            self._hooks.append(_request_hook(request_hook))
+        if self._given.get("enable_commenter") or self._taken.enable_commenter:
+            self._hooks.append(_commenter(self._given.get("commenter_options") or self._taken.commenter_options))
+        functions[:0] = self._hooks
+
+    def _watch(self, name: str) -> None:
+        """Keep the exception of a request, also where a handler of the app's makes an answer of it."""
+        original = getattr(self._app, name)
+
+        @functools.wraps(original)
+        def watched(error: Exception, *args: Any, **kwargs: Any) -> Any:
+            _see(error, name == "handle_exception", self._given.get("reports"))
+            return original(error, *args, **kwargs)
+
+        self._handlers[name] = (watched, self._app.__dict__.get(name))
+        setattr(self._app, name, watched)
+
+    def undo(self) -> None:
+        """Take it back; where something else stands around it by now, see nothing any more."""
+        app = self._app
+        if self._middleware is not None:
+            self._middleware.off = True
+        if app.wsgi_app is self._wrapped:
+            app.wsgi_app = self._inner  # type: ignore[method-assign]
+        for name, (watched, before) in self._handlers.items():
+            if app.__dict__.get(name) is not watched:
+                continue
+            if before is None:
+                del app.__dict__[name]
+            else:
+                setattr(app, name, before)
+        for hook in self._hooks:
+            app.before_request_funcs[None].remove(hook)
+
+
+def _compare(tracer: Any, of_contrib: Any) -> None:
+    """Say so where spans of requests go elsewhere from now on."""
+    before = getattr(getattr(of_contrib, "_tracer", of_contrib), "span_processor", None)
+    if before is not None and before is not getattr(getattr(tracer, "_tracer", tracer), "span_processor", None):
+        guard.say(
+            "contrib",
+            "FlaskInstrumentor was given another tracer_provider than otelflask: spans of requests go to otelflask's "
+            "from now on; give otelflask.init the same tracer_provider to send them there",
+        )
+
+
+@guard.guarded("seeing an exception")
+def _see(error: Exception, unhandled: bool, reports: Reports | None) -> None:
+    """In: an exception of the current request's, and whether no handler wants it."""
+    record = current_record()
+    if record is None:
+        return
+    # Flask forgets the match with the request context; an error that goes to the server has no answer.
+    record.route = route_of(record.environ)
+    if unhandled:
+        record.unhandled = True
+    elif _is_an_answer(error):
+        return
+    record.error = error
+    if unhandled and reports is not None:
+        reports.unhandled(record, error)
+
+
+def _is_an_answer(error: Exception) -> bool:
+    """Whether it is raised to answer, such as ``abort(404)``, or an app's own class for 201."""
+    return isinstance(error, HTTPException) and isinstance(error.code, int) and error.code < 500
+
+
+def _request_hook(hook: Callable[..., Any]) -> Callable[[], None]:
+    def before_request() -> None:
+        environ = flask.request.environ
+        record = environ.get(ENVIRON_KEY)
+        if isinstance(record, RequestRecord):
+            guard.call_hook("request_hook", hook, record.span, environ)
+
+    return before_request
+
+
+def _commenter(options: dict[str, Any]) -> Callable[[], None]:
+    def before_request() -> None:
+        values = {}
+        if options.get("framework", True):
+            values["framework"] = f"flask:{contrib.flask_version}"
+        if options.get("controller", True) and flask.request.endpoint:
+            values["controller"] = flask.request.endpoint
+        if options.get("route", True) and flask.request.url_rule is not None:
+            values["route"] = flask.request.url_rule.rule
+        # Detached with the request's own context, which lies below this one.
+        context_api.attach(context_api.set_value(_COMMENTER_KEY, values))
+
+    return before_request
