@@ -13,6 +13,7 @@ from otelflask import libraries, process
 from otelflask.loading import load as load_settings
 from otelflask.logs import output
 from otelflask.pipeline.providers import set_environment_defaults
+from otelflask.versions import is_supported
 
 #: Stock instrumentations that ours stand in for; loading both would double every span and line.
 REPLACED = frozenset({"flask", "sqlalchemy", "wsgi", "logging", "system_metrics"})
@@ -47,7 +48,7 @@ class Configurator(_OTelSDKConfigurator):
 
     def _configure(self, **kwargs: Any) -> None:
         settings = load_settings({}, {})
-        if settings.disabled or process.is_reloader_parent():
+        if settings.disabled or process.is_reloader_parent() or not is_supported("Flask"):
             return
         from otelflask.http.instrumentor import FlaskInstrumentor
 

@@ -20,6 +20,7 @@ from otelflask.logs import events, output
 from otelflask.pipeline.providers import Pipeline
 from otelflask.process import is_reloader_parent, start
 from otelflask.settings import Settings
+from otelflask.versions import is_supported
 
 EXTENSION_KEY = "otelflask"
 _NO_OPTIONS = frozenset({"app", "settings", "extension"})
@@ -101,7 +102,7 @@ def init(
             )
         return extension
     in_force = load_settings(settings, app.config)
-    if in_force.disabled or is_reloader_parent():
+    if in_force.disabled or is_reloader_parent() or not is_supported("Flask"):
         return extension
     process = start(
         in_force,

@@ -23,6 +23,7 @@ from otelflask.pipeline.state import state_folder, state_path
 from otelflask.runtime import RuntimeMetrics
 from otelflask.settings import Settings
 from otelflask.users import ActiveUsers
+from otelflask.versions import is_supported
 
 if TYPE_CHECKING:
     from otelflask.exposition.page import MetricsPage
@@ -138,11 +139,11 @@ def _start_mail(process: Process) -> Callable[[Report, int], None]:
 
 
 def _start_database(settings: Settings, pipeline: Pipeline) -> None:
-    try:
-        from otelflask.database.instrumentor import SQLAlchemyInstrumentor
-    except ImportError:
-        # The app has no SQLAlchemy: nothing to see.
+    if not is_supported("SQLAlchemy"):
         return
+    # Imported where it is wanted: an app may have no SQLAlchemy.
+    from otelflask.database.instrumentor import SQLAlchemyInstrumentor
+
     instrumentor = SQLAlchemyInstrumentor()
     if instrumentor.is_instrumented_by_opentelemetry:
         return

@@ -25,6 +25,7 @@ from otelflask.database.watch import QueryWatch, note_relationship
 from otelflask.pipeline.spans import SpanStarter
 from otelflask.settings import Settings
 from otelflask.version import __version__
+from otelflask.versions import OLDEST, is_supported
 
 
 class SQLAlchemyInstrumentor(BaseInstrumentor):
@@ -38,7 +39,12 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):
     telemetry: DatabaseTelemetry | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        return ("sqlalchemy >= 1.4",)
+        return (f"sqlalchemy >= {OLDEST['SQLAlchemy']}",)
+
+    def instrument(self, **kwargs: Any) -> None:
+        """Instrument the engines; those of a SQLAlchemy that is too old are left alone."""
+        if is_supported("SQLAlchemy"):
+            super().instrument(**kwargs)
 
     def _instrument(self, **kwargs: Any) -> None:
         settings: Settings = kwargs.get("settings") or Settings()

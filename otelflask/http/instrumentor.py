@@ -19,6 +19,7 @@ from otelflask.http.instrumented import InstrumentedApp
 from otelflask.http.middleware import Reports
 from otelflask.http.record import RequestRecord
 from otelflask.settings import Settings
+from otelflask.versions import OLDEST, is_supported
 
 #: Where an app has what it is instrumented with.
 EXTENSION_KEY = "otelflask.http"
@@ -44,13 +45,13 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
     _instance = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        return ("flask >= 2.3",)
+        return (f"flask >= {OLDEST['Flask']}",)
 
     def instrument(self, **kwargs: Any) -> None:
         """Instrument every app made afterwards; a second call adds what it is given."""
         if self._is_instrumented_by_opentelemetry:
             self._given.update({name: value for name, value in kwargs.items() if value is not None})
-        else:
+        elif is_supported("Flask"):
             super().instrument(**kwargs)
 
     def _instrument(self, **kwargs: Any) -> None:
@@ -94,6 +95,8 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
         `enable_commenter` is off unless asked for, as with SQLAlchemy: it puts
         route and controller into statements (contrib has it on in Flask only).
         """
+        if not is_supported("Flask"):
+            return
         given = {name: value for name, value in locals().items() if not (value is None or value is False)}
         del given["app"]
         taken = _take_over(app)
