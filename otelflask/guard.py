@@ -62,7 +62,11 @@ def say(key: str, message: str, *args: object, level: int = logging.WARNING, exc
         held_back = _held_back.pop(key, 0)
     if held_back:
         message = f"{message} ({held_back} more held back)"
-    logger.log(level, message, *args, exc_info=exc_info)
+    try:
+        logger.log(level, message, *args, exc_info=exc_info)
+    except Exception:
+        # A filter or a handler of the app's: there is nobody left to tell.
+        return
 
 
 def failed(where: str) -> None:
@@ -97,8 +101,13 @@ def call_hook(name: str, hook: Callable[..., Any], *args: Any) -> Any:
     try:
         return hook(*args)
     except Exception:
-        say(f"hook:{name}", "the %s raised; the request goes on", name, exc_info=True)
+        users_failed(name)
         return None
+
+
+def users_failed(name: str) -> None:
+    """Say that something of the user's raised the exception being handled. In: what it is, in words."""
+    say(f"hook:{name}", "the %s raised; the app is not affected", name, exc_info=True)
 
 
 def safe_text(value: object) -> str:

@@ -312,20 +312,33 @@ class EngineTelemetry:
             if pending is None:
                 return original(dbapi_connection)
             _pending.set(None)
-            operation, current = pending
-            known = self._statements(operation)
-            span = self.telemetry.starter.start(known.name, SpanKind.CLIENT, (known.layer,), time_ns(), current)
-            started = perf_counter_ns()
+            began = self._transaction_ends(*pending)
             try:
                 original(dbapi_connection)
             except BaseException as error:
-                span.set_attribute("error.type", exception_type(error))
-                span.set_status(Status(StatusCode.ERROR, guard.safe_text(error)[:1_024]))
+                self._transaction_ended(began, error)
                 raise
-            finally:
-                self._ended(span, known, perf_counter_ns() - started, current)
+            self._transaction_ended(began, None)
 
         return timed
+
+    @guard.guarded("starting a transaction's span")
+    def _transaction_ends(self, operation: str, current: Any) -> tuple[trace_api.Span, _StatementTelemetry, int, Any]:
+        known = self._statements(operation)
+        span = self.telemetry.starter.start(known.name, SpanKind.CLIENT, (known.layer,), time_ns(), current)
+        return span, known, perf_counter_ns(), current
+
+    @guard.guarded("ending a transaction's span")
+    def _transaction_ended(
+        self, began: tuple[trace_api.Span, _StatementTelemetry, int, Any] | None, error: BaseException | None
+    ) -> None:
+        if began is None:
+            return
+        span, known, started, current = began
+        if error is not None:
+            span.set_attribute("error.type", exception_type(error))
+            span.set_status(Status(StatusCode.ERROR, guard.safe_text(error)[:1_024]))
+        self._ended(span, known, perf_counter_ns() - started, current)
 
 
 #: The transaction end that SQLAlchemy has announced and the dialect has not carried out yet.

@@ -181,10 +181,11 @@ class Middleware:
         record.span = span
         record.sampled = bool(span.get_span_context().trace_flags & 1)
         record.context = remembering(trace_api.set_span_in_context(span, parent))
-        environ[ENVIRON_KEY] = record
-        self._metrics.opened(record)
         if self._captures_headers and span.is_recording():
             span.set_attributes(self._headers.of_request(environ))
+        environ[ENVIRON_KEY] = record
+        # Last: it is closed from now on.
+        self._metrics.opened(record)
         return record
 
     def _start_response(self, record: RequestRecord, start_response: StartResponse) -> StartResponse:

@@ -112,7 +112,8 @@ class RequestRecord:
         """``error.type``: the exception's type where one ended the request, else a 5xx status as text."""
         if self.status < 500 and not self.broken:
             return None
-        if self.error is not None and not hasattr(self.error, "get_response"):
+        # Asked of the class: an exception may answer for attributes itself.
+        if self.error is not None and not hasattr(type(self.error), "get_response"):
             kind = type(self.error)
             return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         return str(self.status)

@@ -27,6 +27,7 @@ from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 
 from otelflask import guard
 from otelflask.pipeline.attributes import Layer
+from otelflask.pipeline.instruments import Meter
 from otelflask.pipeline.limits import OVERFLOW_ATTRIBUTES
 
 _OVERFLOW_KEY = ("otel.metric.overflow",)
@@ -106,6 +107,13 @@ class MeterProvider(SdkMeterProvider):
         self._measurement_consumer = consumer
         for reader in metric_readers:
             reader._set_collect_callback(consumer.collect)
+
+    def get_meter(self, *arguments: Any, **options: Any) -> Any:
+        meter = super().get_meter(*arguments, **options)
+        if type(meter) is sdk_metrics.Meter:
+            # The SDK makes it by that class's name.
+            meter.__class__ = Meter
+        return meter
 
     def after_fork(self) -> None:
         """Forget what was counted before the fork: the parent reports it."""

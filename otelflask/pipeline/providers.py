@@ -26,21 +26,23 @@ from opentelemetry.sdk._configuration import (
     _import_id_generator,
     _import_sampler,
 )
-from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
+from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider, sampling
+from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, sampling
 
 from otelflask import guard
 from otelflask.pipeline import resource as resources
 from otelflask.pipeline.destinations import Destination, GrpcDestination, HttpDestination, SdkDestination, Signal
 from otelflask.pipeline.encoding import Encoder
 from otelflask.pipeline.limits import Limits
+from otelflask.pipeline.log_provider import LoggerProvider
 from otelflask.pipeline.metrics import MeterProvider, PeriodicReader
 from otelflask.pipeline.queue import ExportQueue, QueueSizes
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.pipeline.scrubbed import scrubbed_metrics, scrubbed_records, scrubbed_spans
 from otelflask.pipeline.selfmetrics import QueueMetrics
+from otelflask.pipeline.tracing import TracerProvider
 from otelflask.settings import SettingError, Settings
 
 

@@ -14,6 +14,7 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 
 from otelflask import guard
 from otelflask.pipeline.attributes import Layers, merged
+from otelflask.pipeline.guarded import processor_failed
 from otelflask.pipeline.limits import Limits
 
 _limits = Limits()
@@ -68,15 +69,18 @@ class EmittedRecord(ReadWriteLogRecord):
 
 
 def emit(logger: Any, record: Record) -> None:
-    """Hand the record to the logger's processors; any other API logger gets it by its own `emit`."""
-    if isinstance(logger, sdk_logs.Logger):
-        if not logger._is_enabled():
-            return
-        logger._multi_log_record_processor.on_emit(
-            EmittedRecord(record, logger._resource, logger._instrumentation_scope, logger._log_record_limits)
-        )
-    else:
-        logger.emit(record)
+    """Hand the record to the logger's processors; any other API logger gets it by its own `emit`.
+
+    What a processor of the user's raises goes no further.
+    """
+    try:
+        if not isinstance(logger, sdk_logs.Logger):
+            logger.emit(record)
+        elif logger._is_enabled():
+            emitted = EmittedRecord(record, logger._resource, logger._instrumentation_scope, logger._log_record_limits)
+            logger._multi_log_record_processor.on_emit(emitted)
+    except Exception:
+        processor_failed(logger)
 
 
 def message_of(record: logging.LogRecord) -> str:

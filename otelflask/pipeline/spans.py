@@ -21,17 +21,20 @@ from opentelemetry.sdk.trace import sampling
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
+from otelflask import guard
 from otelflask.guard import safe_text
 from otelflask.pipeline.attributes import Layers, merged
 from otelflask.pipeline.exceptions import exception_layer
+from otelflask.pipeline.guarded import processor_failed
 from otelflask.pipeline.limits import Limits
+from otelflask.pipeline.tracing import AppSpan
 
 _UNSET = Status(StatusCode.UNSET)
 _SAMPLED_RANDOM = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
 _limits = Limits()
 
 
-class Span(sdk_trace.Span):
+class Span(AppSpan):
     """A span whose attributes are layers; see the module's docstring."""
 
     # The SDK's __init__ builds six containers that most spans never use.
@@ -107,23 +110,29 @@ class Span(sdk_trace.Span):
         if self._end_time is not None:
             return
         own = self._own
-        if key not in own and len(own) >= (self._limits.max_span_attributes or 128):
-            self._dropped += 1
-            return
-        kind = type(value)
-        if kind is str:
-            limit = self._limits.max_span_attribute_length
-            own[key] = value if limit is None or len(value) <= limit else value[: limit - 1] + "…"
-        elif kind is int or kind is bool or kind is float:
-            own[key] = value
-        else:
-            cleaned = clean_value(value)
-            if cleaned is not None:
-                own[key] = cleaned
+        try:
+            if key not in own and len(own) >= (self._limits.max_span_attributes or 128):
+                self._dropped += 1
+                return
+            kind = type(value)
+            if kind is str:
+                limit = self._limits.max_span_attribute_length
+                own[key] = value if limit is None or len(value) <= limit else value[: limit - 1] + "…"
+            elif kind is int or kind is bool or kind is float:
+                own[key] = value
+            else:
+                cleaned = clean_value(value)
+                if cleaned is not None:
+                    own[key] = cleaned
+        except Exception:
+            guard.users_failed("attribute of a span")
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        for key, value in attributes.items():
-            self.set_attribute(key, value)
+        try:
+            for key, value in attributes.items():
+                self.set_attribute(key, value)
+        except Exception:
+            guard.users_failed("mapping of attributes")
 
     def record_exception(
         self,
@@ -139,14 +148,28 @@ class Span(sdk_trace.Span):
             return
         self._end_time = time_ns() if end_time is None else end_time
         processor = self._tracer.span_processor
-        processor._on_ending(self)
-        processor.on_end(self)
+        try:
+            processor._on_ending(self)
+        except Exception:
+            processor_failed(processor)
+        try:
+            processor.on_end(self)
+        except Exception:
+            processor_failed(processor)
 
 
 def clean_value(value: Any) -> Any:
     """An attribute value that OTLP can carry: scalars as they are, sequences of scalars, else text."""
+    try:
+        return _clean_value(value)
+    except Exception:
+        return _limits.text(safe_text(value))
+
+
+def _clean_value(value: Any) -> Any:
     if isinstance(value, (str, bool, int, float)):
-        return _limits.text(str(value)) if isinstance(value, str) else value
+        # Not by its own __str__, which is the app's.
+        return _limits.text(str.__str__(value)) if isinstance(value, str) else value
     if isinstance(value, bytes):
         return _limits.text(value.decode("utf-8", "replace"))
     if isinstance(value, (list, tuple)):
@@ -177,7 +200,25 @@ class SpanStarter:
         context: Context | None = None,
         links: Sequence[trace_api.Link] = (),
     ) -> trace_api.Span:
-        """Start a span; `context` is the parent's (default: the current one), `start_time` is in epoch ns."""
+        """Start a span; `context` is the parent's (default: the current one), `start_time` is in epoch ns.
+
+        What a sampler or a processor of the user's raises goes no further.
+        """
+        try:
+            return self._start(name, kind, layers, start_time, context, links)
+        except Exception:
+            guard.users_failed("start of a span")
+            return trace_api.NonRecordingSpan(trace_api.get_current_span(context).get_span_context())
+
+    def _start(
+        self,
+        name: str,
+        kind: SpanKind,
+        layers: Layers,
+        start_time: int,
+        context: Context | None,
+        links: Sequence[trace_api.Link],
+    ) -> trace_api.Span:
         tracer = self._tracer
         if not self._sdk:
             return tracer.start_span(
@@ -229,5 +270,8 @@ class SpanStarter:
                     span.set_attribute(key, value)
         for link in links:
             span.add_link(link.context, link.attributes)
-        tracer.span_processor.on_start(span, parent_context=context)
+        try:
+            tracer.span_processor.on_start(span, parent_context=context)
+        except Exception:
+            processor_failed(tracer.span_processor)
         return span

@@ -153,3 +153,54 @@ otelflask.init(
     fake_collector.wait_for(lambda: joined(fake_collector, "/hello/ann"))
     (span,) = fake_collector.spans
     assert (span.attributes["user.id"], span.attributes["hook.request"]) == ("ada", True)
+
+
+def test_a_processor_and_an_attribute_that_raise_change_nothing(
+    serve: Serve, app_dir: Path, fake_collector: FakeCollector
+) -> None:
+    (app_dir / "raising.py").write_text(
+        """
+import otelflask
+from flask import Flask
+from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor
+from sqlalchemy import create_engine, text
+
+app = Flask("raising")
+otelflask.init(app)
+engine = create_engine("sqlite:///orders.sqlite3")
+with engine.begin() as connection:
+    connection.execute(text("CREATE TABLE orders (id INTEGER)"))
+
+class Raising(SpanProcessor):
+    def on_start(self, span, parent_context=None):
+        raise RuntimeError("no")
+
+trace.get_tracer_provider().add_span_processor(Raising())
+
+class Hostile:
+    def __str__(self):
+        raise RuntimeError("no text")
+    __repr__ = __str__
+
+@app.post("/orders")
+def order():
+    with trace.get_tracer("shop").start_as_current_span("ordering") as span:
+        span.set_attribute("order", Hostile())
+        with engine.begin() as connection:
+            connection.execute(text("INSERT INTO orders VALUES (7)"))
+    return "ordered", 201
+
+@app.get("/orders")
+def orders():
+    with engine.connect() as connection:
+        return str(connection.execute(text("SELECT id FROM orders")).scalars().all())
+"""
+    )
+    server = serve([*GUNICORN, "raising:app"], fake_collector)
+    asked = urllib.request.Request(f"{server.url}/orders", method="POST")
+    with urllib.request.urlopen(asked, timeout=20) as response:
+        assert response.status == 201
+    assert server.get("/orders") == (200, "[7]")
+    names = {"POST /orders", "ordering", "INSERT orders", "COMMIT", "GET /orders"}
+    fake_collector.wait_for(lambda: names <= {span.name for span in fake_collector.spans})

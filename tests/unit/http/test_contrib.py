@@ -183,7 +183,7 @@ def test_another_provider_that_contrib_was_given_is_named(
 def test_a_second_init_names_what_it_ignores(
     init: Any, telemetry: CapturedTelemetry, ours: Hooks, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app = hello(flask.Flask("shop"))
+    app = hello(flask.Flask("initialised twice"))
     init(app)
     otelflask.init(app)
     assert not caplog.records
