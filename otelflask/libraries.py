@@ -19,6 +19,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import INVALID_SPAN, Span, Tracer, TracerProvider, get_current_span, use_span
 
 from otelflask import guard
+from otelflask.pipeline.limits import bounded
 from otelflask.pipeline.providers import Pipeline
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.settings import SettingError
@@ -36,6 +37,8 @@ INSTRUMENTORS = {
 DRIVERS = frozenset(
     {"aiopg", "asyncpg", "dbapi", "mysql", "mysqlclient", "psycopg", "psycopg2", "pymssql", "pymysql", "sqlite3"}
 )
+#: Longest URL that is kept, in characters.
+MAX_URL = 8_192
 #: The instrumentors that were used.
 _instrumented: list[Any] = []
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
@@ -99,7 +102,7 @@ def _url_masked(scrubber: Scrubber) -> Callable[..., None]:
         # The second one with OTEL_SEMCONV_STABILITY_OPT_IN=http/dup.
         for name in ("url.full", "http.url"):
             url = attributes.get(name)
-            masked = scrubber.text(url) if isinstance(url, str) else url
+            masked = scrubber.text(bounded(url, MAX_URL)) if isinstance(url, str) else url
             if masked != url:
                 span.set_attribute(name, masked)
 

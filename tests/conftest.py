@@ -9,6 +9,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 import otelflask
+from otelflask.logs import capture
 from otelflask.testing import CapturedTelemetry
 from tests import servers
 
@@ -35,6 +36,16 @@ def _quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sends to a collector that happens to run here."""
     for signal in ("TRACES", "METRICS", "LOGS"):
         monkeypatch.setenv(f"OTEL_{signal}_EXPORTER", "none")
+
+
+@pytest.fixture(autouse=True)
+def _no_taker_of_logs_left() -> Iterator[None]:
+    """Apps that a test gives providers of its own take every log line of the process, until they are told not to."""
+    before = list(capture._captures)
+    yield
+    for taker in list(capture._captures):
+        if taker not in before:
+            capture.uninstall(taker)
 
 
 @pytest.fixture

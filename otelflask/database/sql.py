@@ -21,7 +21,7 @@ _TOKEN = re.compile(
     |(?P<dollar>\$(?P<tag>[A-Za-z_]*)\$.*?(?:\$(?P=tag)\$|\Z))
     |(?P<string>[EeNnBbXx]?'(?:[^'\\]|''|\\.)*(?:'|\Z))
     |(?P<quoted>"(?:[^"]|"")*(?:"|\Z)|`[^`]*(?:`|\Z)|\[[A-Za-z_][\w $]*\])
-    |(?P<parameter>%\([^)]*\)s|%s|:[A-Za-z_]\w*|\$\d+|\?\d*)
+    |(?P<parameter>%\([^()]*\)s|%s|:[A-Za-z_]\w*|\$\d+|\?\d*)
     |(?P<number>(?<![\w.])[-+]?(?:0[xX][0-9a-fA-F]+|\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?!\w))
     |(?P<word>[A-Za-z_][\w$]*)
     |(?P<space>\s+)
@@ -30,7 +30,7 @@ _TOKEN = re.compile(
     re.X | re.S,
 )
 _IN_LIST = re.compile(
-    r"(?i)\b(in\s*)\(\s*(?:\?|%s|%\([^)]*\)s|:\w+|\$\d+)(?:\s*,\s*(?:\?|%s|%\([^)]*\)s|:\w+|\$\d+))+\s*\)"
+    r"(?i)\b(in\s*)\(\s*(?:\?|%s|%\([^()]*\)s|:\w+|\$\d+)(?:\s*,\s*(?:\?|%s|%\([^()]*\)s|:\w+|\$\d+))+\s*\)"
 )
 _VALUES_LIST = re.compile(r"(?i)(\bvalues\s*\([^()]*\))(?:\s*,\s*\([^()]*\))+")
 _TARGET_AFTER = frozenset({"FROM", "JOIN", "INTO", "UPDATE", "TABLE"})

@@ -9,6 +9,7 @@ from typing import Any
 
 from otelflask.errors.engine import Event
 from otelflask.guard import safe_text
+from otelflask.pipeline.limits import bounded
 from otelflask.pipeline.own_code import is_in_app
 from otelflask.pipeline.redaction import MASK, Scrubber
 
@@ -36,7 +37,7 @@ def event_attributes(event: Event, scrubber: Scrubber) -> dict[str, Any]:
             found[name] = cut(safe_text(user[key]), MAX_TAG, scrubber)
     tags = event.get("tags") or {}
     items = tags.items() if isinstance(tags, Mapping) else tags
-    shown = {safe_text(key)[:MAX_TAG]: safe_text(value) for key, value in list(items)[:MAX_TAGS]}
+    shown = {safe_text(key)[:MAX_TAG]: bounded(safe_text(value), MAX_TAG) for key, value in list(items)[:MAX_TAGS]}
     shown = {key: cut(str(scrubber.value(key, value)), MAX_TAG, scrubber) for key, value in shown.items()}
     if shown:
         # Each to be searched by, and all of them to be shown.
@@ -54,7 +55,7 @@ def event_attributes(event: Event, scrubber: Scrubber) -> dict[str, Any]:
     extra = {**(event.get("extra") or {})}
     extra.update({key: value for key, value in (event.get("contexts") or {}).items() if key not in _OF_SDK})
     if extra:
-        text = _json(scrubber.value("extra", extra))
+        text = _json(scrubber.value("extra", bounded(extra, MAX_EXTRA_JSON)))
         found["otelflask.error.extra"] = text if len(text) <= MAX_EXTRA_JSON else _json({"left_out": list(extra)[:50]})
     return found
 
@@ -70,7 +71,7 @@ def _json(value: Any) -> str:
 
 def _breadcrumb(item: Mapping[str, Any], scrubber: Scrubber) -> dict[str, Any]:
     kept = {key: item[key] for key in ("timestamp", "level", "category") if item.get(key)}
-    message = item.get("message") or scrubber.value("data", item.get("data") or "")
+    message = item.get("message") or scrubber.value("data", bounded(item.get("data") or "", MAX_TAG))
     return {**kept, "message": cut(safe_text(message), MAX_TAG, scrubber)}
 
 
@@ -109,7 +110,7 @@ def _frame(frame: Mapping[str, Any], scrubber: Scrubber) -> tuple[str, str]:
         "source": _source(frame.get("context_line") or "", scrubber),
         "after": [_source(line, scrubber) for line in (frame.get("post_context") or [])[:2]],
         "variables": {
-            name: _short(scrubber.value(name, value), scrubber)
+            name: _short(scrubber.value(name, bounded(value, MAX_VARIABLE)), scrubber)
             for name, value in list((frame.get("vars") or {}).items())[:MAX_VARIABLES]
             if not name.startswith("__")
         },

@@ -44,6 +44,11 @@ def remote_context(environ: dict[str, Any], mode: str) -> tuple[Context, tuple[L
             for key, value in environ.items()
             if not (isinstance(value, str) and key.startswith("HTTP_") and len(value) > MAX_HEADER_LENGTH)
         }
+    baggage = carrier.get("HTTP_BAGGAGE", "")
+    if "  " in baggage or "\t" in baggage:
+        # White space around members means nothing (W3C Baggage, 3.2.1), and a propagator reads a long run of it again
+        # from each of its characters.
+        carrier = {**carrier, "HTTP_BAGGAGE": " ".join(baggage.split())}
     try:
         context = propagator.extract(carrier, context=Context(), getter=wsgi_getter)
     except Exception:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from otelflask.guard import safe_text
 from otelflask.http.record import RequestRecord, current_record
-from otelflask.pipeline.limits import Limits
+from otelflask.pipeline.limits import Limits, bounded
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.pipeline.scrubbed import scrubbed_attributes
 
@@ -76,8 +76,9 @@ class LineFormat:
             "client": request.client or str(attributes.get("client.address", "")),
             "user": request.user or str(attributes.get("user.id", "")),
         }
+        length = self._limits.body_length
         body = record.body if isinstance(record.body, str) else safe_text(record.body)
-        return head, self._scrubber.text(self._limits.text(body, self._limits.body_length)), attributes
+        return head, self._limits.text(self._scrubber.text(bounded(body, length)), length), attributes
 
     def json(self, item: Any, request: Whose) -> str:
         """One JSON object; ASCII only, so that no reader sees a line end within it."""

@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanContext, StatusCode
 
 from otelflask.guard import safe_text
 from otelflask.pipeline.attributes import Layer
-from otelflask.pipeline.limits import Limits, clean_text
+from otelflask.pipeline.limits import Limits, bounded, clean_text
 from otelflask.pipeline.records import Record
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.pipeline.spans import Span
@@ -250,7 +250,7 @@ class Encoder:
         """The bytes of an AnyValue: scrubbed by its key and its content, bounded."""
         if isinstance(value, str):
             # Cut with room to spare before the patterns run: their cost is bounded, a secret at the cut is whole.
-            text = value[: limit + 1_024]
+            text = bounded(value, limit)
             return field(b"\x0a", self._bytes(self._limits.text(self._scrubber.value(key, text), limit)))
         if isinstance(value, bool):
             return b"\x10\x01" if value else b"\x10\x00"
@@ -284,7 +284,7 @@ class Encoder:
         return field(b"\x0a", self._text(safe_text(value)))
 
     def _text(self, text: str) -> bytes:
-        return self._bytes(self._limits.text(self._scrubber.text(text[: self._limits.value_length + 1_024])))
+        return self._bytes(self._limits.text(self._scrubber.text(bounded(text, self._limits.value_length))))
 
     @staticmethod
     def _bytes(text: str) -> bytes:

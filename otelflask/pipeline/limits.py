@@ -7,8 +7,16 @@ specification, "Common: attribute limits" and "Metrics SDK: cardinality limits".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
+#: Characters beyond what is kept of a text that are masked with it.
+ROOM = 1_024
+#: Items that are kept of a container, and how deep containers are followed.
+MAX_ITEMS = 256
+MAX_DEPTH = 8
 #: The attribute that marks the set into which a metric's overflow goes (Metrics SDK specification).
 OVERFLOW_ATTRIBUTES = {"otel.metric.overflow": True}
 
@@ -21,7 +29,7 @@ class Limits:
     body_length: int = 32_768
     stacktrace_length: int = 16_384
     attribute_count: int = 128
-    item_count: int = 256
+    item_count: int = MAX_ITEMS
     metric_sets: int = 2_000
 
     def text(self, text: str, limit: int | None = None) -> str:
@@ -39,6 +47,23 @@ class Limits:
         head = limit // 4
         tail = limit - head
         return f"{text[:head]}\n  … {len(text) - limit} characters left out …\n{text[-tail:]}"
+
+
+def bounded(value: Any, length: int, items: int = MAX_ITEMS, depth: int = 0) -> Any:
+    """The value cut before it is masked, so that masking costs no more than what may be kept of it.
+
+    In: characters of a text and items of a container. A text keeps some room beyond, so that a secret at the cut is
+    whole when it is looked for.
+    """
+    if isinstance(value, str):
+        return value[: length + ROOM] if len(value) > length + ROOM else value
+    if depth >= MAX_DEPTH:
+        return value
+    if isinstance(value, Mapping):
+        return {key: bounded(item, length, items, depth + 1) for key, item in islice(value.items(), items)}
+    if isinstance(value, (list, tuple)):
+        return [bounded(item, length, items, depth + 1) for item in value[:items]]
+    return value
 
 
 def clean_text(text: str) -> str:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from otelflask.pipeline.limits import MAX_DEPTH
+
 MASK = "[redacted]"
 
 #: Names whose values are masked, matched as substrings of the lower-cased name
@@ -39,11 +41,13 @@ HARMLESS_NAMES = ("tokens", "tokencount", "tokenizer", "tokentype", "tokenlimit"
 #: Attributes that are JSON of what was masked when it was put together; masked once more, it would be JSON no more.
 MASKED_WHEN_MADE = frozenset(f"otelflask.error.{part}" for part in ("frames", "breadcrumbs", "tags", "extra"))
 
-#: How deep nested containers are followed; below, the value is replaced.
-MAX_DEPTH = 8
+#: Names whose judgement is kept for the next time, and their longest, in characters.
+_KEPT_NAMES, _KEPT_NAME = 10_000, 128
 
 _SEPARATORS = str.maketrans("", "", "-_. ")
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}\.?[A-Za-z0-9_-]*")
+#: A part of a JWT, and how many characters its first two have at least, the first beyond ``eyJ``.
+_JWT_PART = re.compile(r"[A-Za-z0-9_-]*")
+_JWT_LENGTH = 6
 _SCHEME_CREDENTIAL = re.compile(r"(?i)\b(bearer|basic|digest|negotiate)(\s+)([A-Za-z0-9+/=._~-]{6,})")
 _URL_CREDENTIAL = re.compile(r"(://)[^/?#\s@]*@")
 _CARD = re.compile(r"(?<![\w.-])[3-6](?:[ -]?[0-9]){12,18}(?![\w-])")
@@ -56,6 +60,35 @@ _CLOUD_KEY = re.compile(
 #: Opens Werkzeug's debugger, which runs code; it says so in a line.
 _PIN = re.compile(r"(?i)(debugger pin: )\d[\d-]+")
 _CLOUD_PREFIXES = ("AKIA", "ASIA", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xox")
+
+
+#: What stands between a name and its value.
+_SIGN = re.compile(r"(?i)[\"']?\s*(?:=>|=|:|%3d)\s*")
+#: A value. What is masked already stays as it is.
+_VALUE = re.compile(
+    rf"(?is){re.escape(MASK)}|"
+    r"\"[^\"\\]*(?:\\.[^\"\\]*)*\"?|'[^'\\]*(?:\\.[^'\\]*)*'?|"
+    r"(?:(?:bearer|basic|digest)\s+)?[^\s&;,\"'<>)\]}]+"
+)
+
+
+def _mask_jwts(text: str) -> str:
+    """The text without JSON Web Tokens: two parts, or three, joined by dots (RFC 7519, section 3)."""
+    parts = []
+    kept = 0
+    at = text.find("eyJ")
+    while at >= 0:
+        head = _JWT_PART.match(text, at).end()  # type: ignore[union-attr]
+        if head - at - 3 >= _JWT_LENGTH and text.startswith(".", head):
+            end = _JWT_PART.match(text, head + 1).end()  # type: ignore[union-attr]
+            if end - head - 1 >= _JWT_LENGTH:
+                if text.startswith(".", end):
+                    end = _JWT_PART.match(text, end + 1).end()  # type: ignore[union-attr]
+                parts.append(text[kept:at] + MASK)
+                kept = head = end
+        # Another beginning in the same part would come to the same end.
+        at = text.find("eyJ", head)
+    return "".join(parts) + text[kept:]
 
 
 def _luhn(digits: str) -> bool:
@@ -87,14 +120,10 @@ class Scrubber:
         self.names = SENSITIVE_NAMES + tuple(_normalise(name) for name in names if name.strip())
         self.patterns = tuple(re.compile(pattern) for pattern in patterns)
         self._sensitive: dict[str, bool] = {}
-        # In running text a name stands before "=" or ":", perhaps quoted; spelling separators are optional.
-        spelled = "|".join(r"[-_. ]?".join(re.escape(c) for c in name) for name in self.names)
-        self._pair = re.compile(
-            rf"(?i)((?:{spelled})[\w.-]*[\"']?(?:\s*(?:=>|=|:|%3d)\s*))"
-            # What is masked already stays as it is.
-            rf"({re.escape(MASK)}|"
-            r"\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?|(?:(?:bearer|basic|digest)\s+)?[^\s&;,\"'<>)\]}]+)"
-        )
+        # In running text a name stands before "=" or ":", perhaps quoted. Each of these is matched where it has to
+        # begin, and none can fail after a long way: the work is linear, whatever a stranger sends.
+        odd = "".join(sorted({character for name in self.names for character in name if not character.isalnum()}))
+        self._name = re.compile(rf"[\w.\-{re.escape(odd)}]*")
         # Looked for first, at the speed of str.find: the expression runs only where one stands.
         self._stems = tuple({name[:3] for name in self.names})
 
@@ -103,10 +132,11 @@ class Scrubber:
         known = self._sensitive.get(name)
         if known is None:
             plain = _normalise(name)
-            known = any(part in plain for part in self.names) and not any(
-                plain.endswith(harmless) for harmless in HARMLESS_NAMES
-            )
-            if len(self._sensitive) < 10_000:
+            known = any(part in plain for part in self.names) and not plain.endswith(HARMLESS_NAMES)
+            # A stranger's names are not kept for ever, and no long ones at all.
+            if len(name) <= _KEPT_NAME:
+                if len(self._sensitive) >= _KEPT_NAMES:
+                    self._sensitive = {}
                 self._sensitive[name] = known
         return known
 
@@ -119,8 +149,9 @@ class Scrubber:
         if len(text) < 4:
             return text
         lowered = text.lower()
-        if "eyj" in lowered:
-            text = _JWT.sub(MASK, text)
+        if "eyJ" in text:
+            text = _mask_jwts(text)
+            lowered = text.lower()
         for stem in self._stems if pairs else ():
             if stem in lowered:
                 text = self._mask_pairs(text, lowered)
@@ -144,37 +175,37 @@ class Scrubber:
     def _mask_pairs(self, text: str, lowered: str) -> str:
         """Mask the values of ``name=value``, ``name: value`` and ``"name": "value"`` in a text."""
         if len(lowered) != len(text):
-            # A letter whose lower case is longer: positions do not fit, so look everywhere.
-            starts = list(range(len(text)))
-        else:
-            starts = []
-            for stem in self._stems:
-                at = lowered.find(stem)
-                while at >= 0:
-                    starts.append(at)
-                    at = lowered.find(stem, at + 1)
-            starts.sort()
+            # The one letter whose lower case is longer.
+            lowered = text.replace("\u0130", "I").lower()
+        starts = []
+        for stem in self._stems:
+            at = lowered.find(stem)
+            while at >= 0:
+                starts.append(at)
+                at = lowered.find(stem, at + 1)
+        starts.sort()
         parts = []
-        done = 0
+        done = kept = 0
         for start in starts:
             if start < done:
-                continue
-            match = self._pair.match(text, start)
-            if match is None:
                 continue
             first = start
             while first > done and (text[first - 1].isalnum() or text[first - 1] in "_-."):
                 first -= 1
-            name = re.split(r"[\"'=:\s%]", text[first : match.end(1)], maxsplit=1)[0]
-            if not self.is_sensitive(name):
+            # The whole name, which is looked at once, however often a stem stands in it.
+            done = self._name.match(text, start).end()  # type: ignore[union-attr]
+            sign = _SIGN.match(text, done)
+            if sign is None or not self.is_sensitive(text[first:done]):
                 continue
-            value = match.group(2)
-            quote = value[0] if value[0] in "\"'" else ""
-            parts.append(f"{text[done : match.end(1)]}{quote}{MASK}{quote}")
-            done = match.end()
+            value = _VALUE.match(text, sign.end())
+            if value is None:
+                continue
+            quote = value.group()[0] if value.group()[0] in "\"'" else ""
+            parts.append(f"{text[kept : sign.end()]}{quote}{MASK}{quote}")
+            done = kept = value.end()
         if not parts:
             return text
-        return "".join(parts) + text[done:]
+        return "".join(parts) + text[kept:]
 
     def value(self, name: str, value: Any, depth: int = 0) -> Any:
         """The value under this name, scrubbed; mappings and sequences are followed."""

@@ -11,7 +11,7 @@ from opentelemetry.sdk.metrics.export import MetricsData
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace.status import Status
 
-from otelflask.pipeline.limits import Limits, clean_text
+from otelflask.pipeline.limits import Limits, bounded, clean_text
 from otelflask.pipeline.records import Record
 from otelflask.pipeline.redaction import Scrubber
 
@@ -28,7 +28,10 @@ def _clean(value: Any, limits: Limits) -> Any:
 
 def scrubbed_attributes(attributes: Mapping[str, Any] | None, scrubber: Scrubber, limits: Limits) -> dict[str, Any]:
     """The attributes, masked and bounded."""
-    return {clean_text(key): _clean(scrubber.value(key, value), limits) for key, value in (attributes or {}).items()}
+    return {
+        clean_text(key): _clean(scrubber.value(key, bounded(value, limits.value_length, limits.item_count)), limits)
+        for key, value in (attributes or {}).items()
+    }
 
 
 def scrubbed_spans(spans: Sequence[ReadableSpan], scrubber: Scrubber, limits: Limits) -> list[ReadableSpan]:
@@ -37,7 +40,8 @@ def scrubbed_spans(spans: Sequence[ReadableSpan], scrubber: Scrubber, limits: Li
     for span in spans:
         status = span.status
         if status.description:
-            status = Status(status.status_code, clean_text(scrubber.text(status.description)))
+            description = scrubber.text(bounded(status.description, limits.value_length))
+            status = Status(status.status_code, clean_text(limits.text(description)))
         copies.append(
             ReadableSpan(
                 name=clean_text(span.name),
@@ -67,7 +71,7 @@ def scrubbed_records(
     copies = []
     for item in records:
         source = item.log_record
-        body = scrubber.value("", source.body)
+        body = scrubber.value("", bounded(source.body, limits.body_length, limits.item_count))
         record = Record(
             source.timestamp or 0,
             source.severity_number,  # type: ignore[arg-type]

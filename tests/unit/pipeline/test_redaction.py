@@ -34,6 +34,12 @@ def test_values_of_other_names_stay(name: str) -> None:
         "my-client-secret => canary",
         "PASSWORD=canary;Server=x",
         "İİİ password=canary",
+        "%20eyJhbGciOiJIUzI1NiJ9.eyJjYW5hcnkiOjF9canary",
+        "eyJ eyJhbGci.eyJhbGciOiJIUzI1NiJ9.canarycanary.canary.",
+        "tokens=3 token=canary",
+        "token token: 'canary' and more",
+        "password = 'it\\'s canary'",
+        "x" * 300 + "_password=canary",
     ],
 )
 def test_secrets_inside_texts_are_masked(text: str) -> None:
@@ -49,6 +55,12 @@ def test_secrets_inside_texts_are_masked(text: str) -> None:
         ("order 1700000000000000000", "order 1700000000000000000"),
         ("GET /api/products?page=2", "GET /api/products?page=2"),
         ("the token is gone", "the token is gone"),
+        ("tokentoken", "tokentoken"),
+        ("token = ", "token = "),
+        ("tokens=17, tokenizer: fast", "tokens=17, tokenizer: fast"),
+        ("eyJhbGciOiJIUzI1NiJ9", "eyJhbGciOiJIUzI1NiJ9"),
+        ("eyJhbGciOiJIUzI1NiJ9.x", "eyJhbGciOiJIUzI1NiJ9.x"),
+        ("eyJ.eyJ.eyJ", "eyJ.eyJ.eyJ"),
         ("AKIAABCDEFGHIJKLMNOP", MASK),
     ],
 )
@@ -69,3 +81,17 @@ def test_names_and_patterns_of_the_users_are_masked_too() -> None:
     scrubber = Scrubber(["iban"], [r"DE\d{20}"])
     assert scrubber.value("customer_iban", "x") == MASK
     assert scrubber.text("to DE12345678901234567890") == f"to {MASK}"
+
+
+def test_one_letter_only_is_longer_in_lower_case() -> None:
+    # Where a name stands is found in lower case, and read where it stands in the text.
+    longer = [chr(code) for code in range(0x110000) if len(chr(code).lower()) != 1]
+    assert longer == ["\u0130"]
+
+
+def test_names_of_strangers_are_not_kept_for_ever() -> None:
+    scrubber = Scrubber()
+    for number in range(25_000):
+        scrubber.text(f"token{number}=x {'token' * 100}{number}=x")
+    assert len(scrubber._sensitive) <= 10_000
+    assert max(map(len, scrubber._sensitive)) <= 128

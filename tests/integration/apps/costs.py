@@ -1,0 +1,148 @@
+"""Worst inputs that a stranger can send, each read at 1, 8 and 64 KB; run below valgrind by ``test_costs``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk.resources import Resource
+
+from otelflask.database.sql import read
+from otelflask.errors.fingerprint import normalised
+from otelflask.http.remote import remote_context
+from otelflask.logs.lines import LineFormat, Whose
+from otelflask.monitor.lines import _OwnLines
+from otelflask.pipeline.encoding import Encoder
+from otelflask.pipeline.limits import Limits
+from otelflask.pipeline.records import Record
+from otelflask.pipeline.redaction import Scrubber
+from tests.instructions import measure
+
+KB = 1_024
+SIZES = (KB, 8 * KB, 64 * KB)
+
+scrubber = Scrubber()
+#: What is repeated, or begins and is then repeated, up to the size.
+TEXTS: dict[str, tuple[str, str]] = {
+    name: ("", name)
+    for name in (
+        "token", "cookie_", "signature.", "eyJ", "eyJ0eXAiOi.", "eyJ0eXAiOi.eyJ", "password=", "password='",
+        'password="', "password=\\\"", "password= ", "password : ", "token%3d", "tokens=", "tokens='\"", "cookie: a; ",
+        "bearer ", "basic\t", "://", "://a@", "@://", "a://b", "-----BEGIN PRIVATE KEY-----", "-----BEGIN ",
+        "-----END ", "AKIA", "AKIAAAAAAAAAAAAAAAAA", "ghp_", "xoxb-", "4", "4 ", "4-4", "4111111111111111 ",
+        "debugger pin: 1", "debugger pin: ", "\u0130token=", "[redacted]", "'", '"', "=", ": ", "\\", "a", "\x00", "é",
+    )
+}  # fmt: skip
+TEXTS |= {
+    "token and letters": ("token", "a"),
+    "token and spaces": ("token", " "),
+    "token= and spaces": ("token=", " "),
+    "token=bearer and spaces": ("token=bearer", " "),
+    "token=' and backslashes": ("token='", "\\"),
+    "token=' and letters": ("token='", "a"),
+    "bearer and spaces": ("bearer", " "),
+    "eyJ and letters": ("eyJ", "a"),
+    "a key of one part": ("-----BEGIN PRIVATE KEY-----", "PRIVATE KEY"),
+    "a key without an end": ("-----BEGIN PRIVATE KEY-----", "-----END A"),
+    "a name of letters": ("-----BEGIN ", "A"),
+    "://, letters, @": ("://@", "a"),
+}
+#: Of these whatever is longer than a limit is cut: they cost no more than what is kept.
+STATEMENTS: dict[str, tuple[str, str]] = {
+    name: ("SELECT ", name)
+    for name in (
+        "'", "''", '"', "`", "[a ", "$a$", "$a", "$$", "--", "/*", "%(", "%(a)s", "in (%(", "in (?,", "in (",
+        "values (",
+        "values (?), ", "1.", "1e", "1a", ":a", "(", "a ", " ", "E'\\", "?1", "-1",
+    )
+}  # fmt: skip
+MESSAGES: dict[str, tuple[str, str]] = {
+    name: ("", name)
+    for name in (
+        "a@a",
+        "a@",
+        "a.a@",
+        "a://",
+        "a+",
+        "1.1",
+        "1:",
+        "0x",
+        "a1",
+        "'",
+        "\"'",
+        "/a",
+        "/",
+        "1-",
+        "2026-11-26T",
+        "f",
+    )
+}
+
+
+def grown(text: tuple[str, str], size: int) -> str:
+    first, repeated = text
+    return (first + repeated * (size // len(repeated) + 1))[:size]
+
+
+def record(body: str, attributes: dict[str, Any]) -> ReadableLogRecord:
+    made = Record(0, SeverityNumber.INFO, "INFO", body, (attributes,), None)
+    made.observed_timestamp = 0
+    return ReadableLogRecord(made, Resource({}), None)
+
+
+def lines_of(text: str) -> None:
+    """One record by every output that takes it, with the text as its body, in a name, below a name, in a list."""
+    layout = LineFormat(scrubber, Limits())
+    nested = {"text": text, "inner": {"text": [text, text]}}
+    layout.json(record(text, nested), Whose(path=text))
+    layout.text(record(text, nested), Whose(path=text))
+
+
+def encoded(text: str) -> None:
+    Encoder(scrubber, Limits()).logs([record(text, {"text": text, "inner": {"text": [text]}, "bytes": text.encode()})])
+
+
+def context_of(text: str) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    environ = {"HTTP_TRACEPARENT": trace, "HTTP_TRACESTATE": text, "HTTP_BAGGAGE": text}
+    remote_context(environ, "follow")
+    remote_context({"HTTP_TRACEPARENT": text}, "follow")
+
+
+def own_line(text: str) -> None:
+    _OwnLines("/monitoring").filter(
+        logging.LogRecord("werkzeug", 20, "", 0, f'127.0.0.1 - - [x] "{text}" 404 -', (), None)
+    )
+
+
+HEADERS = {name: ("a=b", name) for name in (" ", ",", "a=b,", "a=b ,", ";", "=", "a", '"', "%41", "\t", "\t,")}
+REQUESTS = {
+    name: ("GET /monitoring ", name)
+    for name in ("GET /monitoring HTTP/1", "GET /monitoring/", "GET ", "HTTP/1.", "\x1b[", "\x1b[0", "1")
+}
+FAMILIES: dict[str, tuple[Callable[[str], object], dict[str, tuple[str, str]]]] = {
+    "secrets": (scrubber.text, TEXTS),
+    "lines": (lines_of, {name: TEXTS[name] for name in ("token", "eyJ", "password=", "a")}),
+    "otlp": (encoded, {name: TEXTS[name] for name in ("token", "eyJ", "password=", "a")}),
+    "statements": (read, STATEMENTS),
+    "messages": (normalised, MESSAGES),
+    "contexts": (context_of, HEADERS),
+    "page's lines": (own_line, REQUESTS),
+}
+
+
+def main(wanted: Iterable[str]) -> None:
+    for name in wanted or FAMILIES:
+        function, texts = FAMILIES[name]
+        for text in texts:
+            for size in SIZES:
+                given = grown(texts[text], size)
+                measure(f"{name} | {text!r} | {size}", lambda given=given, function=function: function(given))  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
