@@ -23,6 +23,7 @@ from sentry_sdk.scope import Scope, register_external_propagation_context, use_i
 from sentry_sdk.transport import HttpTransport, Transport
 
 from otelflask import guard
+from otelflask.errors.copies import writes_into_copies
 from otelflask.errors.values import exception_values
 from otelflask.settings import Settings
 
@@ -96,16 +97,20 @@ def start(settings: Settings, sink: Sink, trail: Trail) -> None:
     _transport.sink = sink
     if not sentry_sdk.get_client().is_active():
         _initialise(settings, _transport)
+        writes_into_copies(sentry_sdk.get_client().options)
     attach()
 
 
 def attach() -> None:
     """Stand before the transport of sentry-sdk's client, also where the app has made a new one meanwhile."""
     client = sentry_sdk.get_client()
-    if _transport is not None and client.is_active() and client.transport is not _transport:
+    if _transport is None or not client.is_active():
+        return
+    if client.transport is not _transport:
         # The app's own: everything it has set stays.
         _transport.inner = client.transport
         client.transport = _transport
+        writes_into_copies(client.options)
 
 
 def _initialise(settings: Settings, transport: ReportTransport) -> None:
@@ -133,6 +138,8 @@ def _current_span() -> tuple[str, str] | None:
 
 def _complete(event: Any, hint: Any) -> Any:
     """Add the request's log lines; keep the exception for the transport, which gets the event only, in this call."""
+    # An event that the app has made itself is the app's: a scrubber is about to write into it.
+    event = dict(event)
     exc_info = hint.get("exc_info")
     _state.error = exc_info[1] if exc_info else None
     lines = getattr(_state, "trail", None) or _trail()

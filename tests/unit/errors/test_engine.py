@@ -74,16 +74,21 @@ def sentry() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     server.server_close()
 
 
-def _run(**environment: str) -> list[list[str]]:
+def _ran(script: str, **environment: str) -> str:
+    """The last line that a script prints."""
     done = subprocess.run(
-        [sys.executable, "-c", APP],
+        [sys.executable, "-c", script],
         env={**os.environ, "OTEL_TRACES_EXPORTER": "none", "PYTEST_CURRENT_TEST": "engine", **environment},
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    reports: list[list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return done.stdout.splitlines()[-1]
+
+
+def _run(**environment: str) -> list[list[str]]:
+    reports: list[list[str]] = json.loads(_ran(APP, **environment))
     return reports
 
 
@@ -103,3 +108,91 @@ def test_with_a_dsn_events_go_to_sentry_as_well(sentry: tuple[str, list[dict[str
 def test_without_one_nothing_is_sent_anywhere() -> None:
     reports = _run(WHEN="never")
     assert sorted(body for _, body, _ in reports) == ["LookupError: no lamps", "stock is -1"]
+
+
+GIVING_APP = """
+import json, os, flask, sentry_sdk, otelflask
+from sentry_sdk.scrubber import EventScrubber
+from otelflask.testing import CapturedTelemetry
+
+telemetry = CapturedTelemetry()
+app = flask.Flask("shop")
+app.config["SECRET_KEY"] = "canary"
+given = {
+    "user": {"id": 7, "password": "canary", "ip_address": "10.1.2.3", "inner": {"token": "canary"}},
+    "crumb": {"api_key": "canary", "list": [{"secret": "canary"}]},
+    "context": {"password": "canary", "deep": {"password": "canary"}},
+    "extra": {"authorization": "canary"},
+    "tags": {"token": "canary"},
+    "itself": {"password": "canary"},
+    "event": {"message": "by hand", "extra": {"password": "canary"}, "user": {"password": "canary"}},
+}
+given["itself"]["itself"] = given["itself"]
+
+def own():
+    scrubber = EventScrubber(recursive=True) if "RECURSIVE" in os.environ else None
+    sentry_sdk.init(dsn=os.environ["DSN"], event_scrubber=scrubber)
+
+if os.environ["WHEN"] == "before":
+    own()
+otelflask.init(app, runtime_metrics=False, **telemetry.providers)
+if os.environ["WHEN"] == "after":
+    own()
+
+def add_config(event, hint):
+    event["extra"] = {**event.get("extra", {}), "password": "canary", "config": app.config, "given": given["context"]}
+    return event
+
+@app.get("/x")
+def x():
+    sentry_sdk.set_user(given["user"])
+    sentry_sdk.add_breadcrumb(message="crumb", data=given["crumb"])
+    sentry_sdk.set_context("context", given["context"])
+    sentry_sdk.set_extra("extra", given["extra"])
+    sentry_sdk.set_extra("itself", given["itself"])
+    sentry_sdk.set_tags(given["tags"])
+    sentry_sdk.get_current_scope().add_event_processor(add_config)
+    local = given["user"]
+    sentry_sdk.capture_message("hello")
+    sentry_sdk.capture_event(given["event"])
+    raise LookupError(local["id"])
+
+app.test_client().get("/x")
+sentry_sdk.flush(5)
+del given["itself"]["itself"]
+# sentry-sdk adds to an event that is made by hand.
+given["event"] = [given["event"]["extra"]["password"], given["event"]["user"]]
+reports = [record.attributes for record in telemetry.logs if record.event_name == "exception"]
+print(json.dumps([given, app.config["SECRET_KEY"], [str(attributes) for attributes in reports]]))
+"""
+
+
+@pytest.mark.parametrize("when", ["never", "by the variable", "before", "after"])
+@pytest.mark.parametrize("recursive", [False, True])
+def test_what_an_app_gives_sentry_sdk_stays_as_it_is(
+    sentry: tuple[str, list[dict[str, Any]]], when: str, recursive: bool
+) -> None:
+    dsn, events = sentry
+    variables = {"RECURSIVE": "1"} if recursive else {}
+    if when == "by the variable":
+        variables["SENTRY_DSN"] = dsn
+    done = _ran(GIVING_APP, WHEN=when, DSN=dsn, **variables)
+    given, secret_key, reports = json.loads(done)
+    assert given == {
+        "user": {"id": 7, "password": "canary", "ip_address": "10.1.2.3", "inner": {"token": "canary"}},
+        "crumb": {"api_key": "canary", "list": [{"secret": "canary"}]},
+        "context": {"password": "canary", "deep": {"password": "canary"}},
+        "extra": {"authorization": "canary"},
+        "tags": {"token": "canary"},
+        "itself": {"password": "canary"},
+        "event": ["canary", {"password": "canary"}],
+    }
+    assert secret_key == "canary"
+    # What leaves is masked all the same.
+    (report,) = reports
+    assert "'user.id': '7'" in report
+    assert "canary" not in report
+    if when != "never":
+        assert len(events) == 3
+        assert all(event["user"]["password"] == "[Filtered]" for event in events if "password" in event["user"])
+        assert all("ip_address" not in event["user"] for event in events)
