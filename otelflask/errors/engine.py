@@ -224,5 +224,16 @@ class SentryFlush:
         """In: time.monotonic seconds."""
         return self.flush(max(0.0, deadline - time.monotonic()))
 
+    def give_up(self) -> None:
+        """sentry-sdk counts what it loses."""
+
+    def waits_for(self) -> str:
+        """What the end of the process waits for, in words."""
+        return "Sentry to take events"
+
+    def lost(self) -> dict[tuple[str, str], str]:
+        """sentry-sdk does not say."""
+        return {}
+
     def after_fork(self) -> None:
         """sentry-sdk starts its worker anew in a child."""

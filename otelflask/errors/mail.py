@@ -69,6 +69,7 @@ class ErrorMail:
         self._waiting: deque[tuple[Report, int]] = deque()
         self._condition = threading.Condition()
         self._busy = False
+        self._left = 0
         self._closing_at: float | None = None
         self._thread: threading.Thread | None = None
 
@@ -197,6 +198,24 @@ class ErrorMail:
             return True
         self._thread.join(max(0.0, deadline - time.monotonic()))
         return not self._thread.is_alive()
+
+    def give_up(self) -> None:
+        """Mails that wait are lost."""
+        with self._condition:
+            for _ in self._waiting:
+                self._count("failed")
+            self._left = len(self._waiting)
+            self._waiting.clear()
+
+    def waits_for(self) -> str:
+        """What the end of the process waits for, in words."""
+        return f"{self._settings.mail_server} to take mails about errors"
+
+    def lost(self) -> dict[tuple[str, str], str]:
+        """Mails that the end of the process has left."""
+        if not self._left:
+            return {}
+        return {(self._settings.mail_server, "has not taken it in time"): f"mails about errors: {self._left}"}
 
 
 def _is_final(error: Exception) -> bool:

@@ -66,53 +66,52 @@ class Capture:
             return
         busy.now = True
         try:
-            self._emit(record)
+            emit(self._loggers(record.name), record_of(record))
         except Exception:
             guard.failed("taking a log record")
         finally:
             busy.now = False
 
-    def _emit(self, record: logging.LogRecord) -> None:
-        attributes: dict[str, Any] = {}
-        event_name = None
-        state = record.__dict__
-        if len(state) > len(_RESERVED) - 3:
-            for name, value in state.items():
-                if name in _RESERVED:
-                    continue
-                if name == "otel.event.name" or name == "event.name":
-                    event_name = guard.safe_text(value)
-                elif len(attributes) < _limits.attribute_count:
-                    attributes[name] = attribute_value(value)
-        layer: Layer | None = None
-        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-        if error is not None:
-            layer = exception_layer(error)
-        if record.stack_info:
-            attributes["code.stacktrace"] = _limits.stacktrace(record.stack_info)
-        code = _code_layers(record.pathname, record.funcName or "", record.lineno)
-        layers: tuple[dict[str, Any], ...] = (code,) if layer is None else (code, layer)
-        if attributes:
-            if any(name in part for name in attributes for part in layers):
-                # Keys must be unique, and the app's value counts.
-                layers = (merged((*layers, attributes)),)
-            else:
-                layers = (*layers, attributes)
-        context = context_api.get_current()
-        severity = std_to_otel(record.levelno)
-        emit(
-            self._loggers(record.name),
-            Record(
-                int(record.created * 1e9),
-                severity if severity is not SeverityNumber.UNSPECIFIED else SeverityNumber.TRACE,
-                _SEVERITY_TEXT.get(record.levelname, record.levelname),
-                message_of(record),
-                layers,
-                trace_api.get_current_span(context).get_span_context(),
-                context,
-                event_name,
-            ),
-        )
+
+def record_of(record: logging.LogRecord) -> Record:
+    """A record of `logging` as one of OpenTelemetry's, with the current trace, its place in the code and its extras."""
+    attributes: dict[str, Any] = {}
+    event_name = None
+    state = record.__dict__
+    if len(state) > len(_RESERVED) - 3:
+        for name, value in state.items():
+            if name in _RESERVED:
+                continue
+            if name == "otel.event.name" or name == "event.name":
+                event_name = guard.safe_text(value)
+            elif len(attributes) < _limits.attribute_count:
+                attributes[name] = attribute_value(value)
+    layer: Layer | None = None
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    if error is not None:
+        layer = exception_layer(error)
+    if record.stack_info:
+        attributes["code.stacktrace"] = _limits.stacktrace(record.stack_info)
+    code = _code_layers(record.pathname, record.funcName or "", record.lineno)
+    layers: tuple[dict[str, Any], ...] = (code,) if layer is None else (code, layer)
+    if attributes:
+        if any(name in part for name in attributes for part in layers):
+            # Keys must be unique, and the app's value counts.
+            layers = (merged((*layers, attributes)),)
+        else:
+            layers = (*layers, attributes)
+    context = context_api.get_current()
+    severity = std_to_otel(record.levelno)
+    return Record(
+        int(record.created * 1e9),
+        severity if severity is not SeverityNumber.UNSPECIFIED else SeverityNumber.TRACE,
+        _SEVERITY_TEXT.get(record.levelname, record.levelname),
+        message_of(record),
+        layers,
+        trace_api.get_current_span(context).get_span_context(),
+        context,
+        event_name,
+    )
 
 
 def _about_telemetry(name: str) -> bool:

@@ -13,10 +13,13 @@ import weakref
 from typing import Any, TextIO
 
 from flask.logging import default_handler
-from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otelflask import guard
-from otelflask.logs.lines import LineFormat, whose
+from otelflask.logs.capture import record_of
+from otelflask.logs.lines import LineFormat, Whose, whose
 from otelflask.pipeline.limits import Limits
 from otelflask.pipeline.providers import Pipeline
 from otelflask.pipeline.queue import ExportQueue, QueueSizes
@@ -26,6 +29,7 @@ from otelflask.settings import SettingError, Settings
 _LEFT_OUT = frozenset({"exception", "otelflask.message", "otelflask.error_group"})
 
 
+_OWN_SCOPE = InstrumentationScope(guard.logger.name)
 #: Logger providers whose lines are on the console already.
 _with_console: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -78,6 +82,27 @@ class ConsoleLines(LogRecordProcessor):
         return True
 
 
+class OwnDiagnostics(logging.Handler):
+    """Writes what otelflask says of itself, where no handler of the app's does: it is never sent, so it has no line.
+
+    In the place of `logging`'s last resort; whatever else comes to that has its line by `ConsoleLines`.
+    """
+
+    def __init__(self, layout: LineFormat, style: str) -> None:
+        super().__init__(logging.WARNING)
+        self._make = layout.json if style == "json" else layout.text
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name != guard.logger.name:
+            return
+        try:
+            item = ReadableLogRecord(record_of(record), Resource.get_empty(), _OWN_SCOPE)
+            sys.stderr.write(self._make(item, Whose()) + "\n")
+            sys.stderr.flush()
+        except Exception:
+            self.handleError(record)
+
+
 def console_style(settings: Settings, debug: bool) -> str:
     """``json``, ``text`` or ``off``: `auto` is for people in development, and for programs elsewhere."""
     if settings.log_console != "auto":
@@ -95,7 +120,7 @@ def attach_console(pipeline: Pipeline, style: str) -> None:
     _with_console.add(pipeline.logger_provider)
     layout = LineFormat(pipeline.scrubber, Limits())
     pipeline.logger_provider.add_log_record_processor(ConsoleLines(layout, style))
-    logging.lastResort = logging.NullHandler()
+    logging.lastResort = OwnDiagnostics(layout, style)
     # It would write each line of an app's logger once more, also of an app that is made later.
     default_handler.addFilter(lambda record: False)
 

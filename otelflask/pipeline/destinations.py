@@ -10,10 +10,13 @@ Source: OTLP specification 1.x, "OTLP/HTTP response", "OTLP/gRPC response".
 from __future__ import annotations
 
 import email.utils
+import errno
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
 
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetricExporter
@@ -51,6 +54,9 @@ _RETRYABLE_HTTP = frozenset({429, 502, 503, 504})
 _RETRYABLE_GRPC = frozenset(
     {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS", "RESOURCE_EXHAUSTED"}
 )
+#: Errors of the system's, and what gRPC says of them.
+_UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH})
+_UNREACHABLE_GRPC = ("Connection refused", "Network is unreachable", "No route to host", "DNS", "errors resolving")
 #: Longest wait, in seconds, that a receiver may ask for by Retry-After.
 MAX_RETRY_AFTER_S = 60.0
 
@@ -61,7 +67,8 @@ class Answer:
 
     `rejected` is the number of items refused for good out of a delivered
     batch. With `retry`, the same batch may be sent again, not before
-    `retry_after` seconds where the receiver said so.
+    `retry_after` seconds where the receiver said so. `unreachable` says that
+    no connection was made: refused, no such host, no way there.
     """
 
     delivered: bool
@@ -69,6 +76,7 @@ class Answer:
     retry_after: float | None = None
     rejected: int = 0
     error: str = ""
+    unreachable: bool = False
 
 
 class Destination(Protocol):
@@ -97,6 +105,28 @@ def _retry_after(value: str | None) -> float | None:
         except (TypeError, ValueError):
             return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S) if seconds == seconds else None
+
+
+def _failed(error: BaseException | None) -> Answer:
+    """No answer came. In: what the HTTP client raised, which has the system's error somewhere below it."""
+    waiting: list[Any] = [error]
+    seen: set[int] = set()
+    unreachable = False
+    while waiting and len(seen) < 20:
+        item = waiting.pop()
+        if not isinstance(item, BaseException) or id(item) in seen:
+            continue
+        seen.add(id(item))
+        unreachable |= isinstance(item, (ConnectionRefusedError, socket.gaierror))
+        unreachable |= isinstance(item, OSError) and item.errno in _UNREACHABLE
+        waiting += [item.__cause__, item.__context__, getattr(item, "reason", None), *item.args]
+    return Answer(False, retry=True, error=type(error).__name__, unreachable=unreachable)
+
+
+def server_of(endpoint: str) -> str:
+    """Scheme, host and port of an endpoint; what is no URL, such as a gRPC target or a folder, as it is."""
+    parts = urlsplit(endpoint)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else endpoint
 
 
 def _rejected(response: Any) -> int:
@@ -133,10 +163,10 @@ class HttpDestination:
                 timeout=max(0.05, min(timeout, self._timeout)),
             )
         except Exception as error:
-            return Answer(False, retry=True, error=type(error).__name__)
+            return _failed(error)
         status = result.status_code
         if status is None:
-            return Answer(False, retry=True, error=type(result.error).__name__)
+            return _failed(result.error)
         headers = result.headers()
         if status in _RETRYABLE_HTTP:
             return Answer(False, True, _retry_after(headers.get("retry-after")), error=str(status))
@@ -196,7 +226,9 @@ class GrpcDestination:
             )
         except Exception as error:
             code = getattr(getattr(error, "code", lambda: None)(), "name", None) or type(error).__name__
-            return Answer(False, code in _RETRYABLE_GRPC, error=code)
+            details = str(getattr(error, "details", lambda: "")())
+            unreachable = code == "UNAVAILABLE" and any(text in details for text in _UNREACHABLE_GRPC)
+            return Answer(False, code in _RETRYABLE_GRPC, error=code, unreachable=unreachable)
         return Answer(True, rejected=_rejected(response))
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from opentelemetry import metrics as metrics_api
 from opentelemetry import trace as trace_api
@@ -33,6 +33,7 @@ from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, sampling
 
 from otelflask import guard
 from otelflask.pipeline import resource as resources
+from otelflask.pipeline.closing import Sender, close
 from otelflask.pipeline.destinations import Destination, GrpcDestination, HttpDestination, SdkDestination, Signal
 from otelflask.pipeline.encoding import Encoder
 from otelflask.pipeline.limits import Limits
@@ -57,7 +58,7 @@ class QueueSpanProcessor(SpanProcessor):
             self.queue.append(span)
 
     def shutdown(self) -> None:
-        _close([self.queue], time.monotonic() + 5.0)
+        close([self.queue], time.monotonic() + 5.0)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return self.queue.flush(timeout_millis / 1000)
@@ -73,30 +74,10 @@ class QueueLogProcessor(LogRecordProcessor):
         self.queue.append(log_record)
 
     def shutdown(self) -> None:
-        _close([self.queue], time.monotonic() + 5.0)
+        close([self.queue], time.monotonic() + 5.0)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return self.queue.flush(timeout_millis / 1000)
-
-
-class Sender(Protocol):
-    """What has a thread that sends, such as an `ExportQueue`."""
-
-    def flush(self, timeout: float) -> bool:
-        """Send what waits. In: seconds. Out: whether all was tried in time."""
-        ...
-
-    def begin_close(self, deadline: float) -> None:
-        """Take no more, and try the rest until `deadline` (time.monotonic seconds)."""
-        ...
-
-    def join(self, deadline: float) -> bool:
-        """Wait for the thread. Out: whether it has ended."""
-        ...
-
-    def after_fork(self) -> None:
-        """Start anew in a child."""
-        ...
 
 
 @dataclass
@@ -150,7 +131,7 @@ class Pipeline:
         self._say_rest()
         if self.reader is not None:
             self.reader.shutdown()
-        _close([*self.queues, *self.senders], deadline)
+        close([*self.queues, *self.senders], deadline)
 
     def _say_rest(self) -> None:
         for say in self.before_flush:
@@ -178,13 +159,6 @@ class Pipeline:
             sender.after_fork()
         if self.reader is not None:
             self.reader.start()
-
-
-def _close(senders: Sequence[Sender], deadline: float) -> None:
-    for sender in senders:
-        sender.begin_close(deadline)
-    for sender in senders:
-        sender.join(deadline)
 
 
 def set_environment_defaults(environ: Any = os.environ) -> None:

@@ -20,11 +20,17 @@ from opentelemetry import context as context_api
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
 from otelflask import guard
-from otelflask.pipeline.destinations import Destination
+from otelflask.pipeline.destinations import Answer, Destination, server_of
 
 #: A batch that was refused for this long, in seconds, is dropped and counted.
 MAX_RETRY_AGE_S = 300.0
 MAX_BACKOFF_S = 30.0
+#: Seconds before the end of the process at which the last try ends.
+MARGIN_S = 0.1
+#: Why something is not sent at the end.
+UNREACHABLE, TOO_LATE = "cannot be reached, and never was", "has not taken it in time"
+#: Servers that have taken something from this process, or from the one that it was forked from.
+_have_taken: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ class ExportQueue:
         self.name = name
         self.destination = destination
         self.counts: Counter[str] = Counter()
+        #: Items that were there at the end and were not sent, by reason.
+        self.unsent: Counter[str] = Counter()
         self._encode = encode
         self._sizes = sizes
         #: Called with each outcome and its count.
@@ -73,11 +81,14 @@ class ExportQueue:
         self._closing_at: float | None = None
         self._thread: threading.Thread | None = None
         self._start_lock = threading.Lock()
+        self._in_flight = 0
+        self._counting = threading.Lock()
         self._awake = False
 
     def after_fork(self) -> None:
         """Start anew in a forked child: the parent sends what the parent queued."""
         self.counts = Counter()
+        self.unsent = Counter()
         self._start()
         self.destination.reconnect()
 
@@ -113,8 +124,9 @@ class ExportQueue:
                 self._thread.start()
 
     def _count(self, outcome: str, count: int) -> None:
-        self.counts[outcome] += count
-        self.on_result(outcome, count)
+        if count:
+            self.counts[outcome] += count
+            self.on_result(outcome, count)
 
     def _run(self) -> None:
         token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
@@ -129,7 +141,7 @@ class ExportQueue:
                     self._flushes_done = wanted
                     self._idle.notify_all()
             self._drain()
-            self._drop_rest()
+            self._drop_rest(TOO_LATE)
         finally:
             context_api.detach(token)
             with self._idle:
@@ -147,8 +159,9 @@ class ExportQueue:
                     left -= 1
             except IndexError:
                 left = 0
-            if batch:
-                self._deliver(batch)
+            if batch and not self._deliver(batch):
+                self._drop_rest(UNREACHABLE)
+                return
             if self._closing_at is not None:
                 left = len(self._items)
 
@@ -156,60 +169,88 @@ class ExportQueue:
         """Seconds until this queue has to be done; unlimited while it is open."""
         return float("inf") if self._closing_at is None else self._closing_at - time.monotonic()
 
-    def _deliver(self, batch: list[Any]) -> None:
-        payload, count = self._encoded(batch)
-        if not count:
-            return
+    def _deliver(self, batch: list[Any]) -> bool:
+        """Send a batch, however often it takes. Out: False where there is nobody to send anything to, at the end."""
+        self._in_flight = len(batch)
+        payload, self._in_flight = self._encoded(batch)
+        if not self._in_flight:
+            return True
         started = time.monotonic()
         pause = 0.5
         while True:
-            answer = self.destination.send(payload, min(self._sizes.export_timeout, self._remaining()))
-            if answer.delivered:
-                rejected = min(answer.rejected, count)
-                self._count("delivered", count - rejected)
-                if rejected:
-                    self._count("rejected", rejected)
-                    guard.say(f"rejected:{self.name}", "the receiver rejected %d %s", rejected, self.name)
-                return
-            if not answer.retry:
-                self._count(f"dropped:{answer.error or 'refused'}", count)
-                guard.say(
-                    f"refused:{self.name}",
-                    "%s refused %d %s: %s",
-                    self.destination.endpoint,
-                    count,
-                    self.name,
-                    answer.error,
-                )
-                return
+            # An answer that does not come is noticed before whoever ends the process gives up.
+            answer = self.destination.send(payload, min(self._sizes.export_timeout, self._remaining() - MARGIN_S))
+            if answer.delivered or not answer.retry:
+                self._answered(answer)
+                return True
+            closing = self._closing_at is not None
+            if closing and answer.unreachable and server_of(self.destination.endpoint) not in _have_taken:
+                # Nobody was ever there: in all likelihood nobody will be, before the process has to end.
+                self._lose(UNREACHABLE, answer.error, self._settled())
+                return False
             wait = answer.retry_after if answer.retry_after is not None else pause * random.uniform(0.8, 1.2)
             pause = min(pause * 2, MAX_BACKOFF_S)
-            if self._closing_at is None and time.monotonic() - started + wait < MAX_RETRY_AGE_S:
-                guard.say(
-                    f"unreachable:{self.name}",
-                    "%s does not take %s now: %s; trying again",
-                    self.destination.endpoint,
-                    self.name,
-                    answer.error,
-                )
-                self._pause(wait)
-                if self._closing_at is None:
-                    continue
-            if self._remaining() > wait and self._closing_at is not None:
-                time.sleep(wait)
-                continue
-            self._count(f"dropped:{answer.error or 'unreachable'}", count)
-            return
+            if closing and self._remaining() <= wait:
+                self._lose(TOO_LATE, answer.error, self._settled())
+                return True
+            if not closing and time.monotonic() - started + wait >= MAX_RETRY_AGE_S:
+                self._count(f"dropped:{answer.error or 'unreachable'}", self._settled())
+                return True
+            self._wait_to_try_again(wait, answer)
 
-    def _pause(self, seconds: float) -> None:
-        """Wait; closing the queue ends the wait, new items do not."""
+    def _answered(self, answer: Answer) -> None:
+        """Count what the receiver has decided on."""
+        count = self._settled()
+        if not answer.delivered:
+            self._count(f"dropped:{answer.error or 'refused'}", count)
+            endpoint = self.destination.endpoint
+            guard.say(f"refused:{self.name}", "%s refused %d %s: %s", endpoint, count, self.name, answer.error)
+            return
+        _have_taken.add(server_of(self.destination.endpoint))
+        rejected = min(answer.rejected, count)
+        self._count("delivered", count - rejected)
+        if rejected:
+            self._count("rejected", rejected)
+            guard.say(f"rejected:{self.name}", "the receiver rejected %d %s", rejected, self.name)
+
+    def _settled(self) -> int:
+        """How much of the batch on its way is to be counted: nothing where it was given up meanwhile."""
+        with self._counting:
+            count, self._in_flight = self._in_flight, 0
+            return count
+
+    def _lose(self, why: str, error: str, count: int) -> None:
+        """Count what the end of the process leaves. In: why in words, and the reason that is counted."""
+        if count:
+            self._count(f"dropped:{error or 'unreachable'}", count)
+            self.unsent[why] += count
+
+    def _wait_to_try_again(self, wait: float, answer: Answer) -> None:
+        """In: seconds, which the end of the process cuts short unless the receiver has asked for them."""
+        if self._closing_at is None:
+            guard.say(
+                f"unreachable:{self.name}",
+                "%s does not take %s now: %s; trying again",
+                self.destination.endpoint,
+                self.name,
+                answer.error,
+            )
+            left = self._pause(wait)
+            if answer.retry_after is None:
+                return
+            wait = left
+        time.sleep(max(0.0, min(wait, self._remaining())))
+
+    def _pause(self, seconds: float) -> float:
+        """Wait; closing the queue ends the wait, new items do not. Out: the seconds that are left."""
         end = time.monotonic() + seconds
         while self._closing_at is None:
             left = end - time.monotonic()
             if left <= 0:
-                return
+                return 0.0
             self._wake.wait(left)
             self._wake.clear()
+        return max(0.0, end - time.monotonic())
 
     def _encoded(self, batch: list[Any]) -> tuple[Any, int]:
         try:
@@ -253,12 +294,23 @@ class ExportQueue:
         if self._thread is None:
             return True
         self._thread.join(max(0.0, deadline - time.monotonic()))
-        ended = not self._thread.is_alive()
-        if not ended:
-            self._drop_rest()
-        return ended
+        return not self._thread.is_alive()
 
-    def _drop_rest(self) -> None:
+    def give_up(self) -> None:
+        """Wait no longer: what is left, and what is on its way, is counted as not sent."""
+        self._lose(TOO_LATE, "shutdown_timeout", self._settled())
+        self._drop_rest(TOO_LATE)
+
+    def waits_for(self) -> str:
+        """What the end of the process waits for, in words."""
+        return f"{self.destination.endpoint} to take {self.name}"
+
+    def lost(self) -> dict[tuple[str, str], str]:
+        """What the end of the process has left: receiver and why → how much of what."""
+        server = server_of(self.destination.endpoint)
+        return {(server, why): f"{self.name}: {count}" for why, count in self.unsent.items()}
+
+    def _drop_rest(self, why: str) -> None:
         # Taken out one by one: the sending thread may be doing the same, and each item counts once.
         count = 0
         try:
@@ -267,5 +319,4 @@ class ExportQueue:
                 count += 1
         except IndexError:
             pass
-        if count:
-            self._count("dropped:shutdown_timeout", count)
+        self._lose(why, "unreachable" if why == UNREACHABLE else "shutdown_timeout", count)

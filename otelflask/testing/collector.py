@@ -271,6 +271,10 @@ def _handler(collector: FakeCollector) -> type[BaseHTTPRequestHandler]:
             if signal not in _REQUESTS:
                 self.send_error(404)
                 return
+            if collector._stopping.is_set():
+                # A connection that was kept open: it ends with the collector.
+                self.close_connection = True
+                return
             reply = collector.receive(signal, dict(self.headers.items()), payload)
             if reply.hang or reply.reset:
                 self.close_connection = True

@@ -47,9 +47,14 @@ NO_EXPORT = {f"OTEL_{name}_EXPORTER": "none" for name in ("TRACES", "METRICS", "
 class Server:
     """A running server process."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+    def __init__(self, process: subprocess.Popen[str], url: str, output: Path) -> None:
         self.process = process
         self.url = url
+        self._output = output
+
+    def said(self) -> str:
+        """What it has written, to stdout and to stderr."""
+        return self._output.read_text()
 
     def get(self, path: str) -> tuple[int, str]:
         try:
@@ -107,7 +112,7 @@ def serve(app_dir: Path) -> Iterator[Serve]:
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
-        server = Server(process, f"http://127.0.0.1:{port}")
+        server = Server(process, f"http://127.0.0.1:{port}", output)
         running.append(server)
         end = time.monotonic() + 20
         while True:

@@ -1,0 +1,158 @@
+"""How a process ends: at once where nobody was ever there to send to, in time where somebody is, with a word."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from otelflask.testing import FakeCollector, Reply
+from tests.integration.conftest import Serve
+from tests.servers import free_port
+
+pytestmark = pytest.mark.slow
+
+#: Longer than any test waits: a process that is done before has not waited for it.
+FOR_EVER = {"OTELFLASK_SHUTDOWN_TIMEOUT": "300"}
+LOST = re.compile(r"telemetry is not sent: .*")
+
+
+def run(folder: Path, command: list[str], timeout: float = 60, **variables: str) -> str:
+    """Run a command of Flask's. Out: what it says on stderr. Raises TimeoutExpired where it does not end."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL", "PYTEST", "FLASK"))}
+    kept["PATH"] = os.path.dirname(sys.executable) + os.pathsep + kept["PATH"]
+    done = subprocess.run(
+        command, cwd=folder, env={**kept, **variables}, capture_output=True, text=True, timeout=timeout, check=True
+    )
+    assert "/hello/<name>" in done.stdout
+    return done.stderr
+
+
+ROUTES = ["flask", "--app", "wired", "routes"]
+ZERO_CODE = ["opentelemetry-instrument", "flask", "--app", "plain", "routes"]
+
+
+def endpoint(kind: str) -> str:
+    """Where nothing takes anything."""
+    return "http://nowhere.invalid:4318" if kind == "unknown" else f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.mark.parametrize("command", [ROUTES, ZERO_CODE], ids=["init", "zero code"])
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.parametrize("kind", ["refuses", "unknown"])
+def test_a_command_does_not_wait_for_who_was_never_there(
+    app_dir: Path, command: list[str], protocol: str, kind: str
+) -> None:
+    where = endpoint(kind)
+    said = run(app_dir, command, OTEL_EXPORTER_OTLP_ENDPOINT=where, OTEL_EXPORTER_OTLP_PROTOCOL=protocol, **FOR_EVER)
+    (line,) = LOST.findall(said)
+    assert where.removeprefix("http://") in line
+    assert "cannot be reached, and never was (metrics: 1)" in line
+    assert "waits" not in said
+
+
+def test_a_server_does_not_wait_either_and_counts_what_it_leaves(serve: Serve, app_dir: Path) -> None:
+    (app_dir / "counting.py").write_text(
+        (app_dir / "wired.py").read_text()
+        + """
+import atexit
+
+def count():
+    # Before otelflask's own, which stands below: what is last registered is called first.
+    atexit.register(lambda: print("COUNTS", {queue.name: dict(queue.counts) for queue in queues}, flush=True))
+
+from otelflask import process
+queues = process._process.pipeline.queues
+atexit.unregister(process._process.pipeline.shutdown)
+count()
+atexit.register(process._process.pipeline.shutdown)
+"""
+    )
+    server = serve(
+        ["flask", "--app", "counting", "run", "--port", "{port}"],
+        None,
+        OTEL_EXPORTER_OTLP_ENDPOINT=endpoint("refuses"),
+        OTEL_BSP_SCHEDULE_DELAY="60000",
+        **FOR_EVER,
+    )
+    for name in ("ann", "bob"):
+        assert server.get(f"/hello/{name}") == (200, f"hello {name}")
+    server.stop(signal.SIGINT, timeout=30)
+    said = server.said()
+    assert "spans: 2" in LOST.findall(said)[0]
+    assert "'spans': {'dropped:ConnectionError': 2}" in said
+
+
+def test_a_reload_does_not_wait(serve: Serve, app_dir: Path) -> None:
+    server = serve(
+        ["flask", "--app", "wired", "run", "--port", "{port}", "--debug"],
+        None,
+        OTEL_EXPORTER_OTLP_ENDPOINT=endpoint("refuses"),
+        **FOR_EVER,
+    )
+    before = server.get("/pid")[1]
+    # The reloader compares times of files as they were when it first saw them.
+    time.sleep(1.5)
+    (app_dir / "wired.py").touch()
+    end = time.monotonic() + 30
+    while True:
+        try:
+            if server.get("/pid")[1] != before:
+                break
+        except OSError:
+            pass
+        assert time.monotonic() < end, server.said()
+        time.sleep(0.1)
+    assert len(LOST.findall(server.said())) == 1
+    server.stop(signal.SIGTERM)
+
+
+def test_who_took_something_before_is_waited_for(serve: Serve, fake_collector: FakeCollector) -> None:
+    server = serve(["flask", "--app", "wired", "run", "--port", "{port}"], fake_collector, **FOR_EVER)
+    server.get("/hello/first")
+    fake_collector.wait_for(lambda: fake_collector.spans and fake_collector.logs)
+    port = fake_collector.http_port
+    fake_collector.stop()
+    server.get("/hello/last")
+    ending = threading.Thread(target=server.stop, args=(signal.SIGINT, 60))
+    ending.start()
+    deadline = time.monotonic() + 30
+    while "the process waits for" not in server.said() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    back = FakeCollector().start(port)
+    try:
+        ending.join()
+        assert [span.attributes["url.path"] for span in back.spans] == ["/hello/last"]
+    finally:
+        back.stop()
+    assert f"http://127.0.0.1:{port}/v1/traces to take spans" in server.said()
+    assert not LOST.findall(server.said())
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_who_hangs_has_the_time_of_the_setting_and_the_process_says_for_what_it_waits(
+    app_dir: Path, fake_collector: FakeCollector, protocol: str
+) -> None:
+    fake_collector.default = Reply(hang=True)
+    said = run(app_dir, ROUTES, OTELFLASK_SHUTDOWN_TIMEOUT="2", **fake_collector.environment(protocol))
+    assert fake_collector.attempts == 1
+    assert re.search(r"the process waits for .* to take metrics, for at most 1\.\d s \(shutdown_timeout\)", said)
+    assert "has not taken it in time (metrics: 1)" in LOST.findall(said)[0]
+
+
+def test_what_is_said_at_the_end_has_the_form_of_other_lines(app_dir: Path) -> None:
+    # Without the app's own configuration of `logging`.
+    (app_dir / "wired.py").write_text(
+        (app_dir / "wired.py").read_text().replace("logging.basicConfig(level=logging.INFO)", "")
+    )
+    said = run(app_dir, ROUTES, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint("refuses"), OTELFLASK_LOG_CONSOLE="json")
+    (line,) = [line for line in said.splitlines() if "telemetry is not sent" in line]
+    assert line.startswith('{"timestamp":')
+    assert '"level":"WARN","logger":"otelflask"' in line
