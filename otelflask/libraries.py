@@ -8,6 +8,7 @@ and that are missing, spans that die with a Celery process.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import INVALID_SPAN, Span, Tracer, TracerProvider, get_current_span, use_span
 
 from otelflask import guard
+from otelflask.imports import Cancel, when_imported
 from otelflask.pipeline.limits import bounded
 from otelflask.pipeline.providers import Pipeline
 from otelflask.pipeline.redaction import Scrubber
@@ -41,6 +43,8 @@ DRIVERS = frozenset(
 MAX_URL = 8_192
 #: The instrumentors that were used.
 _instrumented: list[Any] = []
+#: What takes back that a library is instrumented when it is imported.
+_waiting: list[Cancel] = []
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
 
@@ -61,20 +65,17 @@ def chosen(setting: str) -> list[str]:
 
 
 def instrument(names: Iterable[str], pipeline: Pipeline) -> None:
-    """Instrument these, where they are installed and nobody has done it before."""
+    """Instrument these when the app imports them, where they are installed and nobody has done it before."""
     disabled = {name.strip() for name in os.environ.get(_DISABLED, "").split(",")}
     for name in names:
-        if name in disabled or "*" in disabled:
-            continue
-        try:
-            if _is_installed(name):
-                _instrument(name, pipeline)
-        except Exception:
-            guard.say(f"library:{name}", "%s cannot be instrumented; the app is not affected", name, exc_info=True)
+        if name not in disabled and "*" not in disabled and _is_installed(name):
+            _waiting.append(when_imported(name, functools.partial(_instrument, name, pipeline)))
 
 
 def uninstrument() -> None:
     """Take back what `instrument` did; for tests."""
+    while _waiting:
+        _waiting.pop()()
     while _instrumented:
         _instrumented.pop().uninstrument()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -16,6 +17,7 @@ from otelflask.errors.engine import SentryFlush
 from otelflask.errors.making import Fingerprint, ReportMaker
 from otelflask.errors.reports import Reports
 from otelflask.health.checks import Checks
+from otelflask.imports import when_imported
 from otelflask.logs import capture, events, output
 from otelflask.pipeline import providers
 from otelflask.pipeline.providers import Pipeline
@@ -118,8 +120,8 @@ def start(
         if settings.runtime_metrics:
             process.runtime = RuntimeMetrics(pipeline.meter_provider)
             lifecycle.on_fork(process.runtime)
-        if settings.database:
-            _start_database(settings, pipeline)
+        if settings.database and is_supported("SQLAlchemy"):
+            when_imported("sqlalchemy", functools.partial(_start_database, settings, pipeline))
         libraries.instrument(other_libraries, pipeline)
         lifecycle.on_fork(pipeline)
         lifecycle.end_in_time(pipeline)
@@ -139,9 +141,7 @@ def _start_mail(process: Process) -> Callable[[Report, int], None]:
 
 
 def _start_database(settings: Settings, pipeline: Pipeline) -> None:
-    if not is_supported("SQLAlchemy"):
-        return
-    # Imported where it is wanted: an app may have no SQLAlchemy.
+    """SQLAlchemy is there: follow its engines."""
     from otelflask.database.instrumentor import SQLAlchemyInstrumentor
 
     instrumentor = SQLAlchemyInstrumentor()
