@@ -10,8 +10,12 @@ from xdist.scheduler import LoadScopeScheduling
 
 import otelflask
 from otelflask.logs import capture
+from otelflask.pipeline.providers import set_environment_defaults
 from otelflask.testing import CapturedTelemetry
 from tests import servers
+
+# Contrib's parts read once which names to use, at the first that is instrumented, by whichever test.
+set_environment_defaults()
 
 
 class _Scheduling(LoadScopeScheduling):

@@ -211,11 +211,20 @@ def fingerprint_of_scopes(scopes: Scopes | None) -> Sequence[str]:
 class SentryFlush:
     """Sends what waits for a real Sentry when the process ends (a `Sender` of the pipeline's)."""
 
+    _lost = 0
+
     def flush(self, timeout: float) -> bool:
-        """In: seconds."""
-        if _transport is not None and _transport.inner is not None:
-            _transport.inner.flush(timeout)
-        return True
+        """In: seconds. Out: whether nothing waits any more, as far as can be seen."""
+        if _transport is None or _transport.inner is None:
+            return True
+        _transport.inner.flush(timeout)
+        return not self._waiting()
+
+    @staticmethod
+    def _waiting() -> int:
+        """Events that Sentry has not taken yet; 0 where the transport does not say."""
+        worker = getattr(_transport.inner, "_worker", None) if _transport is not None else None
+        return int(getattr(getattr(worker, "_queue", None), "unfinished_tasks", 0))
 
     def begin_close(self, deadline: float) -> None:
         """The transport takes until it is flushed."""
@@ -225,15 +234,16 @@ class SentryFlush:
         return self.flush(max(0.0, deadline - time.monotonic()))
 
     def give_up(self) -> None:
-        """sentry-sdk counts what it loses."""
+        """What waits is lost."""
+        self._lost = self._waiting()
 
     def waits_for(self) -> str:
         """What the end of the process waits for, in words."""
         return "Sentry to take events"
 
     def lost(self) -> dict[tuple[str, str], str]:
-        """sentry-sdk does not say."""
-        return {}
+        """Events that the end of the process has left."""
+        return {("Sentry", "has not taken it in time"): f"events: {self._lost}"} if self._lost else {}
 
     def after_fork(self) -> None:
         """sentry-sdk starts its worker anew in a child."""

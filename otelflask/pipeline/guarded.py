@@ -19,12 +19,9 @@ from otelflask.guard import safe_text
 
 
 def processor_failed(processor: Any) -> None:
-    """A processor raised the exception being handled: ours is our mistake, any other the user's."""
+    """A processor raised the exception being handled."""
     kind = type(processor)
-    if kind.__module__.startswith("otelflask."):
-        guard.failed(f"the processor {kind.__qualname__}")
-    else:
-        guard.users_failed(f"processor {kind.__module__}.{kind.__qualname__}")
+    guard.users_failed(f"processor {kind.__module__}.{kind.__qualname__}")
 
 
 def safe_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -110,6 +110,8 @@ class Span(AppSpan):
         if self._end_time is not None:
             return
         own = self._own
+        if type(key) is not str:
+            key = safe_text(key)
         try:
             if key not in own and len(own) >= (self._limits.max_span_attributes or 128):
                 self._dropped += 1
