@@ -38,6 +38,9 @@ class Distro(BaseDistro):
         name = entry_point.name
         if name in REPLACED or name in libraries.INSTRUMENTORS:
             return
+        if entry_point.module.rpartition(".")[2] in libraries.INSTRUMENTORS and find_spec(name) is None:
+            # Of another library, by the same package: httpx2, whose instrumentor would import httpx.
+            return
         if name in libraries.DRIVERS and find_spec("sqlalchemy") is not None:
             return
         super().load_instrumentor(entry_point, **kwargs)

@@ -35,6 +35,8 @@ INSTRUMENTORS = {
     "requests": "RequestsInstrumentor",
     "urllib3": "URLLib3Instrumentor",
 }
+#: Where the instrumentors are.
+_PACKAGE = "opentelemetry.instrumentation"
 #: Instrumentations of database drivers: below SQLAlchemy, each statement would be a second span.
 DRIVERS = frozenset(
     {"aiopg", "asyncpg", "dbapi", "mysql", "mysqlclient", "psycopg", "psycopg2", "pymssql", "pymysql", "sqlite3"}
@@ -69,7 +71,9 @@ def instrument(names: Iterable[str], pipeline: Pipeline) -> None:
     disabled = {name.strip() for name in os.environ.get(_DISABLED, "").split(",")}
     for name in names:
         if name not in disabled and "*" not in disabled and _is_installed(name):
-            _waiting.append(when_imported(name, functools.partial(_instrument, name, pipeline)))
+            action = functools.partial(_instrument, name, pipeline)
+            # Whichever is imported first imports the other.
+            _waiting.extend(when_imported(module, action) for module in (name, f"{_PACKAGE}.{name}"))
 
 
 def uninstrument() -> None:
@@ -81,12 +85,16 @@ def uninstrument() -> None:
 
 
 def _is_installed(name: str) -> bool:
-    return find_spec(name) is not None and find_spec(f"opentelemetry.instrumentation.{name}") is not None
+    return find_spec(name) is not None and find_spec(f"{_PACKAGE}.{name}") is not None
 
 
 def _instrument(name: str, pipeline: Pipeline) -> None:
-    module = importlib.import_module(f"opentelemetry.instrumentation.{name}")
-    instrumentor = getattr(module, INSTRUMENTORS[name])()
+    module = importlib.import_module(f"{_PACKAGE}.{name}")
+    kind = getattr(module, INSTRUMENTORS[name], None)
+    if kind is None:
+        # It is what imports the library: it is noticed itself when it is all there.
+        return
+    instrumentor = kind()
     if instrumentor.is_instrumented_by_opentelemetry:
         return
     given = {"tracer_provider": pipeline.tracer_provider, "meter_provider": pipeline.meter_provider}

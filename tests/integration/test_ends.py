@@ -62,17 +62,16 @@ def test_a_server_does_not_wait_either_and_counts_what_it_leaves(serve: Serve, a
     (app_dir / "counting.py").write_text(
         (app_dir / "wired.py").read_text()
         + """
-import atexit
-
-def count():
-    # Before otelflask's own, which stands below: what is last registered is called first.
-    atexit.register(lambda: print("COUNTS", {queue.name: dict(queue.counts) for queue in queues}, flush=True))
-
 from otelflask import process
-queues = process._process.pipeline.queues
-atexit.unregister(process._process.pipeline.shutdown)
-count()
-atexit.register(process._process.pipeline.shutdown)
+
+pipeline = process._process.pipeline
+shut_down = pipeline.shutdown
+
+def shut_down_and_count():
+    shut_down()
+    print({queue.name: dict(queue.counts) for queue in pipeline.queues}, flush=True)
+
+pipeline.shutdown = shut_down_and_count
 """
     )
     server = serve(
@@ -84,7 +83,7 @@ atexit.register(process._process.pipeline.shutdown)
     )
     for name in ("ann", "bob"):
         assert server.get(f"/hello/{name}") == (200, f"hello {name}")
-    server.stop(signal.SIGINT, timeout=30)
+    server.stop(timeout=30)
     said = server.said()
     assert "spans: 2" in LOST.findall(said)[0]
     assert "'spans': {'dropped:ConnectionError': 2}" in said
@@ -111,7 +110,7 @@ def test_a_reload_does_not_wait(serve: Serve, app_dir: Path) -> None:
         assert time.monotonic() < end, server.said()
         time.sleep(0.1)
     assert len(LOST.findall(server.said())) == 1
-    server.stop(signal.SIGTERM)
+    server.stop()
 
 
 def test_who_took_something_before_is_waited_for(serve: Serve, fake_collector: FakeCollector) -> None:
@@ -121,7 +120,7 @@ def test_who_took_something_before_is_waited_for(serve: Serve, fake_collector: F
     port = fake_collector.http_port
     fake_collector.stop()
     server.get("/hello/last")
-    ending = threading.Thread(target=server.stop, args=(signal.SIGINT, 60))
+    ending = threading.Thread(target=server.stop, args=(signal.SIGTERM, 60))
     ending.start()
     deadline = time.monotonic() + 30
     while "the process waits for" not in server.said() and time.monotonic() < deadline:

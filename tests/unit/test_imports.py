@@ -66,6 +66,23 @@ print(len(SQLAlchemyInstrumentor().telemetry.engines()))
 """
 
 
+ONE_FIRST = """
+import importlib, sys, flask, otelflask
+otelflask.init(flask.Flask("bare"))
+importlib.import_module(sys.argv[1])
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+print(HTTPXClientInstrumentor().is_instrumented_by_opentelemetry)
+"""
+
+
+@pytest.mark.parametrize("first", ["httpx", "opentelemetry.instrumentation.httpx"])
+def test_a_library_and_its_instrumentor_may_be_imported_in_either_order(first: str) -> None:
+    environment = {**os.environ, **NO_EXPORT}
+    command = [sys.executable, "-c", ONE_FIRST, first]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert (done.stdout.split(), done.stderr) == (["True"], "")
+
+
 def test_init_imports_no_library_for_the_app() -> None:
     environment = {**os.environ, **NO_EXPORT}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True)
