@@ -11,6 +11,7 @@ import contextlib
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -36,17 +37,17 @@ Scopes = tuple[Scope, Scope]
 MAX_BREADCRUMBS = 30
 
 _state = threading.local()
-_transport: ReportTransport | None = None
+_sink: Sink | None = None
 _trail: Trail = list
 
 
 class ReportTransport(Transport):
-    """Hands events to a sink; sends envelopes on by `inner`, where there is one."""
+    """Hands a client's events to the sink; sends its envelopes on by `inner`, where there is one."""
 
-    def __init__(self, sink: Sink, inner: Transport | None = None) -> None:
+    def __init__(self, inner: Transport | None = None) -> None:
         super().__init__({})
-        self.sink = sink
         self.inner = inner
+        _transports.add(self)
 
     def capture_envelope(self, envelope: Envelope) -> None:
         """One envelope of sentry-sdk's, with an event or with what is only for Sentry."""
@@ -63,8 +64,8 @@ class ReportTransport(Transport):
         built = getattr(_state, "built", None)
         if built is not None:
             built.append(event)
-        else:
-            self.sink(event, error)
+        elif _sink is not None:
+            _sink(event, error)
 
     def flush(self, timeout: float, callback: Any = None) -> None:
         """Send what the inner transport holds."""
@@ -82,38 +83,37 @@ class ReportTransport(Transport):
             self.inner.record_lost_event(*args, **kwargs)
 
 
+#: One a client: what one of several was given goes to its own Sentry.
+_transports: weakref.WeakSet[ReportTransport] = weakref.WeakSet()
+
+
 def start(settings: Settings, sink: Sink, trail: Trail) -> None:
     """Let sentry-sdk's events go to `sink`, from now on; a later call replaces the sink.
 
     `trail` gives the log lines of the current request, which become breadcrumbs of an event when there is one:
     sentry-sdk's own logging integration formats each line's stack for it.
     """
-    global _transport, _trail
-    _trail = trail
-    if _transport is None:
-        _transport = ReportTransport(sink)
+    global _sink, _trail
+    if _sink is None:
         sentry_sdk.scope.add_global_event_processor(_complete)
         register_external_propagation_context(_current_span)
-    _transport.sink = sink
+    _sink, _trail = sink, trail
     if not sentry_sdk.get_client().is_active():
-        _initialise(settings, _transport)
-        writes_into_copies(sentry_sdk.get_client().options)
+        _initialise(settings)
     attach()
 
 
 def attach() -> None:
     """Stand before the transport of sentry-sdk's client, also where the app has made a new one meanwhile."""
     client = sentry_sdk.get_client()
-    if _transport is None or not client.is_active():
-        return
-    if client.transport is not _transport:
+    if _sink is not None and client.is_active() and not isinstance(client.transport, ReportTransport):
         # The app's own: everything it has set stays.
-        _transport.inner = client.transport
-        client.transport = _transport
+        client.transport = ReportTransport(client.transport)
         writes_into_copies(client.options)
 
 
-def _initialise(settings: Settings, transport: ReportTransport) -> None:
+def _initialise(settings: Settings) -> None:
+    transport = ReportTransport()
     dsn = os.environ.get("SENTRY_DSN") or None
     sentry_sdk.init(
         dsn=dsn,
@@ -127,8 +127,10 @@ def _initialise(settings: Settings, transport: ReportTransport) -> None:
         trace_propagation_targets=[],
         max_breadcrumbs=MAX_BREADCRUMBS,
     )
+    options = sentry_sdk.get_client().options
     if dsn is not None:
-        transport.inner = HttpTransport(sentry_sdk.get_client().options)
+        transport.inner = HttpTransport(options)
+    writes_into_copies(options)
 
 
 def _current_span() -> tuple[str, str] | None:
@@ -157,7 +159,7 @@ def event_of(error: BaseException, handled: bool, scopes: Scopes | None, trail: 
     """
     options = sentry_sdk.get_client().options
     # Only a real Sentry shows the frames of libraries.
-    whole = _transport is not None and _transport.inner is not None
+    whole = getattr(sentry_sdk.get_client().transport, "inner", None) is not None
     values = exception_values(error, options, {"type": "flask", "handled": handled}, whole)
     hint = {"exc_info": (type(error), error, error.__traceback__)}
     return _built({"level": "error", "exception": {"values": values}}, hint, scopes, trail)
@@ -215,16 +217,16 @@ class SentryFlush:
 
     def flush(self, timeout: float) -> bool:
         """In: seconds. Out: whether nothing waits any more, as far as can be seen."""
-        if _transport is None or _transport.inner is None:
-            return True
-        _transport.inner.flush(timeout)
+        end = time.monotonic() + timeout
+        for transport in list(_transports):
+            transport.flush(max(0.0, end - time.monotonic()))
         return not self._waiting()
 
     @staticmethod
     def _waiting() -> int:
-        """Events that Sentry has not taken yet; 0 where the transport does not say."""
-        worker = getattr(_transport.inner, "_worker", None) if _transport is not None else None
-        return int(getattr(getattr(worker, "_queue", None), "unfinished_tasks", 0))
+        """Events that Sentry has not taken yet, as far as the transports say."""
+        queues = [getattr(getattr(item.inner, "_worker", None), "_queue", None) for item in list(_transports)]
+        return sum(int(getattr(queue, "unfinished_tasks", 0)) for queue in queues)
 
     def begin_close(self, deadline: float) -> None:
         """The transport takes until it is flushed."""

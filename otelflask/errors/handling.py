@@ -33,7 +33,12 @@ def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
 
     def ours(error: Exception) -> Any:
         assert isinstance(error, (HTTPException, AppError))
-        return renderer.response(app, problem_of(error, request.environ))
+        try:
+            return renderer.response(app, problem_of(error, request.environ))
+        except Exception:
+            # What the app has put into it cannot be shown: an answer that fails must not be one more error.
+            guard.users_failed("error answer")
+            return error if isinstance(error, HTTPException) else _as_http(error)
 
     @functools.wraps(search)
     def find(error: Exception, *arguments: Any) -> Handler | None:
@@ -53,16 +58,28 @@ def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
             # What Flask is told not to answer, it does not.
             return None
         # Redirects, and answers that the app makes itself, by `abort(response)` or by a class, are left alone.
-        is_error = isinstance(error.code, int) and error.code >= 400
-        return ours if is_error and error.response is None and not _answers_itself(error) else None
+        if not isinstance(error.code, int) or error.code < 400 or _answers_itself(app, error):
+            return None
+        return ours
 
     app._find_error_handler = find  # type: ignore[method-assign,assignment]
 
 
-def _answers_itself(error: HTTPException) -> bool:
-    """Whether a part of the answer is made by a method that is not Werkzeug's, of the class or of this exception."""
-    methods = (getattr(error, name) for name in _MAKE_AN_ANSWER)
-    return any(not str(getattr(method, "__module__", "")).startswith(_MAKERS_OF_STOCK_ANSWERS) for method in methods)
+def _answers_itself(app: Flask, error: HTTPException) -> bool:
+    """Whether the app makes the answer: the exception, its class, or the app's own `handle_http_exception`."""
+    if getattr(error, "response", None) is not None:
+        return True
+    if getattr(app.handle_http_exception, "__func__", None) is not Flask.handle_http_exception:
+        return True
+    return any(not _is_stock(error, name) for name in _MAKE_AN_ANSWER)
+
+
+def _is_stock(error: HTTPException, name: str) -> bool:
+    """Whether Werkzeug's exceptions have this method from Werkzeug."""
+    owner = next((kind for kind in type(error).__mro__ if name in kind.__dict__), HTTPException)
+    # Either may be the app's: a decorator gives a method the name of another's module.
+    modules = (owner.__module__, str(getattr(getattr(error, name), "__module__", "")))
+    return all(module.startswith(_MAKERS_OF_STOCK_ANSWERS) for module in modules)
 
 
 def _as_http(error: AppError) -> HTTPException:

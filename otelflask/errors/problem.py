@@ -9,6 +9,7 @@ from typing import Any
 from werkzeug.exceptions import HTTPException
 
 from otelflask.errors.exceptions import AppError, ValidationError, title_of
+from otelflask.guard import safe_text
 
 #: Of the exception's headers, those that belong to the body which is not sent.
 _OF_THE_BODY = frozenset({"content-type", "content-length"})
@@ -18,7 +19,7 @@ _OF_THE_BODY = frozenset({"content-type", "content-length"})
 class Problem:
     """An error as a client is told of it.
 
-    `detail` is a sentence, `code` the application's error code (of an
+    `detail` is a sentence, or what the app has given in its place, `code` the application's error code (of an
     exception of Werkzeug's the phrase of its status, such as ``not_found``),
     `errors` maps fields to what is wrong with them, `details` is what the app
     adds, `headers` go to the response; `by_app` says that the app itself
@@ -27,7 +28,7 @@ class Problem:
 
     status: int
     title: str
-    detail: str
+    detail: Any
     type: str = "about:blank"
     code: str | int = "error"
     errors: dict[str, Any] = field(default_factory=dict)
@@ -54,7 +55,10 @@ def problem_of(error: HTTPException | AppError, environ: dict[str, Any] | None =
     headers = [(name, value) for name, value in error.get_headers(environ) if name.lower() not in _OF_THE_BODY]
     # An exception class may bring a name of its own, such as one for 507.
     title = error.name if error.name != "Unknown Error" else title_of(status)
-    return Problem(status, title, error.description or title, code=_code_of(title), headers=headers)
+    # Werkzeug shows anything as text; what JSON knows stays as it is.
+    said: Any = error.description or title
+    detail: Any = said if isinstance(said, (str, dict, list, int, float)) else safe_text(said)
+    return Problem(status, title, detail, code=_code_of(title), headers=headers)
 
 
 def _code_of(title: str) -> str:

@@ -39,7 +39,7 @@ def observed(
         return _complete(record, result, size, end)
     if type(result) is list or type(result) is tuple:
         # All of it is there: nothing of the app's runs any more.
-        return _complete(record, result, sum(map(len, result)), end)
+        return _complete(record, result, sum(map(_length, result)), end)
     file_wrapper = environ.get("wsgi.file_wrapper")
     if isinstance(file_wrapper, type):
         if isinstance(result, file_wrapper):
@@ -57,6 +57,11 @@ def _content_length(record: RequestRecord) -> int | None:
         if name.lower() == "content-length" and value.isdigit():
             return int(value)
     return None
+
+
+def _length(piece: Any) -> int:
+    """Bytes of a piece. A server may pass over what is no bytes, or refuse it."""
+    return len(piece) if hasattr(piece, "__len__") else 0
 
 
 def _complete(record: RequestRecord, result: Iterable[bytes], size: int, end: End) -> Iterable[bytes]:
@@ -123,8 +128,7 @@ class _Body:
             record.broken = True
             record.unhandled = True
             raise
-        # A server may pass over what is no bytes.
-        record.response_size += len(piece) if hasattr(piece, "__len__") else 0
+        record.response_size += _length(piece)
         return piece
 
     def __del__(self) -> None:

@@ -3,14 +3,16 @@
 Both together would make two spans and two durations of a request. Contrib's
 `uninstrument_app` is no way: it takes off whatever stands around the app since,
 such as ProxyFix, and forgets the user's hooks. So what the user gave it is
-taken over, and what it left on the app is taken off, or made to see nothing.
+taken over, its functions are taken off the app, and its WSGI wrapper, around
+which others may stand, is made to hand requests through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import gc
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import CellType, FunctionType
+from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
 from flask import Flask
@@ -18,9 +20,6 @@ from opentelemetry.instrumentation import flask as contrib
 from opentelemetry.metrics import NoOpMeter
 
 from otelflask import guard
-
-#: Objects looked at to find contrib's wrapper among what stands around the app.
-_MAX_LOOKED_AT = 1_000
 
 
 @dataclass
@@ -33,6 +32,7 @@ class TakenOver:
     enable_commenter: bool = False
     commenter_options: dict[str, Any] = field(default_factory=dict)
     tracer: Any = None
+    histogram: Any = None
 
 
 class _AllExcluded:
@@ -40,78 +40,92 @@ class _AllExcluded:
         return True
 
 
-def take_over(app: Flask) -> TakenOver:
-    """Take contrib's instrumentation off the app. Out: what it was given; nothing where the app has none."""
-    taken = TakenOver()
-    left: list[list[Any]] = [app.before_request_funcs.get(None, []), app.teardown_request_funcs.get(None, [])]
-    for functions in left:
-        for function in [item for item in functions if _is_contribs(item)]:
-            functions.remove(function)
-            cells = _cells(function)
-            if "request_hook" in cells:
-                taken.request_hook = cells["request_hook"].cell_contents
-                taken.tracer = cells["tracer"].cell_contents
-                taken.enable_commenter = cells["enable_commenter"].cell_contents
-                taken.commenter_options = dict(cells["commenter_options"].cell_contents or {})
-                excluded = cells["excluded_urls"].cell_contents
-                taken.excluded_urls = None if excluded is contrib._excluded_urls_from_env else excluded
-    wrapper = next(filter(_is_contribs, _around(app)), None)
-    if wrapper is not None:
-        cells = _cells(wrapper)
-        taken.response_hook = cells["response_hook"].cell_contents
-        if app.wsgi_app is wrapper:
-            app.wsgi_app = cells["wsgi_app"].cell_contents  # type: ignore[method-assign]
-        else:
-            _blind(cells)
+def _code_within(maker: Any, name: str) -> CodeType:
+    """The code of the function of this name that another one makes."""
+    return next(item for item in maker.__code__.co_consts if isinstance(item, CodeType) and item.co_name == name)
+
+
+_WRAPPER = _code_within(contrib._rewrapped_app, "_wrapped_app")
+_BEFORE = _code_within(contrib._wrapped_before_request, "_before_request")
+_TEARDOWN = _code_within(contrib._wrapped_teardown_request, "_teardown_request")
+
+
+def take_over(app: Flask) -> TakenOver | None:
+    """Take contrib's instrumentation off the app. Out: what it was given; None where the app has none."""
+    befores: list[Any] = app.before_request_funcs.get(None, [])
+    teardowns: list[Any] = app.teardown_request_funcs.get(None, [])
+    before = next((item for item in befores if getattr(item, "__code__", None) is _BEFORE), None)
+    if before is None:
+        return None
+    wrapper = _wrapper_of(app)
+    if wrapper is None:
+        guard.say("contrib:wrapper", "app %r keeps FlaskInstrumentor's spans beside otelflask's: take it off", app.name)
+        return None
+    given, around = _cells(before), _cells(wrapper)
+    excluded = given["excluded_urls"].cell_contents
+    taken = TakenOver(
+        given["request_hook"].cell_contents,
+        around["response_hook"].cell_contents,
+        None if excluded is contrib._excluded_urls_from_env else excluded,
+        bool(given["enable_commenter"].cell_contents),
+        dict(given["commenter_options"].cell_contents or {}),
+        given["tracer"].cell_contents,
+        around["duration_histogram_new"].cell_contents or around["duration_histogram_old"].cell_contents,
+    )
+    befores.remove(before)
+    for function in [item for item in teardowns if getattr(item, "__code__", None) is _TEARDOWN]:
+        teardowns.remove(function)
+    if app.wsgi_app is wrapper:
+        app.wsgi_app = around["wsgi_app"].cell_contents  # type: ignore[method-assign]
+    else:
+        around["excluded_urls"].cell_contents = _AllExcluded()
+        around["response_hook"].cell_contents = None
+        around["duration_histogram_old"].cell_contents = around["duration_histogram_new"].cell_contents = None
+        around["active_requests_counter"].cell_contents = NoOpMeter("").create_up_down_counter("")
+    for name in ("_original_wsgi_app", "_before_request", "_teardown_request"):
+        # By these contrib would take off what is not there any more.
+        app.__dict__.pop(name, None)
     return taken
 
 
-def _blind(cells: dict[str, CellType]) -> None:
-    """Let contrib's wrapper, around which others stand, hand requests through."""
-    cells["excluded_urls"].cell_contents = _AllExcluded()
-    cells["response_hook"].cell_contents = None
-    cells["duration_histogram_old"].cell_contents = cells["duration_histogram_new"].cell_contents = None
-    cells["active_requests_counter"].cell_contents = NoOpMeter("").create_up_down_counter("")
+def _wrapper_of(app: Flask) -> Any:
+    """Contrib's wrapper of the app, wherever it is by now: it knows what it stood around when it was made."""
+    inner = app.__dict__.get("_original_wsgi_app")
+    for item in gc.get_referrers(_WRAPPER):
+        is_wrapper = isinstance(item, FunctionType) and item.__code__ is _WRAPPER
+        if is_wrapper and _is_same(_cells(item)["wsgi_app"].cell_contents, inner):
+            return item
+    return None
 
 
-def _is_contribs(item: Any) -> bool:
-    return isinstance(item, FunctionType) and item.__module__ == contrib.__name__
+def _is_same(one: Any, other: Any) -> bool:
+    if isinstance(one, MethodType) and isinstance(other, MethodType):
+        return one.__self__ is other.__self__ and one.__func__ is other.__func__
+    return one is other
 
 
 def _cells(function: Any) -> dict[str, CellType]:
     return dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
 
 
-def _around(app: Flask) -> Iterator[Any]:
-    """What stands around the app's own `wsgi_app`, as far as functions and objects say what they stand around."""
-    waiting, seen = [app.wsgi_app], {id(app)}
-    while waiting and len(seen) < _MAX_LOOKED_AT:
-        item: Any = waiting.pop(0)
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        yield item
-        inner = [content for cell in getattr(item, "__closure__", None) or () for content in _contents(cell)]
-        if not isinstance(item, type):
-            inner += getattr(item, "__dict__", {}).values()
-        waiting += [found for found in inner if callable(found) and not isinstance(found, type)]
+class AnyOf:
+    """Excludes what any of these excludes. In: objects with contrib's ``url_disabled(url)``."""
+
+    def __init__(self, *lists: Any) -> None:
+        self._lists = lists
+
+    def url_disabled(self, url: str) -> bool:
+        """Whether requests of this URL leave nothing."""
+        return any(item.url_disabled(url) for item in self._lists)
 
 
-def _contents(cell: CellType) -> tuple[Any, ...]:
-    """What is in a cell; nothing where its variable is not set yet."""
-    try:
-        return (cell.cell_contents,)
-    except ValueError:
-        return ()
-
-
-def both(first: Callable[..., Any] | None, second: Callable[..., Any] | None) -> Callable[..., Any] | None:
-    """A hook that calls both, whatever one of them does."""
-    if first is None or second is None or first is second:
-        return first or second
+def all_of(name: str, hooks: list[Callable[..., Any]]) -> Callable[..., Any] | None:
+    """A hook that calls all of these, whatever one of them does; None for none."""
+    if len(hooks) < 2:
+        return hooks[0] if hooks else None
 
     def hook(*arguments: Any) -> None:
-        for each in (first, second):
-            guard.call_hook(getattr(each, "__name__", "hook"), each, *arguments)
+        for each in hooks:
+            guard.call_hook(name, each, *arguments)
 
     return hook

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from otelflask import guard, lifecycle
 from otelflask.http.attributes import route_of
-from otelflask.http.contrib import TakenOver, both
+from otelflask.http.contrib import AnyOf, TakenOver, all_of
 from otelflask.http.login import user_of_flask_login
 from otelflask.http.metrics import SCHEMA_URL, HttpMetrics
 from otelflask.http.middleware import Middleware, MiddlewareParts, Reports
@@ -37,6 +37,10 @@ class InstrumentedApp:
         self._app = app
         self._given: dict[str, Any] = {}
         self._taken = TakenOver()
+        #: What is given more than once counts together.
+        self._request_hooks: list[Callable[..., Any]] = []
+        self._response_hooks: list[Callable[..., Any]] = []
+        self._excluded: list[str] = []
         self._hooks: list[Callable[[], None]] = []
         self._middleware: Middleware | None = None
         self._metrics: HttpMetrics | None = None
@@ -54,19 +58,32 @@ class InstrumentedApp:
     def complete(self, given: dict[str, Any], taken: TakenOver | None) -> None:
         """Use this too. In: arguments of `instrument_app` that were given, and what contrib had been given."""
         self._given.update(given)
-        self._taken = taken or self._taken
         of = self._given.get
         settings = of("settings") or load_settings({}, {})
+        if taken is not None:
+            self._taken = taken
+        for hooks, hook in (
+            (self._request_hooks, self._taken.request_hook),
+            (self._response_hooks, self._taken.response_hook),
+            (self._request_hooks, given.get("request_hook")),
+            (self._response_hooks, given.get("response_hook")),
+        ):
+            if hook is not None and not any(hook is known for known in hooks):
+                hooks.append(hook)
+        patterns = given.get("excluded_urls", settings.excluded_urls)
+        if patterns and patterns not in self._excluded:
+            self._excluded.append(patterns)
         tracer = trace_api.get_tracer("otelflask.http", __version__, of("tracer_provider"), schema_url=SCHEMA_URL)
-        _compare(tracer, self._taken.tracer)
-        patterns = of("excluded_urls", settings.excluded_urls)
+        metrics = self._metrics_by(of("meter_provider") or get_meter_provider())
+        _compare("tracer_provider", "spans", self._taken.tracer, tracer, "span_processor")
+        _compare("meter_provider", "durations", self._taken.histogram, metrics.duration, "_measurement_consumer")
         parts = MiddlewareParts(
             settings,
             SpanStarter(tracer, settings.remote_sampling == "trust"),
-            self._metrics_by(of("meter_provider") or get_meter_provider()),
+            metrics,
             RequestLog(of("logger_provider") or get_logger_provider()) if settings.request_log else None,
-            parse_excluded_urls(patterns) if patterns else self._taken.excluded_urls,
-            both(self._taken.response_hook, of("response_hook")),
+            self._all_excluded(),
+            all_of("response_hook", list(self._response_hooks)),
             of("reports"),
             of("find_user") or functools.partial(user_of_flask_login, self._app),
             of("seen_user"),
@@ -81,6 +98,12 @@ class InstrumentedApp:
         for name in ("handle_user_exception", "handle_exception"):
             self._watch(name)
 
+    def _all_excluded(self) -> AnyOf | None:
+        lists = [parse_excluded_urls(patterns) for patterns in self._excluded]
+        if self._taken.excluded_urls is not None:
+            lists.append(self._taken.excluded_urls)
+        return AnyOf(*lists) if lists else None
+
     def _metrics_by(self, provider: Any) -> HttpMetrics:
         if self._metrics is None or self._metered_by is not provider:
             self._metrics, self._metered_by = HttpMetrics(provider), provider
@@ -93,7 +116,7 @@ class InstrumentedApp:
         for hook in self._hooks:
             functions.remove(hook)
         self._hooks = []
-        request_hook = both(self._taken.request_hook, self._given.get("request_hook"))
+        request_hook = all_of("request_hook", list(self._request_hooks))
         if request_hook is not None:
             self._hooks.append(_request_hook(request_hook))
         if self._given.get("enable_commenter") or self._taken.enable_commenter:
@@ -105,9 +128,11 @@ class InstrumentedApp:
         original = getattr(self._app, name)
 
         @functools.wraps(original)
-        def watched(error: Exception, *args: Any, **kwargs: Any) -> Any:
-            _see(error, name == "handle_exception", self._given.get("reports"))
-            return original(error, *args, **kwargs)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            error = args[0] if args else next(iter(kwargs.values()), None)
+            if isinstance(error, Exception):
+                _see(error, name == "handle_exception", self._given.get("reports"))
+            return original(*args, **kwargs)
 
         self._handlers[name] = (watched, self._app.__dict__.get(name))
         setattr(self._app, name, watched)
@@ -130,14 +155,25 @@ class InstrumentedApp:
             app.before_request_funcs[None].remove(hook)
 
 
-def _compare(tracer: Any, of_contrib: Any) -> None:
-    """Say so where spans of requests go elsewhere from now on."""
-    before = getattr(getattr(of_contrib, "_tracer", of_contrib), "span_processor", None)
-    if before is not None and before is not getattr(getattr(tracer, "_tracer", tracer), "span_processor", None):
+def _compare(option: str, what: str, contribs: Any, ours: Any, attribute: str) -> None:
+    """Say so where something of requests goes elsewhere from now on.
+
+    In: a provider's name, what comes from it, what contrib had of it and what we have, and the attribute by which
+    both know where it goes.
+    """
+    # The API's stand-in for what has no provider yet knows the real one, once there is one.
+    before, now = (
+        getattr(getattr(item, "_real_tracer", None) or getattr(item, "_real_instrument", None) or item, attribute, None)
+        for item in (contribs, ours)
+    )
+    if before is not None and before is not now:
         guard.say(
-            "contrib",
-            "FlaskInstrumentor was given another tracer_provider than otelflask: spans of requests go to otelflask's "
-            "from now on; give otelflask.init the same tracer_provider to send them there",
+            f"contrib:{option}",
+            "FlaskInstrumentor was given another %s than otelflask: %s of requests go to otelflask's from now on; give "
+            "otelflask.init the same %s to send them there",
+            option,
+            what,
+            option,
         )
 
 

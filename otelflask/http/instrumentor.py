@@ -7,6 +7,7 @@ What the stock one gets wrong and this one does not is listed in
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -49,13 +50,19 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
 
     def instrument(self, **kwargs: Any) -> None:
         """Instrument every app made afterwards; a second call adds what it is given."""
+        # Contrib's loader asks for these; what nobody knows would be an error of each app that is made.
+        options = ("skip_dep_check", "raise_exception_on_conflict")
+        unknown = [name for name in kwargs if name not in (*_ARGUMENTS, *options)]
+        if unknown:
+            guard.say("instrument", "FlaskInstrumentor.instrument does not know %s", ", ".join(unknown))
+        kwargs = {name: value for name, value in kwargs.items() if name not in unknown}
         if self._is_instrumented_by_opentelemetry:
-            self._given.update({name: value for name, value in kwargs.items() if value is not None})
+            self._given.append({name: value for name, value in kwargs.items() if name not in options})
         elif is_supported("Flask"):
             super().instrument(**kwargs)
 
     def _instrument(self, **kwargs: Any) -> None:
-        self._given = kwargs
+        self._given = [kwargs]
         # Contrib's class wraps the app once more after ours has.
         self._originals = {kind: kind.__init__ for kind in (_Flask, contrib._InstrumentedFlask)}
         for kind, original in self._originals.items():
@@ -65,7 +72,8 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
         @functools.wraps(original)
         def initialised(app: flask.Flask, *args: Any, **options: Any) -> None:
             original(app, *args, **options)
-            self.instrument_app(app, **self._given)
+            for given in self._given:
+                self.instrument_app(app, **given)
 
         return initialised
 
@@ -90,7 +98,7 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
         seen_user: Callable[[str], None] | None = None,
         seen_request: Callable[[RequestRecord, str | None], None] | None = None,
     ) -> None:
-        """Instrument one app; a second call adds what it is given, and changes nothing else.
+        """Instrument one app; a second call adds what it is given: hooks to hooks, excluded URLs to excluded URLs.
 
         `enable_commenter` is off unless asked for, as with SQLAlchemy: it puts
         route and controller into statements (contrib has it on in Flask only).
@@ -113,6 +121,10 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
         if known is not None:
             known.undo()
             app._is_instrumented_by_opentelemetry = False  # type: ignore[attr-defined]
+
+
+#: Names of the arguments of `instrument_app` that `instrument` takes too.
+_ARGUMENTS = frozenset(inspect.signature(FlaskInstrumentor.instrument_app).parameters) - {"app"}
 
 
 @guard.guarded("taking over from contrib's instrumentation")

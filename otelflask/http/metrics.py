@@ -25,7 +25,7 @@ class HttpMetrics:
 
     def __init__(self, meter_provider: MeterProvider) -> None:
         meter = meter_provider.get_meter("otelflask.http", __version__, SCHEMA_URL)
-        self._duration = meter.create_histogram(
+        self.duration = meter.create_histogram(
             "http.server.request.duration",
             unit="s",
             description="Duration of HTTP server requests.",
@@ -75,7 +75,7 @@ class HttpMetrics:
         if protocol is not None:
             attributes["network.protocol.version"] = protocol
         return (
-            BoundHistogram(self._duration, attributes),
+            BoundHistogram(self.duration, attributes),
             BoundHistogram(self._request_size, attributes),
             BoundHistogram(self._response_size, attributes),
         )

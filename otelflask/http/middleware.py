@@ -137,7 +137,10 @@ class Middleware:
             finally:
                 context_api.detach(token)
             body = self._observed(record, result, environ)
-            return result if body is None else body
+            if body is None:
+                self._close(record)
+                return result
+            return body
 
         return application
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ from opentelemetry.trace import StatusCode
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
 import otelflask
+from otelflask import errors
 from otelflask.testing import CapturedTelemetry
 from tests.unit.errors.conftest import Make
 
@@ -86,6 +88,21 @@ class Called(HTTPException):
         return flask.Response("called", 402)(environ, start_response)
 
 
+class WithoutInit(APIException):
+    def __init__(self) -> None:
+        # Not Werkzeug's, which sets `response`.
+        self.code = 422
+
+    def get_response(self, environ: Any = None, scope: Any = None) -> Any:
+        return flask.Response("own", 422)
+
+
+class Wrapped(NotFound):
+    @functools.wraps(NotFound.get_body)
+    def get_body(self, environ: Any = None, scope: Any = None) -> str:
+        return "wrapped"
+
+
 def of_instance() -> HTTPException:
     error = NotFound()
     error.get_body = lambda environ=None, scope=None: "of this one"  # type: ignore[method-assign]
@@ -103,6 +120,8 @@ ERRORS: list[Any] = [
     OnlyResponse,
     WithoutCode,
     Called,
+    WithoutInit,
+    Wrapped,
     of_instance(),
     NotFound(response=flask.Response("mine", 410)),
 ]
@@ -167,3 +186,41 @@ def test_an_exception_that_flask_is_told_to_trap_is_the_requests_error(
     assert app.test_client().get("/x").status_code == 500
     (span,) = telemetry.spans
     assert [event.name for event in span.events] == ["exception"]
+
+
+class OwnFlask(flask.Flask):
+    """Makes JSON of whatever HTTP exception no handler wants, after Flask has looked for one."""
+
+    def handle_http_exception(self, e: HTTPException) -> Any:
+        found = super().handle_http_exception(e)
+        return (flask.jsonify(mine=e.code), e.code) if isinstance(found, HTTPException) else found
+
+
+def test_an_app_that_handles_http_exceptions_itself_answers_as_in_stock_flask(telemetry: CapturedTelemetry) -> None:
+    app = OwnFlask("shop")
+    stock = answer(app, "/missing", "GET", "*/*")
+    otelflask.init(app, runtime_metrics=False, **telemetry.providers)
+    assert answer(app, "/missing", "GET", "*/*") == stock
+    assert stock[0] == 404
+
+
+@pytest.mark.parametrize("description", [ValueError("x"), {1, 2}, b"bytes", object()])
+def test_a_description_that_is_no_text_keeps_its_status(make: Make, description: Any) -> None:
+    app = make(BadRequest(description))
+    assert app.test_client().get("/x").status_code == 400
+    assert app.test_client().get("/x", headers={"Accept": "text/html"}).status_code == 400
+
+
+def test_an_answer_that_cannot_be_shown_is_the_stock_one(make: Make) -> None:
+    unshowable = {1: BadRequest}
+    stock, ours = make(BadRequest(unshowable), init=False), make(BadRequest(unshowable))
+    assert answer(ours, "/x", "GET", "*/*") == answer(stock, "/x", "GET", "*/*")
+    failing = make(errors.ConflictError("taken", details=object()))
+    assert failing.test_client().get("/x").status_code == 409
+
+
+def test_flasks_handlers_may_be_called_by_the_names_of_their_arguments(telemetry: CapturedTelemetry) -> None:
+    app = flask.Flask("shop")
+    otelflask.init(app, runtime_metrics=False, **telemetry.providers)
+    with app.test_request_context("/x"):
+        assert app.handle_user_exception(e=NotFound()) is not None

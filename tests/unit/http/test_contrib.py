@@ -9,6 +9,7 @@ import flask
 import pytest
 from opentelemetry.instrumentation.flask import FlaskInstrumentor as ContribInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
+from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import otelflask
@@ -201,3 +202,82 @@ def test_uninstrumenting_leaves_what_was_put_around_the_app_since(init: Any, tel
     assert app.handle_exception is outer_handler
     assert app.test_client().get("/hello").text == "hello"
     assert telemetry.spans == []
+
+
+def test_a_wrapper_below_something_that_says_nothing_of_it_is_found(
+    init: Any, telemetry: CapturedTelemetry, called: list[str], contrib: Hooks, contribs_providers: Any
+) -> None:
+    app = hello(flask.Flask("shop"))
+    ContribInstrumentor().instrument_app(app, **contrib.given, **contribs_providers)
+    # Has slots.
+    app.wsgi_app = SentryWsgiMiddleware(app.wsgi_app)  # type: ignore[method-assign,assignment]
+    init(app)
+    seen_once(app, telemetry)
+    assert called == ["contrib's request_hook", "contrib's response_hook"]
+
+
+def test_another_apps_instrumentation_stays(
+    init: Any, telemetry: CapturedTelemetry, contrib: Hooks, contribs_providers: Any, called: list[str]
+) -> None:
+    app, other = hello(flask.Flask("shop")), hello(flask.Flask("other"))
+    ContribInstrumentor().instrument_app(other, **contrib.given, **contribs_providers)
+    ContribInstrumentor().instrument_app(app, **contribs_providers)
+    inner = app.wsgi_app
+
+    def dispatch(environ: dict[str, Any], start_response: Any) -> Any:
+        return (other.wsgi_app if "x" in environ else inner)(environ, start_response)
+
+    app.wsgi_app = dispatch  # type: ignore[method-assign]
+    init(app)
+    seen_once(app, telemetry)
+    assert called == []
+    other.test_client().get("/hello")
+    assert called == ["contrib's request_hook", "contrib's response_hook"]
+
+
+def test_what_contrib_was_given_survives_a_second_call(
+    init: Any, telemetry: CapturedTelemetry, called: list[str], contrib: Hooks, ours: Hooks, contribs_providers: Any
+) -> None:
+    app = hello(flask.Flask("shop"))
+    app.add_url_rule("/quiet", "quiet", lambda: "quiet")
+    ContribInstrumentor().instrument_app(app, excluded_urls="/quiet", **contrib.given, **contribs_providers)
+    otelflask.FlaskInstrumentor.instrument_app(app, **telemetry.providers)
+    init(app, **ours.given)
+    app.test_client().get("/quiet")
+    seen_once(app, telemetry)
+    assert called == ALL
+
+
+def test_hooks_and_excluded_urls_of_both_calls_count(
+    init: Any, telemetry: CapturedTelemetry, called: list[str], ours: Hooks
+) -> None:
+    app = hello(flask.Flask("shop"))
+    for name in ("one", "two"):
+        app.add_url_rule(f"/{name}", name, lambda: "quiet")
+    first = Hooks("first", called)
+    otelflask.FlaskInstrumentor.instrument_app(app, excluded_urls="/one", **first.given, **telemetry.providers)
+    init(app, excluded_urls="/two", **ours.given)
+    for name in ("one", "two"):
+        app.test_client().get(f"/{name}")
+    seen_once(app, telemetry)
+    assert called == [name.replace("contrib", "first") for name in ALL]
+
+
+def test_contribs_instrumentor_finds_nothing_left_to_take_off(
+    init: Any, telemetry: CapturedTelemetry, contribs_providers: Any
+) -> None:
+    app = hello(flask.Flask("shop"))
+    ContribInstrumentor().instrument_app(app, **contribs_providers)
+    init(app)
+    ContribInstrumentor().uninstrument_app(app)
+    seen_once(app, telemetry)
+
+
+def test_arguments_of_contribs_loader_and_unknown_ones_raise_nothing(
+    telemetry: CapturedTelemetry, instrumentors: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    instrumentors.append(otelflask.FlaskInstrumentor())
+    for _ in range(2):
+        instrumentors[0].instrument(skip_dep_check=True, colour="red", **telemetry.providers)
+    assert "does not know colour" in caplog.text
+    seen_once(hello(flask.Flask("shop")), telemetry)
