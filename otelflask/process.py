@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from otelflask import libraries, lifecycle
+from otelflask import guard, libraries, lifecycle
 from otelflask.circuits import telemetry as breakers
 from otelflask.errors.emission import Report
 from otelflask.errors.engine import SentryFlush
@@ -31,6 +31,23 @@ if TYPE_CHECKING:
     from otelflask.exposition.page import MetricsPage
     from otelflask.monitor.process import Monitor
     from otelflask.profiling.continuous import ContinuousProfiler
+
+#: Settings of what there is once a process; all others may differ from app to app.
+OF_PROCESS = (
+    *("service_name", "service_version", "logs", "log_level", "log_dir", "console", "active_users", "runtime_metrics"),
+    *("reports", "report_level", "reports_per_minute", "mail_to", "mail_from", "mail_server", "state_dir"),
+    *(
+        "database",
+        "slow_query_threshold",
+        "slow_query_plan",
+        "repeated_query_count",
+        "repeated_query_time",
+        "libraries",
+    ),
+    *("breaker_redis", "value_length", "attribute_count", "metric_sets", "metric_interval", "shutdown_timeout"),
+    *("span_queue_size", "span_batch_size", "span_schedule_delay"),
+    *("log_queue_size", "log_batch_size", "log_schedule_delay"),
+)
 
 _lock = threading.Lock()
 _process: Process | None = None
@@ -78,6 +95,7 @@ def start(
     brought = any(provider is not None for provider in (tracer_provider, meter_provider, logger_provider))
     with _lock:
         if _process is not None and not brought:
+            _join(_process, settings, error_fingerprint)
             return _process
         if settings.mail_to or settings.state_dir:
             # Before anything is started: a folder that cannot be used is an error of the settings'.
@@ -128,6 +146,26 @@ def start(
         if _process is None:
             _process = process
         return process
+
+
+def _join(process: Process, settings: Settings, error_fingerprint: Fingerprint | None) -> None:
+    """One more app: what it wants masked is masked, and what it wants otherwise than the process has it is named."""
+    scrubber = process.pipeline.scrubber
+    scrubber.add(settings.redact_names.split(","), settings.redact_patterns.split())
+    differs = [name for name in OF_PROCESS if getattr(settings, name) != getattr(process.settings, name)]
+    said = [
+        f"{name}={scrubber.value(name, getattr(settings, name))!r} (it has "
+        f"{scrubber.value(name, getattr(process.settings, name))!r})"
+        for name in differs
+    ]
+    if error_fingerprint is not None:
+        said.append("error_fingerprint")
+    if said:
+        guard.say(
+            "joined",
+            "what a process has once was set by its first app, or by zero code: %s is not used; set it there",
+            ", ".join(said),
+        )
 
 
 def _start_mail(process: Process) -> Callable[[Report, int], None]:

@@ -49,8 +49,8 @@ class CopyingScrubber:
     def __reduce__(self) -> tuple[Any, ...]:
         return CopyingScrubber, (self._scrubber,)
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         return type(self._scrubber)
 
 

@@ -117,8 +117,16 @@ class Scrubber:
     """
 
     def __init__(self, names: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
-        self.names = SENSITIVE_NAMES + tuple(_normalise(name) for name in names if name.strip())
-        self.patterns = tuple(re.compile(pattern) for pattern in patterns)
+        self.names: tuple[str, ...] = SENSITIVE_NAMES
+        self.patterns: tuple[re.Pattern[str], ...] = ()
+        self.add(names, patterns)
+
+    def add(self, names: Iterable[str], patterns: Iterable[str]) -> None:
+        """Mask these too, from now on. In, and raised: as when it is made."""
+        more = (_normalise(name) for name in names if name.strip())
+        self.names += tuple(name for name in more if name not in self.names)
+        known = {pattern.pattern for pattern in self.patterns}
+        self.patterns += tuple(re.compile(pattern) for pattern in patterns if pattern not in known)
         self._sensitive: dict[str, bool] = {}
         # In running text a name stands before "=" or ":", perhaps quoted. Each of these is matched where it has to
         # begin, and none can fail after a long way: the work is linear, whatever a stranger sends.
