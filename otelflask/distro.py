@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from typing import Any
 
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
 from otelflask import libraries, process
+from otelflask.imports import is_importable
 from otelflask.loading import load as load_settings
 from otelflask.logs import output
 from otelflask.pipeline.providers import set_environment_defaults
@@ -38,10 +38,10 @@ class Distro(BaseDistro):
         name = entry_point.name
         if name in REPLACED or name in libraries.INSTRUMENTORS:
             return
-        if entry_point.module.rpartition(".")[2] in libraries.INSTRUMENTORS and find_spec(name) is None:
+        if entry_point.module.rpartition(".")[2] in libraries.INSTRUMENTORS and not is_importable(name):
             # Of another library, by the same package: httpx2, whose instrumentor would import httpx.
             return
-        if name in libraries.DRIVERS and find_spec("sqlalchemy") is not None:
+        if name in libraries.DRIVERS and is_importable("sqlalchemy"):
             return
         super().load_instrumentor(entry_point, **kwargs)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from typing import Any
 
 from flask import Flask
@@ -15,6 +14,7 @@ from otelflask.circuits import telemetry as breakers
 from otelflask.health import dependencies
 from otelflask.health.answers import Health
 from otelflask.health.checks import Check, Checks
+from otelflask.imports import is_importable
 from otelflask.monitor.access import Gate, MayMonitor
 from otelflask.pipeline.state import state_path
 from otelflask.process import Process
@@ -81,7 +81,7 @@ def show_monitor(app: Flask, process: Process, settings: Settings, sources: Mapp
 
 def _profile_requests(app: Flask, settings: Settings) -> Callable[[WsgiApp], WsgiApp]:
     wanted = settings.profile_token or settings.profile_share
-    if not wanted and find_spec("pyinstrument") is None:
+    if not wanted and not is_importable("pyinstrument"):
         # In development it is there for who has installed the extra.
         return lambda wsgi_app: wsgi_app
     try:

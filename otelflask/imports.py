@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from types import ModuleType
 
 import wrapt
@@ -10,6 +11,14 @@ import wrapt
 from otelflask import guard
 
 Cancel = Callable[[], None]
+
+
+def is_importable(name: str) -> bool:
+    """Whether there is a module of this name; a stand-in that a test has put in its place is none."""
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def when_imported(name: str, action: Callable[[], None]) -> Cancel:

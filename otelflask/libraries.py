@@ -13,14 +13,13 @@ import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import Any
 
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
-from opentelemetry.trace import INVALID_SPAN, Span, Tracer, TracerProvider, get_current_span, use_span
+from opentelemetry.trace import INVALID_SPAN, Span, Tracer, TracerProvider, get_current_span
 
 from otelflask import guard
-from otelflask.imports import Cancel, when_imported
+from otelflask.imports import Cancel, is_importable, when_imported
 from otelflask.pipeline.limits import bounded
 from otelflask.pipeline.providers import Pipeline
 from otelflask.pipeline.redaction import Scrubber
@@ -85,7 +84,7 @@ def uninstrument() -> None:
 
 
 def _is_installed(name: str) -> bool:
-    return find_spec(name) is not None and find_spec(f"{_PACKAGE}.{name}") is not None
+    return is_importable(name) and is_importable(f"{_PACKAGE}.{name}")
 
 
 def _instrument(name: str, pipeline: Pipeline) -> None:
@@ -198,17 +197,21 @@ class _ChildTracer(Tracer):
         self._tracer = tracer
 
     def start_span(self, name: str, context: Any = None, *arguments: Any, **options: Any) -> Span:
-        if not is_instrumentation_enabled() or not get_current_span(context).get_span_context().is_valid:
+        if not self._is_within(context):
             return INVALID_SPAN
         return self._tracer.start_span(name, context, *arguments, **options)
 
+    @staticmethod
+    def _is_within(context: Any) -> bool:
+        return is_instrumentation_enabled() and get_current_span(context).get_span_context().is_valid
+
     @contextmanager
     def start_as_current_span(self, name: str, *arguments: Any, **options: Any) -> Iterator[Span]:  # type: ignore[override]
-        span = self.start_span(name, *arguments, **options)
-        if span is INVALID_SPAN:
-            yield span
+        if not self._is_within(None):
+            yield INVALID_SPAN
             return
-        with use_span(span, end_on_exit=True):
+        # By the tracer itself, which takes the text of the app's exception with care.
+        with self._tracer.start_as_current_span(name, *arguments, **options) as span:
             yield span
 
 

@@ -10,7 +10,10 @@ import weakref
 from types import FrameType
 from typing import Any, Protocol
 
-from otelflask import guard
+from otelflask import greenlets, guard
+
+#: Seconds beyond `shutdown_timeout` after which an end that hangs is left.
+END_S = 1.0
 
 
 class Forkable(Protocol):
@@ -42,6 +45,21 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def _shut_down_beside(pipeline: Any) -> None:
+    """Shut down while this thread, which a signal has stopped anywhere, may hold a lock that is needed for it."""
+    if not greenlets.are_threads():
+        thread = threading.Thread(target=pipeline.shutdown, name="otelflask-end", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # No more threads.
+            pass
+        else:
+            thread.join(pipeline.shutdown_timeout + END_S)
+            return
+    pipeline.shutdown()
+
+
 def end_in_time(pipeline: Any) -> None:
     """Flush at exit, and at SIGTERM where nobody else handles it (``flask run`` dies without atexit)."""
     atexit.register(pipeline.shutdown)
@@ -53,7 +71,9 @@ def end_in_time(pipeline: Any) -> None:
     def terminate(number: int, frame: FrameType | None) -> None:
         # Back to the default first: a second SIGTERM ends the process at once.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        pipeline.shutdown()
-        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            _shut_down_beside(pipeline)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, terminate)

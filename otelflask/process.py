@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import sys
 import threading
@@ -49,7 +50,9 @@ OF_PROCESS = (
     *("log_queue_size", "log_batch_size", "log_schedule_delay"),
 )
 
+_INSTRUMENTOR = "otelflask.database.instrumentor"
 _lock = threading.Lock()
+_database_lock = threading.Lock()
 _process: Process | None = None
 
 
@@ -139,7 +142,7 @@ def start(
             process.runtime = RuntimeMetrics(pipeline.meter_provider)
             lifecycle.on_fork(process.runtime)
         if settings.database and is_supported("SQLAlchemy"):
-            when_imported("sqlalchemy", functools.partial(_start_database, settings, pipeline))
+            _await_database(settings, pipeline)
         libraries.instrument(other_libraries, pipeline)
         lifecycle.on_fork(pipeline)
         lifecycle.end_in_time(pipeline)
@@ -178,24 +181,57 @@ def _start_mail(process: Process) -> Callable[[Report, int], None]:
     return mail.told
 
 
-def _start_database(settings: Settings, pipeline: Pipeline) -> None:
-    """SQLAlchemy is there: follow its engines."""
-    from otelflask.database.instrumentor import SQLAlchemyInstrumentor
+def _await_database(settings: Settings, pipeline: Pipeline) -> None:
+    """Follow SQLAlchemy's engines as soon as it is there. Whichever of the two is imported first imports the other."""
+    action = functools.partial(_start_database, settings, pipeline)
+    for name in ("sqlalchemy", _INSTRUMENTOR):
+        when_imported(name, action)
 
-    instrumentor = SQLAlchemyInstrumentor()
-    if instrumentor.is_instrumented_by_opentelemetry:
+
+def _start_database(settings: Settings, pipeline: Pipeline, again: bool = True) -> None:
+    try:
+        module = importlib.import_module(_INSTRUMENTOR)
+    except ImportError:
+        if not again:
+            raise
+        # Another thread is at a part of it, and may wait for what this one imports: neither may wait for the other.
+        threading.Thread(
+            target=_start_database_later, args=(settings, pipeline), name="otelflask-database", daemon=True
+        ).start()
         return
-    instrumentor.instrument(
-        tracer_provider=pipeline.tracer_provider,
-        meter_provider=pipeline.meter_provider,
-        logger_provider=pipeline.logger_provider,
-        settings=settings,
-    )
+    kind = getattr(module, "SQLAlchemyInstrumentor", None)
+    if kind is None:
+        # It is what imports SQLAlchemy: it is waited for too.
+        return
+    if not _database_lock.acquire(blocking=False):
+        # Another thread is at it. To wait for it here, within an import that it may wait for, would be for ever.
+        return
+    try:
+        instrumentor = kind()
+        if instrumentor.is_instrumented_by_opentelemetry:
+            return
+        instrumentor.instrument(
+            tracer_provider=pipeline.tracer_provider,
+            meter_provider=pipeline.meter_provider,
+            logger_provider=pipeline.logger_provider,
+            settings=settings,
+        )
+    finally:
+        _database_lock.release()
     if instrumentor.telemetry is not None:
         lifecycle.on_fork(instrumentor.telemetry)
         plans = instrumentor.telemetry.query_watch.plans
         if plans is not None:
             pipeline.before_flush.append(plans.flush)
+
+
+def _start_database_later(settings: Settings, pipeline: Pipeline) -> None:
+    try:
+        # Returns when whoever is at it has imported it.
+        importlib.import_module("sqlalchemy.orm")
+        _start_database(settings, pipeline, again=False)
+    except Exception:
+        guard.say("library:sqlalchemy", "SQLAlchemy cannot be instrumented; the app is not affected", exc_info=True)
 
 
 def is_reloader_parent() -> bool:

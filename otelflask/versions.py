@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from otelflask import guard
+from otelflask.imports import is_importable
 
 #: Distribution → its oldest version.
 OLDEST = {"Flask": "2.3", "SQLAlchemy": "2.0"}
 _MISSING = {
-    "Flask": "its apps are left alone: no spans, metrics, logs and error reports of requests, and no pages",
+    "Flask": "its apps are left alone: otelflask starts nothing",
     "SQLAlchemy": "its engines are left alone: no spans and metrics of statements, and no slow-query log",
 }
 
@@ -24,9 +25,15 @@ def is_supported(name: str) -> bool:
     try:
         installed = version(name)
     except PackageNotFoundError:
-        return False
-    if Version(installed) >= Version(OLDEST[name]):
-        return True
+        if not is_importable(name.lower()):
+            return False
+        installed = "of unknown version"
+    try:
+        if Version(installed) >= Version(OLDEST[name]):
+            return True
+    except (InvalidVersion, TypeError):
+        # One that nobody can compare is no version that is known to work.
+        installed = str(installed)
     guard.say(
         f"version:{name}",
         "%s %s is installed, and otelflask needs %s or later; %s",

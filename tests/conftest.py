@@ -9,6 +9,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 import otelflask
+from otelflask import libraries
 from otelflask.logs import capture
 from otelflask.pipeline.providers import set_environment_defaults
 from otelflask.testing import CapturedTelemetry
@@ -43,13 +44,14 @@ def _quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_taker_of_logs_left() -> Iterator[None]:
-    """Apps that a test gives providers of its own take every log line of the process, until they are told not to."""
+def _nothing_left() -> Iterator[None]:
+    """Apps that a test gives providers of its own take every log line of the process, and instrument its libraries."""
     before = list(capture._captures)
     yield
     for taker in list(capture._captures):
         if taker not in before:
             capture.uninstall(taker)
+    libraries.uninstrument()
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from otelflask.errors.rendering import ErrorRenderer
 Handler = Callable[[Exception], Any]
 
 #: What an exception of Werkzeug's makes its answer by (``werkzeug.exceptions.HTTPException``).
-_MAKE_AN_ANSWER = ("__call__", "get_response", "get_body", "get_headers", "get_description")
-#: Beginnings of modules: ours gives an exception the headers of an `AppError`.
+_MAKE_AN_ANSWER = frozenset({"__call__", "get_response", "get_body", "get_headers", "get_description"})
+#: Beginnings of modules.
 _MAKERS_OF_STOCK_ANSWERS = ("werkzeug.", "otelflask.errors.")
 
 
@@ -71,15 +71,24 @@ def _answers_itself(app: Flask, error: HTTPException) -> bool:
         return True
     if getattr(app.handle_http_exception, "__func__", None) is not Flask.handle_http_exception:
         return True
-    return any(not _is_stock(error, name) for name in _MAKE_AN_ANSWER)
+    kind: Any = type(error)
+    if not _is_stock(kind):
+        return True
+    own = [error.__dict__[name] for name in _MAKE_AN_ANSWER.intersection(error.__dict__)]
+    # We give one the headers of an `AppError`.
+    return any(not str(getattr(method, "__module__", "")).startswith(_MAKERS_OF_STOCK_ANSWERS) for method in own)
 
 
-def _is_stock(error: HTTPException, name: str) -> bool:
-    """Whether Werkzeug's exceptions have this method from Werkzeug."""
-    owner = next((kind for kind in type(error).__mro__ if name in kind.__dict__), HTTPException)
-    # Either may be the app's: a decorator gives a method the name of another's module.
-    modules = (owner.__module__, str(getattr(getattr(error, name), "__module__", "")))
-    return all(module.startswith(_MAKERS_OF_STOCK_ANSWERS) for module in modules)
+@functools.lru_cache(maxsize=1_000)
+def _is_stock(kind: Any) -> bool:
+    """Whether exceptions of this class have all that makes an answer from Werkzeug."""
+    for name in _MAKE_AN_ANSWER:
+        owner = next(item for item in kind.__mro__ if name in item.__dict__)
+        # Either may be the app's: a decorator gives a method the name of another's module.
+        modules = (owner.__module__, str(getattr(getattr(kind, name), "__module__", "")))
+        if not all(module.startswith(_MAKERS_OF_STOCK_ANSWERS) for module in modules):
+            return False
+    return True
 
 
 def _as_http(error: AppError) -> HTTPException:

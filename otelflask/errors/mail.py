@@ -202,9 +202,10 @@ class ErrorMail:
     def give_up(self) -> None:
         """Mails that wait are lost."""
         with self._condition:
-            for _ in self._waiting:
+            # One may be on its way.
+            self._left = len(self._waiting) + self._busy
+            for _ in range(self._left):
                 self._count("failed")
-            self._left = len(self._waiting)
             self._waiting.clear()
 
     def waits_for(self) -> str:

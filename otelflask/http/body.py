@@ -103,22 +103,16 @@ class _Body:
         # The record lets go of them when it is closed, and the server may go on.
         self._scopes = record.scope if within is not None else None
 
-    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call what is the app's: the request's span is the current one meanwhile."""
-        token = context_api.attach(self._record.context)
+    def _piece(self, pieces: Iterator[bytes]) -> bytes:
+        """The next piece, made while the request's span is the current one. Raises StopIteration at the end."""
+        record = self._record
+        token = context_api.attach(record.context)
         try:
             if self._within is None:
-                return function(*arguments)
-            with self._within(self._scopes):
-                return function(*arguments)
-        finally:
-            context_api.detach(token)
-
-    def _piece(self, pieces: Iterator[bytes]) -> bytes:
-        """The next piece. Raises StopIteration at the end."""
-        record = self._record
-        try:
-            piece: bytes = self._call(next, pieces)
+                piece = next(pieces)
+            else:
+                with self._within(self._scopes):
+                    piece = next(pieces)
         except StopIteration:
             # The server asks for more only after it has sent the last piece.
             self._end(record)
@@ -128,8 +122,21 @@ class _Body:
             record.broken = True
             record.unhandled = True
             raise
-        record.response_size += _length(piece)
+        finally:
+            context_api.detach(token)
+        record.response_size += len(piece) if type(piece) is bytes else _length(piece)
         return piece
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call what is the app's, in the same surroundings."""
+        token = context_api.attach(self._record.context)
+        try:
+            if self._within is None:
+                return function(*arguments)
+            with self._within(self._scopes):
+                return function(*arguments)
+        finally:
+            context_api.detach(token)
 
     def __del__(self) -> None:
         # A test client that never reads the body, a server that never closes it.

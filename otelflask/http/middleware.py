@@ -99,6 +99,7 @@ class Middleware:
         self._excluded_urls = parts.excluded_urls
         self._response_hook = parts.response_hook
         self._reports = parts.reports
+        self._within = parts.reports.within if parts.reports is not None else None
         self._find_user = parts.find_user
         self._seen_user = parts.seen_user
         self._seen_request = parts.seen_request
@@ -136,11 +137,12 @@ class Middleware:
                 raise
             finally:
                 context_api.detach(token)
-            body = self._observed(record, result, environ)
-            if body is None:
+            try:
+                return observed(record, result, environ, self._close, self._within)
+            except Exception:
+                guard.failed("observing a response")
                 self._close(record)
                 return result
-            return body
 
         return application
 
@@ -226,13 +228,6 @@ class Middleware:
         if self._response_hook is not None:
             guard.call_hook("response_hook", self._response_hook, record.span, status, headers)
         return headers
-
-    @guard.guarded("observing a response")
-    def _observed(
-        self, record: RequestRecord, result: Iterable[bytes], environ: dict[str, Any]
-    ) -> Iterable[bytes] | None:
-        within = self._reports.within if self._reports is not None else None
-        return observed(record, result, environ, self._close, within)
 
     @guard.guarded("closing a request")
     def _close(self, record: RequestRecord) -> None:

@@ -47,20 +47,21 @@ class Sender(Protocol):
 def close(senders: Sequence[Sender], deadline: float) -> None:
     """End all, by `deadline` (time.monotonic seconds); say what is waited for, and what was not sent."""
     for sender in senders:
-        sender.begin_close(deadline)
+        guard.call_hook("end of a sender", sender.begin_close, deadline)
     soon = min(deadline, time.monotonic() + SAY_AFTER_S)
-    slow = [sender for sender in senders if not sender.join(soon)]
+    slow = [sender for sender in senders if guard.call_hook("end of a sender", sender.join, soon) is False]
     left = deadline - time.monotonic()
     if slow and left > 0:
         what = ", ".join(sender.waits_for() for sender in slow)
-        guard.say("closing", "the process waits for %s, for at most %.1f s (shutdown_timeout)", what, left)
+        # Not held back, whatever was said before: there is no later.
+        guard.say(f"closing:{what}", "the process waits for %s, for at most %.1f s (shutdown_timeout)", what, left)
     for sender in slow:
-        if not sender.join(deadline):
-            sender.give_up()
+        if guard.call_hook("end of a sender", sender.join, deadline) is False:
+            guard.call_hook("end of a sender", sender.give_up)
     lost: dict[tuple[str, str], list[str]] = {}
     for sender in senders:
-        for where, what in sender.lost().items():
+        for where, what in (guard.call_hook("end of a sender", sender.lost) or {}).items():
             lost.setdefault(where, []).append(what)
     if lost:
         what = "; ".join(f"{server} {why} ({', '.join(parts)})" for (server, why), parts in lost.items())
-        guard.say("lost", "telemetry is not sent: %s", what)
+        guard.say(f"lost:{what}", "telemetry is not sent: %s", what)

@@ -120,12 +120,17 @@ def _failed(error: BaseException | None) -> Answer:
         unreachable |= isinstance(item, (ConnectionRefusedError, socket.gaierror))
         unreachable |= isinstance(item, OSError) and item.errno in _UNREACHABLE
         waiting += [item.__cause__, item.__context__, getattr(item, "reason", None), *item.args]
-    return Answer(False, retry=True, error=type(error).__name__, unreachable=unreachable)
+    # An endpoint that is no URL stays none.
+    retry = not isinstance(error, ValueError)
+    return Answer(False, retry=retry, error=type(error).__name__, unreachable=unreachable)
 
 
 def server_of(endpoint: str) -> str:
     """Scheme, host and port of an endpoint; what is no URL, such as a gRPC target or a folder, as it is."""
-    parts = urlsplit(endpoint)
+    try:
+        parts = urlsplit(endpoint)
+    except ValueError:
+        return endpoint
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else endpoint
 
 

@@ -73,6 +73,9 @@ class Encoder:
         self._pairs: dict[tuple[str, Any, type], bytes] = {}
         self._scopes: dict[InstrumentationScope | None, bytes] = {}
         self._resources: dict[int, tuple[Resource, bytes]] = {}
+        self._generation = scrubber.generation
+        #: What the bytes of layers are kept under.
+        self._key = object()
 
     def spans(self, spans: Sequence[ReadableSpan]) -> bytes:
         """The bytes of an ``ExportTraceServiceRequest``."""
@@ -85,6 +88,11 @@ class Encoder:
         )
 
     def _request(self, items: Iterable[tuple[Resource, InstrumentationScope | None, bytes]]) -> bytes:
+        if self._generation is not self._scrubber.generation:
+            # What is kept was masked by other rules.
+            self._generation, self._key = self._scrubber.generation, object()
+            self._pairs.clear()
+            self._resources.clear()
         # ResourceSpans and ResourceLogs, ScopeSpans and ScopeLogs have the same field numbers.
         grouped: dict[int, tuple[Resource, dict[int, tuple[InstrumentationScope | None, list[bytes]]]]] = {}
         for resource, scope, item in items:
@@ -207,9 +215,9 @@ class Encoder:
     def _layer(self, layer: dict[str, Any], tag: bytes) -> bytes:
         if type(layer) is not Layer:
             return self._attributes(layer, tag)
-        encoded = layer.encoded.get(self)
+        encoded = layer.encoded.get(self._key)
         if encoded is None:
-            encoded = layer.encoded[self] = self._attributes(layer, tag)
+            encoded = layer.encoded[self._key] = self._attributes(layer, tag)
         return encoded
 
     def _attributes(self, attributes: Mapping[str, Any] | None, tag: bytes) -> bytes:

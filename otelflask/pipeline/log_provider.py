@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from opentelemetry._logs import NoOpLogger
 from opentelemetry.sdk import _logs as sdk_logs
 from opentelemetry.sdk._logs._internal import SynchronousMultiLogRecordProcessor
 
@@ -31,6 +32,20 @@ class LogProcessors(SynchronousMultiLogRecordProcessor):
         except Exception:
             processor_failed(processor)
             return True
+
+    def shutdown(self) -> None:
+        for processor in self._log_record_processors:
+            try:
+                processor.shutdown()
+            except Exception:
+                processor_failed(processor)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        try:
+            return super().force_flush(timeout_millis)
+        except Exception:
+            guard.users_failed("flush of a processor")
+            return False
 
 
 class Logger(sdk_logs.Logger):
@@ -61,7 +76,11 @@ class LoggerProvider(sdk_logs.LoggerProvider):
         super().__init__(multi_log_record_processor=LogProcessors(), **options)
 
     def get_logger(self, *arguments: Any, **options: Any) -> Any:
-        logger = super().get_logger(*arguments, **options)
+        try:
+            logger = super().get_logger(*arguments, **options)
+        except Exception:
+            guard.users_failed("making of a logger")
+            return NoOpLogger("")
         if type(logger) is sdk_logs.Logger:
             # The SDK makes it by that class's name.
             logger.__class__ = Logger

@@ -15,7 +15,7 @@ from typing import Any
 
 from opentelemetry import trace as trace_api
 from opentelemetry.context import Context
-from opentelemetry.metrics import Histogram
+from opentelemetry.metrics import Histogram, NoOpMeter
 from opentelemetry.sdk import metrics as sdk_metrics
 from opentelemetry.sdk.metrics import MeterProvider as SdkMeterProvider
 from opentelemetry.sdk.metrics._internal._view_instrument_match import _ViewInstrumentMatch
@@ -109,7 +109,11 @@ class MeterProvider(SdkMeterProvider):
             reader._set_collect_callback(consumer.collect)
 
     def get_meter(self, *arguments: Any, **options: Any) -> Any:
-        meter = super().get_meter(*arguments, **options)
+        try:
+            meter = super().get_meter(*arguments, **options)
+        except Exception:
+            guard.users_failed("making of a meter")
+            return NoOpMeter("")
         if type(meter) is sdk_metrics.Meter:
             # The SDK makes it by that class's name.
             meter.__class__ = Meter

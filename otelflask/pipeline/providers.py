@@ -50,15 +50,16 @@ from otelflask.settings import SettingError, Settings
 class QueueSpanProcessor(SpanProcessor):
     """Appends ended, sampled spans to the export queue."""
 
-    def __init__(self, queue: ExportQueue) -> None:
+    def __init__(self, queue: ExportQueue, shutdown_timeout: float = 5.0) -> None:
         self.queue = queue
+        self._shutdown_timeout = shutdown_timeout
 
     def on_end(self, span: Any) -> None:
         if span._context.trace_flags & 1:
             self.queue.append(span)
 
     def shutdown(self) -> None:
-        close([self.queue], time.monotonic() + 5.0)
+        close([self.queue], time.monotonic() + self._shutdown_timeout)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return self.queue.flush(timeout_millis / 1000)
@@ -67,14 +68,15 @@ class QueueSpanProcessor(SpanProcessor):
 class QueueLogProcessor(LogRecordProcessor):
     """Appends log records to the export queue."""
 
-    def __init__(self, queue: ExportQueue) -> None:
+    def __init__(self, queue: ExportQueue, shutdown_timeout: float = 5.0) -> None:
         self.queue = queue
+        self._shutdown_timeout = shutdown_timeout
 
     def on_emit(self, log_record: Any) -> None:
         self.queue.append(log_record)
 
     def shutdown(self) -> None:
-        close([self.queue], time.monotonic() + 5.0)
+        close([self.queue], time.monotonic() + self._shutdown_timeout)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return self.queue.flush(timeout_millis / 1000)
@@ -293,7 +295,7 @@ def _build_traces(
         sizes,
         queue_metrics,
     ):
-        provider.add_span_processor(QueueSpanProcessor(queue))
+        provider.add_span_processor(QueueSpanProcessor(queue, pipeline.shutdown_timeout))
     trace_api.set_tracer_provider(provider)
     pipeline.tracer_provider = provider
     pipeline._owned.append(provider)
@@ -312,7 +314,7 @@ def _build_logs(
         sizes,
         queue_metrics,
     ):
-        provider.add_log_record_processor(QueueLogProcessor(queue))
+        provider.add_log_record_processor(QueueLogProcessor(queue, pipeline.shutdown_timeout))
     set_logger_provider(provider)
     pipeline.logger_provider = get_logger_provider()
     pipeline._owned.append(provider)

@@ -28,7 +28,7 @@ MAX_BACKOFF_S = 30.0
 #: Seconds before the end of the process at which the last try ends.
 MARGIN_S = 0.1
 #: Why something is not sent at the end.
-UNREACHABLE, TOO_LATE = "cannot be reached, and never was", "has not taken it in time"
+UNREACHABLE, TOO_LATE = "cannot be reached, and has taken nothing before", "has not taken it in time"
 #: Servers that have taken something from this process, or from the one that it was forked from.
 _have_taken: set[str] = set()
 
@@ -119,9 +119,16 @@ class ExportQueue:
 
     def _start_thread(self) -> None:
         with self._start_lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=f"otelflask-{self.name}", daemon=True)
-                self._thread.start()
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._run, name=f"otelflask-{self.name}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # No more threads, or the interpreter ends: the next item tries again, and so does the end.
+                guard.say(f"thread:{self.name}", "%s wait: %s", self.name, error)
+                return
+            self._thread = thread
 
     def _count(self, outcome: str, count: int) -> None:
         if count:
@@ -159,7 +166,7 @@ class ExportQueue:
                     left -= 1
             except IndexError:
                 left = 0
-            if batch and not self._deliver(batch):
+            if batch and not self._deliver_safely(batch):
                 self._drop_rest(UNREACHABLE)
                 return
             if self._closing_at is not None:
@@ -168,6 +175,15 @@ class ExportQueue:
     def _remaining(self) -> float:
         """Seconds until this queue has to be done; unlimited while it is open."""
         return float("inf") if self._closing_at is None else self._closing_at - time.monotonic()
+
+    def _deliver_safely(self, batch: list[Any]) -> bool:
+        """As `_deliver`, whatever it meets: the thread goes on."""
+        try:
+            return self._deliver(batch)
+        except Exception as error:
+            self._count(f"dropped:{type(error).__name__}", self._settled())
+            guard.say(f"deliver:{self.name}", "%s cannot be sent", self.name, exc_info=True)
+            return True
 
     def _deliver(self, batch: list[Any]) -> bool:
         """Send a batch, however often it takes. Out: False where there is nobody to send anything to, at the end."""
@@ -292,6 +308,10 @@ class ExportQueue:
     def join(self, deadline: float) -> bool:
         """Wait for the sending thread until `deadline`. Out: whether it has ended."""
         if self._thread is None:
+            if self._items:
+                # It could not be started: here, then.
+                self._drain()
+                self._drop_rest(TOO_LATE)
             return True
         self._thread.join(max(0.0, deadline - time.monotonic()))
         return not self._thread.is_alive()
@@ -306,9 +326,10 @@ class ExportQueue:
         return f"{self.destination.endpoint} to take {self.name}"
 
     def lost(self) -> dict[tuple[str, str], str]:
-        """What the end of the process has left: receiver and why → how much of what."""
+        """What the end of the process has left since it was asked last: receiver and why → how much of what."""
         server = server_of(self.destination.endpoint)
-        return {(server, why): f"{self.name}: {count}" for why, count in self.unsent.items()}
+        unsent, self.unsent = self.unsent, Counter()
+        return {(server, why): f"{self.name}: {count}" for why, count in unsent.items()}
 
     def _drop_rest(self, why: str) -> None:
         # Taken out one by one: the sending thread may be doing the same, and each item counts once.

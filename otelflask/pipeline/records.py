@@ -16,6 +16,7 @@ from otelflask import guard
 from otelflask.pipeline.attributes import Layers, merged
 from otelflask.pipeline.guarded import processor_failed
 from otelflask.pipeline.limits import Limits
+from otelflask.pipeline.log_provider import Logger
 
 _limits = Limits()
 
@@ -74,7 +75,8 @@ def emit(logger: Any, record: Record) -> None:
     What a processor of the user's raises goes no further.
     """
     try:
-        if not isinstance(logger, sdk_logs.Logger):
+        # By its class first: `isinstance` of a subclass goes a long way round (ABCMeta).
+        if type(logger) is not Logger and not isinstance(logger, sdk_logs.Logger):
             logger.emit(record)
         elif logger._is_enabled():
             emitted = EmittedRecord(record, logger._resource, logger._instrumentation_scope, logger._log_record_limits)

@@ -62,6 +62,10 @@ _PIN = re.compile(r"(?i)(debugger pin: )\d[\d-]+")
 _CLOUD_PREFIXES = ("AKIA", "ASIA", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xox")
 
 
+#: Of no name: they stand around names and values.
+_OF_PAIRS = frozenset("\"'=:%>&;,")
+_SECOND_WORD = re.compile(r" [\w.\-]+")
+_LONGEST_NAME = 64
 #: What stands between a name and its value.
 _SIGN = re.compile(r"(?i)[\"']?\s*(?:=>|=|:|%3d)\s*")
 #: A value. What is masked already stays as it is.
@@ -128,9 +132,12 @@ class Scrubber:
         known = {pattern.pattern for pattern in self.patterns}
         self.patterns += tuple(re.compile(pattern) for pattern in patterns if pattern not in known)
         self._sensitive: dict[str, bool] = {}
+        #: Differs when something else is masked than before.
+        self.generation = object()
         # In running text a name stands before "=" or ":", perhaps quoted. Each of these is matched where it has to
         # begin, and none can fail after a long way: the work is linear, whatever a stranger sends.
-        odd = "".join(sorted({character for name in self.names for character in name if not character.isalnum()}))
+        letters = {character for name in self.names for character in name if not character.isalnum()}
+        odd = "".join(sorted(letter for letter in letters if letter not in _OF_PAIRS and not letter.isspace()))
         self._name = re.compile(rf"[\w.\-{re.escape(odd)}]*")
         # Looked for first, at the speed of str.find: the expression runs only where one stands.
         self._stems = tuple({name[:3] for name in self.names})
@@ -203,7 +210,11 @@ class Scrubber:
             # The whole name, which is looked at once, however often a stem stands in it.
             done = self._name.match(text, start).end()  # type: ignore[union-attr]
             sign = _SIGN.match(text, done)
-            if sign is None or not self.is_sensitive(text[first:done]):
+            if sign is None:
+                sign = self._sign_after_two_words(text, first, done)
+            elif not self.is_sensitive(text[first:done]):
+                sign = None
+            if sign is None:
                 continue
             value = _VALUE.match(text, sign.end())
             if value is None:
@@ -214,6 +225,22 @@ class Scrubber:
         if not parts:
             return text
         return "".join(parts) + text[kept:]
+
+    def _sign_after_two_words(self, text: str, first: int, end: int) -> re.Match[str] | None:
+        """What follows a name of two words, such as ``card number:``. In: where the first word stands."""
+        second = _SECOND_WORD.match(text, end)
+        sign = _SIGN.match(text, second.end()) if second is not None else None
+        if second is None or sign is None:
+            return None
+        # A name that is known reaches over the space; it is no longer than the longest.
+        before = _normalise(text[max(first, end - _LONGEST_NAME) : end])[-_LONGEST_NAME:]
+        after = _normalise(second.group())[:_LONGEST_NAME]
+        joined = before + after
+        for name in self.names:
+            at = joined.find(name, max(0, len(before) - len(name) + 1))
+            if 0 <= at < len(before):
+                return sign
+        return None
 
     def value(self, name: str, value: Any, depth: int = 0) -> Any:
         """The value under this name, scrubbed; mappings and sequences are followed."""

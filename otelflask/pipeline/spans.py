@@ -143,7 +143,13 @@ class Span(AppSpan):
         timestamp: int | None = None,
         escaped: bool = False,
     ) -> None:
-        self.add_event("exception", {**exception_layer(exception), **(attributes or {})}, timestamp)
+        if not isinstance(exception, BaseException):
+            guard.say("record_exception", "record_exception takes an exception, not a %s", type(exception).__name__)
+            return
+        try:
+            self.add_event("exception", {**exception_layer(exception), **dict(attributes or {})}, timestamp)
+        except Exception:
+            guard.users_failed("record of an exception")
 
     def end(self, end_time: int | None = None) -> None:
         if self._end_time is not None:
@@ -207,13 +213,14 @@ class SpanStarter:
         What a sampler or a processor of the user's raises goes no further.
         """
         try:
-            return self._start(name, kind, layers, start_time, context, links)
+            return self._start(self._tracer, name, kind, layers, start_time, context, links)
         except Exception:
             guard.users_failed("start of a span")
             return trace_api.NonRecordingSpan(trace_api.get_current_span(context).get_span_context())
 
     def _start(
         self,
+        tracer: Any,
         name: str,
         kind: SpanKind,
         layers: Layers,
@@ -221,12 +228,11 @@ class SpanStarter:
         context: Context | None,
         links: Sequence[trace_api.Link],
     ) -> trace_api.Span:
-        tracer = self._tracer
         if not self._sdk:
-            return tracer.start_span(
+            made: trace_api.Span = tracer.start_span(
                 name, context, kind=kind, attributes=merged(layers), links=links, start_time=start_time
             )
-        assert isinstance(tracer, sdk_trace.Tracer)
+            return made
         parent: SpanContext | None = trace_api.get_current_span(context).get_span_context()
         if not tracer._is_enabled():
             return trace_api.NonRecordingSpan(parent or trace_api.INVALID_SPAN_CONTEXT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from opentelemetry import trace as trace_api
@@ -41,6 +41,20 @@ class SpanProcessors(SynchronousMultiSpanProcessor):
             except Exception:
                 processor_failed(processor)
 
+    def shutdown(self) -> None:
+        for processor in self._span_processors:
+            try:
+                processor.shutdown()
+            except Exception:
+                processor_failed(processor)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        try:
+            return super().force_flush(timeout_millis)
+        except Exception:
+            guard.users_failed("flush of a processor")
+            return False
+
 
 class AppSpan(sdk_trace._Span):
     """The SDK's span, which takes what the app gives it, whatever that does when it is read."""
@@ -49,25 +63,30 @@ class AppSpan(sdk_trace._Span):
         try:
             super().set_attribute(key, value)
         except Exception:
-            super().set_attribute(safe_text(key), safe_text(value))
+            self._again(super().set_attribute, safe_text(key), safe_text(value))
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         try:
             super().set_attributes(attributes)
         except Exception:
-            super().set_attributes(safe_attributes(attributes))
+            self._again(super().set_attributes, safe_attributes(attributes))
 
     def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
         try:
             super().add_event(name, attributes, timestamp)
         except Exception:
-            super().add_event(safe_text(name), safe_attributes(attributes), timestamp)
+            self._again(super().add_event, safe_text(name), safe_attributes(attributes), timestamp)
 
     def add_link(self, context: trace_api.SpanContext, attributes: Any = None) -> None:
         try:
             super().add_link(context, attributes)
         except Exception:
-            super().add_link(context, safe_attributes(attributes))
+            self._again(super().add_link, context, safe_attributes(attributes))
+
+    @staticmethod
+    def _again(method: Callable[..., None], *arguments: Any) -> None:
+        """Once more, with what can be read."""
+        guard.call_hook("use of a span", method, *arguments)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         try:
@@ -127,7 +146,7 @@ class Tracer(sdk_trace.Tracer):
                 span = super().start_span(safe_text(name), context, kind, safe_attributes(attributes), *options)
             except Exception:
                 guard.users_failed("start of a span")
-                return trace_api.NonRecordingSpan(trace_api.get_current_span(context).get_span_context())
+                return trace_api.NonRecordingSpan(trace_api.get_current_span().get_span_context())
         if type(span) is sdk_trace._Span:
             # The SDK makes it by that class's name.
             span.__class__ = AppSpan
@@ -166,7 +185,11 @@ class TracerProvider(sdk_trace.TracerProvider):
         super().__init__(active_span_processor=SpanProcessors(), **options)
 
     def get_tracer(self, *arguments: Any, **options: Any) -> trace_api.Tracer:
-        tracer = super().get_tracer(*arguments, **options)
+        try:
+            tracer = super().get_tracer(*arguments, **options)
+        except Exception:
+            guard.users_failed("making of a tracer")
+            return trace_api.NoOpTracer()
         if type(tracer) is sdk_trace.Tracer:
             # The SDK makes it by that class's name.
             tracer.__class__ = Tracer

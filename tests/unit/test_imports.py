@@ -87,3 +87,43 @@ def test_init_imports_no_library_for_the_app() -> None:
     environment = {**os.environ, **NO_EXPORT}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[]", "1"]
+
+
+STAND_IN = """
+import sys, types, flask, otelflask
+sys.modules["redis"] = types.ModuleType("redis")
+otelflask.init(flask.Flask("bare"))
+"""
+
+AT_ONCE = """
+import importlib, sys, threading, time, flask, otelflask
+otelflask.init(flask.Flask("bare"))
+threads = [threading.Thread(target=importlib.import_module, args=(name,)) for name in sys.argv[1:]]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+from otelflask.database.instrumentor import SQLAlchemyInstrumentor
+end = time.monotonic() + 10
+while SQLAlchemyInstrumentor().telemetry is None and time.monotonic() < end:
+    time.sleep(0.01)
+print(SQLAlchemyInstrumentor().telemetry is not None)
+"""
+
+
+def _ran(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script, *arguments]
+    environment = {**os.environ, **NO_EXPORT}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+
+
+def test_a_stand_in_for_a_library_is_none() -> None:
+    assert _ran(STAND_IN).stderr == ""
+
+
+@pytest.mark.parametrize(
+    "names", [["sqlalchemy", "sqlalchemy.orm"], ["otelflask.database.instrumentor"], ["sqlalchemy.orm", "sqlalchemy"]]
+)
+def test_sqlalchemy_is_noticed_however_it_is_imported(names: list[str]) -> None:
+    done = _ran(AT_ONCE, *names)
+    assert (done.stdout.split(), done.stderr) == (["True"], "")

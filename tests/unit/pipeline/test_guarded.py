@@ -345,3 +345,49 @@ def test_nothing_that_an_app_measures_or_logs_by_the_api_reaches_it(ours: Ours) 
     assert {"key": "harmless"} in [dict(point.attributes or {}) for point in ours.points("count")]
     assert len(ours.logs) == len(VALUES)
     assert meter.create_counter("count") is counter
+
+
+def test_mistakes_in_calls_of_the_api_raise_nothing(ours: Ours, app: flask.Flask) -> None:
+    hostile = {"key": Hostile()}
+    tracer = ours.tracer_provider.get_tracer("shop")
+    assert ours.tracer_provider.get_tracer("shop", attributes=hostile) is not None
+    assert ours.logger_provider.get_logger("shop", attributes=hostile) is not None
+    ours.meter_provider.get_meter("shop", attributes=hostile).create_counter("count").add(1)
+    meter = ours.meter_provider.get_meter("shop")
+    for make in (meter.create_counter, meter.create_histogram, meter.create_gauge, meter.create_observable_gauge):
+        assert make("no name at all") is not None
+
+    def misuse(span: Any) -> None:
+        span.record_exception("payment failed")
+        span.record_exception(KeyError("x"), [("a", 1)])
+        span.add_link(trace_api.Link(span.get_span_context()))
+        with tracer.start_as_current_span("below", context="no context"):
+            pass
+
+    with tracer.start_as_current_span("work") as span:
+        misuse(span)
+
+    @app.get("/misuse")
+    def view() -> str:
+        misuse(trace_api.get_current_span())
+        return "used"
+
+    assert app.test_client().get("/misuse").status_code == 200
+
+
+def test_a_processor_that_cannot_be_flushed_or_ended_raises_nothing() -> None:
+    class Stuck(RaisingProcessor):
+        def shutdown(self) -> None:
+            self._raise("shutdown")
+
+        def force_flush(self, timeout_millis: int = 30_000) -> bool:
+            self._raise("force_flush")
+            return True
+
+    seen, stuck = Ours(), Stuck()
+    seen.tracer_provider.add_span_processor(stuck)
+    seen.logger_provider.add_log_record_processor(stuck)
+    for provider in (seen.tracer_provider, seen.logger_provider):
+        assert provider.force_flush() is False
+        provider.shutdown()
+    assert {"shutdown", "force_flush"} <= stuck.called

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 
-from otelflask.pipeline.destinations import GrpcDestination, HttpDestination
+from otelflask.pipeline.closing import close
+from otelflask.pipeline.destinations import Answer, GrpcDestination, HttpDestination
 from otelflask.pipeline.encoding import Encoder
 from otelflask.pipeline.limits import Limits
 from otelflask.pipeline.queue import ExportQueue, QueueSizes
@@ -147,3 +149,47 @@ def test_flush_sends_what_is_queued(queue: ExportQueue, send: Send, fake_collect
     send(3)
     assert queue.flush(5.0)
     assert len(fake_collector.spans) == 3
+
+
+class Odd:
+    """A destination that raises; none of ours should."""
+
+    component_type = "odd"
+    endpoint = "http://[::1:4318"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def send(self, payload: Any, timeout: float) -> Answer:
+        self.calls += 1
+        if self.calls == 1:
+            raise RuntimeError("no lock")
+        return Answer(True)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def reconnect(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_destination_that_raises_costs_its_batch_and_no_more() -> None:
+    queue = ExportQueue("things", list, Odd(), QueueSizes(50, 1, 0.02))
+    for n in range(3):
+        queue.append(n)
+    assert settled(queue, 3) == {"dropped:RuntimeError": 1, "delivered": 2}
+    close([queue], time.monotonic() + 5)
+
+
+def test_what_has_no_thread_is_sent_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    destination = Odd()
+    destination.calls = 1
+    queue = ExportQueue("things", list, destination, QueueSizes(50, 10, 0.02))
+    queue.append(1)
+    assert queue.flush(1.0)
+    close([queue], time.monotonic() + 5)
+    assert queue.counts == {"delivered": 1}

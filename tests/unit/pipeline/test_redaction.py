@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk.resources import Resource
 
+from otelflask.pipeline.attributes import Layer
+from otelflask.pipeline.encoding import Encoder
+from otelflask.pipeline.limits import Limits
+from otelflask.pipeline.records import Record
 from otelflask.pipeline.redaction import MASK, Scrubber
 
 
@@ -95,3 +102,27 @@ def test_names_of_strangers_are_not_kept_for_ever() -> None:
         scrubber.text(f"token{number}=x {'token' * 100}{number}=x")
     assert len(scrubber._sensitive) <= 10_000
     assert max(map(len, scrubber._sensitive)) <= 128
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["X-Auth:", "a=b", "a%b"], "password: canary, token=canary, secret%3dcanary"),
+        (["card"], "card number: canary"),
+        ([], "my-secret_access key=canary"),
+        ([], "api key: canary"),
+    ],
+)
+def test_names_with_odd_letters_or_of_two_words_unmask_nothing(names: list[str], text: str) -> None:
+    assert "canary" not in Scrubber(names).text(text)
+
+
+def test_what_is_to_be_masked_from_now_on_is_masked_where_bytes_were_kept() -> None:
+    scrubber = Scrubber()
+    encoder = Encoder(scrubber, Limits())
+    layer = Layer({"patient": "canary"})
+    record = Record(1, SeverityNumber.INFO, "INFO", "x", (layer, {"patient_name": "canary"}), None)
+    item = ReadableLogRecord(record, Resource({}), None)
+    assert b"canary" in encoder.logs([item])
+    scrubber.add(["patient"], [])
+    assert b"canary" not in encoder.logs([item])
