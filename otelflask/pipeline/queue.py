@@ -121,14 +121,14 @@ class ExportQueue:
         with self._start_lock:
             if self._thread is not None:
                 return
-            thread = threading.Thread(target=self._run, name=f"otelflask-{self.name}", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError as error:
-                # No more threads, or the interpreter ends: the next item tries again, and so does the end.
-                guard.say(f"thread:{self.name}", "%s wait: %s", self.name, error)
-                return
-            self._thread = thread
+            thread = self._thread = threading.Thread(target=self._run, name=f"otelflask-{self.name}", daemon=True)
+        try:
+            # Not while the lock is held: under gevent it would be held by a greenlet that waits.
+            thread.start()
+        except RuntimeError as error:
+            # No more threads, or the interpreter ends: the next item tries again, and so does the end.
+            self._thread = None
+            guard.say(f"thread:{self.name}", "%s wait: %s", self.name, error)
 
     def _count(self, outcome: str, count: int) -> None:
         if count:
@@ -307,7 +307,7 @@ class ExportQueue:
 
     def join(self, deadline: float) -> bool:
         """Wait for the sending thread until `deadline`. Out: whether it has ended."""
-        if self._thread is None:
+        if self._thread is None or self._thread.ident is None:
             if self._items:
                 # It could not be started: here, then.
                 self._drain()
