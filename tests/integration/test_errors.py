@@ -60,6 +60,13 @@ def test_fifty_errors_from_two_call_sites_in_four_workers_are_two_groups_and_two
     )
     paths = ["/simulate-error", "/simulate-error?at=checkout"] * 25
     with ThreadPoolExecutor(8) as pool:
+
+        def several_workers_answer() -> bool:
+            # The first that is ready would have all errors to itself.
+            list(pool.map(lambda path: driver.request(server.url, path), ["/ping"] * 8))
+            return len({span.resource["process.pid"] for span in fake_collector.spans}) > 2
+
+        fake_collector.wait_for(several_workers_answer, timeout=30)
         sent = list(pool.map(lambda path: driver.request(server.url, path), paths))
     assert {request.status for request in sent} == {500}
     server.stop()
