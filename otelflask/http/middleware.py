@@ -285,6 +285,10 @@ class Middleware:
         if error_type is not None:
             description = None
             if record.error is not None:
-                span.add_event("exception", exception_layer(record.error, record.context))
+                of_error = exception_layer(record.error, record.context)
+                if isinstance(span, Span):
+                    span.add_known_event("exception", of_error)
+                else:
+                    span.add_event("exception", of_error)
                 description = guard.safe_text(record.error)[:1_024]
             span.set_status(Status(StatusCode.ERROR, description))

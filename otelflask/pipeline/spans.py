@@ -23,7 +23,7 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from otelflask import guard
 from otelflask.guard import safe_text
-from otelflask.pipeline.attributes import Layers, merged
+from otelflask.pipeline.attributes import Layer, Layers, merged
 from otelflask.pipeline.exceptions import exception_layer
 from otelflask.pipeline.guarded import processor_failed
 from otelflask.pipeline.limits import Limits
@@ -135,6 +135,10 @@ class Span(AppSpan):
                 self.set_attribute(key, value)
         except Exception:
             guard.users_failed("mapping of attributes")
+
+    def add_known_event(self, name: str, layer: Layer) -> None:
+        """Add an event whose attributes are valid already; they must not be changed afterwards."""
+        self._events.append(sdk_trace.Event(name, layer))
 
     def record_exception(
         self,
