@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 #: Settings of what there is once a process; all others may differ from app to app.
 OF_PROCESS = (
     *("service_name", "service_version", "logs", "log_level", "log_dir", "console", "active_users", "runtime_metrics"),
-    *("reports", "report_level", "reports_per_minute", "mail_to", "mail_from", "mail_server", "state_dir"),
+    *("reports", "report_level", "reports_per_minute", "state_dir", "mail_to", "mail_from", "mail_server"),
+    *("mail_security", "mail_user", "mail_password", "mail_per_day"),
+    *("log_file_format", "log_file_size", "log_file_count", "log_file_queue_size"),
     *(
         "database",
         "slow_query_threshold",

@@ -8,11 +8,14 @@ them. The app would find it in its own user.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from sentry_sdk.scrubber import EventScrubber
 
 from otelflask.guard import safe_text
+
+Copy = Callable[[Any], Any]
 
 #: How deep containers are copied for a scrubber that follows them.
 MAX_DEPTH = 100
@@ -69,15 +72,15 @@ def _copy_what_is_written_to(event: dict[str, Any]) -> None:
     for name in ("headers", "cookies", "data"):
         _replace(event.get("request"), name, _one_or_each)
     _replace(event, "breadcrumbs", _one)
-    _replace(event.get("breadcrumbs"), "values", _each_with_data)
-    _replace(event, "spans", _each_with_data)
+    _replace(event.get("breadcrumbs"), "values", _each_with("data", _one))
+    _replace(event, "spans", _each_with("data", _one))
     _replace(event, "stacktrace", _stack)
     for name in ("exception", "threads"):
         _replace(event, name, _one)
-        _replace(event.get(name), "values", _each_with_stack)
+        _replace(event.get(name), "values", _each_with("stacktrace", _stack))
 
 
-def _replace(holder: Any, name: str, how: Any) -> None:
+def _replace(holder: Any, name: str, how: Copy) -> None:
     if isinstance(holder, dict) and name in holder:
         holder[name] = how(holder[name])
 
@@ -97,30 +100,23 @@ def _one_or_each(value: Any) -> Any:
     return [_one_or_each(item) for item in value] if isinstance(value, list) else _one(value)
 
 
-def _each_with_data(values: Any) -> Any:
-    if not isinstance(values, list):
-        return values
-    copies = [_one(item) for item in values]
-    for item in copies:
-        _replace(item, "data", _one)
-    return copies
+def _each_with(name: str, how: Copy) -> Copy:
+    """Copies of the dicts of a list, each with this part of it copied too."""
 
+    def copied(values: Any) -> Any:
+        if not isinstance(values, list):
+            return values
+        copies = [_one(item) for item in values]
+        for item in copies:
+            _replace(item, name, how)
+        return copies
 
-def _each_with_stack(values: Any) -> Any:
-    if not isinstance(values, list):
-        return values
-    copies = [_one(item) for item in values]
-    for item in copies:
-        _replace(item, "stacktrace", _stack)
-    return copies
+    return copied
 
 
 def _stack(value: Any) -> Any:
     stack = _one(value)
-    if isinstance(stack, dict) and isinstance(stack.get("frames"), list):
-        stack["frames"] = [_one(frame) for frame in stack["frames"]]
-        for frame in stack["frames"]:
-            _replace(frame, "vars", _one)
+    _replace(stack, "frames", _each_with("vars", _one))
     return stack
 
 

@@ -9,7 +9,7 @@ handling", basic principles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from opentelemetry.attributes import _clean_attribute_value
@@ -22,6 +22,37 @@ def processor_failed(processor: Any) -> None:
     """A processor raised the exception being handled."""
     kind = type(processor)
     guard.users_failed(f"processor {kind.__module__}.{kind.__qualname__}")
+
+
+def end_each(processors: Iterable[Any]) -> None:
+    """Shut the processors down; one that raises keeps no other from its end."""
+    for processor in processors:
+        try:
+            processor.shutdown()
+        except Exception:
+            processor_failed(processor)
+
+
+def flushed(flush: Callable[[int], bool], timeout_millis: int) -> bool:
+    """Whether all was flushed in time; not where a processor raised."""
+    try:
+        return flush(timeout_millis)
+    except Exception:
+        guard.users_failed("flush of a processor")
+        return False
+
+
+def provided(make: Callable[[], Any], kind: type, ours: type, nothing: Any) -> Any:
+    """What a provider hands out: what the SDK makes as `kind` as ours, and `nothing` where it cannot be made."""
+    try:
+        made = make()
+    except Exception:
+        guard.users_failed(f"making of a {kind.__name__}")
+        return nothing
+    if type(made) is kind:
+        # The SDK makes it by that class's name.
+        made.__class__ = ours
+    return made
 
 
 def safe_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:

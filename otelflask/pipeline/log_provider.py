@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from opentelemetry._logs import NoOpLogger
@@ -9,7 +10,7 @@ from opentelemetry.sdk import _logs as sdk_logs
 from opentelemetry.sdk._logs._internal import SynchronousMultiLogRecordProcessor
 
 from otelflask import guard
-from otelflask.pipeline.guarded import processor_failed, safe_attributes
+from otelflask.pipeline.guarded import end_each, flushed, processor_failed, provided, safe_attributes
 
 
 class LogProcessors(SynchronousMultiLogRecordProcessor):
@@ -34,18 +35,10 @@ class LogProcessors(SynchronousMultiLogRecordProcessor):
             return True
 
     def shutdown(self) -> None:
-        for processor in self._log_record_processors:
-            try:
-                processor.shutdown()
-            except Exception:
-                processor_failed(processor)
+        end_each(self._log_record_processors)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        try:
-            return super().force_flush(timeout_millis)
-        except Exception:
-            guard.users_failed("flush of a processor")
-            return False
+        return flushed(super().force_flush, timeout_millis)
 
 
 class Logger(sdk_logs.Logger):
@@ -76,12 +69,5 @@ class LoggerProvider(sdk_logs.LoggerProvider):
         super().__init__(multi_log_record_processor=LogProcessors(), **options)
 
     def get_logger(self, *arguments: Any, **options: Any) -> Any:
-        try:
-            logger = super().get_logger(*arguments, **options)
-        except Exception:
-            guard.users_failed("making of a logger")
-            return NoOpLogger("")
-        if type(logger) is sdk_logs.Logger:
-            # The SDK makes it by that class's name.
-            logger.__class__ = Logger
-        return logger
+        make = functools.partial(super().get_logger, *arguments, **options)
+        return provided(make, sdk_logs.Logger, Logger, NoOpLogger(""))

@@ -8,6 +8,7 @@ each record hashes its attributes and looks up its views anew.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from time import time_ns
@@ -27,6 +28,7 @@ from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 
 from otelflask import guard
 from otelflask.pipeline.attributes import Layer
+from otelflask.pipeline.guarded import provided
 from otelflask.pipeline.instruments import Meter
 from otelflask.pipeline.limits import OVERFLOW_ATTRIBUTES
 
@@ -109,15 +111,8 @@ class MeterProvider(SdkMeterProvider):
             reader._set_collect_callback(consumer.collect)
 
     def get_meter(self, *arguments: Any, **options: Any) -> Any:
-        try:
-            meter = super().get_meter(*arguments, **options)
-        except Exception:
-            guard.users_failed("making of a meter")
-            return NoOpMeter("")
-        if type(meter) is sdk_metrics.Meter:
-            # The SDK makes it by that class's name.
-            meter.__class__ = Meter
-        return meter
+        make = functools.partial(super().get_meter, *arguments, **options)
+        return provided(make, sdk_metrics.Meter, Meter, NoOpMeter(""))
 
     def after_fork(self) -> None:
         """Forget what was counted before the fork: the parent reports it."""

@@ -280,19 +280,24 @@ class ExportQueue:
                 self._encode([item])
                 good.append(item)
             except Exception:
+                self._in_flight -= 1
                 self._count("dropped:encoding", 1)
         return (self._encode(good), len(good)) if good else (None, 0)
 
     def flush(self, timeout: float) -> bool:
         """Send what is queued now. In: seconds to wait. Out: whether it was all tried in time."""
-        if self._thread is None:
-            return True
+        if self._thread is None and self._items:
+            self._start_thread()
+        thread = self._thread
+        if thread is None:
+            return not self._items
         end = time.monotonic() + timeout
         with self._idle:
             self._flushes_wanted += 1
             wanted = self._flushes_wanted
             self._wake.set()
-            while self._flushes_done < wanted and self._thread.is_alive():
+            # Another thread may have made it, and not started it yet.
+            while self._flushes_done < wanted and (thread.ident is None or thread.is_alive()):
                 left = end - time.monotonic()
                 if left <= 0:
                     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from opentelemetry.util._decorator import _agnosticcontextmanager
 
 from otelflask import guard
 from otelflask.guard import safe_text
-from otelflask.pipeline.guarded import processor_failed, safe_attributes
+from otelflask.pipeline.guarded import end_each, flushed, processor_failed, provided, safe_attributes
 
 
 class SpanProcessors(SynchronousMultiSpanProcessor):
@@ -42,18 +43,10 @@ class SpanProcessors(SynchronousMultiSpanProcessor):
                 processor_failed(processor)
 
     def shutdown(self) -> None:
-        for processor in self._span_processors:
-            try:
-                processor.shutdown()
-            except Exception:
-                processor_failed(processor)
+        end_each(self._span_processors)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        try:
-            return super().force_flush(timeout_millis)
-        except Exception:
-            guard.users_failed("flush of a processor")
-            return False
+        return flushed(super().force_flush, timeout_millis)
 
 
 class AppSpan(sdk_trace._Span):
@@ -185,12 +178,6 @@ class TracerProvider(sdk_trace.TracerProvider):
         super().__init__(active_span_processor=SpanProcessors(), **options)
 
     def get_tracer(self, *arguments: Any, **options: Any) -> trace_api.Tracer:
-        try:
-            tracer = super().get_tracer(*arguments, **options)
-        except Exception:
-            guard.users_failed("making of a tracer")
-            return trace_api.NoOpTracer()
-        if type(tracer) is sdk_trace.Tracer:
-            # The SDK makes it by that class's name.
-            tracer.__class__ = Tracer
+        make = functools.partial(super().get_tracer, *arguments, **options)
+        tracer: trace_api.Tracer = provided(make, sdk_trace.Tracer, Tracer, trace_api.NoOpTracer())
         return tracer

@@ -11,15 +11,23 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
 
+from otelflask.database.plan import _INTO, _STANDARD_STRING
 from otelflask.database.sql import read
 from otelflask.errors.fingerprint import normalised
+from otelflask.http.headers import CapturedHeaders
+from otelflask.http.middleware import _REQUEST_ID
+from otelflask.http.record import _NUMBER
 from otelflask.http.remote import remote_context
 from otelflask.logs.lines import LineFormat, Whose
+from otelflask.monitor.encoding import _COLOUR
 from otelflask.monitor.lines import _OwnLines
+from otelflask.monitor.views import _CURSOR, _MILLISECONDS, _TRACE_ID
 from otelflask.pipeline.encoding import Encoder
 from otelflask.pipeline.limits import Limits
 from otelflask.pipeline.records import Record
 from otelflask.pipeline.redaction import Scrubber
+from otelflask.profiling.store import ID
+from otelflask.settings import Settings
 from tests.instructions import measure
 
 KB = 1_024
@@ -119,6 +127,31 @@ def own_line(text: str) -> None:
     )
 
 
+def captured_headers(text: str) -> None:
+    name = "HTTP_" + text.upper().replace("-", "_")
+    CapturedHeaders(Settings(request_headers="x-.*,accept.*", sanitized_headers=".*token.*")).of_request(
+        {name: text, f"HTTP_X_{name}": text, "HTTP_X_TOKEN": text}
+    )
+
+
+#: Of single expressions that are no part of the above.
+ONE_BY_ONE: dict[str, Callable[[str], object]] = {
+    "request id": _REQUEST_ID.match,
+    "content length": _NUMBER.match,
+    "colours of a line": lambda text: _COLOUR.sub("", text),
+    "strings of a plan": lambda text: _STANDARD_STRING.sub("?", text),
+    "INTO of a statement": _INTO.search,
+    "trace id": _TRACE_ID.fullmatch,
+    "milliseconds": _MILLISECONDS.fullmatch,
+    "cursor": _CURSOR.fullmatch,
+    "profile": ID.fullmatch,
+    "headers": captured_headers,
+}
+ANYTHING = {
+    name: ("", name) for name in ("a", "0", "'", "''", "x-token", "into", " ", "\x1b[", "\x1b[0;", "\x1b[0m", "-", ".0")
+}
+
+
 HEADERS = {name: ("a=b", name) for name in (" ", ",", "a=b,", "a=b ,", ";", "=", "a", '"', "%41", "\t", "\t,")}
 REQUESTS = {
     name: ("GET /monitoring ", name)
@@ -132,6 +165,7 @@ FAMILIES: dict[str, tuple[Callable[[str], object], dict[str, tuple[str, str]]]] 
     "messages": (normalised, MESSAGES),
     "contexts": (context_of, HEADERS),
     "page's lines": (own_line, REQUESTS),
+    **{name: (function, ANYTHING) for name, function in ONE_BY_ONE.items()},
 }
 
 

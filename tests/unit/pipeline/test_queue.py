@@ -190,6 +190,6 @@ def test_what_has_no_thread_is_sent_at_the_end(monkeypatch: pytest.MonkeyPatch) 
     destination.calls = 1
     queue = ExportQueue("things", list, destination, QueueSizes(50, 10, 0.02))
     queue.append(1)
-    assert queue.flush(1.0)
+    assert not queue.flush(1.0)
     close([queue], time.monotonic() + 5)
     assert queue.counts == {"delivered": 1}
