@@ -127,10 +127,16 @@ def scrolled(page: Page) -> None:
 
 
 def to_the_end(page: Page, count: int) -> None:
-    """Scroll until all rows have been asked for."""
-    while not page.locator(f"tbody tr[aria-rowindex='{count + 1}']").count():
+    """Scroll until all rows have been asked for: the store lets some go when it has more than it keeps."""
+    loaded, still = 0, 0
+    while loaded < count and still < 40:
         page.locator(".list .scroll").evaluate("(list) => list.scrollTo(0, list.scrollHeight)")
-        page.wait_for_timeout(30)
+        page.wait_for_timeout(50)
+        last = page.locator("tbody tr[aria-rowindex]").last.get_attribute("aria-rowindex")
+        still = still + 1 if int(last or 0) == loaded + 1 else 0
+        loaded = int(last or 0) - 1
+    if loaded < 0.9 * count:
+        raise SystemExit(f"the list ends after {loaded:,} of {count:,} rows")
 
 
 def compare(folder: Path) -> list[str]:
