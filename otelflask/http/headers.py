@@ -11,6 +11,8 @@ from otelflask.settings import Settings
 
 #: Longest header value that is kept, in characters.
 _MAX_LENGTH = 2_048
+#: Longest name that is looked at: a setting's expression may look at it from each of its characters.
+_MAX_NAME = 256
 
 
 def _patterns(text: str) -> list[str]:
@@ -32,7 +34,7 @@ class CapturedHeaders:
         headers = {
             key[5:].replace("_", "-").lower(): str(value)[:_MAX_LENGTH]
             for key, value in environ.items()
-            if key.startswith("HTTP_")
+            if key.startswith("HTTP_") and len(key) <= _MAX_NAME
         }
         for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             if environ.get(key):
@@ -45,6 +47,8 @@ class CapturedHeaders:
             return {}
         headers: dict[str, str | list[str]] = {}
         for name, value in response_headers:
+            if len(name) > _MAX_NAME:
+                continue
             values = headers.setdefault(name.lower(), [])
             assert isinstance(values, list)
             values.append(value[:_MAX_LENGTH])

@@ -23,7 +23,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.status import Status, StatusCode
 
 from otelflask import guard
-from otelflask.http.attributes import outcome_layer, request_layers, route_of
+from otelflask.http.attributes import MAX_LENGTH, outcome_layer, request_layers, route_of
 from otelflask.http.body import observed
 from otelflask.http.headers import CapturedHeaders
 from otelflask.http.metrics import HttpMetrics
@@ -150,7 +150,8 @@ class Middleware:
         try:
             from werkzeug.wsgi import get_current_url
 
-            return bool(self._excluded_urls.url_disabled(get_current_url(environ)))
+            # A setting's expression may look at it from each of its characters.
+            return bool(self._excluded_urls.url_disabled(get_current_url(environ)[:MAX_LENGTH]))
         except Exception:
             guard.failed("excluded URLs")
             return False

@@ -10,12 +10,13 @@ from typing import Any
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.util.http import parse_excluded_urls
 
 from otelflask.database.plan import _INTO, _STANDARD_STRING
 from otelflask.database.sql import read
 from otelflask.errors.fingerprint import normalised
 from otelflask.http.headers import CapturedHeaders
-from otelflask.http.middleware import _REQUEST_ID
+from otelflask.http.middleware import _REQUEST_ID, Middleware
 from otelflask.http.record import _NUMBER
 from otelflask.http.remote import remote_context
 from otelflask.logs.lines import LineFormat, Whose
@@ -134,6 +135,16 @@ def captured_headers(text: str) -> None:
     )
 
 
+EXCLUDED = parse_excluded_urls(".*/health.*,.*metrics$")
+
+
+def excluded(text: str) -> None:
+    middleware = object.__new__(Middleware)
+    middleware._excluded_urls = EXCLUDED
+    environ = {"PATH_INFO": f"/{text}", "QUERY_STRING": text, "HTTP_HOST": "localhost", "wsgi.url_scheme": "http"}
+    middleware._is_excluded(environ)
+
+
 #: Of single expressions that are no part of the above.
 ONE_BY_ONE: dict[str, Callable[[str], object]] = {
     "request id": _REQUEST_ID.match,
@@ -146,9 +157,11 @@ ONE_BY_ONE: dict[str, Callable[[str], object]] = {
     "cursor": _CURSOR.fullmatch,
     "profile": ID.fullmatch,
     "headers": captured_headers,
+    "excluded URLs": excluded,
 }
 ANYTHING = {
-    name: ("", name) for name in ("a", "0", "'", "''", "x-token", "into", " ", "\x1b[", "\x1b[0;", "\x1b[0m", "-", ".0")
+    name: ("", name)
+    for name in ("a", "0", "'", "''", "x-token", "into", "/health", " ", "\x1b[", "\x1b[0;", "\x1b[0m", "-", ".0")
 }
 
 
