@@ -35,22 +35,14 @@ if TYPE_CHECKING:
 
 #: Settings of what there is once a process; all others may differ from app to app.
 OF_PROCESS = (
-    *("service_name", "service_version", "logs", "log_level", "log_dir", "console", "active_users", "runtime_metrics"),
-    *("reports", "report_level", "reports_per_minute", "state_dir", "mail_to", "mail_from", "mail_server"),
-    *("mail_security", "mail_user", "mail_password", "mail_per_day"),
-    *("log_file_format", "log_file_size", "log_file_count", "log_file_queue_size"),
-    *(
-        "database",
-        "slow_query_threshold",
-        "slow_query_plan",
-        "repeated_query_count",
-        "repeated_query_time",
-        "libraries",
-    ),
-    *("breaker_redis", "value_length", "attribute_count", "metric_sets", "metric_interval", "shutdown_timeout"),
-    *("span_queue_size", "span_batch_size", "span_schedule_delay"),
-    *("log_queue_size", "log_batch_size", "log_schedule_delay"),
-)
+    "service_name", "service_version", "logs", "log_level", "log_dir", "log_file_format", "log_file_size",
+    "log_file_count", "log_file_queue_size", "console", "active_users", "runtime_metrics", "reports", "report_level",
+    "reports_per_minute", "state_dir", "mail_to", "mail_from", "mail_server", "mail_security", "mail_user",
+    "mail_password", "mail_per_day", "database", "slow_query_threshold", "slow_query_plan", "repeated_query_count",
+    "repeated_query_time", "libraries", "breaker_redis", "value_length", "attribute_count", "metric_sets",
+    "metric_interval", "shutdown_timeout", "span_queue_size", "span_batch_size", "span_schedule_delay",
+    "log_queue_size", "log_batch_size", "log_schedule_delay",
+)  # fmt: skip
 
 _INSTRUMENTOR = "otelflask.database.instrumentor"
 _lock = threading.Lock()

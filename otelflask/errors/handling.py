@@ -23,7 +23,7 @@ Handler = Callable[[Exception], Any]
 
 #: What an exception of Werkzeug's makes its answer by (``werkzeug.exceptions.HTTPException``).
 _MAKE_AN_ANSWER = frozenset({"__call__", "get_response", "get_body", "get_headers", "get_description"})
-#: Beginnings of modules.
+#: Beginnings of the names of modules whose methods make stock answers.
 _MAKERS_OF_STOCK_ANSWERS = ("werkzeug.", "otelflask.errors.")
 
 

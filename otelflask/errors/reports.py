@@ -74,16 +74,14 @@ class Reports:
 
     def take(self, record: logging.LogRecord) -> None:
         """A record of the `logging` module: a breadcrumb, or a problem at the report level and above."""
-        if getattr(_busy, "now", False):
+        # One that is made by hand may have no name.
+        if record.levelno < logging.INFO or _about_telemetry(record.name or "") or getattr(_busy, "now", False):
+            return
+        request = current_record()
+        if record.levelno < self._level and request is None:
             return
         _busy.now = True
         try:
-            # A record that the app has made by hand may have neither.
-            if record.levelno < logging.INFO or _about_telemetry(record.name):
-                return
-            request = current_record()
-            if record.levelno < self._level and request is None:
-                return
             if request is not None and record.exc_info is None:
                 remember(request, record)
             if record.levelno >= self._level:

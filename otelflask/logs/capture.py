@@ -58,16 +58,17 @@ class Capture:
 
     def take(self, record: logging.LogRecord) -> None:
         """Send one record."""
+        # One that is made by hand may have no name.
+        name = record.name or ""
+        if record.levelno < self.level or _about_telemetry(name):
+            return
         busy = _busy
         if getattr(busy, "now", False):
             # Logging from inside our own work on a record, such as an app object's __str__: once is enough.
             return
         busy.now = True
         try:
-            # A record that the app has made by hand may have neither.
-            if record.levelno < self.level or _about_telemetry(record.name):
-                return
-            emit(self._loggers(record.name), record_of(record))
+            emit(self._loggers(name), record_of(record))
         except Exception:
             guard.users_failed("record of `logging`")
         finally:

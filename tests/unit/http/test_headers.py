@@ -36,6 +36,26 @@ def test_named_headers_are_on_the_span_and_sanitised_ones_masked(telemetry: Capt
     }
 
 
+def test_a_header_whose_name_is_long_is_not_looked_at(telemetry: CapturedTelemetry) -> None:
+    app = flask.Flask("x")
+    otelflask.init(app, runtime_metrics=False, request_headers=".*", response_headers=".*", **telemetry.providers)
+    app.add_url_rule("/", "index", lambda: ("", 200, {"X-Short": "1", "X-" + "a" * 300: "1"}))
+    app.test_client().get("/", headers={"X-" + "b" * 300: "1", "X-Asked": "1"})
+    names = [name for name in telemetry.span("GET /").attributes or {} if ".header." in name]
+    assert {"http.request.header.x-asked", "http.response.header.x-short"} <= set(names)
+    assert max(map(len, names)) < 300
+
+
+def test_of_a_long_url_the_beginning_is_compared_with_those_excluded(telemetry: CapturedTelemetry) -> None:
+    app = flask.Flask("x")
+    otelflask.init(app, runtime_metrics=False, excluded_urls="/quiet", **telemetry.providers)
+    app.add_url_rule("/<path:path>", "any", lambda path: "")
+    app.test_client().get(f"/quiet/{'a' * 4_000}")
+    assert telemetry.spans == []
+    app.test_client().get(f"/{'a' * 4_000}/quiet")
+    assert len(telemetry.spans) == 1
+
+
 def test_several_apps_of_one_process_each_have_their_spans(telemetry: CapturedTelemetry) -> None:
     for name in ("one", "two"):
         app = flask.Flask(name)

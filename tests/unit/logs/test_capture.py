@@ -55,6 +55,11 @@ def test_an_exception_has_its_qualified_type(log: logging.Logger, telemetry: Cap
     assert "test_capture.py" in attributes["exception.stacktrace"]
 
 
+def test_a_record_made_by_hand_may_have_no_name(log: logging.Logger, telemetry: CapturedTelemetry) -> None:
+    log.handle(logging.makeLogRecord({"msg": "by hand", "levelno": logging.WARNING, "levelname": "WARNING"}))
+    assert only(telemetry).body == "by hand"
+
+
 def test_a_record_within_a_request_has_its_ids(app: flask.Flask, telemetry: CapturedTelemetry) -> None:
     @app.get("/log")
     def log() -> str:
