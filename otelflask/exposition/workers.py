@@ -95,12 +95,15 @@ class Workers:
             time.sleep(INTERVAL_S)
             if self._name != name or self._has_ended():
                 return
-            with contextlib.suppress(TimeoutError):
-                self.write()
-            if count % FOLD_EVERY == 0 and self._alive is not None:
-                # Where nobody scrapes, the files of workers that are gone would pile up.
-                with contextlib.suppress(OSError, TimeoutError):
-                    self._others()
+            guard.call_hook("metrics page's thread", self._share, count)
+
+    def _share(self, count: int) -> None:
+        with contextlib.suppress(TimeoutError):
+            self.write()
+        if count % FOLD_EVERY == 0 and self._alive is not None:
+            # Where nobody scrapes, the files of workers that are gone would pile up.
+            with contextlib.suppress(OSError, TimeoutError):
+                self._others()
 
     def write(self) -> Snapshot:
         """Leave this worker's metrics for the others. Out: what was left.

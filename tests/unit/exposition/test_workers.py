@@ -6,6 +6,7 @@ import fcntl
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -177,6 +178,24 @@ def test_files_of_workers_that_are_gone_do_not_pile_up_where_nobody_scrapes(
         time.sleep(0.05)
     assert not list(folder.glob(f"{process.pid}-*"))
     assert _value(last.all(), "requests") == 11
+
+
+def test_metrics_that_cannot_be_collected_once_are_collected_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "INTERVAL_S", 0.05)
+    taken: list[int] = []
+    again = threading.Event()
+
+    def take() -> Snapshot:
+        taken.append(1)
+        if len(taken) == 1:
+            raise MemoryError
+        again.set()
+        return _snapshot(1)
+
+    Workers(str(tmp_path), "shop", take).start()
+    assert again.wait(10)
 
 
 def test_a_file_that_is_torn_is_passed_over(mine: Workers, worker: Any, tmp_path: Path) -> None:
