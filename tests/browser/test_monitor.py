@@ -84,7 +84,8 @@ def page(server: Server, browser: sync_api.Browser) -> Iterator[sync_api.Page]:
     """The page, open. Errors of its own, dialogs and requests to other hosts fail the test."""
     wrong: list[str] = []
     page = browser.new_page(viewport={"width": 1200, "height": 700})
-    page.set_default_timeout(10_000)
+    # Long: the machine may have other work.
+    page.set_default_timeout(30_000)
     page.on(
         "console",
         lambda message: wrong.append(f"{message.text} {message.location}") if message.type == "error" else None,

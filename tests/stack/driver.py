@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import random
+import string
 import urllib.parse
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ def request(
     base: str, path: str, serial: str | None = None, *, method: str = "GET", body: str | None = None, **more: str
 ) -> Sent:
     """One request; its `X-Request-ID` is its serial number, its trace is in the answer. `more` headers: `_` for `-`."""
-    serial = serial or f"single-{uuid.uuid4().hex}"
+    serial = serial or run_name("single")
     address = urllib.parse.urlsplit(base).netloc
     connection = http.client.HTTPConnection(address, timeout=30)
     try:
@@ -38,11 +39,18 @@ def request(
         connection.close()
 
 
+def run_name(prefix: str) -> str:
+    """The name of a run, in letters: among its serials' digits the collector would see a card's number."""
+    return f"{prefix}-{''.join(random.choices(string.ascii_lowercase, k=8))}"
+
+
 def requests(base: str, path: str, count: int, run: str) -> list[Sent]:
     """`count` requests, one after the other, with serials ``<run>-<number>``."""
     return [request(base, path, f"{run}-{number:05d}") for number in range(count)]
 
 
-def missing(sent: Iterable[Sent], found: Iterable[str]) -> list[str]:
-    """Serials that were sent and not found."""
-    return sorted({item.serial for item in sent} - set(found))
+def missing(sent: Iterable[Sent], found: Iterable[str]) -> str:
+    """How many serials were sent and not found, and which is the first and the last of them; empty for none."""
+    serials = {item.serial for item in sent}
+    lacking = sorted(serials - set(found))
+    return f"{len(lacking)} of {len(serials)}, from {lacking[0]} to {lacking[-1]}" if lacking else ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 
 from tests.stack import driver, found
@@ -17,7 +15,7 @@ N = 300
 
 @pytest.mark.needs("shop", "postgres", "redis", "tempo")
 def test_n_requests_are_n_spans_n_durations_and_n_request_logs(stack: Stack) -> None:
-    run = f"count-{uuid.uuid4().hex[:8]}"
+    run = driver.run_name("count")
     before = found.count_in_prometheus(stack.backends)
     sent = driver.requests(stack.url["shop"], found.ROUTE, N, run)
     assert [item.status for item in sent] == [200] * N
@@ -25,7 +23,7 @@ def test_n_requests_are_n_spans_n_durations_and_n_request_logs(stack: Stack) -> 
     logs = eventually(lambda: found.serials_in_loki(stack.backends, run), lambda serials: len(serials) >= N)
     counted = eventually(lambda: found.count_in_prometheus(stack.backends) - before, lambda count: count >= N)
     assert (len(spans), len(logs), counted) == (N, N, N)
-    assert (driver.missing(sent, spans), driver.missing(sent, logs)) == ([], [])
+    assert (driver.missing(sent, spans), driver.missing(sent, logs)) == ("", "")
 
 
 @pytest.mark.needs("shop", "postgres", "redis", "tempo")

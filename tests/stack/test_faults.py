@@ -7,7 +7,6 @@ import signal
 import subprocess
 import threading
 import time
-import uuid
 from collections import Counter
 
 import pytest
@@ -34,7 +33,7 @@ def _kill(stack: Stack, service: str) -> None:
 @pytest.mark.needs("shop", "postgres", "redis")
 def test_backends_away_for_two_minutes_and_a_killed_collector_lose_nothing(stack: Stack) -> None:
     backends = [name for name in ("prometheus", "loki", "tempo") if name not in stack.missing]
-    run = f"fault-{uuid.uuid4().hex[:8]}"
+    run = driver.run_name("fault")
     before = eventually(lambda: found.count_in_prometheus(stack.backends), seconds=1)
     sent: list[driver.Sent] = []
     stop = threading.Event()
@@ -66,7 +65,7 @@ def test_backends_away_for_two_minutes_and_a_killed_collector_lose_nothing(stack
     logs = eventually(
         lambda: set(found.serials_in_loki(stack.backends, run)), lambda serials: len(serials) >= count, seconds=120
     )
-    assert driver.missing(sent, logs) == []
+    assert driver.missing(sent, logs) == ""
     counted = eventually(
         lambda: found.count_in_prometheus(stack.backends) - before, lambda total: total >= count, seconds=120
     )
@@ -82,19 +81,19 @@ def test_backends_away_for_two_minutes_and_a_killed_collector_lose_nothing(stack
     spans = eventually(
         lambda: set(found.serials_in_tempo(stack.backends, run)), lambda serials: len(serials) >= count, seconds=120
     )
-    assert driver.missing(sent, spans) == []
+    assert driver.missing(sent, spans) == ""
 
 
 @pytest.mark.needs("shop", "postgres", "redis")
 def test_data_survives_down_and_up(stack: Stack) -> None:
-    run = f"volume-{uuid.uuid4().hex[:8]}"
+    run = driver.run_name("volume")
     sent = driver.requests(stack.url["shop"], found.ROUTE, 20, run)
     eventually(lambda: found.serials_in_loki(stack.backends, run), lambda serials: len(serials) >= 20)
     counted = eventually(lambda: found.count_in_prometheus(stack.backends), lambda total: total >= 20)
     stack.run("down", "--timeout", "10")
     stack.up()
     logs = eventually(lambda: found.serials_in_loki(stack.backends, run), lambda serials: len(serials) >= 20)
-    assert driver.missing(sent, logs) == []
+    assert driver.missing(sent, logs) == ""
     # The shop is a new process, whose count begins anew beside the old one's.
     series = stack.backends.promql(
         f'sum(max_over_time(http_server_request_duration_seconds_count{{http_route="{found.ROUTE}"}}[1h]))'
@@ -102,4 +101,4 @@ def test_data_survives_down_and_up(stack: Stack) -> None:
     assert round(float(series[0]["value"][1])) >= counted
     if "tempo" not in stack.missing:
         spans = eventually(lambda: found.serials_in_tempo(stack.backends, run), lambda serials: len(serials) >= 20)
-        assert driver.missing(sent, spans) == []
+        assert driver.missing(sent, spans) == ""

@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from tests.stack import driver
 from tests.stack.backends import eventually, get, post
 from tests.stack.compose import Stack
 
@@ -103,7 +104,7 @@ def _shown(answer: Any) -> list[str]:
 
 
 def test_no_secret_reaches_loki(stack: Stack) -> None:
-    service = f"canary-{uuid.uuid4().hex[:8]}"
+    service = driver.run_name("canary")
     _send(stack, service)
     streams = eventually(
         lambda: stack.backends.logql(f'{{service_name="{service}"}}'),
@@ -114,7 +115,7 @@ def test_no_secret_reaches_loki(stack: Stack) -> None:
 
 
 def test_no_secret_reaches_prometheus(stack: Stack) -> None:
-    service = f"canary-{uuid.uuid4().hex[:8]}"
+    service = driver.run_name("canary")
     _send(stack, service)
     name = f"canary_{service.replace('-', '_')}"
     series = eventually(lambda: stack.backends.promql(name))
@@ -129,7 +130,7 @@ def test_no_secret_reaches_prometheus(stack: Stack) -> None:
 
 @pytest.mark.needs("tempo")
 def test_no_secret_reaches_tempo(stack: Stack) -> None:
-    service = f"canary-{uuid.uuid4().hex[:8]}"
+    service = driver.run_name("canary")
     trace_id = _send(stack, service)
     eventually(lambda: stack.backends.traceql(f'{{ resource.service.name="{service}" }}'))
     trace = stack.backends.trace(trace_id)

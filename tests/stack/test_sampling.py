@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -47,7 +46,7 @@ def test_span_metrics_count_every_request(stack: Stack) -> None:
     driver.request(stack.url["shop"], found.ROUTE)
     before = eventually(lambda: _calls(stack.backends), lambda calls: calls is not None)
     assert before is not None
-    driver.requests(stack.url["shop"], found.ROUTE, 50, f"spans-{uuid.uuid4().hex[:8]}")
+    driver.requests(stack.url["shop"], found.ROUTE, 50, driver.run_name("spans"))
     assert eventually(lambda: _calls(stack.backends), lambda calls: (calls or 0) >= before + 50) == before + 50
 
 
@@ -64,7 +63,7 @@ def sampled(stack: Stack) -> Iterator[Stack]:
 @pytest.mark.needs("shop", "postgres", "redis", "tempo")
 def test_tail_sampling_keeps_errors_and_slow_requests_and_counts_all(sampled: Stack) -> None:
     shop, backends = sampled.url["shop"], sampled.backends
-    run = f"tail-{uuid.uuid4().hex[:8]}"
+    run = driver.run_name("tail")
     kept = [driver.request(shop, "/simulate-error", f"{run}-error-{n}") for n in range(3)]
     kept += [driver.request(shop, "/slow-query", f"{run}-slow-{n}") for n in range(2)]
     driver.requests(shop, found.ROUTE, 60, f"{run}-plain")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from tests.integration.conftest import Serve, Server
 from tests.servers import free_port, wait_for_port
+from tests.stack import driver
 from tests.stack.backends import Backends, eventually
 from tests.stack.compose import Stack
 
@@ -56,7 +56,7 @@ def app(stack: Stack, serve: Serve, app_dir: Path) -> Server:
         command,
         None,
         OTEL_EXPORTER_OTLP_ENDPOINT=stack.url["otlp_http"],
-        OTEL_SERVICE_NAME=f"scraped-{uuid.uuid4().hex[:8]}",
+        OTEL_SERVICE_NAME=driver.run_name("scraped"),
         OTEL_RESOURCE_ATTRIBUTES="",
     )
     for number in range(20):
