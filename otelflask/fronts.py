@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from flask import Flask
 
@@ -146,12 +147,13 @@ def _checks_of(settings: Settings, process: Process) -> Callable[[], list[Check]
     destinations = [queue.destination for queue in process.pipeline.queues]
     endpoints = {item.endpoint for item in destinations if item.component_type.startswith("otlp")}
     given += [dependencies.collector(endpoint) for endpoint in sorted(endpoints)]
-    databases: dict[int, Check] = {}
+    known: WeakKeyDictionary[Any, Check] = WeakKeyDictionary()
 
     def checks() -> list[Check]:
-        for engine in _engines():
-            databases.setdefault(id(engine), dependencies.database(engine.url.database or engine.dialect.name, engine))
-        return [*databases.values(), *given]
+        def of(engine: Any) -> Check:
+            return known.setdefault(engine, dependencies.database(engine.url.database or engine.dialect.name, engine))
+
+        return [*map(of, _engines()), *given]
 
     return checks
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from time import perf_counter_ns, time_ns
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
@@ -95,7 +96,8 @@ class DatabaseTelemetry:
             unit="{timeout}",
             description="Times that no connection was free in time.",
         )
-        self._engines: dict[int, EngineTelemetry] = {}
+        # Weak: an engine that the app lets go takes its connections with it.
+        self._engines: WeakKeyDictionary[Engine, EngineTelemetry] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def after_fork(self) -> None:
@@ -106,34 +108,38 @@ class DatabaseTelemetry:
 
     def watch(self, engine: Engine) -> None:
         """Follow this engine from now on; a second call changes nothing."""
+        # Engine.execution_options() makes engines that share the first one's pool and events.
+        engine = getattr(engine, "_proxied", engine)
         with self._lock:
-            known = self._engines.get(id(engine))
-            if known is None or known.engine is not engine:
-                self._engines[id(engine)] = EngineTelemetry(self, engine)
+            if engine not in self._engines:
+                self._engines[engine] = EngineTelemetry(self, engine)
 
     def engines(self) -> list[Engine]:
         """The engines that are followed."""
-        with self._lock:
-            return [telemetry.engine for telemetry in self._engines.values()]
+        return [engine for engine, _ in self._followed()]
 
     def forget(self) -> None:
         """Follow no engine any more."""
         with self._lock:
-            for telemetry in self._engines.values():
-                telemetry.detach()
+            for engine, telemetry in self._engines.items():
+                telemetry.detach(engine)
             self._engines.clear()
 
+    def _followed(self) -> list[tuple[Engine, EngineTelemetry]]:
+        with self._lock:
+            return list(self._engines.items())
+
     def _observe_connections(self, options: CallbackOptions) -> Iterable[Observation]:
-        for telemetry in list(self._engines.values()):
-            pool = telemetry.engine.pool
+        for engine, telemetry in self._followed():
+            pool = engine.pool
             name = {"db.client.connection.pool.name": telemetry.pool_name}
             if hasattr(pool, "checkedout") and hasattr(pool, "checkedin"):
                 yield Observation(pool.checkedout(), {**name, "db.client.connection.state": "used"})
                 yield Observation(pool.checkedin(), {**name, "db.client.connection.state": "idle"})
 
     def _observe_limits(self, options: CallbackOptions) -> Iterable[Observation]:
-        for telemetry in list(self._engines.values()):
-            pool = telemetry.engine.pool
+        for engine, telemetry in self._followed():
+            pool = engine.pool
             overflow = getattr(pool, "_max_overflow", None)
             if hasattr(pool, "size") and isinstance(overflow, int) and overflow >= 0:
                 yield Observation(pool.size() + overflow, {"db.client.connection.pool.name": telemetry.pool_name})
@@ -160,11 +166,10 @@ class _StatementTelemetry:
 
 
 class EngineTelemetry:
-    """Listens to one engine's events."""
+    """Listens to one engine's events; the engine holds it, and not the other way round."""
 
     def __init__(self, telemetry: DatabaseTelemetry, engine: Engine) -> None:
         self.telemetry = telemetry
-        self.engine = engine
         self._server = _server_attributes(engine)
         self.pool_name = engine.pool.logging_name or ":".join(
             str(part) for part in (self._server["db.system.name"], self._server.get("db.namespace", "")) if part
@@ -183,13 +188,13 @@ class EngineTelemetry:
         dialect.do_commit = self._timed(dialect.do_commit)
         dialect.do_rollback = self._timed(dialect.do_rollback)
 
-    def detach(self) -> None:
-        """Listen no more."""
+    def detach(self, engine: Engine) -> None:
+        """Listen no more to this engine, which is the one that it was made for."""
         for name, listener, _ in self._listeners:
-            if event.contains(self.engine, name, listener):
-                event.remove(self.engine, name, listener)
+            if event.contains(engine, name, listener):
+                event.remove(engine, name, listener)
         for name in ("do_commit", "do_rollback"):
-            self.engine.dialect.__dict__.pop(name, None)
+            engine.dialect.__dict__.pop(name, None)
 
     def _read(self, statement: str) -> _StatementTelemetry:
         return _StatementTelemetry(read(statement), self._server, self.telemetry)
@@ -217,13 +222,13 @@ class EngineTelemetry:
         if context is not None:
             context._otelflask = (span, known, perf_counter_ns(), current)
         if self.telemetry.enable_commenter:
-            statement = self._commented(statement, span, current)
+            statement = self._commented(conn.engine.driver, statement, span, current)
         return statement
 
-    def _commented(self, statement: str, span: trace_api.Span, current: Any) -> str:
+    def _commented(self, driver: str, statement: str, span: trace_api.Span, current: Any) -> str:
         token = context_api.attach(trace_api.set_span_in_context(span, current))
         try:
-            data = {"db_driver": self.engine.driver, "db_framework": f"sqlalchemy:{sqlalchemy_version}"}
+            data = {"db_driver": driver, "db_framework": f"sqlalchemy:{sqlalchemy_version}"}
             options = self.telemetry.commenter_options
             if options.get("opentelemetry_values", True):
                 data.update(**_get_opentelemetry_values())
@@ -250,7 +255,7 @@ class EngineTelemetry:
         watch = self.telemetry.query_watch
         watch.ended(known.layer["db.query.text"], elapsed)
         if elapsed >= watch.slow_after_ns:
-            execution = Execution(self.engine, statement, parameters, executemany)
+            execution = Execution(conn.engine, statement, parameters, executemany)
             watch.slow(known.layer, elapsed, known_rows, span, current, execution)
         self._ended(span, known, elapsed, current)
 

@@ -73,7 +73,7 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):
                 self.telemetry.watch(getattr(engine, "sync_engine", engine))
             return
         # An engine is noticed when it is first used: a class-level listener sees every engine there is.
-        for engine in [item for item in gc.get_objects() if isinstance(item, Engine)]:
+        for engine in _made_before():
             self.telemetry.watch(engine)
         event.listen(Engine, "engine_connect", self._connected)
 
@@ -82,9 +82,7 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):
         if telemetry is None:
             return
         try:
-            engine = conn.engine
-            # Engine.execution_options() makes engines that share the first one's pool and events.
-            telemetry.watch(getattr(engine, "_proxied", engine))
+            telemetry.watch(conn.engine)
         except Exception:
             guard.failed("watching an engine")
 
@@ -95,3 +93,15 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):
         if self.telemetry is not None:
             self.telemetry.forget()
             self.telemetry = None
+
+
+def _made_before() -> list[Engine]:
+    """The engines that exist: an instance refers to its class.
+
+    Never by `gc.get_objects()`: while its list exists, `tuple(...)` of a
+    generator raises SystemError in each other thread.
+    """
+    classes: list[type[Engine]] = [Engine]
+    for each in classes:
+        classes.extend(each.__subclasses__())
+    return [item for item in gc.get_referrers(*classes) if isinstance(item, Engine)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import urllib.parse
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,11 +19,15 @@ FULL_PERCENT = 90.0
 
 
 def database(name: str, engine: Any) -> Check:
-    """Whether an engine of SQLAlchemy's has a connection that answers."""
+    """Whether an engine of SQLAlchemy's has a connection that answers; the check does not keep the engine alive."""
+    made_for = weakref.ref(engine)
 
     def ask() -> None:
         from sqlalchemy import text
 
+        engine = made_for()
+        if engine is None:
+            return
         # Neither a span nor a duration: nobody's request asks it.
         with suppress_instrumentation(), engine.connect() as connection:
             connection.execute(text("SELECT 1"))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
+import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import flask
 import pytest
@@ -12,6 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from sqlalchemy.pool import StaticPool
 
 import otelflask
+from otelflask.database.instrumentor import SQLAlchemyInstrumentor
 from otelflask.testing import CapturedTelemetry
 
 
@@ -55,6 +60,53 @@ def test_an_engine_made_afterwards_is_seen_from_its_first_statement(telemetry: C
         connection.execute(sa.text("SELECT 1"))
     late.dispose()
     assert [span.name for span in telemetry.spans if span.attributes["db.query.text"] == "SELECT ?"]  # type: ignore[index]
+
+
+@pytest.mark.usefixtures("started")
+def test_an_engine_that_the_app_lets_go_is_not_kept(telemetry: CapturedTelemetry, tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/shop.db")
+    with engine.connect() as connection:
+        connection.execute(sa.text("SELECT 1"))
+    assert len(telemetry.points("db.client.connection.count")) >= 2
+    gone = weakref.ref(engine)
+    del engine, connection
+    gc.collect()
+    assert gone() is None
+    assert "shop.db" not in str(telemetry.points("db.client.connection.count"))
+
+
+def test_engines_of_one_pool_are_one(engine: sa.Engine, telemetry: CapturedTelemetry) -> None:
+    sharing = engine.execution_options(schema_translate_map={})
+    otelflask.init(flask.Flask("db"), runtime_metrics=False, **telemetry.providers)
+    with sharing.begin() as connection:
+        connection.execute(sa.text("INSERT INTO items (name) VALUES ('lamp')"))
+    assert [span.name for span in telemetry.spans] == ["INSERT items", "COMMIT"]
+
+
+def test_looking_for_engines_breaks_nothing_in_other_threads(engine: sa.Engine) -> None:
+    # While all objects of a process are in a list, CPython raises SystemError where a tuple is made of a generator.
+    broken: list[SystemError] = []
+    ended = threading.Event()
+
+    def make_tuples() -> None:
+        while not ended.is_set():
+            try:
+                tuple(number for number in range(50))
+            except SystemError as error:
+                broken.append(error)
+
+    threads = [threading.Thread(target=make_tuples) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(10):
+        instrumentor = SQLAlchemyInstrumentor()
+        instrumentor.instrument()
+        assert engine in instrumentor.telemetry.engines()  # type: ignore[union-attr]
+        instrumentor.uninstrument()
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert broken == []
 
 
 @pytest.mark.usefixtures("started")

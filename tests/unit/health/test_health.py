@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
@@ -15,7 +16,6 @@ from werkzeug.test import TestResponse
 
 import otelflask
 from otelflask import health
-from otelflask.database.instrumentor import SQLAlchemyInstrumentor
 from otelflask.health import checks, draining
 from otelflask.health.checks import Degraded
 from otelflask.testing import CapturedTelemetry
@@ -214,10 +214,8 @@ def test_each_check_has_a_gauge(make: Any, telemetry: CapturedTelemetry) -> None
 
 @pytest.fixture
 def engine(postgres_url: str) -> Iterator[sa.Engine]:
-    telemetry = SQLAlchemyInstrumentor().telemetry
-    if telemetry is not None:
-        # Those of other tests.
-        telemetry.forget()
+    # The engines of other tests.
+    gc.collect()
     engine = sa.create_engine(postgres_url, pool_size=1, max_overflow=0, pool_timeout=2)
     yield engine
     engine.dispose()
