@@ -149,11 +149,11 @@ def _checks_of(settings: Settings, process: Process) -> Callable[[], list[Check]
     given += [dependencies.collector(endpoint) for endpoint in sorted(endpoints)]
     known: WeakKeyDictionary[Any, Check] = WeakKeyDictionary()
 
-    def checks() -> list[Check]:
-        def of(engine: Any) -> Check:
-            return known.setdefault(engine, dependencies.database(engine.url.database or engine.dialect.name, engine))
+    def check_of(engine: Any) -> Check:
+        return known.setdefault(engine, dependencies.database(engine.url.database or engine.dialect.name, engine))
 
-        return [*map(of, _engines()), *given]
+    def checks() -> list[Check]:
+        return [*map(check_of, _engines()), *given]
 
     return checks
 

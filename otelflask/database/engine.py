@@ -109,7 +109,8 @@ class DatabaseTelemetry:
     def watch(self, engine: Engine) -> None:
         """Follow this engine from now on; a second call changes nothing."""
         # Engine.execution_options() makes engines that share the first one's pool and events.
-        engine = getattr(engine, "_proxied", engine)
+        while hasattr(engine, "_proxied"):
+            engine = engine._proxied
         with self._lock:
             if engine not in self._engines:
                 self._engines[engine] = EngineTelemetry(self, engine)

@@ -128,7 +128,7 @@ class _Body:
         return piece
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call what is the app's, in the same surroundings."""
+        """Call what is the app's, in the same surroundings: a piece has them written out, since it is one of many."""
         token = context_api.attach(self._record.context)
         try:
             if self._within is None:

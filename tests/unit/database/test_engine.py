@@ -76,11 +76,13 @@ def test_an_engine_that_the_app_lets_go_is_not_kept(telemetry: CapturedTelemetry
 
 
 def test_engines_of_one_pool_are_one(engine: sa.Engine, telemetry: CapturedTelemetry) -> None:
-    sharing = engine.execution_options(schema_translate_map={})
+    sharing = engine.execution_options(schema_translate_map={}).execution_options(logging_token="shop")
     otelflask.init(flask.Flask("db"), runtime_metrics=False, **telemetry.providers)
     with sharing.begin() as connection:
         connection.execute(sa.text("INSERT INTO items (name) VALUES ('lamp')"))
     assert [span.name for span in telemetry.spans] == ["INSERT items", "COMMIT"]
+    followed = SQLAlchemyInstrumentor().telemetry.engines()  # type: ignore[union-attr]
+    assert [item for item in followed if item.pool is engine.pool] == [engine]
 
 
 def test_looking_for_engines_breaks_nothing_in_other_threads(engine: sa.Engine) -> None:

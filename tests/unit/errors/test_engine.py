@@ -111,7 +111,7 @@ def test_without_one_nothing_is_sent_anywhere() -> None:
 
 
 GIVING_APP = """
-import json, os, flask, sentry_sdk, otelflask
+import copy, json, os, flask, sentry_sdk, otelflask
 from sentry_sdk.scrubber import EventScrubber
 from otelflask.testing import CapturedTelemetry
 
@@ -127,6 +127,7 @@ given = {
     "itself": {"password": "canary"},
     "event": {"message": "by hand", "extra": {"password": "canary"}, "user": {"password": "canary"}},
 }
+as_given = copy.deepcopy(given)
 given["itself"]["itself"] = given["itself"]
 
 def own():
@@ -161,9 +162,10 @@ app.test_client().get("/x")
 sentry_sdk.flush(5)
 del given["itself"]["itself"]
 # sentry-sdk adds to an event that is made by hand.
-given["event"] = [given["event"]["extra"]["password"], given["event"]["user"]]
+given["event"] = {name: given["event"].get(name) for name in as_given["event"]}
+given["event"]["extra"] = {"password": given["event"]["extra"]["password"]}
 reports = [record.attributes for record in telemetry.logs if record.event_name == "exception"]
-print(json.dumps([given, app.config["SECRET_KEY"], [str(attributes) for attributes in reports]]))
+print(json.dumps([given, as_given, app.config["SECRET_KEY"], [str(attributes) for attributes in reports]]))
 """
 
 
@@ -177,16 +179,8 @@ def test_what_an_app_gives_sentry_sdk_stays_as_it_is(
     if when == "by the variable":
         variables["SENTRY_DSN"] = dsn
     done = _ran(GIVING_APP, WHEN=when, DSN=dsn, **variables)
-    given, secret_key, reports = json.loads(done)
-    assert given == {
-        "user": {"id": 7, "password": "canary", "ip_address": "10.1.2.3", "inner": {"token": "canary"}},
-        "crumb": {"api_key": "canary", "list": [{"secret": "canary"}]},
-        "context": {"password": "canary", "deep": {"password": "canary"}},
-        "extra": {"authorization": "canary"},
-        "tags": {"token": "canary"},
-        "itself": {"password": "canary"},
-        "event": ["canary", {"password": "canary"}],
-    }
+    given, as_given, secret_key, reports = json.loads(done)
+    assert given == as_given
     assert secret_key == "canary"
     # What leaves is masked all the same.
     (report,) = reports
