@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ except ImportError:
 from otelflask import guard
 from otelflask.circuits import telemetry
 from otelflask.circuits.state import LocalState, RedisState, Snapshot, State, Trial
+from otelflask.clock import epoch_seconds
 from otelflask.errors.exceptions import ServiceUnavailableError
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class CircuitBreaker(pybreaker.CircuitBreaker):
         expected_exception: Expected = Exception,
         fallback: Callable[..., Any] | None = None,
         half_open_calls: int = 1,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = epoch_seconds,
     ) -> None:
         if not isinstance(name, str) or not name:
             raise ValueError(f"{name!r} is no name for a circuit breaker; allowed is a text such as payments")

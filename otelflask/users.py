@@ -13,13 +13,12 @@ import hashlib
 import os
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from otelflask import guard
+from otelflask import clock, guard
 from otelflask.pipeline.sketch import SIZE, Sketch
 from otelflask.pipeline.state import check_folder
 from otelflask.settings import SettingError
@@ -40,8 +39,10 @@ class ActiveUsers:
     in epoch seconds.
     """
 
-    def __init__(self, meter_provider: Any, folder: str, service: str, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+    def __init__(
+        self, meter_provider: Any, folder: str, service: str, now: Callable[[], float] = clock.epoch_seconds
+    ) -> None:
+        self._now = now
         self._folder = folder
         name = hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
         self._prefix = os.path.join(folder, f"users-{name}-")
@@ -63,7 +64,7 @@ class ActiveUsers:
 
     def seen(self, user_id: str) -> None:
         """A user made a request."""
-        minute = int(self._clock() // 60)
+        minute = int(self._now() // 60)
         with self._lock:
             sketch = self._minutes.get(minute)
             if sketch is None:
@@ -73,7 +74,7 @@ class ActiveUsers:
             sketch.add(user_id)
 
     def _observe(self, options: CallbackOptions) -> Iterable[Observation]:
-        now = int(self._clock() // 60)
+        now = int(self._now() // 60)
         with self._lock:
             own = {minute: bytes(sketch.registers) for minute, sketch in self._minutes.items()}
         if own or self._written:
@@ -109,7 +110,7 @@ class ActiveUsers:
             if path == self._path or path.endswith(".new"):
                 continue
             with contextlib.suppress(OSError):
-                if self._clock() - os.stat(path).st_mtime > _MINUTES * 60:
+                if self._now() - os.stat(path).st_mtime > _MINUTES * 60:
                     os.unlink(path)
                     continue
                 with open(path, "rb") as file:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import threading
-import time
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 from pybreaker import STATE_CLOSED, STATE_OPEN, CircuitBreakerStorage
 
+from otelflask import clock
 from otelflask.circuits.shared_redis import SharedRedis
 
 #: Seconds after which redis forgets a circuit that nobody has changed.
@@ -104,9 +104,9 @@ class State(CircuitBreakerStorage):
 class LocalState(State):
     """Of this process."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, now: Callable[[], float] = clock.epoch_seconds) -> None:
         super().__init__("memory")
-        self._clock = clock
+        self._now = now
         self._snapshot = Snapshot()
         self._successes = 0
         self._trials: dict[int, tuple[str, float]] = {}
@@ -147,7 +147,7 @@ class LocalState(State):
 
     def take_trial(self, known: Snapshot, limit: int, lease: float) -> Trial | None:
         with self._lock:
-            now = self._clock()
+            now = self._now()
             if self._snapshot.changed_at != known.changed_at:
                 return None
             for slot in range(limit):

@@ -6,7 +6,6 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterable
-from time import time_ns
 from typing import Any, Protocol
 
 from flask import current_app, has_app_context
@@ -15,7 +14,7 @@ from opentelemetry import trace as trace_api
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from otelflask import guard
+from otelflask import clock, guard
 from otelflask.circuits.shared_redis import SharedRedis
 from otelflask.pipeline.records import Record, emit
 from otelflask.version import __version__
@@ -141,7 +140,7 @@ class Breakers:
         said_at = span.get_span_context()
         emit(
             self._logger,
-            Record(time_ns(), *severity, text, (attributes,), said_at, context, EVENT_NAME),
+            Record(clock.time_ns(), *severity, text, (attributes,), said_at, context, EVENT_NAME),
         )
 
 

@@ -11,7 +11,6 @@ import functools
 import threading
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from time import perf_counter_ns, time_ns
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -27,7 +26,7 @@ from sqlalchemy import __version__ as sqlalchemy_version
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from otelflask import guard
+from otelflask import clock, guard
 from otelflask.database.plan import Execution
 from otelflask.database.sql import Statement, read
 from otelflask.database.tally import calling_place, place_attributes
@@ -217,11 +216,11 @@ class EngineTelemetry:
         layers: tuple[dict[str, Any], ...] = (known.layer,)
         if executemany and len(parameters) > 1:
             layers = (known.layer, {"db.operation.batch.size": len(parameters)})
-        span = self.telemetry.starter.start(known.name, SpanKind.CLIENT, layers, time_ns(), current)
+        span = self.telemetry.starter.start(known.name, SpanKind.CLIENT, layers, clock.time_ns(), current)
         if known.statement.operation not in _READS:
             _wrote.add(id(conn))
         if context is not None:
-            context._otelflask = (span, known, perf_counter_ns(), current)
+            context._otelflask = (span, known, clock.perf_counter_ns(), current)
         if self.telemetry.enable_commenter:
             statement = self._commented(conn.engine.driver, statement, span, current)
         return statement
@@ -247,7 +246,7 @@ class EngineTelemetry:
         if state is None:
             return
         span, known, started, current = state
-        elapsed = perf_counter_ns() - started
+        elapsed = clock.perf_counter_ns() - started
         rows = getattr(cursor, "rowcount", -1)
         # DB-API: -1 where the driver does not know, as for SELECT on SQLite.
         known_rows = rows if isinstance(rows, int) and rows >= 0 else None
@@ -281,7 +280,7 @@ class EngineTelemetry:
         code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
         if code is None:
             code = getattr(error, "sqlite_errorname", None)
-        elapsed = perf_counter_ns() - started
+        elapsed = clock.perf_counter_ns() - started
         if span.is_recording():
             span.set_attribute("error.type", kind)
             if code:
@@ -331,8 +330,8 @@ class EngineTelemetry:
     @guard.guarded("starting a transaction's span")
     def _transaction_ends(self, operation: str, current: Any) -> tuple[trace_api.Span, _StatementTelemetry, int, Any]:
         known = self._statements(operation)
-        span = self.telemetry.starter.start(known.name, SpanKind.CLIENT, (known.layer,), time_ns(), current)
-        return span, known, perf_counter_ns(), current
+        span = self.telemetry.starter.start(known.name, SpanKind.CLIENT, (known.layer,), clock.time_ns(), current)
+        return span, known, clock.perf_counter_ns(), current
 
     @guard.guarded("ending a transaction's span")
     def _transaction_ended(
@@ -344,7 +343,7 @@ class EngineTelemetry:
         if error is not None:
             span.set_attribute("error.type", exception_type(error))
             span.set_status(Status(StatusCode.ERROR, guard.safe_text(error)[:1_024]))
-        self._ended(span, known, perf_counter_ns() - started, current)
+        self._ended(span, known, clock.perf_counter_ns() - started, current)
 
 
 #: The transaction end that SQLAlchemy has announced and the dialect has not carried out yet.

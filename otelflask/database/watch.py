@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from time import time_ns
 from typing import Any
 
 from opentelemetry import trace as trace_api
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context
 
-from otelflask import guard
+from otelflask import clock, guard
 from otelflask.database.plan import Execution, PlanReader
 from otelflask.database.tally import Place, QueryTally, calling_place, place_attributes
 from otelflask.http.attributes import route_of
@@ -88,7 +87,7 @@ class QueryWatch:
         if span.is_recording():
             span.set_attributes(place)
         own.update(place)
-        said_at, ended_at = span.get_span_context(), time_ns()
+        said_at, ended_at = span.get_span_context(), clock.time_ns()
 
         def say(plan: str | None = None, missing: str | None = None) -> None:
             planned = {"otelflask.db.query.plan": plan, "otelflask.db.query.plan_missing": missing}
@@ -123,7 +122,7 @@ class QueryWatch:
         if relationship is not None:
             own["otelflask.db.relationship"] = _path(relationship)
             text = f"repeated query: {own['otelflask.db.relationship']} loaded {runs} times in one request, one by one"
-        self._emit(REPEATED_EVENT_NAME, text, (own,), record.span.get_span_context(), record.context, time_ns())
+        self._emit(REPEATED_EVENT_NAME, text, (own,), record.span.get_span_context(), record.context, clock.time_ns())
 
     def _emit(self, name: str, text: str, layers: Any, span: trace_api.SpanContext, context: Context, at: int) -> None:
         emit(self._logger, Record(at, SeverityNumber.WARN, "WARN", text, layers, span, context, name))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from time import time_ns
 from typing import Any
 
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
+from otelflask import clock
 from otelflask.errors.fingerprint import Group
 from otelflask.pipeline.records import Record, emit
 
@@ -51,7 +51,7 @@ class Report:
     span: SpanContext | None = None
     context: Context | None = None
     #: Epoch nanoseconds.
-    at: int = field(default_factory=lambda: time_ns())
+    at: int = field(default_factory=lambda: clock.time_ns())
 
 
 def bounded(attributes: dict[str, Any], body: str) -> dict[str, Any]:

@@ -10,10 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import time_ns
 from typing import Generic, TypeVar
 
-from otelflask import guard
+from otelflask import clock, guard
 
 WINDOW_S = 60.0
 #: Groups counted at the same time; a process with more of them in a minute has other trouble.
@@ -44,11 +43,11 @@ class GroupCounts(Generic[T]):
     """
 
     def __init__(
-        self, per_minute: int, say: Callable[[T, int, int], None], clock: Callable[[], float] = time.monotonic
+        self, per_minute: int, say: Callable[[T, int, int], None], now: Callable[[], float] = clock.monotonic_seconds
     ) -> None:
         self._per_minute = per_minute
         self._say = say
-        self._clock = clock
+        self._now = now
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -61,7 +60,7 @@ class GroupCounts(Generic[T]):
 
     def admit(self, group: str) -> bool:
         """One more occurrence. Out: whether it may go out whole; then `went_out`, `missed` or `dropped` is called."""
-        now = self._clock()
+        now = self._now()
         evicted: _Window[T] | None = None
         with self._lock:
             window = self._windows.get(group)
@@ -72,7 +71,7 @@ class GroupCounts(Generic[T]):
             whole = window.occurrences <= self._per_minute
             if not whole:
                 window.unsaid += 1
-                window.at = time_ns()
+                window.at = clock.time_ns()
         if evicted is not None and evicted.last is not None and evicted.unsaid:
             self._say(evicted.last, evicted.unsaid, evicted.at)
         return whole
@@ -97,11 +96,11 @@ class GroupCounts(Generic[T]):
             window = self._windows.get(group)
             if window is not None:
                 window.unsaid += 1
-                window.at = time_ns()
+                window.at = clock.time_ns()
 
     def went_out(self, group: str, occurrence: T) -> None:
         """An occurrence went out whole; the first of its minute is said at once."""
-        at = time_ns()
+        at = clock.time_ns()
         with self._lock:
             window = self._windows.get(group)
             first = window is None or window.last is None
@@ -126,7 +125,7 @@ class GroupCounts(Generic[T]):
     def say_ended(self) -> float | None:
         """Say what ended minutes have left. Out: seconds until the next ends; None where no minute is open."""
         said: list[tuple[T, int, int]] = []
-        now = self._clock()
+        now = self._now()
         with self._lock:
             for group, window in list(self._windows.items()):
                 if window.ends > now:

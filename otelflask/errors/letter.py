@@ -11,6 +11,7 @@ from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
 from urllib.parse import urlencode
 
+from otelflask import clock
 from otelflask.errors.emission import Report
 from otelflask.errors.ledger import Claim
 from otelflask.pipeline.limits import Limits, clean_text
@@ -38,7 +39,7 @@ def letter(
     message["To"] = settings.mail_to
     # A header is one line; a subject is read, not studied.
     message["Subject"] = " ".join(f"[{where}] {body}".split())[:MAX_SUBJECT]
-    message["Date"] = format_datetime(datetime.now(timezone.utc))
+    message["Date"] = format_datetime(clock.now())
     message["Message-ID"] = make_msgid(domain="otelflask.invalid")
     # Mails of one group are one thread.
     message["References"] = f"<{report.group.fingerprint}.{_NO_ATOM.sub('-', where)}@otelflask.invalid>"

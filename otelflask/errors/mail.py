@@ -18,7 +18,7 @@ from typing import Any
 from opentelemetry import context as context_api
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
-from otelflask import guard
+from otelflask import clock, guard
 from otelflask.errors.emission import Report
 from otelflask.errors.ledger import Ledger
 from otelflask.errors.letter import letter
@@ -51,12 +51,12 @@ class ErrorMail:
         resource: dict[str, Any],
         scrubber: Scrubber,
         meter_provider: Any,
-        clock: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.epoch_seconds,
     ) -> None:
         self._settings = settings
         self._resource = resource
         self._scrubber = scrubber
-        self._clock = clock
+        self._now = now
         service = f"{resource.get('service.name', '')}/{resource.get('deployment.environment.name', '')}"
         self._ledger = Ledger(state_folder(settings), service, settings.mail_per_day)
         self._mails = meter_provider.get_meter("otelflask.errors", __version__).create_counter(
@@ -113,7 +113,7 @@ class ErrorMail:
             context_api.detach(token)
 
     def _mail(self, report: Report, count: int) -> None:
-        now = self._clock()
+        now = self._now()
         claim = self._ledger.claim(report.group.fingerprint, count, now)
         if claim is None:
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timezone
 from importlib import resources
 from typing import Any
 
@@ -12,7 +11,7 @@ import jinja2
 from flask import Blueprint, Flask, Response, request
 from opentelemetry import trace as trace_api
 
-from otelflask import guard
+from otelflask import clock, guard
 from otelflask.errors.problem import Problem
 from otelflask.http.record import get_request_id
 from otelflask.settings import SettingError, Settings
@@ -176,6 +175,6 @@ def envelope(success: bool, message: str, data: Any) -> dict[str, Any]:
         "message": message,
         "data": data,
         "request": f"{request.method} {request.path}",
-        "timestamp": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        "timestamp": clock.now().isoformat(timespec="milliseconds"),
         "trace_id": ids()[0],
     }

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from contextlib import AbstractContextManager
 from typing import Any
 
 from opentelemetry import trace as trace_api
 
-from otelflask import guard
+from otelflask import clock, guard
 from otelflask.errors import engine
 from otelflask.errors.attributes import MAX_MESSAGE
 from otelflask.errors.breadcrumbs import current_breadcrumbs, remember
@@ -145,7 +144,7 @@ class Reports:
     @staticmethod
     def _is_known(candidate: Candidate, source: str) -> bool:
         """Whether this is what was reported a moment ago on this thread, outside of requests."""
-        now, thread = time.monotonic(), threading.get_ident()
+        now, thread = clock.monotonic(), threading.get_ident()
         if candidate.error is not None:
             marked = getattr(candidate.error, _MARK, None)
             _mark(candidate.error)
@@ -204,7 +203,7 @@ def _is_prepared(record: RequestRecord, error: BaseException) -> bool:
 
 def _mark(error: BaseException) -> None:
     try:
-        setattr(error, _MARK, (threading.get_ident(), time.monotonic()))
+        setattr(error, _MARK, (threading.get_ident(), clock.monotonic()))
     except AttributeError:
         # A class without a place for it: reported each time.
         return

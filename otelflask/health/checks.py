@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from otelflask import guard
+from otelflask import clock, guard
 from otelflask.version import __version__
 
 #: What a check may return: nothing or true for well, false for ill, or what was observed, by name.
@@ -60,7 +60,7 @@ class Check:
             if self._run is not None and not self._run.done.is_set():
                 # A hanging one is waited for again, not started again: one thread a check.
                 return self._run
-            if self.last is not None and time.time() - self.last.at < self.cache:
+            if self.last is not None and clock.time() - self.last.at < self.cache:
                 return None
             run = self._run = _Run(self)
         run.start()
@@ -89,7 +89,9 @@ class _Run(threading.Thread):
         except Exception as error:
             outcome = Outcome(FAIL, f"{type(error).__name__}: {guard.safe_text(error)}"[:500])
         seconds = time.monotonic() - started
-        self._check.last = Outcome(outcome.status, outcome.output, outcome.observed, outcome.unit, seconds, time.time())
+        self._check.last = Outcome(
+            outcome.status, outcome.output, outcome.observed, outcome.unit, seconds, clock.time()
+        )
         self.done.set()
 
 
@@ -164,7 +166,7 @@ class Checks:
         found: list[tuple[Check, Outcome]] = []
         for item, run in running:
             if run is not None and not run.done.wait(max(0.0, item.timeout - (time.monotonic() - started))):
-                outcome = Outcome(FAIL, f"no answer within {item.timeout:g} s", at=time.time())
+                outcome = Outcome(FAIL, f"no answer within {item.timeout:g} s", at=clock.time())
             else:
                 outcome = item.last or Outcome(FAIL, "never run")
             found.append((item, outcome))

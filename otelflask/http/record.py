@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
-from time import perf_counter_ns, time_ns
 from typing import Any
 
 from flask import has_request_context, request
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
 
+from otelflask import clock
 from otelflask.pipeline.attributes import Layer
 
 #: Where a request's record lies in the WSGI environ.
@@ -62,8 +62,8 @@ class RequestRecord:
     )
 
     def __init__(self, environ: dict[str, Any]) -> None:
-        self.started_at = time_ns()
-        self._started_ticks = perf_counter_ns()
+        self.started_at = clock.time_ns()
+        self._started_ticks = clock.perf_counter_ns()
         self.environ = environ
         method = environ.get("REQUEST_METHOD", "")
         self.method: str = method if method in KNOWN_METHODS else "_OTHER"
@@ -93,7 +93,7 @@ class RequestRecord:
 
     def stop(self) -> int:
         """Fix the duration. Out: the end in epoch ns, by the monotonic clock, so that it is never before the start."""
-        elapsed = perf_counter_ns() - self._started_ticks
+        elapsed = clock.perf_counter_ns() - self._started_ticks
         self.duration = elapsed / 1e9
         length = self.environ.get("CONTENT_LENGTH")
         if length and _NUMBER.match(length):

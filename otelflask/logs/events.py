@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from time import time_ns
 from typing import Any
 
 from flask import current_app, has_app_context
@@ -11,7 +10,7 @@ from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
 from opentelemetry._logs import SeverityNumber
 
-from otelflask import guard
+from otelflask import clock, guard
 from otelflask.logs.capture import attribute_value
 from otelflask.pipeline.records import Record, emit
 from otelflask.version import __version__
@@ -45,7 +44,7 @@ class Events:
         values = {key: attribute_value(value) for key, value in attributes.items()}
         context = context_api.get_current()
         span = trace_api.get_current_span(context).get_span_context()
-        emit(self._logger, Record(time_ns(), SeverityNumber.INFO, "INFO", name, (values,), span, context, name))
+        emit(self._logger, Record(clock.time_ns(), SeverityNumber.INFO, "INFO", name, (values,), span, context, name))
         self._counter.add(1, {"event.name": self._counted(name)})
 
     def _counted(self, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from opentelemetry import context as context_api
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
-from otelflask import guard
+from otelflask import clock, guard
 from otelflask.monitor.encoding import Entry, Request, Rows
 from otelflask.monitor.ring import Ring
 from otelflask.monitor.store import MonitorStore
@@ -94,7 +94,7 @@ class Publisher:
 
     def _count(self) -> None:
         self._tiles.add(self._ring.drain())
-        self._vitals.take(time.time())
+        self._vitals.take(clock.time())
 
     def _publish_safely(self, seconds: float = float("inf")) -> None:
         end = time.monotonic() + seconds
@@ -155,7 +155,7 @@ class Publisher:
         return self._rows.of(item)
 
     def _publish_numbers(self) -> None:
-        now, worker = time.time(), f"{os.getpid()}.{self._number}"
+        now, worker = clock.time(), f"{os.getpid()}.{self._number}"
         is_due = time.monotonic() - self._said_self >= SELF_S
         vital = self._vitals.now(now)
         # All of them where somebody begins to look, and where the last time went wrong.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from otelflask import clock
 from otelflask.monitor.overview import overview
 from otelflask.monitor.questions import REQUEST_EVENT, Questions, Window
 from otelflask.monitor.runtime import Runtime
@@ -75,11 +75,11 @@ class Views:
 
     def _renewed(self, asked: Asked, trace_id: str = "") -> str | None:
         """The version of a view that is drawn from rows alone; None where the script has it already."""
-        version = f"{self._questions.state(trace_id)}.{int(time.time()) // TREND_S}"
+        version = f"{self._questions.state(trace_id)}.{int(clock.time()) // TREND_S}"
         return None if asked.get("live") == version else version
 
     def _overview(self, rest: str, asked: Asked) -> View:
-        return View("overview.html", overview(self._questions, _number(asked, "minutes") or 5, time.time()))
+        return View("overview.html", overview(self._questions, _number(asked, "minutes") or 5, clock.time()))
 
     def _requests(self, rest: str, asked: Asked) -> View:
         filters = {name: asked.get(name, "") for name in ("route", "status", "slower", "text")}
@@ -162,10 +162,10 @@ class Views:
             return _NOTHING_NEW
         if not fingerprint:
             text = asked.get("text", "")
-            found = self._questions.errors(time.time(), text)
+            found = self._questions.errors(clock.time(), text)
             return View("errors.html", {"errors": found.rows, "total": found.total, "text": text}, version=version)
         reports = self._questions.reports(fingerprint)
-        groups = [row for row in self._questions.errors(time.time()).rows if row["fingerprint"] == fingerprint]
+        groups = [row for row in self._questions.errors(clock.time()).rows if row["fingerprint"] == fingerprint]
         wanted = _number(asked, "report")
         report = next((item for item in reports if item["id"] == wanted), reports[0] if reports else None)
         context = {"report": report, "reports": reports, "group": groups[0] if groups else None}
@@ -181,7 +181,7 @@ class Views:
         return View("queries.html", {**context, "suspects": self._questions.repeated()}, version=version)
 
     def _shown_runtime(self, rest: str, asked: Asked) -> View:
-        return View("runtime.html", self._runtime.shown(self._questions, time.time()))
+        return View("runtime.html", self._runtime.shown(self._questions, clock.time()))
 
 
 def _number(asked: Asked, name: str) -> int:

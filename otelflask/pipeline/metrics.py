@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from time import time_ns
 from typing import Any
 
 from opentelemetry import trace as trace_api
@@ -26,7 +25,7 @@ from opentelemetry.sdk.metrics._internal.measurement_consumer import Synchronous
 from opentelemetry.sdk.metrics._internal.metric_reader_storage import MetricReaderStorage
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 
-from otelflask import guard
+from otelflask import clock, guard
 from otelflask.pipeline.attributes import Layer
 from otelflask.pipeline.guarded import provided
 from otelflask.pipeline.instruments import Meter
@@ -146,7 +145,7 @@ class BoundHistogram:
         if self._storages is not consumer._reader_storages:
             self._bind(value, context)
             return
-        now = time_ns()
+        now = clock.time_ns()
         exemplar_filter = consumer._sdk_config.exemplar_filter
         if type(exemplar_filter) is sdk_metrics.TraceBasedExemplarFilter:
             exemplar = sampled

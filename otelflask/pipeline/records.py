@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from time import time_ns
 from typing import Any
 
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -12,7 +11,7 @@ from opentelemetry.sdk import _logs as sdk_logs
 from opentelemetry.sdk._logs import ReadWriteLogRecord
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 
-from otelflask import guard
+from otelflask import clock, guard
 from otelflask.pipeline.attributes import Layers, merged
 from otelflask.pipeline.guarded import processor_failed
 from otelflask.pipeline.limits import Limits
@@ -39,7 +38,7 @@ class Record(LogRecord):
         if span_context is None:
             span_context = INVALID_SPAN_CONTEXT
         self.timestamp = timestamp
-        self.observed_timestamp = time_ns()
+        self.observed_timestamp = clock.time_ns()
         self.context = context or Context()
         self.trace_id = span_context.trace_id
         self.span_id = span_context.span_id

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from time import time_ns
 from typing import Any
 
 from opentelemetry import trace as trace_api
@@ -21,7 +20,7 @@ from opentelemetry.sdk.trace import sampling
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
-from otelflask import guard
+from otelflask import clock, guard
 from otelflask.guard import safe_text
 from otelflask.pipeline.attributes import Layer, Layers, merged
 from otelflask.pipeline.exceptions import exception_layer
@@ -158,7 +157,7 @@ class Span(AppSpan):
     def end(self, end_time: int | None = None) -> None:
         if self._end_time is not None:
             return
-        self._end_time = time_ns() if end_time is None else end_time
+        self._end_time = clock.time_ns() if end_time is None else end_time
         processor = self._tracer.span_processor
         try:
             processor._on_ending(self)

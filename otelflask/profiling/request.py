@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs, quote
@@ -18,7 +17,7 @@ try:
 except ImportError:
     raise ImportError("profiles need pyinstrument: pip install otelflask[profile]") from None
 
-from otelflask import access, greenlets, guard
+from otelflask import access, clock, greenlets, guard
 from otelflask.http.attributes import route_of
 from otelflask.http.record import ENVIRON_KEY, RequestRecord
 from otelflask.profiling.store import FORMATS, ProfileStore, rendered
@@ -180,12 +179,12 @@ class RequestProfiler:
         return respond(environ, start_response, given, body, content_type, SECURITY)
 
     def _sampled(self, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        started = time.perf_counter()
+        started = clock.perf_counter_ns()
         try:
             result, session = self._run(wsgi_app, environ, start_response)
         finally:
             self._busy.release()
-        if session is not None and time.perf_counter() - started >= self._settings.profile_slow:
+        if session is not None and clock.perf_counter_ns() - started >= self._settings.profile_slow * 1e9:
             self._keep(session, secrets.token_hex(16), environ)
         return result  # type: ignore[no-any-return]
 

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
+
+from otelflask import clock as ours
 
 #: 2024-01-01T00:00:00Z in epoch nanoseconds.
 START_NS = 1_704_067_200_000_000_000
 
-#: Where the time is read: ours, and the SDK's for spans and records of the app's own.
-_READERS = (
-    ("otelflask.http.record", "time_ns"),
-    ("otelflask.http.record", "perf_counter_ns"),
-    ("otelflask.pipeline.spans", "time_ns"),
-    ("otelflask.pipeline.records", "time_ns"),
-    ("otelflask.pipeline.metrics", "time_ns"),
-    ("otelflask.errors.emission", "time_ns"),
-    ("otelflask.logs.events", "time_ns"),
-    ("otelflask.database.engine", "time_ns"),
-    ("otelflask.database.watch", "time_ns"),
-    ("otelflask.database.engine", "perf_counter_ns"),
-    ("opentelemetry.sdk.trace", "time_ns"),
-    ("opentelemetry._logs._internal", "time_ns"),
+#: What `otelflask.clock` gives, and how it is made of epoch nanoseconds.
+_OURS: dict[str, Callable[[int], float]] = {
+    "time_ns": lambda now: now,
+    "perf_counter_ns": lambda now: now,
+    "time": lambda now: now / 1e9,
+    "monotonic": lambda now: now / 1e9,
+}
+#: Where the SDK reads the time of what the app makes itself: spans, log records, measurements.
+_OF_THE_SDK = (
+    "opentelemetry.sdk.trace",
+    "opentelemetry._logs._internal",
+    "opentelemetry.sdk._logs._internal",
+    "opentelemetry.sdk.metrics._internal.instrument",
+    "opentelemetry.sdk.metrics._internal.metric_reader_storage",
+    "opentelemetry.sdk.metrics._internal._view_instrument_match",
 )
 
 
@@ -45,17 +48,13 @@ class FixedClock:
 @contextmanager
 def frozen(clock: FixedClock) -> Iterator[FixedClock]:
     """Within this context all telemetry reads its time from `clock`."""
-    replaced = []
-    try:
-        for module_name, name in _READERS:
-            try:
-                module = importlib.import_module(module_name)
-            except ImportError:
-                # The database room, in an app without SQLAlchemy.
-                continue
-            replaced.append((module, name, getattr(module, name)))
-            setattr(module, name, clock)
+
+    def read(made: Callable[[int], float]) -> Callable[[], float]:
+        return lambda: made(clock.now)
+
+    with ExitStack() as replaced:
+        for name, made in _OURS.items():
+            replaced.enter_context(patch.object(ours, name, read(made)))
+        for module in _OF_THE_SDK:
+            replaced.enter_context(patch(f"{module}.time_ns", clock))
         yield clock
-    finally:
-        for module, name, original in replaced:
-            setattr(module, name, original)

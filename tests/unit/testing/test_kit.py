@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import flask
 import pytest
 
+import otelflask
 from otelflask.testing import CapturedTelemetry, FixedClock
 from otelflask.testing.clock import START_NS
 
@@ -42,3 +46,52 @@ def test_a_span_that_is_not_there_is_named_with_those_that_are(app: flask.Flask,
     app.test_client().get("/items/1")
     with pytest.raises(AssertionError, match="GET /items/<int:item>"):
         telemetry.span("GET /other")
+
+
+def test_all_that_is_told_of_an_error_reads_the_fixed_clock(
+    telemetry: CapturedTelemetry, fixed_clock: FixedClock
+) -> None:
+    app = flask.Flask("shop")
+    otelflask.init(app, runtime_metrics=False, reports_per_minute=1, **telemetry.providers)
+
+    @app.get("/boom")
+    def boom() -> str:
+        raise LookupError("no such thing")
+
+    for _ in range(3):
+        app.test_client().get("/boom")
+        fixed_clock.advance(1)
+    app.extensions["otelflask"].pipeline.flush()
+    times = {(record.event_name, record.timestamp - START_NS) for record in telemetry.logs}
+    # Of three occurrences one goes out whole; the others are told together, as of the last of them.
+    assert {item for item in times if item[0] in ("exception", "otelflask.error_group")} == {
+        ("exception", 0),
+        ("otelflask.error_group", 0),
+        ("otelflask.error_group", 2_000_000_000),
+    }
+
+
+def test_a_circuit_breakers_change_of_state_reads_the_fixed_clock(
+    app: flask.Flask, telemetry: CapturedTelemetry, fixed_clock: FixedClock
+) -> None:
+    from otelflask.breaker import CircuitBreaker
+
+    breaker = CircuitBreaker("clocked", reset_timeout=30)
+    with app.app_context():
+        breaker.open()
+        fixed_clock.advance(31)
+        assert breaker.call(lambda: "well") == "well"
+    told = [
+        record.timestamp - START_NS for record in telemetry.logs if record.event_name == "otelflask.circuit_breaker"
+    ]
+    assert told == [0, 31_000_000_000, 31_000_000_000]
+
+
+def test_no_module_but_the_clock_asks_for_the_time_of_telemetry() -> None:
+    asks = re.compile(r"\b(?:time_ns|perf_counter(?:_ns)?)\b|datetime\.(?:utc)?now")
+    found = []
+    for path in Path(otelflask.__file__).parent.rglob("*.py"):
+        if path.name == "clock.py" or "demo" in path.parts:
+            continue
+        found += [f"{path.name}: {line.strip()}" for line in path.read_text().splitlines() if asks.search(line)]
+    assert [line for line in found if "clock." not in line] == []
