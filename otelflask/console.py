@@ -17,12 +17,12 @@ from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
-from otelflask import guard
+from otelflask import event_names, guard
 from otelflask.pipeline.limits import clean_text
 from otelflask.pipeline.redaction import Scrubber
 
 #: Events that a request's tree shows in its own way, or not at all.
-_SHOWN_OTHERWISE = frozenset({"http.server.request", "exception", "otelflask.message", "otelflask.error_group"})
+_SHOWN_OTHERWISE = frozenset({event_names.REQUEST, *event_names.REPORTS, event_names.ERROR_GROUP})
 #: Traces whose root has not ended that are kept, and items of one trace.
 MAX_TRACES = 500
 MAX_ITEMS = 400

@@ -14,12 +14,11 @@ from opentelemetry import trace as trace_api
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from otelflask import clock, guard
+from otelflask import clock, event_names, guard
 from otelflask.circuits.shared_redis import SharedRedis
 from otelflask.pipeline.records import Record, emit
 from otelflask.version import __version__
 
-EVENT_NAME = "otelflask.circuit_breaker"
 #: Where an app has its `Breakers`.
 EXTENSION_KEY = "otelflask.breakers"
 #: Names that have counts of their own; further ones share one.
@@ -134,13 +133,13 @@ class Breakers:
         context = context_api.get_current()
         span = trace_api.get_current_span(context)
         if span.is_recording():
-            span.add_event(EVENT_NAME, attributes)
+            span.add_event(event_names.CIRCUIT_BREAKER, attributes)
         severity = (SeverityNumber.WARN, "WARN") if after == "open" else (SeverityNumber.INFO, "INFO")
         text = f"circuit breaker {breaker.name}: {before} → {after}, {why}"
         said_at = span.get_span_context()
         emit(
             self._logger,
-            Record(clock.time_ns(), *severity, text, (attributes,), said_at, context, EVENT_NAME),
+            Record(clock.time_ns(), *severity, text, (attributes,), said_at, context, event_names.CIRCUIT_BREAKER),
         )
 
 

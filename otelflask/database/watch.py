@@ -9,16 +9,13 @@ from opentelemetry import trace as trace_api
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context
 
-from otelflask import clock, guard
+from otelflask import clock, event_names, guard
 from otelflask.database.plan import Execution, PlanReader
 from otelflask.database.tally import Place, QueryTally, calling_place, place_attributes
 from otelflask.http.attributes import route_of
 from otelflask.http.record import RequestRecord, current_record
 from otelflask.pipeline.records import Record, emit
 from otelflask.version import __version__
-
-SLOW_EVENT_NAME = "otelflask.slow_query"
-REPEATED_EVENT_NAME = "otelflask.repeated_query"
 
 #: The path of the relationship that the ORM is loading (SQLAlchemy's), for the statement that comes next.
 loading: ContextVar[Any] = ContextVar("otelflask_loading", default=None)
@@ -93,7 +90,7 @@ class QueryWatch:
             planned = {"otelflask.db.query.plan": plan, "otelflask.db.query.plan_missing": missing}
             own.update({name: value for name, value in planned.items() if value})
             text = f"slow query: {_named(layer)} took {elapsed / 1e9:.2f} s"
-            self._emit(SLOW_EVENT_NAME, text, (layer, own), said_at, context, ended_at)
+            self._emit(event_names.SLOW_QUERY, text, (layer, own), said_at, context, ended_at)
 
         if self.plans is None:
             say()
@@ -122,7 +119,9 @@ class QueryWatch:
         if relationship is not None:
             own["otelflask.db.relationship"] = _path(relationship)
             text = f"repeated query: {own['otelflask.db.relationship']} loaded {runs} times in one request, one by one"
-        self._emit(REPEATED_EVENT_NAME, text, (own,), record.span.get_span_context(), record.context, clock.time_ns())
+        self._emit(
+            event_names.REPEATED_QUERY, text, (own,), record.span.get_span_context(), record.context, clock.time_ns()
+        )
 
     def _emit(self, name: str, text: str, layers: Any, span: trace_api.SpanContext, context: Context, at: int) -> None:
         emit(self._logger, Record(at, SeverityNumber.WARN, "WARN", text, layers, span, context, name))

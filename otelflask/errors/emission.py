@@ -9,13 +9,9 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
-from otelflask import clock
+from otelflask import clock, event_names
 from otelflask.errors.fingerprint import Group
 from otelflask.pipeline.records import Record, emit
-
-EVENT_NAME = "exception"
-MESSAGE_EVENT_NAME = "otelflask.message"
-GROUP_EVENT_NAME = "otelflask.error_group"
 
 _SEVERITIES = {
     "fatal": (SeverityNumber.FATAL, "FATAL"),
@@ -82,7 +78,7 @@ def _size(attributes: dict[str, Any], body: str) -> int:
 def emit_report(logger: Any, report: Report) -> None:
     """Let a report go out whole."""
     severity, text = _SEVERITIES.get(report.level, _SEVERITIES["error"])
-    name = EVENT_NAME if "exception.type" in report.attributes else MESSAGE_EVENT_NAME
+    name = event_names.EXCEPTION if "exception.type" in report.attributes else event_names.MESSAGE
     of_group = {"otelflask.error.fingerprint": report.group.fingerprint, "otelflask.error.group": report.group.title}
     layers = (report.attributes, of_group)
     emit(logger, Record(report.at, severity, text, report.body, layers, report.span, report.context, name))
@@ -101,5 +97,7 @@ def emit_count(logger: Any, last: Report, count: int, at: int) -> None:
     attributes["otelflask.error.count"] = count
     emit(
         logger,
-        Record(at, SeverityNumber.INFO, "INFO", last.group.title, (attributes,), last.span, None, GROUP_EVENT_NAME),
+        Record(
+            at, SeverityNumber.INFO, "INFO", last.group.title, (attributes,), last.span, None, event_names.ERROR_GROUP
+        ),
     )

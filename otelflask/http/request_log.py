@@ -6,13 +6,12 @@ from typing import Any
 
 from opentelemetry._logs import SeverityNumber
 
+from otelflask import event_names
 from otelflask.http.record import RequestRecord
 from otelflask.pipeline.attributes import Layers
 from otelflask.pipeline.exceptions import exception_layer
 from otelflask.pipeline.records import Record, emit
 from otelflask.version import __version__
-
-EVENT_NAME = "http.server.request"
 
 
 class RequestLog:
@@ -47,6 +46,6 @@ class RequestLog:
                 (*layers, own),
                 record.span.get_span_context(),
                 record.context,
-                EVENT_NAME,
+                event_names.REQUEST,
             ),
         )

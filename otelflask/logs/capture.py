@@ -21,7 +21,7 @@ from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.instrumentation.log_utils import std_to_otel
 
-from otelflask import guard
+from otelflask import event_names, guard
 from otelflask.pipeline.attributes import Interned, Layer, merged
 from otelflask.pipeline.exceptions import exception_layer
 from otelflask.pipeline.limits import Limits
@@ -86,6 +86,10 @@ def record_of(record: logging.LogRecord) -> Record:
                 continue
             if name == "otel.event.name" or name == "event.name":
                 event_name = guard.safe_text(value)
+                if event_names.is_reserved(event_name):
+                    # It would be taken for one of ours: the line stays, with the name as an attribute.
+                    guard.say(f"event:{event_name}", event_names.NOT_ALLOWED, event_name)
+                    attributes["event.name"], event_name = event_name, None
             elif len(attributes) < _limits.attribute_count:
                 attributes[name] = attribute_value(value)
     layer: Layer | None = None

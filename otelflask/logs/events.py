@@ -10,7 +10,7 @@ from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
 from opentelemetry._logs import SeverityNumber
 
-from otelflask import clock, guard
+from otelflask import clock, event_names, guard
 from otelflask.logs.capture import attribute_value
 from otelflask.pipeline.records import Record, emit
 from otelflask.version import __version__
@@ -18,8 +18,6 @@ from otelflask.version import __version__
 #: Names that have a counter of their own; a name with an id in it would make one each.
 MAX_NAMES = 200
 OTHER = "_OTHER"
-#: Of otelflask's own records: an event of this name would be taken for one.
-RESERVED = frozenset({"exception", "otelflask.message", "otelflask.error_group", "http.server.request"})
 #: Where an app has its `Events`.
 EXTENSION_KEY = "otelflask.events"
 
@@ -38,8 +36,8 @@ class Events:
     @guard.guarded("emitting an event")
     def emit(self, name: str, attributes: dict[str, Any]) -> None:
         """One event."""
-        if not isinstance(name, str) or not name or name in RESERVED:
-            guard.say(f"event:{name!r}", "%r is no name for an event; allowed is a text such as order.placed", name)
+        if not isinstance(name, str) or not name or event_names.is_reserved(name):
+            guard.say(f"event:{name!r}", event_names.NOT_ALLOWED, name)
             return
         values = {key: attribute_value(value) for key, value in attributes.items()}
         context = context_api.get_current()

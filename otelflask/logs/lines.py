@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
+from otelflask import event_names
 from otelflask.guard import safe_text
 from otelflask.http.record import RequestRecord, current_record
 from otelflask.pipeline.limits import Limits, bounded
@@ -94,7 +95,7 @@ class LineFormat:
         head, message, attributes = self._parts(item, request)
         extras = {name: value for name, value in attributes.items() if not name.startswith(_LEFT_OUT)}
         about = {name: head[name] for name in ("client", "user", "request_id", "trace_id") if head[name]}
-        if head["event"] != "http.server.request":
+        if head["event"] != event_names.REQUEST:
             about = {"request": f"{head['method']} {head['path']}".strip(), **about}
         tail = " ".join(f"{_shown(name)}={_shown(value)}" for name, value in {**extras, **about}.items() if value != "")
         line = f"{head['timestamp']} {head['level']:<5} {_shown(head['logger'])}: {_shown(message)}"

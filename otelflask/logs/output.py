@@ -17,7 +17,7 @@ from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from otelflask import guard
+from otelflask import event_names, guard
 from otelflask.logs.capture import record_of
 from otelflask.logs.lines import LineFormat, Whose, whose
 from otelflask.pipeline.limits import Limits
@@ -26,7 +26,7 @@ from otelflask.pipeline.queue import ExportQueue, QueueSizes
 from otelflask.settings import SettingError, Settings
 
 #: Error reports and their counts: the line of whoever logged the error is there already.
-_LEFT_OUT = frozenset({"exception", "otelflask.message", "otelflask.error_group"})
+_LEFT_OUT = frozenset({*event_names.REPORTS, event_names.ERROR_GROUP})
 
 
 _OWN_SCOPE = InstrumentationScope(guard.logger.name)

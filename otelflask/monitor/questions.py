@@ -8,19 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from otelflask import event_names
 from otelflask.monitor.encoding import STATEMENT
 from otelflask.monitor.file import MonitorFile
 from otelflask.monitor.store import REQUEST_COLUMNS
 from otelflask.monitor.tiles import Slot
 from otelflask.monitor.vitals import Vital
 
-#: Events of other rooms, which are shown elsewhere than among the lines.
-REPORT_EVENTS = ("exception", "otelflask.message")
-GROUP_EVENT = "otelflask.error_group"
-SLOW_EVENT = "otelflask.slow_query"
-REPEATED_EVENT = "otelflask.repeated_query"
-REQUEST_EVENT = "http.server.request"
-NOT_LINES = (REQUEST_EVENT, *REPORT_EVENTS, GROUP_EVENT)
+#: Events that are shown elsewhere than among the lines.
+NOT_LINES = (event_names.REQUEST, *event_names.REPORTS, event_names.ERROR_GROUP)
 #: Parts of the last hour that a group's trend has.
 TREND = 30
 #: Groups, statements and suspects that are shown.
@@ -118,7 +114,7 @@ class Questions:
         trends: dict[str, list[int]] = {}
         for about, part, count in self.file.ask(
             "SELECT about, (? - time) / ?, sum(amount) FROM entries WHERE subject = ? AND time > ? GROUP BY 1, 2",
-            [now_ns, width, GROUP_EVENT, now_ns - TREND * width],
+            [now_ns, width, event_names.ERROR_GROUP, now_ns - TREND * width],
         ):
             trends.setdefault(about, [0] * TREND)[TREND - 1 - min(max(part, 0), TREND - 1)] += count
         # A group's record tells of all that came in a minute, when it is over; until then reports are what is known.
@@ -126,12 +122,12 @@ class Questions:
             about: (count, last)
             for about, count, last in self.file.ask(
                 "SELECT about, count(*), max(time) FROM entries WHERE subject IN (?, ?) GROUP BY about",
-                REPORT_EVENTS,
+                event_names.REPORTS,
             )
         }
         rows = self.file.ask(
             "SELECT about, sum(amount), min(time), max(time), max(id) FROM entries WHERE subject = ? GROUP BY about",
-            [GROUP_EVENT],
+            [event_names.ERROR_GROUP],
         )
         bodies = self._bodies([row[4] for row in rows])
         found = []
@@ -156,7 +152,7 @@ class Questions:
         """The reports of a group that are kept, the latest first: at most ten."""
         rows = self.file.ask(
             "SELECT id, trace_id, body FROM entries WHERE subject IN (?, ?) AND about = ? ORDER BY id DESC LIMIT 10",
-            [*REPORT_EVENTS, fingerprint],
+            [*event_names.REPORTS, fingerprint],
         )
         return [{"id": key, "trace_id": trace, **json.loads(body)} for key, trace, body in rows]
 
@@ -197,7 +193,8 @@ class Questions:
     def _callers(self) -> dict[str, str]:
         """The line that last ran a statement slowly, or again and again, by the statement's text."""
         rows = self.file.ask(
-            "SELECT body FROM entries WHERE subject IN (?, ?) ORDER BY id DESC LIMIT 1000", [SLOW_EVENT, REPEATED_EVENT]
+            "SELECT body FROM entries WHERE subject IN (?, ?) ORDER BY id DESC LIMIT 1000",
+            [event_names.SLOW_QUERY, event_names.REPEATED_QUERY],
         )
         said = [json.loads(body)["attributes"] for (body,) in reversed(rows)]
         return {str(attributes.get("db.query.text", "")): caller(attributes) for attributes in said}
@@ -205,7 +202,8 @@ class Questions:
     def repeated(self) -> list[Row]:
         """What single requests ran again and again: one of each line of the app, the latest, first the costliest."""
         rows = self.file.ask(
-            "SELECT trace_id, body FROM entries WHERE subject = ? ORDER BY id DESC LIMIT 1000", [REPEATED_EVENT]
+            "SELECT trace_id, body FROM entries WHERE subject = ? ORDER BY id DESC LIMIT 1000",
+            [event_names.REPEATED_QUERY],
         )
         suspects: dict[tuple[str, str], Row] = {}
         times: Counter[tuple[str, str]] = Counter()

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from otelflask import clock
+from otelflask import clock, event_names
 from otelflask.monitor.overview import overview
-from otelflask.monitor.questions import REQUEST_EVENT, Questions, Window
+from otelflask.monitor.questions import Questions, Window
 from otelflask.monitor.runtime import Runtime
 from otelflask.monitor.waterfall import waterfall
 
@@ -19,7 +19,7 @@ _STATUS = re.compile(r"[1-9](xx|\d\d)", re.ASCII)
 _MILLISECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 _CURSOR = re.compile(r"([0-9a-f]{8})\.(\d{1,18})")
 #: Names of a trace's log records that are no rows: the request is, and a group is counted elsewhere.
-_NO_ROWS = (REQUEST_EVENT, "otelflask.error_group")
+_NO_ROWS = (event_names.REQUEST, event_names.ERROR_GROUP)
 #: Seconds after which a trend has moved on.
 TREND_S = 60
 #: Views that can be of one thing.

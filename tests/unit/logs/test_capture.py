@@ -131,3 +131,14 @@ def test_levels_of_loggers_count_as_always(log: logging.Logger, telemetry: Captu
     log.warning("not this")
     log.error("this")
     assert only(telemetry).body == "this"
+
+
+@pytest.mark.parametrize("name", ["exception", "http.server.request", "otelflask.slow_query"])
+def test_a_line_is_not_taken_for_a_record_of_otelflasks_own(
+    app: flask.Flask, telemetry: CapturedTelemetry, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    app.logger.warning("not yours", extra={"event.name": name})
+    (record,) = telemetry.logs
+    assert record.event_name is None
+    assert record.attributes["event.name"] == name
+    assert f"{name!r} is no name for an event" in caplog.text
