@@ -24,5 +24,5 @@ _PREFIX = "otelflask."
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a record of this event name would be taken for one of ours: ours of today, and all that have our prefix."""
+    """Whether a record of this name would be taken for one of ours: those of today, and all with our prefix."""
     return name.startswith(_PREFIX) or name in (REQUEST, EXCEPTION)

@@ -1,7 +1,7 @@
 """Reads the settings in force from where they may be set, and says what is wrong with them.
 
 Precedence: keyword argument > ``app.config["OTELFLASK_<NAME>"]`` > environment
-> default.
+> default. An empty ``OTELFLASK_*`` variable counts, and means "none".
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ def _parse(name: str, source: str, value: Any, default: Any, metadata: Mapping[s
     choices = metadata["choices"]
     if choices:
         value = value.strip().lower()
+        if not value and "off" in choices:
+            value = "off"
         if value not in choices:
             raise SettingError(f"{where} is {value!r}; allowed are {', '.join(choices)}")
     if name in ("excluded_urls", "request_headers", "response_headers", "sanitized_headers", "redact_patterns"):
@@ -95,7 +97,9 @@ def _given(
             given[name] = keywords[name], "keyword argument"
         elif config.get(key) is not None:
             given[name] = config[key], f'app.config["{key}"]'
-        elif environ.get(env):
+        elif environ.get(env) or (env in environ and env.startswith("OTELFLASK_")):
+            # An empty one of ours is the value "none"; an empty one of OpenTelemetry's is unset, as its specification
+            # has it ("Environment Variable Specification", "Parsing empty value").
             given[name] = environ[env], f"environment variable {env}"
         elif name == "excluded_urls" and environ.get("OTEL_PYTHON_EXCLUDED_URLS"):
             given[name] = environ["OTEL_PYTHON_EXCLUDED_URLS"], "environment variable OTEL_PYTHON_EXCLUDED_URLS"

@@ -386,6 +386,8 @@ def page() -> str:
     return (
         "# Settings\n\n"
         'Precedence: keyword argument of `init` > `app.config["OTELFLASK_<NAME>"]` > environment > default.\n'
+        'An empty `OTELFLASK_*` variable is the value "none": nowhere, off, no names. An empty `OTEL_*` variable is '
+        "unset.\n"
         "A value that is not allowed raises `otelflask.SettingError` at start.\n"
         "All other `OTEL_*` variables of the OpenTelemetry SDK and its OTLP exporters keep their meaning.\n\n"
         f"{table()}"

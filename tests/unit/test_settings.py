@@ -45,6 +45,40 @@ def test_a_wrong_value_names_setting_value_and_what_is_allowed(
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("environ", "name", "value"),
+    [
+        ({"OTELFLASK_HEALTH_PATH": ""}, "health_path", ""),
+        ({"OTELFLASK_REQUEST_ID_HEADER": ""}, "request_id_header", ""),
+        ({"OTELFLASK_JSON_PATHS": ""}, "json_paths", ""),
+        ({"OTELFLASK_LIBRARIES": ""}, "libraries", ""),
+        ({"OTELFLASK_MONITOR": ""}, "monitor", "off"),
+        ({"OTELFLASK_REPORTS": ""}, "reports", False),
+        ({"OTEL_SERVICE_NAME": ""}, "service_name", ""),
+        ({"OTEL_SDK_DISABLED": ""}, "disabled", False),
+        ({"OTEL_BSP_SCHEDULE_DELAY": ""}, "span_schedule_delay", 5_000),
+        ({"OTEL_ATTRIBUTE_COUNT_LIMIT": ""}, "attribute_count", 128),
+    ],
+)
+def test_an_empty_variable_of_ours_means_none_and_one_of_opentelemetrys_is_unset(
+    environ: dict[str, str], name: str, value: object
+) -> None:
+    assert getattr(load({}, {}, environ), name) == value
+
+
+@pytest.mark.parametrize("name", ["OTELFLASK_MAIL_PER_DAY", "OTELFLASK_SHUTDOWN_TIMEOUT", "OTELFLASK_ERROR_FORMAT"])
+def test_an_empty_variable_that_cannot_mean_none_is_an_error(name: str) -> None:
+    with pytest.raises(SettingError, match=f"{name}\\) is ''; allowed"):
+        load({}, {}, {name: ""})
+
+
+def test_a_path_that_is_empty_in_the_environment_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTELFLASK_HEALTH_PATH", "")
+    app = flask.Flask("x")
+    otelflask.init(app, runtime_metrics=False)
+    assert app.test_client().get("/health").status_code == 404
+
+
 def test_init_raises_for_a_misspelt_config_key() -> None:
     app = flask.Flask("x")
     app.config["OTELFLASK_CONSOEL"] = "traces"
