@@ -12,7 +12,7 @@ from otelflask import libraries, process
 from otelflask.imports import is_importable
 from otelflask.loading import load as load_settings
 from otelflask.logs import output
-from otelflask.pipeline.providers import set_environment_defaults
+from otelflask.pipeline.environment import set_defaults
 from otelflask.versions import is_supported
 
 #: Stock instrumentations that ours stand in for; loading both would double every span and line.
@@ -26,7 +26,7 @@ class Distro(BaseDistro):
     """Defaults, and which instrumentations are loaded."""
 
     def _configure(self, **kwargs: Any) -> None:
-        set_environment_defaults()
+        set_defaults(os.environ)
         # Named as disabled too: the loader checks their version limits first, and would say that SQLAlchemy 2.1
         # cannot be instrumented.
         disabled = os.environ.get(_DISABLED, "")

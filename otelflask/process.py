@@ -20,7 +20,7 @@ from otelflask.errors.reports import Reports
 from otelflask.health.checks import Checks
 from otelflask.imports import when_imported
 from otelflask.logs import capture, events, output
-from otelflask.pipeline import providers
+from otelflask.pipeline import environment, providers
 from otelflask.pipeline.providers import Pipeline
 from otelflask.pipeline.state import state_folder, state_path
 from otelflask.runtime import RuntimeMetrics
@@ -98,7 +98,7 @@ def start(
             # Before anything is started: a folder that cannot be used is an error of the settings'.
             state_folder(settings)
         other_libraries = libraries.chosen(settings.libraries)
-        providers.set_environment_defaults()
+        environment.use_stable_names()
         pipeline = providers.build(settings, service_name, tracer_provider, meter_provider, logger_provider)
         of_service = f"{settings.service_name or service_name}/{settings.environment}"
         process = Process(

@@ -11,12 +11,12 @@ from xdist.scheduler import LoadScopeScheduling
 import otelflask
 from otelflask import libraries
 from otelflask.logs import capture
-from otelflask.pipeline.providers import set_environment_defaults
+from otelflask.pipeline.environment import use_stable_names
 from otelflask.testing import CapturedTelemetry
 from tests import servers
 
 # Contrib's parts read once which names to use, at the first that is instrumented, by whichever test.
-set_environment_defaults()
+use_stable_names()
 
 
 class _Scheduling(LoadScopeScheduling):

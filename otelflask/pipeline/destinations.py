@@ -28,6 +28,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from otelflask.pipeline.environment import grpc_compression, http_compression
+
 Signal = Literal["traces", "metrics", "logs"]
 
 _HTTP: dict[str, Callable[..., Any]] = {
@@ -153,7 +155,7 @@ class HttpDestination:
         self.reconnect()
 
     def reconnect(self) -> None:
-        self._client = _HTTP[self._signal]()._client
+        self._client = _HTTP[self._signal](compression=http_compression(self._signal))._client
         self.endpoint: str = self._client._endpoint
         self._timeout: float = self._client._timeout
 
@@ -208,7 +210,7 @@ class GrpcDestination:
 
     def _connect(self) -> None:
         # Made in the sending thread on first use: a gRPC channel does not survive a fork.
-        self._exporter = _GRPC[self._signal]()
+        self._exporter = _GRPC[self._signal](compression=grpc_compression(self._signal))
         self.endpoint = self._exporter._endpoint
         self._call = self._exporter._channel.unary_unary(
             _GRPC_METHOD[self._signal],

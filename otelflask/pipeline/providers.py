@@ -6,7 +6,6 @@ are used as they are, so that nothing is sent twice.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.metrics import _internal as metrics_internal
 from opentelemetry.sdk._configuration import (
-    _get_exporter_names,
     _get_id_generator,
     _get_sampler,
     _import_exporters,
@@ -36,6 +34,7 @@ from otelflask.pipeline import resource as resources
 from otelflask.pipeline.closing import Sender, close
 from otelflask.pipeline.destinations import Destination, GrpcDestination, HttpDestination, SdkDestination, Signal
 from otelflask.pipeline.encoding import Encoder
+from otelflask.pipeline.environment import exporter_names
 from otelflask.pipeline.limits import Limits
 from otelflask.pipeline.log_provider import LoggerProvider
 from otelflask.pipeline.metrics import MeterProvider, PeriodicReader
@@ -163,28 +162,7 @@ class Pipeline:
             self.reader.start()
 
 
-def set_environment_defaults(environ: Any = os.environ) -> None:
-    """Default what OpenTelemetry names and leaves unset; nothing that the user set is changed.
-
-    The stock parts read these variables themselves, which is why they are
-    put into the environment.
-    """
-    for signal in ("TRACES", "METRICS", "LOGS"):
-        environ.setdefault(f"OTEL_{signal}_EXPORTER", "otlp")
-    environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
-    environ.setdefault("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
-    # Stable names; read once, before anything is instrumented.
-    environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
-
-
 _OTLP = {"otlp_proto_http": HttpDestination, "otlp_proto_grpc": GrpcDestination}
-
-
-def _exporter_names(signal: Signal) -> list[str]:
-    try:
-        return _get_exporter_names(signal)
-    except RuntimeError as error:
-        raise SettingError(f"OTEL_EXPORTER_OTLP_PROTOCOL: {error}; allowed are http/protobuf and grpc") from None
 
 
 def _stock_exporter(signal: Signal, name: str) -> Any:
@@ -263,7 +241,7 @@ def _queues(
     queue_metrics: QueueMetrics,
 ) -> list[ExportQueue]:
     made = []
-    for name in _exporter_names(signal):
+    for name in exporter_names(signal):
         destination = _destination(signal, name)
         encode = fallback if isinstance(destination, SdkDestination) else encoder()
         queue = ExportQueue({"traces": "spans", "logs": "log records"}[signal], encode, destination, sizes)
@@ -330,7 +308,7 @@ def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource, l
     queues = []
     temporality: Mapping[type, Any] | None = None
     aggregation: Mapping[type, Any] | None = None
-    for name in _exporter_names("metrics"):
+    for name in exporter_names("metrics"):
         if name in _OTLP:
             destination: Destination = _OTLP[name]("metrics")
             # The stock exporter reads the variables for preferred temporality and aggregation.
