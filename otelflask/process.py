@@ -105,7 +105,7 @@ def start(
             settings,
             pipeline,
             of_service,
-            events.Events(pipeline.logger_provider, pipeline.meter_provider),
+            events.Events(pipeline.logger_provider, pipeline.meter_provider, pipeline.log_limits),
             breakers.Breakers(pipeline.logger_provider, pipeline.meter_provider, settings.breaker_redis, of_service),
         )
         events.use(process.events)
@@ -118,7 +118,7 @@ def start(
         if settings.log_dir:
             output.attach_files(pipeline, settings)
         if settings.logs:
-            capture.install(pipeline.logger_provider, settings.log_level)
+            capture.install(pipeline.logger_provider, settings.log_level, pipeline.log_limits)
         if settings.reports:
             tell = _start_mail(process) if settings.mail_to else None
             maker = ReportMaker(
@@ -170,7 +170,9 @@ def _start_mail(process: Process) -> Callable[[Report, int], None]:
     from otelflask.errors.mail import ErrorMail
 
     pipeline = process.pipeline
-    mail = ErrorMail(process.settings, process.resource, pipeline.scrubber, pipeline.meter_provider)
+    mail = ErrorMail(
+        process.settings, process.resource, pipeline.scrubber, pipeline.log_limits, pipeline.meter_provider
+    )
     pipeline.senders.append(mail)
     return mail.told
 

@@ -80,7 +80,8 @@ def emit_report(logger: Any, report: Report) -> None:
     severity, text = _SEVERITIES.get(report.level, _SEVERITIES["error"])
     name = event_names.EXCEPTION if "exception.type" in report.attributes else event_names.MESSAGE
     of_group = {"otelflask.error.fingerprint": report.group.fingerprint, "otelflask.error.group": report.group.title}
-    layers = (report.attributes, of_group)
+    # First: what a limit leaves out is at the end.
+    layers = (of_group, report.attributes)
     emit(logger, Record(report.at, severity, text, report.body, layers, report.span, report.context, name))
 
 

@@ -27,7 +27,12 @@ GROUP_DASHBOARD = "otelflask-error-group"
 
 
 def letter(
-    report: Report, claim: Claim, settings: Settings, resource: Mapping[str, object], scrubber: Scrubber
+    report: Report,
+    claim: Claim,
+    settings: Settings,
+    resource: Mapping[str, object],
+    scrubber: Scrubber,
+    limits: Limits,
 ) -> EmailMessage:
     """The mail. In: the group's last report, the claim, settings, the resource's attributes; secrets are masked."""
     service = str(resource.get("service.name", ""))
@@ -44,7 +49,8 @@ def letter(
     # Mails of one group are one thread.
     message["References"] = f"<{report.group.fingerprint}.{_NO_ATOM.sub('-', where)}@otelflask.invalid>"
     message["Auto-Submitted"] = "auto-generated"
-    message.set_content(_text(report, claim, settings, resource, scrubber, body, environment))
+    attributes = scrubbed_attributes(report.attributes, scrubber, limits)
+    message.set_content(_text(report, claim, settings, resource, attributes, scrubber, body, environment))
     return message
 
 
@@ -57,11 +63,11 @@ def _text(
     claim: Claim,
     settings: Settings,
     resource: Mapping[str, object],
+    attributes: Mapping[str, object],
     scrubber: Scrubber,
     body: str,
     environment: str,
 ) -> str:
-    attributes = scrubbed_attributes(report.attributes, scrubber, Limits())
     version = str(resource.get("service.version", "") or "")
     service = str(resource.get("service.name", ""))
     request = f"{attributes.get('http.request.method', '')} {attributes.get('http.route', '')}".strip()

@@ -22,6 +22,7 @@ from otelflask import clock, guard
 from otelflask.errors.emission import Report
 from otelflask.errors.ledger import Ledger
 from otelflask.errors.letter import letter
+from otelflask.pipeline.limits import Limits
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.pipeline.state import state_folder
 from otelflask.settings import Settings
@@ -40,8 +41,8 @@ _PORTS = {"none": 25, "starttls": 587, "tls": 465}
 class ErrorMail:
     """Mails groups of errors; `told` takes what is to be mailed.
 
-    In: settings with `mail_to`, the resource's attributes, the scrubber, the
-    meter provider, a clock in epoch seconds. Raises SettingError when
+    In: settings with `mail_to`, the resource's attributes, the scrubber, what a
+    report may carry, the meter provider, a clock in epoch seconds. Raises SettingError when
     `state_dir` cannot be used.
     """
 
@@ -50,12 +51,14 @@ class ErrorMail:
         settings: Settings,
         resource: dict[str, Any],
         scrubber: Scrubber,
+        limits: Limits,
         meter_provider: Any,
         now: Callable[[], float] = clock.epoch_seconds,
     ) -> None:
         self._settings = settings
         self._resource = resource
         self._scrubber = scrubber
+        self._limits = limits
         self._now = now
         service = f"{resource.get('service.name', '')}/{resource.get('deployment.environment.name', '')}"
         self._ledger = Ledger(state_folder(settings), service, settings.mail_per_day)
@@ -119,7 +122,7 @@ class ErrorMail:
             return
         sent = False
         try:
-            sent = self._send(letter(report, claim, self._settings, self._resource, self._scrubber))
+            sent = self._send(letter(report, claim, self._settings, self._resource, self._scrubber, self._limits))
         finally:
             if sent:
                 self._ledger.sent(report.group.fingerprint, claim, now)

@@ -24,14 +24,13 @@ from opentelemetry.instrumentation.log_utils import std_to_otel
 from otelflask import event_names, guard
 from otelflask.pipeline.attributes import Interned, Layer, merged
 from otelflask.pipeline.exceptions import exception_layer
-from otelflask.pipeline.limits import Limits
+from otelflask.pipeline.limits import MAX_ITEMS, Limits, cut_stacktrace
 from otelflask.pipeline.records import Record, emit, message_of
 
 _RESERVED = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 _SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 #: How deep containers in ``extra=`` are followed.
 _MAX_DEPTH = 4
-_limits = Limits()
 
 
 def _code_layer(path: str, function: str, line: int) -> Layer:
@@ -48,12 +47,13 @@ _busy = threading.local()
 class Capture:
     """Turns ``logging`` records into OpenTelemetry log records; never raises into the app.
 
-    In: the logger provider, and the lowest level that is sent.
+    In: the logger provider, the lowest level that is sent, and what a record may carry.
     """
 
-    def __init__(self, logger_provider: Any, level: int) -> None:
+    def __init__(self, logger_provider: Any, level: int, limits: Limits) -> None:
         self.logger_provider = logger_provider
         self.level = level
+        self._limits = limits
         self._loggers: Interned[Any] = Interned(logger_provider.get_logger, size=500)
 
     def take(self, record: logging.LogRecord) -> None:
@@ -68,14 +68,14 @@ class Capture:
             return
         busy.now = True
         try:
-            emit(self._loggers(name), record_of(record))
+            emit(self._loggers(name), record_of(record, self._limits))
         except Exception:
             guard.users_failed("record of `logging`")
         finally:
             busy.now = False
 
 
-def record_of(record: logging.LogRecord) -> Record:
+def record_of(record: logging.LogRecord, limits: Limits) -> Record:
     """A record of `logging` as one of OpenTelemetry's, with the current trace, its place in the code and its extras."""
     attributes: dict[str, Any] = {}
     event_name = None
@@ -90,14 +90,14 @@ def record_of(record: logging.LogRecord) -> Record:
                     # It would be taken for one of ours: the line stays, with the name as an attribute.
                     guard.say(f"event:{event_name}", event_names.NOT_ALLOWED, event_name)
                     attributes["event.name"], event_name = event_name, None
-            elif len(attributes) < _limits.attribute_count:
-                attributes[name] = attribute_value(value)
+            elif len(attributes) < limits.attribute_count:
+                attributes[name] = attribute_value(value, limits)
     layer: Layer | None = None
     error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
     if error is not None:
         layer = exception_layer(error)
     if record.stack_info:
-        attributes["code.stacktrace"] = _limits.stacktrace(record.stack_info)
+        attributes["code.stacktrace"] = cut_stacktrace(record.stack_info)
     code = _code_layers(record.pathname, record.funcName or "", record.lineno)
     layers: tuple[dict[str, Any], ...] = (code,) if layer is None else (code, layer)
     if attributes:
@@ -129,7 +129,7 @@ def _about_telemetry(name: str) -> bool:
     return bool(context_api.get_value(_SUPPRESS_INSTRUMENTATION_KEY))
 
 
-def attribute_value(value: Any, depth: int = 0) -> Any:
+def attribute_value(value: Any, limits: Limits, depth: int = 0) -> Any:
     """A value that OTLP can carry, keeping its type where OTLP has it; anything else as text."""
     kind = type(value)
     if kind in (str, int, bool, float, bytes) or value is None:
@@ -137,10 +137,10 @@ def attribute_value(value: Any, depth: int = 0) -> Any:
     try:
         if depth < _MAX_DEPTH:
             if isinstance(value, dict):
-                items = list(value.items())[: _limits.item_count]
-                return {guard.safe_text(key): attribute_value(item, depth + 1) for key, item in items}
+                items = list(value.items())[:MAX_ITEMS]
+                return {guard.safe_text(key): attribute_value(item, limits, depth + 1) for key, item in items}
             if isinstance(value, (list, tuple, set, frozenset)):
-                return [attribute_value(item, depth + 1) for item in list(value)[: _limits.item_count]]
+                return [attribute_value(item, limits, depth + 1) for item in list(value)[:MAX_ITEMS]]
         if isinstance(value, (str, int, float)):
             # Subclasses (enums, numpy numbers): the plain value.
             return str.__str__(value) if isinstance(value, str) else value.real
@@ -148,7 +148,7 @@ def attribute_value(value: Any, depth: int = 0) -> Any:
             return value.isoformat()
     except Exception:
         return guard.safe_text(value)
-    return _limits.text(guard.safe_text(value))
+    return limits.text(guard.safe_text(value))
 
 
 class Taker(Protocol):
@@ -165,16 +165,16 @@ _captures: list[Taker] = []
 _patched = False
 
 
-def install(logger_provider: Any, level: str) -> Capture:
+def install(logger_provider: Any, level: str, limits: Limits) -> Capture:
     """Take every record from now on.
 
-    In: the logger provider, and the name of the lowest level that is sent.
+    In: the logger provider, the name of the lowest level that is sent, and what a record may carry.
     Out: the capture; installing for the same provider again changes nothing.
     """
     for known in _captures:
         if isinstance(known, Capture) and known.logger_provider is logger_provider:
             return known
-    capture = Capture(logger_provider, 0 if level == "notset" else getattr(logging, level.upper()))
+    capture = Capture(logger_provider, 0 if level == "notset" else getattr(logging, level.upper()), limits)
     add(capture)
     return capture
 

@@ -12,6 +12,7 @@ from opentelemetry._logs import SeverityNumber
 
 from otelflask import clock, event_names, guard
 from otelflask.logs.capture import attribute_value
+from otelflask.pipeline.limits import Limits
 from otelflask.pipeline.records import Record, emit
 from otelflask.version import __version__
 
@@ -23,9 +24,10 @@ EXTENSION_KEY = "otelflask.events"
 
 
 class Events:
-    """Emits events, and counts them by name. In: providers."""
+    """Emits events, and counts them by name. In: providers, and what a record may carry."""
 
-    def __init__(self, logger_provider: Any, meter_provider: Any) -> None:
+    def __init__(self, logger_provider: Any, meter_provider: Any, limits: Limits) -> None:
+        self._limits = limits
         self._logger = logger_provider.get_logger("otelflask.events", __version__)
         self._counter = meter_provider.get_meter("otelflask.events", __version__).create_counter(
             "otelflask.events", unit="{event}", description="Business events, by name."
@@ -39,7 +41,7 @@ class Events:
         if not isinstance(name, str) or not name or event_names.is_reserved(name):
             guard.say(f"event:{name!r}", event_names.NOT_ALLOWED, name)
             return
-        values = {key: attribute_value(value) for key, value in attributes.items()}
+        values = {key: attribute_value(value, self._limits) for key, value in attributes.items()}
         context = context_api.get_current()
         span = trace_api.get_current_span(context).get_span_context()
         emit(self._logger, Record(clock.time_ns(), SeverityNumber.INFO, "INFO", name, (values,), span, context, name))

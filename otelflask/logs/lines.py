@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from otelflask import event_names
 from otelflask.guard import safe_text
 from otelflask.http.record import RequestRecord, current_record
-from otelflask.pipeline.limits import Limits, bounded
+from otelflask.pipeline.limits import BODY_LENGTH, Limits, bounded
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.pipeline.scrubbed import scrubbed_attributes
 
@@ -55,12 +55,12 @@ class LineFormat:
 
     def __init__(self, scrubber: Scrubber, limits: Limits) -> None:
         self._scrubber = scrubber
-        self._limits = limits
+        self.limits = limits
 
     def _parts(self, item: Any, request: Whose) -> tuple[dict[str, str], str, dict[str, Any]]:
         """What every line has, its message, and its attributes, masked and bounded."""
         record = item.log_record
-        attributes = scrubbed_attributes(record.attributes, self._scrubber, self._limits)
+        attributes = scrubbed_attributes(record.attributes, self._scrubber, self.limits)
         moment = datetime.fromtimestamp((record.timestamp or record.observed_timestamp) / 1e9, timezone.utc)
         scope = item.instrumentation_scope
         head = {
@@ -77,9 +77,9 @@ class LineFormat:
             "client": request.client or str(attributes.get("client.address", "")),
             "user": request.user or str(attributes.get("user.id", "")),
         }
-        length = self._limits.body_length
+        length = BODY_LENGTH
         body = record.body if isinstance(record.body, str) else safe_text(record.body)
-        return head, self._limits.text(self._scrubber.text(bounded(body, length)), length), attributes
+        return head, self.limits.text(self._scrubber.text(bounded(body, length)), length), attributes
 
     def json(self, item: Any, request: Whose) -> str:
         """One JSON object; ASCII only, so that no reader sees a line end within it."""

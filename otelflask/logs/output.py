@@ -20,7 +20,6 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from otelflask import event_names, guard
 from otelflask.logs.capture import record_of
 from otelflask.logs.lines import LineFormat, Whose, whose
-from otelflask.pipeline.limits import Limits
 from otelflask.pipeline.providers import Pipeline
 from otelflask.pipeline.queue import ExportQueue, QueueSizes
 from otelflask.settings import SettingError, Settings
@@ -90,13 +89,14 @@ class OwnDiagnostics(logging.Handler):
 
     def __init__(self, layout: LineFormat, style: str) -> None:
         super().__init__(logging.WARNING)
+        self._limits = layout.limits
         self._make = layout.json if style == "json" else layout.text
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name != guard.logger.name:
             return
         try:
-            item = ReadableLogRecord(record_of(record), Resource.get_empty(), _OWN_SCOPE)
+            item = ReadableLogRecord(record_of(record, self._limits), Resource.get_empty(), _OWN_SCOPE)
             sys.stderr.write(self._make(item, Whose()) + "\n")
             sys.stderr.flush()
         except Exception:
@@ -118,7 +118,7 @@ def attach_console(pipeline: Pipeline, style: str) -> None:
     if style == "off" or pipeline.logger_provider in _with_console:
         return
     _with_console.add(pipeline.logger_provider)
-    layout = LineFormat(pipeline.scrubber, Limits())
+    layout = LineFormat(pipeline.scrubber, pipeline.log_limits)
     pipeline.logger_provider.add_log_record_processor(ConsoleLines(layout, style))
     logging.lastResort = OwnDiagnostics(layout, style)
     # It would write each line of an app's logger once more, also of an app that is made later.
@@ -134,7 +134,7 @@ def attach_files(pipeline: Pipeline, settings: Settings) -> None:
             f"log_dir is {settings.log_dir!r}, and concurrent-log-handler is not installed; "
             "allowed is `pip install otelflask[files]`, or an empty log_dir"
         ) from None
-    layout = LineFormat(pipeline.scrubber, Limits())
+    layout = LineFormat(pipeline.scrubber, pipeline.log_limits)
     size = settings.log_file_queue_size
     queue = ExportQueue(
         "log lines",

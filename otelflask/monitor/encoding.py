@@ -10,7 +10,7 @@ from typing import Any
 from opentelemetry.trace import SpanKind, StatusCode
 
 from otelflask.guard import safe_text
-from otelflask.pipeline.limits import Limits, clean_text
+from otelflask.pipeline.limits import Limits, clean_text, cut
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.pipeline.scrubbed import scrubbed_attributes
 
@@ -63,27 +63,28 @@ class Request:
 
 
 class Rows:
-    """Makes rows. In: what masks secrets, and limits."""
+    """Makes rows. In: what masks secrets, and what a span and a log record may carry."""
 
-    def __init__(self, scrubber: Scrubber, limits: Limits) -> None:
+    def __init__(self, scrubber: Scrubber, span_limits: Limits, log_limits: Limits) -> None:
         self._scrubber = scrubber
-        self._limits = limits
+        self._span_limits = span_limits
+        self._log_limits = log_limits
 
     def of(self, item: Any) -> tuple[Entry, Request | None]:
         """The row of an item, and, where it is a request's span, that of the request."""
         return self._log(item) if hasattr(item, "log_record") else self._span(item)
 
-    def _attributes(self, attributes: Any) -> dict[str, Any]:
-        return scrubbed_attributes(attributes, self._scrubber, self._limits)
+    def _attributes(self, attributes: Any, limits: Limits) -> dict[str, Any]:
+        return scrubbed_attributes(attributes, self._scrubber, limits)
 
-    def _text(self, value: object, limit: int | None = None) -> str:
+    def _text(self, value: object, length: int) -> str:
         # Masked before it is cut: half a secret would not be known as one.
-        return clean_text(self._limits.text(self._scrubber.text(_COLOUR.sub("", safe_text(value))), limit))
+        return clean_text(cut(self._scrubber.text(_COLOUR.sub("", safe_text(value))), length))
 
     def _span(self, span: Any) -> tuple[Entry, Request | None]:
         context = span.get_span_context()
         trace_id, span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
-        attributes = self._attributes(span.attributes)
+        attributes = self._attributes(span.attributes, self._span_limits)
         failed = span.status.status_code is StatusCode.ERROR
         start, end = _whole(span.start_time), _whole(span.end_time)
         body = {
@@ -93,7 +94,7 @@ class Rows:
             "kind": span.kind.name.lower(),
             "start": start,
             "end": end,
-            "error": self._text(span.status.description or "") if failed else None,
+            "error": self._text(span.status.description or "", self._span_limits.value_length) if failed else None,
             "failed": failed,
             "scope": self._scope(span),
             "attributes": attributes,
@@ -101,7 +102,7 @@ class Rows:
                 {
                     "name": self._text(event.name, NAME_LENGTH),
                     "time": _whole(event.timestamp),
-                    "attributes": self._attributes(event.attributes),
+                    "attributes": self._attributes(event.attributes, self._span_limits),
                 }
                 for event in span.events
             ],
@@ -139,13 +140,13 @@ class Rows:
         trace_id = f"{record.trace_id:032x}" if record.trace_id else ""
         event = self._text(record.event_name or "", NAME_LENGTH)
         time = _whole(record.timestamp or record.observed_timestamp)
-        attributes = self._attributes(record.attributes)
+        attributes = self._attributes(record.attributes, self._log_limits)
         body = {
             "span_id": f"{record.span_id:016x}" if record.span_id else None,
             "time": time,
             "level": self._text(record.severity_text or "", NAME_LENGTH),
             "logger": self._scope(item),
-            "text": self._text(record.body if record.body is not None else ""),
+            "text": self._text(record.body if record.body is not None else "", self._log_limits.value_length),
             "event": event,
             "attributes": attributes,
         }

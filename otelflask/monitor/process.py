@@ -40,7 +40,7 @@ class Monitor:
         self._file = MonitorFile(folder, service)
         self.publisher = Publisher(
             self.ring,
-            Rows(pipeline.scrubber, pipeline.limits),
+            Rows(pipeline.scrubber, pipeline.span_limits, pipeline.log_limits),
             Vitals(lambda: sum(count() for count in self._active), pipeline.queues, pipeline.scrubber, facts),
             MonitorStore(self._file, int(SLOW_S * 1e9)),
         )

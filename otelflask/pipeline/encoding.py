@@ -21,7 +21,15 @@ from opentelemetry.trace import SpanContext, StatusCode
 
 from otelflask.guard import safe_text
 from otelflask.pipeline.attributes import Layer
-from otelflask.pipeline.limits import Limits, bounded, clean_text
+from otelflask.pipeline.limits import (
+    BODY_LENGTH,
+    MAX_ITEMS,
+    STACKTRACE_LENGTH,
+    Limits,
+    bounded,
+    clean_text,
+    cut_stacktrace,
+)
 from otelflask.pipeline.records import Record
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.pipeline.spans import Span
@@ -129,8 +137,8 @@ class Encoder:
         )
         if isinstance(span, Span):
             own = span._own
-            if own and any(key in layer for key in own for layer in span._layers):
-                # The app set an attribute that we had set: keys must be unique, the app's value counts.
+            if span.is_over_limit or (own and any(key in layer for key in own for layer in span._layers)):
+                # Too many; or the app set an attribute that we had set: keys must be unique, the app's value counts.
                 parts.append(self._attributes(span.attributes, b"\x4a"))
             else:
                 parts += [self._layer(layer, b"\x4a") for layer in span._layers]
@@ -194,7 +202,7 @@ class Encoder:
         if record.severity_text:
             parts.append(field(b"\x1a", self._text(record.severity_text)))
         if record.body is not None:
-            parts.append(field(b"\x2a", self._value("", record.body, self._limits.body_length)))
+            parts.append(field(b"\x2a", self._value("", record.body, BODY_LENGTH)))
         if isinstance(record, Record):
             parts += [self._layer(layer, b"\x32") for layer in record.layers]
         elif record.attributes:
@@ -243,8 +251,8 @@ class Encoder:
             if len(self._keys) < 10_000:
                 self._keys[key] = prefix
         if key == "exception.stacktrace":
-            limit = self._limits.stacktrace_length
-            value = self._limits.stacktrace(safe_text(value))
+            limit = STACKTRACE_LENGTH
+            value = cut_stacktrace(safe_text(value))
         else:
             limit = self._limits.value_length
         encoded = field(b"", prefix + field(b"\x12", self._value(key, value, limit)))
@@ -281,13 +289,11 @@ class Encoder:
                     field(b"\x0a", self._text(safe_text(name)))
                     + field(b"\x12", self._value(safe_text(name), item, limit, depth + 1)),
                 )
-                for name, item in list(value.items())[: self._limits.item_count]
+                for name, item in list(value.items())[:MAX_ITEMS]
             ]
             return field(b"\x32", b"".join(pairs))
         if isinstance(value, Sequence):
-            items = [
-                field(b"\x0a", self._value(key, item, limit, depth + 1)) for item in value[: self._limits.item_count]
-            ]
+            items = [field(b"\x0a", self._value(key, item, limit, depth + 1)) for item in value[:MAX_ITEMS]]
             return field(b"\x2a", b"".join(items))
         return field(b"\x0a", self._text(safe_text(value)))
 

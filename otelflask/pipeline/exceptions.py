@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 
 from otelflask.guard import safe_text
 from otelflask.pipeline.attributes import Layer
-from otelflask.pipeline.limits import Limits
+from otelflask.pipeline.limits import cut, cut_stacktrace
 
 #: Where the exceptions of one request that are formatted already lie in its context.
 _KEY = context_api.create_key("otelflask-exceptions")
@@ -28,7 +28,8 @@ _MAX_CHAIN = 10
 _MAX_MEMBERS = 15
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
-_limits = Limits()
+#: Characters of a message within a stack trace.
+_MAX_MESSAGE = 8_192
 
 
 def remembering(context: Context) -> Context:
@@ -64,8 +65,8 @@ def exception_layer(error: BaseException, context: Context | None = None) -> Lay
     layer = Layer(
         {
             "exception.type": exception_type(error),
-            "exception.message": _limits.text(safe_text(error)),
-            "exception.stacktrace": _limits.stacktrace(_stacktrace(error)),
+            "exception.message": safe_text(error),
+            "exception.stacktrace": cut_stacktrace(_stacktrace(error)),
         }
     )
     if known is not None and len(known) < _MAX_CHAIN:
@@ -124,7 +125,7 @@ def _one(error: BaseException) -> str:
         # It shows the line that cannot be read.
         lines += traceback.format_exception_only(type(error), error)
         return "".join(lines)
-    message = _limits.text(safe_text(error))
+    message = cut(safe_text(error), _MAX_MESSAGE)
     lines.append(f"{exception_type(error)}: {message}\n" if message else f"{exception_type(error)}\n")
     lines += [f"{safe_text(note)}\n" for note in getattr(error, "__notes__", ())[:_MAX_CHAIN]]
     return "".join(lines)

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+#: Characters of a body and of a stack trace that are kept: no variable of OpenTelemetry's sets them.
+BODY_LENGTH = 32_768
+STACKTRACE_LENGTH = 16_384
 #: Characters beyond what is kept of a text that are masked with it.
 ROOM = 1_024
 #: Items that are kept of a container, and how deep containers are followed.
@@ -23,30 +26,32 @@ OVERFLOW_ATTRIBUTES = {"otel.metric.overflow": True}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is kept of a value, in characters (text), bytes (bytes) and items."""
+    """What an item of one signal may carry.
+
+    `value_length` in characters (text) and bytes (bytes); `attribute_count`
+    is of one span, event, link or log record.
+    """
 
     value_length: int = 8_192
-    body_length: int = 32_768
-    stacktrace_length: int = 16_384
     attribute_count: int = 128
-    item_count: int = MAX_ITEMS
-    metric_sets: int = 2_000
 
     def text(self, text: str, limit: int | None = None) -> str:
         """The text cut to `limit` characters (default: `value_length`)."""
-        limit = self.value_length if limit is None else limit
-        if len(text) <= limit:
-            return text
-        return text[: limit - 1] + "…"
+        return cut(text, self.value_length if limit is None else limit)
 
-    def stacktrace(self, text: str) -> str:
-        """A stack trace cut in its middle: the entry point and the place of the error both stay."""
-        limit = self.stacktrace_length
-        if len(text) <= limit:
-            return text
-        head = limit // 4
-        tail = limit - head
-        return f"{text[:head]}\n  … {len(text) - limit} characters left out …\n{text[-tail:]}"
+
+def cut(text: str, length: int) -> str:
+    """The text's first characters, and a mark where there were more."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def cut_stacktrace(text: str) -> str:
+    """A stack trace cut in its middle: the entry point and the place of the error both stay."""
+    if len(text) <= STACKTRACE_LENGTH:
+        return text
+    head = STACKTRACE_LENGTH // 4
+    tail = STACKTRACE_LENGTH - head
+    return f"{text[:head]}\n  … {len(text) - STACKTRACE_LENGTH} characters left out …\n{text[-tail:]}"
 
 
 def bounded(value: Any, length: int, items: int = MAX_ITEMS, depth: int = 0) -> Any:

@@ -24,7 +24,7 @@ from opentelemetry.sdk._configuration import (
     _import_id_generator,
     _import_sampler,
 )
-from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk._logs import LogRecordLimits, LogRecordProcessor
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, sampling
@@ -91,7 +91,10 @@ class Pipeline:
     scrubber: Scrubber
     queues: list[ExportQueue] = field(default_factory=list)
     reader: PeriodicReader | None = None
-    limits: Limits = field(default_factory=Limits)
+    #: What a span, a log record and a set of a metric's attributes may carry.
+    span_limits: Limits = field(default_factory=Limits)
+    log_limits: Limits = field(default_factory=Limits)
+    metric_limits: Limits = field(default_factory=Limits)
     shutdown_timeout: float = 5.0
     #: Called before all is sent, by `flush` and `shutdown`: what has something left to say.
     before_flush: list[Callable[[], None]] = field(default_factory=list)
@@ -111,7 +114,7 @@ class Pipeline:
 
     def scrubbed_metrics(self, data: Any) -> Any:
         """Metrics as they may leave: without secrets, within the limits."""
-        return scrubbed_metrics(data, self.scrubber, self.limits)
+        return scrubbed_metrics(data, self.scrubber, self.metric_limits)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Send everything now. In: seconds (default: `shutdown_timeout`). Out: whether all was tried in time."""
@@ -198,11 +201,7 @@ def build(
     built, with exporters by the standard variables, and set globally. Raises
     SettingError for a standard variable with a value that cannot work.
     """
-    limits = Limits(
-        value_length=settings.value_length,
-        attribute_count=settings.attribute_count,
-        metric_sets=settings.metric_sets,
-    )
+    span_limits, log_limits = _limits_of(settings)
     scrubber = Scrubber(settings.redact_names.split(","), settings.redact_patterns.split())
     resource = resources.build(
         {
@@ -216,17 +215,25 @@ def build(
         meter_provider or metrics_internal._METER_PROVIDER,
         logger_provider or logs_internal._LOGGER_PROVIDER,
         scrubber,
-        limits=limits,
+        span_limits=Limits(
+            _or(span_limits.max_span_attribute_length, settings.value_length),
+            _or(span_limits.max_span_attributes, settings.attribute_count),
+        ),
+        log_limits=Limits(
+            _or(log_limits.max_log_record_attribute_length, settings.value_length),
+            _or(log_limits.max_log_record_attributes, settings.attribute_count),
+        ),
+        metric_limits=Limits(settings.value_length, settings.attribute_count),
         shutdown_timeout=settings.shutdown_timeout,
         _explicit_instance_id=resources.explicit_instance_id(),
     )
     if pipeline.meter_provider is None:
-        _build_metrics(pipeline, settings, resource, limits)
+        _build_metrics(pipeline, settings, resource)
     queue_metrics = pipeline.queue_metrics = QueueMetrics(pipeline.meter_provider)
     if pipeline.tracer_provider is None:
-        _build_traces(pipeline, settings, resource, limits, queue_metrics)
+        _build_traces(pipeline, settings, resource, span_limits, queue_metrics)
     if pipeline.logger_provider is None:
-        _build_logs(pipeline, settings, resource, limits, queue_metrics)
+        _build_logs(pipeline, settings, resource, log_limits, queue_metrics)
     for queue in pipeline.queues:
         queue_metrics.watch(queue)
     return pipeline
@@ -251,25 +258,38 @@ def _queues(
     return made
 
 
+def _limits_of(settings: Settings) -> tuple[SpanLimits, LogRecordLimits]:
+    """The SDK's limits, which read the variables of spans, events, links and log records before the common ones.
+
+    Raises SettingError for a variable that is no number.
+    """
+    common = {"max_attributes": settings.attribute_count, "max_attribute_length": settings.value_length}
+    try:
+        return SpanLimits(**common), LogRecordLimits(**common)
+    except ValueError as error:
+        raise SettingError(f"{error}; allowed is a whole number of at least 0") from None
+
+
+def _or(limit: int | None, otherwise: int) -> int:
+    return otherwise if limit is None else limit
+
+
 def _build_traces(
-    pipeline: Pipeline, settings: Settings, resource: Resource, limits: Limits, queue_metrics: QueueMetrics
+    pipeline: Pipeline, settings: Settings, resource: Resource, span_limits: SpanLimits, queue_metrics: QueueMetrics
 ) -> None:
     provider = TracerProvider(
         sampler=_import_sampler(_get_sampler()) or sampling.DEFAULT_ON,
         resource=resource,
         shutdown_on_exit=False,
         id_generator=_import_id_generator(_get_id_generator()),
-        span_limits=SpanLimits(
-            max_attributes=limits.attribute_count,
-            max_span_attribute_length=limits.value_length,
-        ),
+        span_limits=span_limits,
     )
     sizes = QueueSizes(settings.span_queue_size, settings.span_batch_size, settings.span_schedule_delay / 1000)
     for queue in _queues(
         pipeline,
         "traces",
-        lambda: Encoder(pipeline.scrubber, limits).spans,
-        lambda spans: scrubbed_spans(spans, pipeline.scrubber, limits),
+        lambda: Encoder(pipeline.scrubber, pipeline.span_limits).spans,
+        lambda spans: scrubbed_spans(spans, pipeline.scrubber, pipeline.span_limits),
         sizes,
         queue_metrics,
     ):
@@ -280,15 +300,15 @@ def _build_traces(
 
 
 def _build_logs(
-    pipeline: Pipeline, settings: Settings, resource: Resource, limits: Limits, queue_metrics: QueueMetrics
+    pipeline: Pipeline, settings: Settings, resource: Resource, log_limits: LogRecordLimits, queue_metrics: QueueMetrics
 ) -> None:
-    provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+    provider = LoggerProvider(resource=resource, shutdown_on_exit=False, log_record_limits=log_limits)
     sizes = QueueSizes(settings.log_queue_size, settings.log_batch_size, settings.log_schedule_delay / 1000)
     for queue in _queues(
         pipeline,
         "logs",
-        lambda: Encoder(pipeline.scrubber, limits).logs,
-        lambda records: scrubbed_records(records, pipeline.scrubber, limits),
+        lambda: Encoder(pipeline.scrubber, pipeline.log_limits).logs,
+        lambda records: scrubbed_records(records, pipeline.scrubber, pipeline.log_limits),
         sizes,
         queue_metrics,
     ):
@@ -298,7 +318,7 @@ def _build_logs(
     pipeline._owned.append(provider)
 
 
-def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource, limits: Limits) -> None:
+def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource) -> None:
     readers: list[MetricReader] = []
 
     def encode(batch: Sequence[Any]) -> bytes:
@@ -344,7 +364,7 @@ def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource, l
             dict(aggregation) if aggregation else None,
         )
         readers.append(pipeline.reader)
-    provider = MeterProvider(metric_readers=readers, resource=resource, cap=limits.metric_sets)
+    provider = MeterProvider(metric_readers=readers, resource=resource, cap=settings.metric_sets)
     metrics_api.set_meter_provider(provider)
     pipeline.meter_provider = provider
     pipeline.queues += queues

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import islice
 from typing import Any
 
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -14,10 +15,8 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 from otelflask import clock, guard
 from otelflask.pipeline.attributes import Layers, merged
 from otelflask.pipeline.guarded import processor_failed
-from otelflask.pipeline.limits import Limits
+from otelflask.pipeline.limits import BODY_LENGTH, cut
 from otelflask.pipeline.log_provider import Logger
-
-_limits = Limits()
 
 
 class Record(LogRecord):
@@ -49,6 +48,8 @@ class Record(LogRecord):
         self.layers = layers
         self.event_name = event_name
         self.exception = None
+        #: Attributes that were more than a record may have.
+        self.dropped = 0
 
     @property
     def attributes(self) -> dict[str, Any]:  # type: ignore[override]
@@ -59,13 +60,28 @@ class Record(LogRecord):
     def attributes(self, value: dict[str, Any]) -> None:
         self.layers = (dict(value),)
 
+    def bound(self, count: int | None) -> None:
+        """Keep the first `count` attributes; None for all."""
+        layers = self.layers
+        if count is None or sum(map(len, layers)) <= count:
+            return
+        found = merged(layers)
+        self.dropped = max(0, len(found) - count)
+        self.layers = (dict(islice(found.items(), count)),)
+
 
 class EmittedRecord(ReadWriteLogRecord):
     """What processors are handed: the SDK's class, without copying the attributes once more."""
 
+    log_record: Record
+
     def __post_init__(self) -> None:
-        # The base class copies the attributes into a bounded dict; ours are bounded already.
-        pass
+        # The base class copies the attributes into a bounded dict, and cuts their values: the encoder does.
+        self.log_record.bound(self.limits.max_log_record_attributes)
+
+    @property
+    def dropped_attributes(self) -> int:
+        return self.log_record.dropped
 
 
 def emit(logger: Any, record: Record) -> None:
@@ -90,4 +106,4 @@ def message_of(record: logging.LogRecord) -> str:
         text = record.getMessage()
     except Exception as error:
         text = f"{guard.safe_text(record.msg)} [arguments cannot be formatted: {type(error).__name__}]"
-    return text if len(text) <= _limits.body_length else _limits.text(text, _limits.body_length)
+    return cut(text, BODY_LENGTH)

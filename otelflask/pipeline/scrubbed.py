@@ -11,7 +11,16 @@ from opentelemetry.sdk.metrics.export import MetricsData
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace.status import Status
 
-from otelflask.pipeline.limits import Limits, bounded, clean_text
+from otelflask.guard import safe_text
+from otelflask.pipeline.limits import (
+    BODY_LENGTH,
+    MAX_ITEMS,
+    STACKTRACE_LENGTH,
+    Limits,
+    bounded,
+    clean_text,
+    cut_stacktrace,
+)
 from otelflask.pipeline.records import Record
 from otelflask.pipeline.redaction import Scrubber
 
@@ -20,7 +29,7 @@ def _clean(value: Any, limits: Limits) -> Any:
     if isinstance(value, str):
         return clean_text(limits.text(value))
     if isinstance(value, (list, tuple)):
-        return [_clean(item, limits) for item in value[: limits.item_count]]
+        return [_clean(item, limits) for item in value[:MAX_ITEMS]]
     if isinstance(value, Mapping):
         return {clean_text(str(key)): _clean(item, limits) for key, item in value.items()}
     return value
@@ -28,10 +37,14 @@ def _clean(value: Any, limits: Limits) -> Any:
 
 def scrubbed_attributes(attributes: Mapping[str, Any] | None, scrubber: Scrubber, limits: Limits) -> dict[str, Any]:
     """The attributes, masked and bounded."""
-    return {
-        clean_text(key): _clean(scrubber.value(key, bounded(value, limits.value_length, limits.item_count)), limits)
-        for key, value in (attributes or {}).items()
-    }
+    of_stack = Limits(STACKTRACE_LENGTH)
+    kept: dict[str, Any] = {}
+    for key, value in (attributes or {}).items():
+        own = limits
+        if key == "exception.stacktrace":
+            value, own = cut_stacktrace(safe_text(value)), of_stack
+        kept[clean_text(key)] = _clean(scrubber.value(key, bounded(value, own.value_length, MAX_ITEMS)), own)
+    return kept
 
 
 def scrubbed_spans(spans: Sequence[ReadableSpan], scrubber: Scrubber, limits: Limits) -> list[ReadableSpan]:
@@ -71,12 +84,12 @@ def scrubbed_records(
     copies = []
     for item in records:
         source = item.log_record
-        body = scrubber.value("", bounded(source.body, limits.body_length, limits.item_count))
+        body = scrubber.value("", bounded(source.body, BODY_LENGTH, MAX_ITEMS))
         record = Record(
             source.timestamp or 0,
             source.severity_number,  # type: ignore[arg-type]
             source.severity_text or "",
-            clean_text(limits.text(body, limits.body_length)) if isinstance(body, str) else _clean(body, limits),
+            clean_text(limits.text(body, BODY_LENGTH)) if isinstance(body, str) else _clean(body, limits),
             (scrubbed_attributes(source.attributes, scrubber, limits),),
             None,
             event_name=source.event_name,

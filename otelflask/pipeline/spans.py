@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from opentelemetry import trace as trace_api
@@ -25,12 +26,11 @@ from otelflask.guard import safe_text
 from otelflask.pipeline.attributes import Layer, Layers, merged
 from otelflask.pipeline.exceptions import exception_layer
 from otelflask.pipeline.guarded import processor_failed
-from otelflask.pipeline.limits import Limits
+from otelflask.pipeline.limits import MAX_ITEMS, cut
 from otelflask.pipeline.tracing import AppSpan
 
 _UNSET = Status(StatusCode.UNSET)
 _SAMPLED_RANDOM = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
-_limits = Limits()
 
 
 class Span(AppSpan):
@@ -87,11 +87,21 @@ class Span(AppSpan):
 
     @property
     def _attributes(self) -> dict[str, Any]:  # type: ignore[override]
-        return merged((*self._layers, self._own))
+        found = merged((*self._layers, self._own))
+        limit = self._limits.max_span_attributes
+        return found if limit is None or len(found) <= limit else dict(islice(found.items(), limit))
 
     @property
     def dropped_attributes(self) -> int:
-        return self._dropped
+        if not self.is_over_limit:
+            return self._dropped
+        return self._dropped + len(merged((*self._layers, self._own))) - len(self._attributes)
+
+    @property
+    def is_over_limit(self) -> bool:
+        """Whether there may be more attributes than a span may have: `attributes` is what it keeps of them then."""
+        limit = self._limits.max_span_attributes
+        return limit is not None and len(self._own) + sum(map(len, self._layers)) > limit
 
     @property
     def has_events(self) -> bool:
@@ -118,11 +128,11 @@ class Span(AppSpan):
             kind = type(value)
             if kind is str:
                 limit = self._limits.max_span_attribute_length
-                own[key] = value if limit is None or len(value) <= limit else value[: limit - 1] + "…"
+                own[key] = value if limit is None else cut(value, limit)
             elif kind is int or kind is bool or kind is float:
                 own[key] = value
             else:
-                cleaned = clean_value(value)
+                cleaned = clean_value(value, self._limits.max_span_attribute_length)
                 if cleaned is not None:
                     own[key] = cleaned
         except Exception:
@@ -137,7 +147,11 @@ class Span(AppSpan):
 
     def add_known_event(self, name: str, layer: Layer) -> None:
         """Add an event whose attributes are valid already; they must not be changed afterwards."""
-        self._events.append(sdk_trace.Event(name, layer))
+        limit = self._limits.max_event_attributes
+        if limit is None or len(layer) <= limit:
+            self._events.append(sdk_trace.Event(name, layer))
+        else:
+            self.add_event(name, layer)
 
     def record_exception(
         self,
@@ -169,25 +183,32 @@ class Span(AppSpan):
             processor_failed(processor)
 
 
-def clean_value(value: Any) -> Any:
-    """An attribute value that OTLP can carry: scalars as they are, sequences of scalars, else text."""
+def clean_value(value: Any, length: int | None) -> Any:
+    """An attribute value that OTLP can carry: scalars as they are, sequences of scalars, else text.
+
+    In: the value, and the characters that are kept of a text; None for all.
+    """
     try:
-        return _clean_value(value)
+        return _clean_value(value, length)
     except Exception:
-        return _limits.text(safe_text(value))
+        return _cut(safe_text(value), length)
 
 
-def _clean_value(value: Any) -> Any:
+def _cut(text: str, length: int | None) -> str:
+    return text if length is None else cut(text, length)
+
+
+def _clean_value(value: Any, length: int | None) -> Any:
     if isinstance(value, (str, bool, int, float)):
         # Not by its own __str__, which is the app's.
-        return _limits.text(str.__str__(value)) if isinstance(value, str) else value
+        return _cut(str.__str__(value), length) if isinstance(value, str) else value
     if isinstance(value, bytes):
-        return _limits.text(value.decode("utf-8", "replace"))
+        return _cut(value.decode("utf-8", "replace"), length)
     if isinstance(value, (list, tuple)):
-        return [clean_value(item) for item in value[: _limits.item_count]]
+        return [clean_value(item, length) for item in value[:MAX_ITEMS]]
     if value is None:
         return None
-    return _limits.text(safe_text(value))
+    return _cut(safe_text(value), length)
 
 
 class SpanStarter:

@@ -14,8 +14,8 @@ import pybreaker
 import pytest
 
 import otelflask
+from otelflask import event_names
 from otelflask.breaker import CircuitBreaker, CircuitOpenError
-from otelflask.circuits import telemetry as breakers
 from otelflask.testing import CapturedTelemetry
 
 _numbers = itertools.count()
@@ -243,11 +243,11 @@ def test_each_change_is_a_record_and_an_event_of_the_current_span(
         return "paid"
 
     assert app.test_client().get("/pay").status_code == 500
-    (record,) = [record for record in telemetry.logs if record.event_name == breakers.EVENT_NAME]
+    (record,) = [record for record in telemetry.logs if record.event_name == event_names.CIRCUIT_BREAKER]
     span = telemetry.span("GET /pay")
     assert (record.severity_text, record.span_id) == ("WARN", span.context.span_id)
     assert record.body == f"circuit breaker {breaker.name}: closed → open, 1 failures in a row: ConnectionError"
-    (event,) = [event for event in span.events if event.name == breakers.EVENT_NAME]
+    (event,) = [event for event in span.events if event.name == event_names.CIRCUIT_BREAKER]
     assert dict(event.attributes or {}) == {
         "otelflask.circuit_breaker.name": breaker.name,
         "otelflask.circuit_breaker.state": "open",
