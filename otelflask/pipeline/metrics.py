@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any
 
 from opentelemetry import trace as trace_api
@@ -27,7 +28,7 @@ from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 
 from otelflask import clock, guard
 from otelflask.pipeline.attributes import Layer
-from otelflask.pipeline.guarded import provided
+from otelflask.pipeline.guarded import flushed, provided
 from otelflask.pipeline.instruments import Meter
 from otelflask.pipeline.limits import OVERFLOW_ATTRIBUTES
 
@@ -112,6 +113,16 @@ class MeterProvider(SdkMeterProvider):
     def get_meter(self, *arguments: Any, **options: Any) -> Any:
         make = functools.partial(super().get_meter, *arguments, **options)
         return provided(make, sdk_metrics.Meter, Meter, NoOpMeter(""))
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Collect and send now. Out: whether every reader did in time; the SDK's own does not ask them."""
+        deadline = monotonic() + timeout_millis / 1000
+        done = [self._flushed(reader, (deadline - monotonic()) * 1000) for reader in self._metric_readers]
+        return all(done)
+
+    @staticmethod
+    def _flushed(reader: MetricReader, timeout_millis: float) -> bool:
+        return flushed(reader.force_flush, max(0, int(timeout_millis)))
 
     def after_fork(self) -> None:
         """Forget what was counted before the fork: the parent reports it."""
@@ -214,17 +225,20 @@ class PeriodicReader(MetricReader):
 
     Unlike the SDK's periodic reader it never exports in the caller's thread,
     its shutdown takes no longer than it is told, and it survives a fork.
+    `send(seconds)` waits until what was handed on is sent, and says whether it was.
     """
 
     def __init__(
         self,
         deliver: Callable[[MetricsData], None],
+        send: Callable[[float], bool],
         interval: float,
         preferred_temporality: dict[type, Any] | None,
         preferred_aggregation: dict[type, Any] | None,
     ) -> None:
         super().__init__(preferred_temporality=preferred_temporality, preferred_aggregation=preferred_aggregation)
         self._deliver = deliver
+        self._send = send
         self._interval = interval
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -249,10 +263,17 @@ class PeriodicReader(MetricReader):
         self._deliver(metrics_data)
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        deadline = monotonic() + timeout_millis / 1000
         self._collect_safely()
-        return True
+        return self._send(max(0.0, deadline - monotonic()))
 
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+    def collect_last(self) -> None:
+        """Collect once more, and never again."""
         if not self._closed.is_set():
             self._closed.set()
             self._collect_safely()
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        deadline = monotonic() + timeout_millis / 1000
+        self.collect_last()
+        self._send(max(0.0, deadline - monotonic()))

@@ -121,7 +121,7 @@ class Pipeline:
         deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
         self._say_rest()
         if self.reader is not None:
-            self.reader.force_flush()
+            self.reader.collect()
         # Every queue is tried, also after one that was not in time.
         done = [sender.flush(max(0.0, deadline - time.monotonic())) for sender in (*self.queues, *self.senders)]
         return all(done)
@@ -134,7 +134,7 @@ class Pipeline:
         deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
         self._say_rest()
         if self.reader is not None:
-            self.reader.shutdown()
+            self.reader.collect_last()
         close([*self.queues, *self.senders], deadline)
 
     def _say_rest(self) -> None:
@@ -230,6 +230,8 @@ def build(
     if pipeline.meter_provider is None:
         _build_metrics(pipeline, settings, resource)
     queue_metrics = pipeline.queue_metrics = QueueMetrics(pipeline.meter_provider)
+    for queue in pipeline.queues:
+        queue.on_result = queue_metrics.recorder("metrics", queue)
     if pipeline.tracer_provider is None:
         _build_traces(pipeline, settings, resource, span_limits, queue_metrics)
     if pipeline.logger_provider is None:
@@ -318,6 +320,16 @@ def _build_logs(
     pipeline._owned.append(provider)
 
 
+def _points(data: Any) -> int:
+    """Data points of a collection."""
+    return sum(
+        len(metric.data.data_points)
+        for resource_metrics in data.resource_metrics
+        for scope_metrics in resource_metrics.scope_metrics
+        for metric in scope_metrics.metrics
+    )
+
+
 def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource) -> None:
     readers: list[MetricReader] = []
 
@@ -350,15 +362,24 @@ def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource) -
         if isinstance(preferences, MetricExporter):
             temporality, aggregation = preferences._preferred_temporality, preferences._preferred_aggregation
         # A snapshot replaces the one before: a few are kept for a receiver that is away, no more.
-        queues.append(ExportQueue("metrics", encoding, destination, QueueSizes(8, 1, settings.metric_interval / 1000)))
+        queues.append(
+            ExportQueue("metrics", encoding, destination, QueueSizes(8, 1, settings.metric_interval / 1000), _points)
+        )
     if queues:
 
         def deliver(data: Any) -> None:
             for queue in queues:
                 queue.append(data)
 
+        def send(seconds: float) -> bool:
+            deadline = time.monotonic() + seconds
+            # Each is tried, also after one that was not in time.
+            done = [queue.flush(max(0.0, deadline - time.monotonic())) for queue in queues]
+            return all(done)
+
         pipeline.reader = PeriodicReader(
             deliver,
+            send,
             settings.metric_interval / 1000,
             dict(temporality) if temporality else None,
             dict(aggregation) if aggregation else None,

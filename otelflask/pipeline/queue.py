@@ -51,7 +51,8 @@ class ExportQueue:
     """Items of one signal on their way to one destination.
 
     `encode` runs in the sending thread. `counts` holds what became of every
-    item: ``delivered``, ``rejected``, and ``dropped:<reason>``.
+    item: ``delivered``, ``rejected``, and ``dropped:<reason>``. `weigh` says
+    how much an item counts, such as the data points of a collection; None: 1.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class ExportQueue:
         encode: Callable[[Sequence[Any]], Any],
         destination: Destination,
         sizes: QueueSizes,
+        weigh: Callable[[Any], int] | None = None,
     ) -> None:
         self.name = name
         self.destination = destination
@@ -67,6 +69,7 @@ class ExportQueue:
         #: Items that were there at the end and were not sent, by reason.
         self.unsent: Counter[str] = Counter()
         self._encode = encode
+        self._weigh = weigh
         self._sizes = sizes
         #: Called with each outcome and its count.
         self.on_result: Callable[[str, int], None] = _ignore
@@ -104,10 +107,10 @@ class ExportQueue:
         """Queue an item. Never blocks; a full or closed queue drops the item and counts it."""
         items = self._items
         if self._closing_at is not None:
-            self._count("dropped:already_shutdown", 1)
+            self._count("dropped:already_shutdown", self._weight([item]))
             return
         if len(items) >= self._sizes.max_queue:
-            self._count("dropped:queue_full", 1)
+            self._count("dropped:queue_full", self._weight([item]))
             guard.say(f"full:{self.name}", "the %s queue is full; items are dropped and counted", self.name)
             return
         items.append(item)
@@ -129,6 +132,9 @@ class ExportQueue:
             # No more threads, or the interpreter ends: the next item tries again, and so does the end.
             self._thread = None
             guard.say(f"thread:{self.name}", "%s wait: %s", self.name, error)
+
+    def _weight(self, items: Sequence[Any]) -> int:
+        return len(items) if self._weigh is None else sum(map(self._weigh, items))
 
     def _count(self, outcome: str, count: int) -> None:
         if count:
@@ -187,9 +193,9 @@ class ExportQueue:
 
     def _deliver(self, batch: list[Any]) -> bool:
         """Send a batch, however often it takes. Out: False where there is nobody to send anything to, at the end."""
-        self._in_flight = len(batch)
-        payload, self._in_flight = self._encoded(batch)
-        if not self._in_flight:
+        self._in_flight = self._weight(batch)
+        payload = self._encoded(batch)
+        if payload is None:
             return True
         started = time.monotonic()
         pause = 0.5
@@ -268,9 +274,10 @@ class ExportQueue:
             self._wake.clear()
         return max(0.0, end - time.monotonic())
 
-    def _encoded(self, batch: list[Any]) -> tuple[Any, int]:
+    def _encoded(self, batch: list[Any]) -> Any:
+        """What is sent of the batch; None where nothing of it can be encoded."""
         try:
-            return self._encode(batch), len(batch)
+            return self._encode(batch)
         except Exception:
             guard.say(f"encode:{self.name}", "an item of %s cannot be encoded", self.name, exc_info=True)
         # One bad item must not cost the others: find out which can be sent.
@@ -280,9 +287,10 @@ class ExportQueue:
                 self._encode([item])
                 good.append(item)
             except Exception:
-                self._in_flight -= 1
-                self._count("dropped:encoding", 1)
-        return (self._encode(good), len(good)) if good else (None, 0)
+                weight = self._weight([item])
+                self._in_flight -= weight
+                self._count("dropped:encoding", weight)
+        return self._encode(good) if good else None
 
     def flush(self, timeout: float) -> bool:
         """Send what is queued now. In: seconds to wait. Out: whether it was all tried in time."""
@@ -341,8 +349,7 @@ class ExportQueue:
         count = 0
         try:
             while True:
-                self._items.popleft()
-                count += 1
+                count += self._weight([self._items.popleft()])
         except IndexError:
             pass
         self._lose(why, "unreachable" if why == UNREACHABLE else "shutdown_timeout", count)

@@ -32,6 +32,7 @@ class QueueMetrics:
         self._exported = {
             "traces": otel_metrics.create_otel_sdk_exporter_span_exported(meter),
             "logs": otel_metrics.create_otel_sdk_exporter_log_exported(meter),
+            "metrics": otel_metrics.create_otel_sdk_exporter_metric_data_point_exported(meter),
         }
         self._queues: list[ExportQueue] = []
         for signal in ("span", "log"):
@@ -66,16 +67,18 @@ class QueueMetrics:
 
     def recorder(self, signal: str, queue: ExportQueue) -> Callable[[str, int], None]:
         """A function that counts an outcome of this queue."""
-        processor = _COMPONENTS[queue.name]
+        processor = _COMPONENTS.get(queue.name, "")
         exporter = queue.destination.component_type
-        processed, exported = self._processed[signal], self._exported[signal]
+        # A reader has no count of its own in the conventions: what it drops is what the exporter does not get.
+        processed, exported = self._processed.get(signal), self._exported[signal]
 
         def record(outcome: str, count: int) -> None:
             kind, _, reason = outcome.partition(":")
-            if reason in ("queue_full", "already_shutdown"):
+            if processed is not None and reason in ("queue_full", "already_shutdown"):
                 processed.add(count, {"otel.component.type": processor, "error.type": reason})
                 return
-            processed.add(count, {"otel.component.type": processor})
+            if processed is not None:
+                processed.add(count, {"otel.component.type": processor})
             attributes: dict[str, Any] = {"otel.component.type": exporter}
             if kind != "delivered":
                 attributes["error.type"] = reason or kind
