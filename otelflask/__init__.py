@@ -2,11 +2,11 @@
 
 from otelflask.extension import OtelFlask, init
 from otelflask.http.instrumentor import FlaskInstrumentor
-from otelflask.http.record import get_request_id, set_user
 from otelflask.logs.events import event
-from otelflask.process import flush, shutdown
+from otelflask.record import get_request_id, set_user
 from otelflask.settings import SettingError
 from otelflask.version import __version__
+from otelflask.wiring import flush, shutdown
 
 __all__ = [
     "FlaskInstrumentor",

@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
 from otelflask import event_names, guard
+from otelflask.lifecycle import Part
 from otelflask.pipeline.limits import clean_text
 from otelflask.pipeline.redaction import Scrubber
 
@@ -37,7 +38,7 @@ class _Trace:
     records: list[Any] = field(default_factory=list)
 
 
-class ConsoleView(SpanProcessor, LogRecordProcessor):
+class ConsoleView(Part, SpanProcessor, LogRecordProcessor):
     """Prints a request's trace when its SERVER span ends; other traces are not requests.
 
     In: where to print, the scrubber, and whether in colour (default: when
@@ -51,7 +52,6 @@ class ConsoleView(SpanProcessor, LogRecordProcessor):
         self.after_fork()
 
     def after_fork(self) -> None:
-        """A lock that another thread of the parent held is not ours."""
         self._traces: OrderedDict[int, _Trace] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -8,11 +8,11 @@ from typing import Any
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
-from otelflask import libraries, process
+from otelflask import libraries, wiring
 from otelflask.imports import is_importable
 from otelflask.loading import load as load_settings
-from otelflask.logs import output
 from otelflask.pipeline.environment import set_defaults
+from otelflask.reloader import is_reloader_parent
 from otelflask.versions import is_supported
 
 #: Stock instrumentations that ours stand in for; loading both would double every span and line.
@@ -51,18 +51,7 @@ class Configurator(_OTelSDKConfigurator):
 
     def _configure(self, **kwargs: Any) -> None:
         settings = load_settings({}, {})
-        if settings.disabled or process.is_reloader_parent() or not is_supported("Flask"):
+        if settings.disabled or is_reloader_parent() or not is_supported("Flask"):
             return
-        from otelflask.http.instrumentor import FlaskInstrumentor
-
         service_name = os.environ.get("FLASK_APP", "").partition(":")[0].removesuffix(".py")
-        started = process.start(settings, service_name)
-        output.attach_console(started.pipeline, output.console_style(settings, debug=False))
-        FlaskInstrumentor().instrument(
-            tracer_provider=started.pipeline.tracer_provider,
-            meter_provider=started.pipeline.meter_provider,
-            logger_provider=started.pipeline.logger_provider,
-            settings=settings,
-            reports=started.reports,
-            seen_user=started.users.seen if started.users is not None else None,
-        )
+        wiring.instrument_new_apps(settings, service_name)

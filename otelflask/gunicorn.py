@@ -11,7 +11,7 @@ from typing import Any
 
 from otelflask.health import draining
 from otelflask.loading import load
-from otelflask.process import flush, shutdown
+from otelflask.wiring import flush, shutdown
 
 __all__ = ["when_ready", "worker_abort", "worker_exit"]
 

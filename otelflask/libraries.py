@@ -65,12 +65,15 @@ def chosen(setting: str) -> list[str]:
     return names
 
 
-def instrument(names: Iterable[str], pipeline: Pipeline) -> None:
-    """Instrument these when the app imports them, where they are installed and nobody has done it before."""
+def instrument(names: Iterable[str], pipeline: Pipeline, end: Callable[[], None]) -> None:
+    """Instrument these when the app imports them, where they are installed and nobody has done it before.
+
+    In: names of `INSTRUMENTORS`, the pipeline, and what ends the telemetry of a process that ends by itself.
+    """
     disabled = {name.strip() for name in os.environ.get(_DISABLED, "").split(",")}
     for name in names:
         if name not in disabled and "*" not in disabled and _is_installed(name):
-            action = functools.partial(_instrument, name, pipeline)
+            action = functools.partial(_instrument, name, pipeline, end)
             # Whichever is imported first imports the other.
             _waiting.extend(when_imported(module, action) for module in (name, f"{_PACKAGE}.{name}"))
 
@@ -87,7 +90,7 @@ def _is_installed(name: str) -> bool:
     return is_importable(name) and is_importable(f"{_PACKAGE}.{name}")
 
 
-def _instrument(name: str, pipeline: Pipeline) -> None:
+def _instrument(name: str, pipeline: Pipeline, end: Callable[[], None]) -> None:
     module = importlib.import_module(f"{_PACKAGE}.{name}")
     kind = getattr(module, INSTRUMENTORS[name], None)
     if kind is None:
@@ -97,7 +100,10 @@ def _instrument(name: str, pipeline: Pipeline) -> None:
     if instrumentor.is_instrumented_by_opentelemetry:
         return
     given = {"tracer_provider": pipeline.tracer_provider, "meter_provider": pipeline.meter_provider}
-    instrumentor.instrument(**given | _OPTIONS[name](pipeline))
+    options = _OPTIONS.get(name)
+    instrumentor.instrument(**given | (options(pipeline) if options is not None else {}))
+    if name == "celery":
+        _end_with_celery(end)
     _instrumented.append(instrumentor)
 
 
@@ -219,20 +225,18 @@ def _jinja2(pipeline: Pipeline) -> dict[str, Any]:
     return {"tracer_provider": _WithinTraces(pipeline.tracer_provider)}
 
 
-def _celery(pipeline: Pipeline) -> dict[str, Any]:
+def _end_with_celery(end: Callable[[], None]) -> None:
     from celery import signals
 
     @guard.guarded("the end of a Celery process")
     def ends(**values: Any) -> None:
         # It ends by os._exit, so that nothing that waits would leave (contrib#4916).
-        pipeline.shutdown()
+        end()
 
     signals.worker_process_shutdown.connect(ends, weak=False, dispatch_uid="otelflask")
-    return {}
 
 
 _OPTIONS: dict[str, Callable[[Pipeline], dict[str, Any]]] = {
-    "celery": _celery,
     "httpx": _httpx,
     "jinja2": _jinja2,
     "redis": _redis,

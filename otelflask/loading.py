@@ -6,9 +6,10 @@ Precedence: keyword argument > ``app.config["OTELFLASK_<NAME>"]`` > environment
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from email.utils import getaddresses
 from typing import Any
@@ -106,21 +107,26 @@ def _given(
     return given
 
 
-def load(keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
+def load(
+    keywords: Mapping[str, Any],
+    config: Mapping[str, Any],
+    environ: Mapping[str, str] | None = None,
+    other_names: Collection[str] = (),
+) -> Settings:
     """The settings in force.
 
-    In: keyword arguments, the Flask app's config, and the environment
-    (default: the process's). Raises SettingError for a name that is not
-    declared and for a value that is not allowed.
+    In: keyword arguments, the Flask app's config, the environment (default:
+    the process's), and names that could have been meant besides settings.
+    Raises SettingError for a name that is not declared and for a value that
+    is not allowed.
     """
     declared = {item.name: item for item in fields(Settings)}
     for name in keywords:
         if name not in declared:
-            raise SettingError(f"{name!r} is no setting of otelflask; allowed are {', '.join(sorted(declared))}")
+            raise _unknown(repr(name), name, [*declared, *other_names])
     for key in config:
         if key.startswith("OTELFLASK_") and key[len("OTELFLASK_") :].lower() not in declared:
-            allowed = ", ".join(f"OTELFLASK_{name.upper()}" for name in sorted(declared))
-            raise SettingError(f'app.config["{key}"] is no setting of otelflask; allowed are {allowed}')
+            raise _unknown(f'app.config["{key}"]', key, [f"OTELFLASK_{name.upper()}" for name in declared])
     values: dict[str, Any] = {name: item.default for name, item in declared.items()}
     for name, (value, source) in _given(keywords, config, environ).items():
         values[name] = _parse(name, source, value, declared[name].default, declared[name].metadata)
@@ -131,6 +137,13 @@ def load(keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mappin
         )
     _check_mail(settings)
     return settings
+
+
+def _unknown(where: str, name: str, names: Collection[str]) -> SettingError:
+    """An error that names what was meant, where that can be guessed. In: the names that there are."""
+    nearest = difflib.get_close_matches(name, names, n=1)
+    meant = f"did you mean {nearest[0]}? " if nearest else ""
+    return SettingError(f"{where} is no setting of otelflask; {meant}allowed are {', '.join(sorted(names))}")
 
 
 def _check_mail(settings: Settings) -> None:

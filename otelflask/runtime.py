@@ -7,6 +7,8 @@ from typing import Any
 import psutil
 from opentelemetry.instrumentation.system_metrics import SystemMetricsInstrumentor
 
+from otelflask.lifecycle import Part
+
 #: What is collected. Left out: ``process.runtime.*`` (deprecated names), per-CPU and per-disk series, and
 #: ``process.cpu.utilization``, which is since the last look, whoever looked: the rate of ``process.cpu.time`` says it.
 CONFIGURATION: dict[str, list[str] | None] = {
@@ -24,7 +26,7 @@ CONFIGURATION: dict[str, list[str] | None] = {
 }
 
 
-class RuntimeMetrics:
+class RuntimeMetrics(Part):
     """Registers the metrics on a meter provider, once a process."""
 
     def __init__(self, meter_provider: Any) -> None:

@@ -25,8 +25,17 @@ def _setting(
     minimum: float | None = None,
     unit: str = "",
     secret: bool = False,
+    per_app: bool = False,
 ) -> Any:
-    metadata = {"env": env, "help": help, "choices": choices, "minimum": minimum, "unit": unit, "secret": secret}
+    metadata = {
+        "env": env,
+        "help": help,
+        "choices": choices,
+        "minimum": minimum,
+        "unit": unit,
+        "secret": secret,
+        "per_app": per_app,
+    }
     return field(default=default, repr=not secret, metadata=metadata)
 
 
@@ -43,49 +52,69 @@ class Settings:
     environment: str = _setting(
         "OTELFLASK_ENVIRONMENT", "", "`deployment.environment.name` of the resource, such as `production`."
     )
-    disabled: bool = _setting("OTEL_SDK_DISABLED", False, "Turns everything off: the app runs as without otelflask.")
+    disabled: bool = _setting(
+        "OTEL_SDK_DISABLED",
+        False,
+        "Turns everything off: the app runs as without otelflask.",
+        per_app=True,
+    )
     remote_context: str = _setting(
         "OTELFLASK_REMOTE_CONTEXT",
         "parent",
         "What a caller's `traceparent` becomes: the parent of our span, a link on a new trace, or nothing.",
         choices=("parent", "link", "ignore"),
+        per_app=True,
     )
     remote_sampling: str = _setting(
         "OTELFLASK_REMOTE_SAMPLING",
         "ignore",
         "Whether a caller's sampled flag decides for us: `trust` only when all callers are your own.",
         choices=("ignore", "trust"),
+        per_app=True,
     )
     excluded_urls: str = _setting(
         "OTEL_PYTHON_FLASK_EXCLUDED_URLS",
         "",
         "Comma-separated regular expressions; requests whose URL matches one leave no telemetry. "
         "OTEL_PYTHON_EXCLUDED_URLS is read when this is empty.",
+        per_app=True,
     )
     request_headers: str = _setting(
         "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST",
         "",
         "Comma-separated request header names or regular expressions put on the span.",
+        per_app=True,
     )
     response_headers: str = _setting(
         "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE",
         "",
         "Comma-separated response header names or regular expressions put on the span.",
+        per_app=True,
     )
     sanitized_headers: str = _setting(
         "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS",
         "",
         "Comma-separated header names or regular expressions whose captured values are masked.",
+        per_app=True,
     )
     request_id_header: str = _setting(
         "OTELFLASK_REQUEST_ID_HEADER",
         "X-Request-ID",
         "Header in which a request id is accepted and returned; empty: none.",
+        per_app=True,
     )
     traceresponse: bool = _setting(
-        "OTELFLASK_TRACERESPONSE", True, "Returns the trace id in a `traceresponse` header (W3C Trace Context 2 draft)."
+        "OTELFLASK_TRACERESPONSE",
+        True,
+        "Returns the trace id in a `traceresponse` header (W3C Trace Context 2 draft).",
+        per_app=True,
     )
-    request_log: bool = _setting("OTELFLASK_REQUEST_LOG", True, "One log record a request.")
+    request_log: bool = _setting(
+        "OTELFLASK_REQUEST_LOG",
+        True,
+        "One log record a request.",
+        per_app=True,
+    )
     reports: bool = _setting(
         "OTELFLASK_REPORTS",
         True,
@@ -127,7 +156,10 @@ class Settings:
         "OTELFLASK_MAIL_PER_DAY", 50, "Most mails that the processes of a machine write in a day (UTC).", minimum=1
     )
     grafana_url: str = _setting(
-        "OTELFLASK_GRAFANA_URL", "", "Address of the stack's Grafana, for links to it, such as `http://127.0.0.1:3000`."
+        "OTELFLASK_GRAFANA_URL",
+        "",
+        "Address of the stack's Grafana, for links to it, such as `http://127.0.0.1:3000`.",
+        per_app=True,
     )
     state_dir: str = _setting(
         "OTELFLASK_STATE_DIR",
@@ -139,17 +171,20 @@ class Settings:
         "OTELFLASK_ERROR_ANSWERS",
         True,
         "Answers errors that no handler of the app's answers. Off with zero code, which changes no response.",
+        per_app=True,
     )
     error_format: str = _setting(
         "OTELFLASK_ERROR_FORMAT",
         "problem",
         "JSON answers to errors as problem details (RFC 9457), or in an envelope with `success` and `data`.",
         choices=("problem", "envelope"),
+        per_app=True,
     )
     json_paths: str = _setting(
         "OTELFLASK_JSON_PATHS",
         "/api/",
         "Comma-separated beginnings of paths whose errors are JSON, whatever the client accepts.",
+        per_app=True,
     )
     database: bool = _setting(
         "OTELFLASK_DATABASE", True, "SQLAlchemy spans and metrics, where SQLAlchemy is installed."
@@ -219,12 +254,14 @@ class Settings:
         "OTELFLASK_HEALTH_PATH",
         "/health",
         "Where the app answers on its health, with `/live`, `/ready` and `/startup` below; empty: nowhere.",
+        per_app=True,
     )
     health_token: str = _setting(
         "OTELFLASK_HEALTH_TOKEN",
         "",
         "With `Authorization: Bearer TOKEN` the answers have details; where it is empty, they do in development.",
         secret=True,
+        per_app=True,
     )
     health_redis: str = _setting(
         "OTELFLASK_HEALTH_REDIS", "", "URL of a redis that the app is not ready without; empty: none is checked."
@@ -235,6 +272,7 @@ class Settings:
         "How long a gunicorn with `otelflask.gunicorn` is not ready, and still takes connections, after SIGTERM.",
         minimum=0.0,
         unit="seconds",
+        per_app=True,
     )
     monitor: str = _setting(
         "OTELFLASK_MONITOR",
@@ -242,13 +280,20 @@ class Settings:
         "The live page: `auto` in development, for who asks from this machine; `on` for who has `monitor_token` or is "
         "let in by `init(may_monitor=function)`; `off`.",
         choices=("auto", "on", "off"),
+        per_app=True,
     )
-    monitor_path: str = _setting("OTELFLASK_MONITOR_PATH", "/monitoring", "Where the live page is; empty: nowhere.")
+    monitor_path: str = _setting(
+        "OTELFLASK_MONITOR_PATH",
+        "/monitoring",
+        "Where the live page is; empty: nowhere.",
+        per_app=True,
+    )
     monitor_token: str = _setting(
         "OTELFLASK_MONITOR_TOKEN",
         "",
         "Opens the page where `monitor` is `on`: `/monitoring?token=TOKEN` once, which becomes a cookie.",
         secret=True,
+        per_app=True,
     )
     monitor_size: int = _setting(
         "OTELFLASK_MONITOR_SIZE",
@@ -261,6 +306,7 @@ class Settings:
         "",
         "Where the app shows its metrics for Prometheus, such as `/metrics`; empty: nowhere. Needs "
         "`otelflask[prometheus]`.",
+        per_app=True,
     )
     metrics_token: str = _setting(
         "OTELFLASK_METRICS_TOKEN",
@@ -268,29 +314,42 @@ class Settings:
         "They are shown with `Authorization: Bearer TOKEN` only; where it is empty, in development, and else to this "
         "machine only.",
         secret=True,
+        per_app=True,
     )
     profile_path: str = _setting(
         "OTELFLASK_PROFILE_PATH",
         "/profiles",
         "Where kept profiles of requests are shown; empty: no request is profiled. Needs `otelflask[profile]`.",
+        per_app=True,
     )
     profile_token: str = _setting(
         "OTELFLASK_PROFILE_TOKEN",
         "",
         "With `X-Profile-Token: TOKEN` a request can ask for its profile; where it is empty, in development.",
         secret=True,
+        per_app=True,
     )
     profile_share: float = _setting(
         "OTELFLASK_PROFILE_SHARE",
         0.0,
         "Share of all requests, from 0 to 1, that are profiled; only slow ones' profiles are kept.",
         minimum=0.0,
+        per_app=True,
     )
     profile_slow: float = _setting(
-        "OTELFLASK_PROFILE_SLOW", 1.0, "From when on such a request is slow.", minimum=0.0, unit="seconds"
+        "OTELFLASK_PROFILE_SLOW",
+        1.0,
+        "From when on such a request is slow.",
+        minimum=0.0,
+        unit="seconds",
+        per_app=True,
     )
     profile_count: int = _setting(
-        "OTELFLASK_PROFILE_COUNT", 50, "Profiles that are kept, the newest, in `state_dir`.", minimum=1
+        "OTELFLASK_PROFILE_COUNT",
+        50,
+        "Profiles that are kept, the newest, in `state_dir`.",
+        minimum=1,
+        per_app=True,
     )
     pyroscope_url: str = _setting(
         "OTELFLASK_PYROSCOPE_URL",
@@ -311,12 +370,16 @@ class Settings:
     )
     runtime_metrics: bool = _setting("OTELFLASK_RUNTIME_METRICS", True, "Process and system metrics.")
     redact_names: str = _setting(
-        "OTELFLASK_REDACT_NAMES", "", "Comma-separated parts of names whose values are masked as well."
+        "OTELFLASK_REDACT_NAMES",
+        "",
+        "Comma-separated parts of names whose values are masked as well.",
+        per_app=True,
     )
     redact_patterns: str = _setting(
         "OTELFLASK_REDACT_PATTERNS",
         "",
         "Regular expressions, separated by spaces, whose matches in values are masked as well.",
+        per_app=True,
     )
     value_length: int = _setting(
         "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", 8_192, "Longest attribute value.", minimum=16, unit="characters"
@@ -366,9 +429,13 @@ class Settings:
     )
 
 
+#: Settings of what a process has once: those of its first app count. All others may differ from app to app.
+PER_PROCESS = tuple(item.name for item in fields(Settings) if not item.metadata["per_app"])
+
+
 def table() -> str:
     """The settings as a Markdown table, for the docs."""
-    rows = ["| setting | environment variable | default | what it does |", "|---|---|---|---|"]
+    rows = ["| setting | environment variable | default | of | what it does |", "|---|---|---|---|---|"]
     for item in fields(Settings):
         default = item.default
         shown = str(default).lower() if isinstance(default, bool) else str(default) or "(empty)"
@@ -377,7 +444,8 @@ def table() -> str:
             help_text += f" In {item.metadata['unit']}."
         if item.metadata["choices"]:
             help_text += f" One of {', '.join(f'`{choice}`' for choice in item.metadata['choices'])}."
-        rows.append(f"| `{item.name}` | `{item.metadata['env']}` | `{shown}` | {help_text} |")
+        of = "app" if item.metadata["per_app"] else "process"
+        rows.append(f"| `{item.name}` | `{item.metadata['env']}` | `{shown}` | {of} | {help_text} |")
     return "\n".join(rows) + "\n"
 
 
@@ -389,6 +457,7 @@ def page() -> str:
         'An empty `OTELFLASK_*` variable is the value "none": nowhere, off, no names. An empty `OTEL_*` variable is '
         "unset.\n"
         "A value that is not allowed raises `otelflask.SettingError` at start.\n"
+        "Settings *of* a process are those of its first app; a later app that sets one otherwise is told so.\n"
         "All other `OTEL_*` variables of the OpenTelemetry SDK and its OTLP exporters keep their meaning.\n\n"
         f"{table()}"
     )

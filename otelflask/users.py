@@ -19,8 +19,10 @@ from typing import Any
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otelflask import clock, guard
+from otelflask.observers import RequestObserver
 from otelflask.pipeline.sketch import SIZE, Sketch
 from otelflask.pipeline.state import check_folder
+from otelflask.record import RequestRecord
 from otelflask.settings import SettingError
 from otelflask.version import __version__
 
@@ -31,7 +33,7 @@ _MINUTES = max(WINDOWS.values()) + 1
 _ENTRY = struct.Struct(f">Q{SIZE}s")
 
 
-class ActiveUsers:
+class ActiveUsers(RequestObserver):
     """Counts users.
 
     In: the meter provider, a folder that the workers share, made when there
@@ -55,12 +57,15 @@ class ActiveUsers:
         )
 
     def after_fork(self) -> None:
-        """A child counts for itself, in a file of its own."""
         self._lock = threading.Lock()
         self._minutes: dict[int, Sketch] = {}
         self._path = f"{self._prefix}{os.getpid()}"
         self._written = False
         self._any = False
+
+    def closed(self, record: RequestRecord) -> None:
+        if record.user_id is not None:
+            self.seen(record.user_id)
 
     def seen(self, user_id: str) -> None:
         """A user made a request."""

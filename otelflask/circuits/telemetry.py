@@ -16,6 +16,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from otelflask import clock, event_names, guard
 from otelflask.circuits.shared_redis import SharedRedis
+from otelflask.lifecycle import Part
 from otelflask.pipeline.records import Record, emit
 from otelflask.version import __version__
 
@@ -77,7 +78,7 @@ def register(breaker: Breaker) -> Tally:
         return _tallies.setdefault(name, Tally())
 
 
-class Breakers:
+class Breakers(Part):
     """What a process's breakers have in common.
 
     In: providers; the URL of a redis that holds their states, or nothing; what they are called there. Raises

@@ -28,9 +28,11 @@ from sqlalchemy.engine import Engine
 
 from otelflask import clock, guard
 from otelflask.database.plan import Execution
+from otelflask.database.repeated import ran
+from otelflask.database.slow import SlowQueries
 from otelflask.database.sql import Statement, read
 from otelflask.database.tally import calling_place, place_attributes
-from otelflask.database.watch import QueryWatch
+from otelflask.lifecycle import Part
 from otelflask.pipeline.attributes import Interned, Layer
 from otelflask.pipeline.exceptions import exception_type
 from otelflask.pipeline.metrics import BoundHistogram
@@ -54,21 +56,21 @@ SYSTEMS = {
 _READS = frozenset({"SELECT", "PRAGMA", "SHOW", "EXPLAIN", "BEGIN", "DESCRIBE", "VALUES", "SET"})
 
 
-class DatabaseTelemetry:
+class DatabaseTelemetry(Part):
     """What all engines share: tracer, instruments, settings."""
 
     def __init__(
         self,
         starter: SpanStarter,
         meter_provider: MeterProvider,
-        watch: QueryWatch,
+        slow: SlowQueries,
         enable_commenter: bool = False,
         commenter_options: dict[str, Any] | None = None,
         enable_attribute_commenter: bool = False,
     ) -> None:
         meter = meter_provider.get_meter("otelflask.database", __version__, SCHEMA_URL)
         self.starter = starter
-        self.query_watch = watch
+        self.slow = slow
         self.enable_commenter = enable_commenter
         self.commenter_options = commenter_options or {}
         self.enable_attribute_commenter = enable_attribute_commenter
@@ -102,8 +104,14 @@ class DatabaseTelemetry:
     def after_fork(self) -> None:
         """A lock that another thread of the parent held is not ours."""
         self._lock = threading.Lock()
-        if self.query_watch.plans is not None:
-            self.query_watch.plans.after_fork()
+        if self.slow.plans is not None:
+            self.slow.plans.after_fork()
+
+    def flush(self, deadline: float) -> bool:
+        """Wait for the plans of slow statements, which their records wait for."""
+        if self.slow.plans is not None:
+            self.slow.plans.flush()
+        return True
 
     def watch(self, engine: Engine) -> None:
         """Follow this engine from now on; a second call changes nothing."""
@@ -252,11 +260,11 @@ class EngineTelemetry:
         known_rows = rows if isinstance(rows, int) and rows >= 0 else None
         if known_rows is not None and span.is_recording():
             span.set_attribute("db.response.returned_rows", known_rows)
-        watch = self.telemetry.query_watch
-        watch.ended(known.layer["db.query.text"], elapsed)
-        if elapsed >= watch.slow_after_ns:
+        ran(known.statement.text, elapsed)
+        slow = self.telemetry.slow
+        if elapsed >= slow.after_ns:
             execution = Execution(conn.engine, statement, parameters, executemany)
-            watch.slow(known.layer, elapsed, known_rows, span, current, execution)
+            slow.ended(known.layer, elapsed, known_rows, span, current, execution)
         self._ended(span, known, elapsed, current)
 
     def _ended(self, span: trace_api.Span, known: _StatementTelemetry, elapsed: int, current: Any) -> None:

@@ -21,7 +21,8 @@ from sqlalchemy.orm import Session
 from otelflask import guard
 from otelflask.database.engine import SCHEMA_URL, DatabaseTelemetry
 from otelflask.database.plan import PlanReader
-from otelflask.database.watch import QueryWatch, note_relationship
+from otelflask.database.repeated import note_relationship
+from otelflask.database.slow import SlowQueries
 from otelflask.pipeline.spans import SpanStarter
 from otelflask.settings import Settings
 from otelflask.version import __version__
@@ -54,11 +55,9 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):
         self.telemetry = DatabaseTelemetry(
             SpanStarter(tracer),
             kwargs.get("meter_provider") or get_meter_provider(),
-            QueryWatch(
+            SlowQueries(
                 kwargs.get("logger_provider") or get_logger_provider(),
                 settings.slow_query_threshold,
-                settings.repeated_query_count,
-                settings.repeated_query_time,
                 PlanReader() if settings.slow_query_plan else None,
             ),
             bool(kwargs.get("enable_commenter", False)),

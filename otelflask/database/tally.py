@@ -1,11 +1,11 @@
-"""What one request asks of its databases: how much in all, and what again and again (N+1)."""
+"""The statements of one request, by text and by the line that ran them."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 from otelflask.pipeline.own_code import is_in_app
 
@@ -55,20 +55,26 @@ class Repeated:
     relationship: Any = None
 
 
-class QueryTally:
-    """Counts one request's statements. `elapsed` in ns."""
+class Repetition(NamedTuple):
+    """A statement that one line ran again and again in one request. `elapsed` in ns, of all runs together."""
 
-    __slots__ = ("_texts", "count", "elapsed")
+    statement: str
+    count: int
+    elapsed: int
+    place: Place | None
+    relationship: Any
+
+
+class QueryTally:
+    """One request's statements, by their text."""
+
+    __slots__ = ("_texts",)
 
     def __init__(self) -> None:
-        self.count = 0
-        self.elapsed = 0
-        self._texts: dict[Any, Repeated] = {}
+        self._texts: dict[str, Repeated] = {}
 
-    def add(self, statement: Any, elapsed: int, relationship: Any) -> None:
-        """One run. In: what identifies the statement, ns, and the relationship that is loaded by it."""
-        self.count += 1
-        self.elapsed += elapsed
+    def add(self, statement: str, elapsed: int, relationship: Any) -> None:
+        """One run. In: its text without literals, ns, and the relationship that is loaded by it."""
         known = self._texts.get(statement)
         if known is None:
             if len(self._texts) < MAX_TEXTS:
@@ -81,11 +87,8 @@ class QueryTally:
         runs[0] += 1
         runs[1] += elapsed
 
-    def repeated(self, least: int, least_ns: int) -> list[tuple[Any, int, int, Place | None, Any]]:
-        """Statements that ran from one line at least so often and so long together.
-
-        Out: for each the statement, runs, ns, the line, the relationship.
-        """
+    def repeated(self, least: int, least_ns: int) -> list[Repetition]:
+        """Statements that ran from one line at least so often and so long together."""
         found = []
         for statement, known in self._texts.items():
             if known.count < least or known.elapsed < least_ns:
@@ -94,5 +97,5 @@ class QueryTally:
             place, (runs, elapsed) = max(known.places.items(), key=lambda item: item[1][0])
             # The first run is the line's that ran it most.
             if runs + 1 >= least and elapsed + first >= least_ns:
-                found.append((statement, runs + 1, elapsed + first, place, known.relationship))
+                found.append(Repetition(statement, runs + 1, elapsed + first, place, known.relationship))
         return found

@@ -8,8 +8,9 @@ from datetime import datetime, timezone
 
 from otelflask.errors.attributes import MAX_MESSAGE
 from otelflask.errors.engine import MAX_BREADCRUMBS, Event
-from otelflask.http.record import RequestRecord, current_record
+from otelflask.errors.of_request import request_errors
 from otelflask.pipeline.records import message_of
+from otelflask.record import RequestRecord, current_record
 
 _CONSTANT = (str, int, float, bool, type(None))
 
@@ -19,21 +20,23 @@ def remember(request: RequestRecord, line: logging.LogRecord) -> None:
 
     Formatted then, unless its arguments may have changed by then.
     """
-    if request.trail is None:
-        request.trail = deque(maxlen=MAX_BREADCRUMBS)
+    known = request_errors.of(request)
+    if known.lines is None:
+        known.lines = deque(maxlen=MAX_BREADCRUMBS)
     arguments = line.args
     constant = not arguments or (
         isinstance(arguments, tuple) and all(type(argument) in _CONSTANT for argument in arguments)
     )
-    request.trail.append((line, None if constant else message_of(line)[: 4 * MAX_MESSAGE]))
+    known.lines.append((line, None if constant else message_of(line)[: 4 * MAX_MESSAGE]))
 
 
 def breadcrumbs(request: RequestRecord | None) -> list[Event]:
     """The lines before an error, oldest first."""
-    if request is None or request.trail is None:
+    known = request_errors.known(request) if request is not None else None
+    if known is None or known.lines is None:
         return []
     found = []
-    for line, text in list(request.trail):
+    for line, text in list(known.lines):
         moment = datetime.fromtimestamp(line.created, timezone.utc)
         message = text if text is not None else message_of(line)[: 4 * MAX_MESSAGE]
         level = line.levelname.lower()

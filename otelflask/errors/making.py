@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +17,10 @@ from otelflask.errors.candidates import Candidate, Prepared
 from otelflask.errors.emission import Report, bounded, emit_count, emit_report
 from otelflask.errors.fingerprint import Group
 from otelflask.errors.groups import GroupCounts
-from otelflask.http.record import RequestRecord
+from otelflask.errors.of_request import request_errors
 from otelflask.pipeline.exceptions import exception_layer, exception_type
 from otelflask.pipeline.redaction import Scrubber
+from otelflask.record import RequestRecord
 from otelflask.settings import Settings
 from otelflask.version import __version__
 
@@ -118,16 +119,16 @@ class ReportMaker:
         self.count(_type_of(candidate), candidate.handled, record.route, False)
 
     def send(
-        self, prepared: Prepared, candidate: Candidate, record: RequestRecord | None, context: dict[str, Any] | None
+        self, prepared: Prepared, candidate: Candidate, record: RequestRecord | None, context: Mapping[str, Any]
     ) -> None:
-        """Count it, and let it go out where it may. In: also the request's attributes."""
+        """Count it, and let it go out where it may. In: also the attributes that the request gives its reports."""
         route = record.route if record is not None else None
         event = prepared.event
         self.count(_type_of(candidate), candidate.handled, route, event is not None)
         if event is None:
             return
         own: dict[str, Any] = {
-            **(context or {}),
+            **context,
             **event_attributes(event, self._scrubber),
             "otelflask.error.handled": candidate.handled,
         }
@@ -154,12 +155,12 @@ class ReportMaker:
         """The fingerprint that the app said, of what is known without an event."""
         if candidate.event is not None:
             return candidate.event.get("fingerprint") or ()
-        return engine.fingerprint_of_scopes(None if live or record is None else record.scope)
+        return engine.fingerprint_of_scopes(None if live or record is None else _scopes_of(record))
 
     @staticmethod
     def _event_of(candidate: Candidate, record: RequestRecord | None, live: bool) -> engine.Event | None:
         """sentry-sdk's event, made as if within the request; None where the app's `before_send` does not want it."""
-        scopes = record.scope if record is not None and not live else None
+        scopes = _scopes_of(record) if record is not None and not live else None
         token = context_api.attach(record.context) if record is not None and not live else None
         try:
             if candidate.error is not None:
@@ -175,6 +176,11 @@ class ReportMaker:
         if not explicit and self._group is not None:
             explicit = guard.call_hook("error_fingerprint", self._group, candidate.error) or ()
         return fingerprint.of_exception(candidate.error, explicit)
+
+
+def _scopes_of(record: RequestRecord) -> engine.Scopes | None:
+    known = request_errors.known(record)
+    return known.scopes if known is not None else None
 
 
 def _type_of(candidate: Candidate) -> str:

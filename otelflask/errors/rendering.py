@@ -13,7 +13,7 @@ from opentelemetry import trace as trace_api
 
 from otelflask import clock, guard
 from otelflask.errors.problem import Problem
-from otelflask.http.record import get_request_id
+from otelflask.record import get_request_id
 from otelflask.settings import SettingError, Settings
 
 #: A renderer of the user's: problem and request's ids in, anything that a view may return out.

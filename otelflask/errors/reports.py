@@ -6,8 +6,10 @@ what was the outermost error; outside of one a report leaves at once.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -19,9 +21,11 @@ from otelflask.errors.attributes import MAX_MESSAGE
 from otelflask.errors.breadcrumbs import current_breadcrumbs, remember
 from otelflask.errors.candidates import Candidate, outermost
 from otelflask.errors.making import ReportMaker
-from otelflask.http.record import RequestRecord, current_record
+from otelflask.errors.of_request import RequestErrors, request_errors
+from otelflask.observers import RequestObserver
 from otelflask.pipeline.exceptions import exception_type
 from otelflask.pipeline.records import message_of
+from otelflask.record import RequestRecord, current_record
 from otelflask.settings import Settings
 
 #: Most problems of one request that are kept until its end; further ones are counted.
@@ -40,7 +44,7 @@ def _about_telemetry(name: str) -> bool:
     return name.startswith(("otelflask", "opentelemetry", "sentry_sdk")) and not name.startswith("otelflask.demo")
 
 
-class Reports:
+class Reports(RequestObserver):
     """Takes errors from requests, `logging` and sentry-sdk, and makes reports of them.
 
     In: the logger provider whose app's records are taken, what makes
@@ -54,22 +58,22 @@ class Reports:
         engine.start(settings, self._captured, current_breadcrumbs)
 
     def after_fork(self) -> None:
-        """A child counts for itself."""
         self._maker.counts.after_fork()
 
-    def flush(self) -> None:
+    def flush(self, deadline: float) -> bool:
         """Say how often each group occurred since it was said last."""
         self._maker.counts.flush()
+        return True
 
-    @staticmethod
-    def scope() -> AbstractContextManager[Any]:
+    def around(self, record: RequestRecord) -> AbstractContextManager[Any]:
         """Scopes of sentry-sdk's for one request: its tags, its user, its breadcrumbs."""
-        return engine.RequestScopes()
+        return _Scopes(request_errors.of(record))
 
-    @staticmethod
-    def within(scopes: Any) -> AbstractContextManager[Any]:
+    def again(self, record: RequestRecord) -> Callable[[], AbstractContextManager[Any]] | None:
         """Those scopes again, while a stream goes on."""
-        return engine.within(scopes)
+        scopes = request_errors.of(record).scopes
+        # The record lets go of them when it is closed, and the server may go on.
+        return functools.partial(engine.within, scopes) if scopes is not None else None
 
     def take(self, record: logging.LogRecord) -> None:
         """A record of the `logging` module: a breadcrumb, or a problem at the report level and above."""
@@ -95,7 +99,7 @@ class Reports:
         if error is None and record.name == "werkzeug":
             # It tells of a broken stream as text; the request itself reports it.
             return
-        if error is not None and request is not None and _is_prepared(request, error):
+        if error is not None and request is not None and _is_prepared(request_errors.of(request).candidates, error):
             # Flask logs what no handler wanted.
             return
         self._add(
@@ -135,9 +139,11 @@ class Reports:
         record = current_record()
         if record is None or record.closed:
             if not self._is_known(candidate, source):
-                self._maker.send(self._maker.prepare(candidate, None, live=True), candidate, None, None)
-        elif len(record.problems) < MAX_PENDING:
-            record.problems.append(candidate)
+                self._maker.send(self._maker.prepare(candidate, None, live=True), candidate, None, {})
+            return
+        candidates = request_errors.of(record).candidates
+        if len(candidates) < MAX_PENDING:
+            candidates.append(candidate)
         else:
             self._maker.only_count(candidate, record)
 
@@ -157,27 +163,34 @@ class Reports:
             return True
         return False
 
-    @guard.guarded("preparing a report")
-    def unhandled(self, record: RequestRecord, error: BaseException) -> None:
-        """No handler wants the exception: take its local variables now, before sessions are rolled back and closed.
-
-        In: the record of the current request, and the exception.
-        """
+    def failed(self, record: RequestRecord, error: Exception) -> None:
+        """Take its local variables now, before sessions are rolled back and closed."""
         candidate = Candidate(error, False, record.span.get_span_context())
         _busy.now = True
         try:
             candidate.prepared = self._maker.prepare(candidate, record, live=True)
         finally:
             _busy.now = False
-        record.problems.append(candidate)
+        request_errors.of(record).candidates.append(candidate)
 
-    def closed(self, record: RequestRecord, error_type: str | None, context: dict[str, Any]) -> None:
-        """A request ended. In: its record, its ``error.type`` (None where it did not fail), and its attributes."""
+    def closed(self, record: RequestRecord) -> None:
+        candidates = request_errors.of(record).candidates
+        failed = record.error_type is not None
+        if failed and record.error is not None and not _is_prepared(candidates, record.error):
+            candidates.append(Candidate(record.error, not record.unhandled, record.span.get_span_context()))
+        if candidates:
+            self._report(record, candidates)
+        if 400 <= record.status < 500 and not record.broken:
+            # Counted, not reported.
+            kind = exception_type(record.error) if record.error is not None else str(record.status)
+            self._maker.count(kind, True, record.route, False)
+
+    def _report(self, record: RequestRecord, candidates: list[Candidate]) -> None:
+        attributes = record.attributes
+        context = {**attributes.request, **attributes.outcome, **attributes.measured}
         _busy.now = True
         try:
-            if error_type is not None and record.error is not None and not _is_prepared(record, record.error):
-                record.problems.append(Candidate(record.error, not record.unhandled, record.span.get_span_context()))
-            kept, rest = outermost(record.problems)
+            kept, rest = outermost(candidates)
             for candidate in rest:
                 if candidate.prepared is not None:
                     self._maker.withdraw(candidate.prepared)
@@ -189,16 +202,23 @@ class Reports:
                     _mark(candidate.error)
         finally:
             _busy.now = False
-            record.problems = []
-
-    def expected(self, record: RequestRecord) -> None:
-        """A request was answered with a 4xx: counted, not reported."""
-        kind = exception_type(record.error) if record.error is not None else str(record.status)
-        self._maker.count(kind, True, record.route, False)
 
 
-def _is_prepared(record: RequestRecord, error: BaseException) -> bool:
-    return any(known.error is error and known.prepared is not None for known in record.problems)
+class _Scopes(engine.RequestScopes):
+    """The scopes of one request, which are kept for when it goes on elsewhere."""
+
+    __slots__ = ("_errors",)
+
+    def __init__(self, errors: RequestErrors) -> None:
+        self._errors = errors
+
+    def __enter__(self) -> engine.Scopes:
+        scopes = self._errors.scopes = super().__enter__()
+        return scopes
+
+
+def _is_prepared(candidates: list[Candidate], error: BaseException) -> bool:
+    return any(known.error is error and known.prepared is not None for known in candidates)
 
 
 def _mark(error: BaseException) -> None:

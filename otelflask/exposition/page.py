@@ -21,6 +21,7 @@ from otelflask import access, guard
 from otelflask.exposition.snapshot import Snapshot, taken, to_sdk
 from otelflask.exposition.text import exposition
 from otelflask.exposition.workers import Workers
+from otelflask.lifecycle import Part
 from otelflask.settings import Settings
 from otelflask.wsgi import StartResponse, WsgiApp, respond
 
@@ -48,7 +49,7 @@ class SnapshotReader(MetricReader):
         self.closed = True
 
 
-class MetricsPage:
+class MetricsPage(Part):
     """The page of one process's apps.
 
     In: a folder for the workers of one server to share; what the workers of
@@ -88,10 +89,11 @@ class MetricsPage:
         self._last = {}
         self.workers.after_fork()
 
-    def flush(self) -> None:
-        """Leave what this worker has counted: it ends."""
+    def flush(self, deadline: float) -> bool:
+        """Leave what this worker has counted for the others."""
         if self.workers.started:
             self.workers.write()
+        return True
 
     def wrap(self, app: Flask, settings: Settings, wsgi_app: WsgiApp) -> WsgiApp:
         """The WSGI app with the page in front; where the app has this path itself, its own counts."""

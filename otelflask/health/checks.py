@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otelflask import clock, guard
+from otelflask.lifecycle import Part
 from otelflask.version import __version__
 
 #: What a check may return: nothing or true for well, false for ill, or what was observed, by name.
@@ -130,7 +131,7 @@ def check(
     return declare
 
 
-class Checks:
+class Checks(Part):
     """All checks of a process: those given, and those that were declared.
 
     In: what gives them, and the meter provider.

@@ -16,16 +16,16 @@ from typing import Any
 
 from opentelemetry import context as context_api
 
-from otelflask.http.record import RequestRecord
+from otelflask.record import RequestRecord
 
 #: Told of a request's end; a server that asks twice lets it be told twice.
 End = Callable[[RequestRecord], None]
-#: What the app said in its request is current again while a stream goes on. In: the scopes it said it in.
-Within = Callable[[Any], AbstractContextManager[Any]]
+#: Makes what surrounds the app's code while it goes on with a stream (`RequestObserver.again`).
+Again = Callable[[], AbstractContextManager[Any]]
 
 
 def observed(
-    record: RequestRecord, result: Iterable[bytes], environ: dict[str, Any], end: End, within: Within | None
+    record: RequestRecord, result: Iterable[bytes], environ: dict[str, Any], end: End, again: Again | None
 ) -> Iterable[bytes]:
     """What the app returned, so that its bytes are counted and its end is told.
 
@@ -49,7 +49,7 @@ def observed(
         return _complete(record, result, size or 0, end)
     kind = _KINDS[hasattr(result, "__len__"), hasattr(result, "__next__"), hasattr(result, "close")]
     # A known length is no stream: nothing of the app's runs while it is read.
-    return kind(record, result, end, within if size is None and record.scope is not None else None)
+    return kind(record, result, end, again if size is None else None)
 
 
 def _content_length(record: RequestRecord) -> int | None:
@@ -93,25 +93,23 @@ def _observed_file(record: RequestRecord, result: Any, size: int, end: End) -> I
 class _Body:
     """What observed bodies have in common; the classes below offer it to the server."""
 
-    __slots__ = ("_end", "_record", "_result", "_scopes", "_within")
+    __slots__ = ("_again", "_end", "_record", "_result")
 
-    def __init__(self, record: RequestRecord, result: Iterable[bytes], end: End, within: Within | None) -> None:
+    def __init__(self, record: RequestRecord, result: Iterable[bytes], end: End, again: Again | None) -> None:
         self._record = record
         self._result: Any = result
         self._end = end
-        self._within = within
-        # The record lets go of them when it is closed, and the server may go on.
-        self._scopes = record.scope if within is not None else None
+        self._again = again
 
     def _piece(self, pieces: Iterator[bytes]) -> bytes:
         """The next piece, made while the request's span is the current one. Raises StopIteration at the end."""
         record = self._record
         token = context_api.attach(record.context)
         try:
-            if self._within is None:
+            if self._again is None:
                 piece = next(pieces)
             else:
-                with self._within(self._scopes):
+                with self._again():
                     piece = next(pieces)
         except StopIteration:
             # The server asks for more only after it has sent the last piece.
@@ -131,9 +129,9 @@ class _Body:
         """Call what is the app's, in the same surroundings: a piece has them written out, since it is one of many."""
         token = context_api.attach(self._record.context)
         try:
-            if self._within is None:
+            if self._again is None:
                 return function(*arguments)
-            with self._within(self._scopes):
+            with self._again():
                 return function(*arguments)
         finally:
             context_api.detach(token)

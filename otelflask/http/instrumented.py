@@ -15,16 +15,20 @@ from opentelemetry.metrics import get_meter_provider
 from opentelemetry.util.http import parse_excluded_urls
 from werkzeug.exceptions import HTTPException
 
-from otelflask import guard, lifecycle
+from otelflask import guard
 from otelflask.http.attributes import route_of
 from otelflask.http.contrib import AnyOf, TakenOver, all_of
 from otelflask.http.login import user_of_flask_login
 from otelflask.http.metrics import SCHEMA_URL, HttpMetrics
-from otelflask.http.middleware import Middleware, MiddlewareParts, Reports
-from otelflask.http.record import ENVIRON_KEY, RequestRecord, current_record
+from otelflask.http.middleware import Middleware, MiddlewareParts
 from otelflask.http.request_log import RequestLog
+from otelflask.http.spans import RequestSpans
+from otelflask.lifecycle import on_fork
 from otelflask.loading import load as load_settings
+from otelflask.observers import Observers, RequestObserver
 from otelflask.pipeline.spans import SpanStarter
+from otelflask.record import ENVIRON_KEY, RequestRecord, current_record
+from otelflask.settings import Settings
 from otelflask.version import __version__
 
 _COMMENTER_KEY = "SQLCOMMENTER_ORM_TAGS_AND_VALUES"
@@ -43,17 +47,10 @@ class InstrumentedApp:
         self._excluded: list[str] = []
         self._hooks: list[Callable[[], None]] = []
         self._middleware: Middleware | None = None
-        self._metrics: HttpMetrics | None = None
-        self._metered_by: Any = None
+        self._observers = Observers(())
         self._inner = app.wsgi_app
         self._wrapped: Any = None
         self._handlers: dict[str, tuple[Any, Any]] = {}
-
-    @property
-    def metrics(self) -> HttpMetrics:
-        """The app's metrics of requests."""
-        assert self._metrics is not None
-        return self._metrics
 
     def complete(self, given: dict[str, Any], taken: TakenOver | None) -> None:
         """Use this too. In: arguments of `instrument_app` that were given, and what contrib had been given."""
@@ -74,20 +71,26 @@ class InstrumentedApp:
         if patterns and patterns not in self._excluded:
             self._excluded.append(patterns)
         tracer = trace_api.get_tracer("otelflask.http", __version__, of("tracer_provider"), schema_url=SCHEMA_URL)
-        metrics = self._metrics_by(of("meter_provider") or get_meter_provider())
+        spans = RequestSpans(SpanStarter(tracer, settings.remote_sampling == "trust"), settings)
+        given_observers = of("observers") or self._standalone(settings)
+        self._observers = Observers(
+            [
+                *(item for item in given_observers if not item.after_span),
+                spans,
+                *(item for item in given_observers if item.after_span),
+            ]
+        )
         _compare("tracer_provider", "spans", self._taken.tracer, tracer, "span_processor")
-        _compare("meter_provider", "durations", self._taken.histogram, metrics.duration, "_measurement_consumer")
+        for observer in self._observers.all:
+            if isinstance(observer, HttpMetrics):
+                histogram = observer.duration
+                _compare("meter_provider", "durations", self._taken.histogram, histogram, "_measurement_consumer")
         parts = MiddlewareParts(
             settings,
-            SpanStarter(tracer, settings.remote_sampling == "trust"),
-            metrics,
-            RequestLog(of("logger_provider") or get_logger_provider()) if settings.request_log else None,
+            self._observers,
             self._all_excluded(),
             all_of("response_hook", list(self._response_hooks)),
-            of("reports"),
-            of("find_user") or functools.partial(user_of_flask_login, self._app),
-            of("seen_user"),
-            of("seen_request"),
+            of("user") or functools.partial(user_of_flask_login, self._app),
         )
         self._add_hooks()
         if self._middleware is not None:
@@ -104,11 +107,15 @@ class InstrumentedApp:
             lists.append(self._taken.excluded_urls)
         return AnyOf(*lists) if lists else None
 
-    def _metrics_by(self, provider: Any) -> HttpMetrics:
-        if self._metrics is None or self._metered_by is not provider:
-            self._metrics, self._metered_by = HttpMetrics(provider), provider
-            lifecycle.on_fork(self._metrics)
-        return self._metrics
+    def _standalone(self, settings: Settings) -> list[RequestObserver]:
+        """The observers of an app that is instrumented without `otelflask.init`: metrics and request log."""
+        of = self._given.get
+        metrics = HttpMetrics.by(of("meter_provider") or get_meter_provider())
+        on_fork(metrics)
+        observers: list[RequestObserver] = [metrics]
+        if settings.request_log:
+            observers.append(RequestLog(of("logger_provider") or get_logger_provider()))
+        return observers
 
     def _add_hooks(self) -> None:
         """In front: a before_request of the app that answers must not hide the hook's request."""
@@ -131,7 +138,7 @@ class InstrumentedApp:
         def watched(*args: Any, **kwargs: Any) -> Any:
             error = args[0] if args else next(iter(kwargs.values()), None)
             if isinstance(error, Exception):
-                _see(error, name == "handle_exception", self._given.get("reports"))
+                _see(error, name == "handle_exception", self._observers)
             return original(*args, **kwargs)
 
         self._handlers[name] = (watched, self._app.__dict__.get(name))
@@ -178,8 +185,8 @@ def _compare(option: str, what: str, contribs: Any, ours: Any, attribute: str) -
 
 
 @guard.guarded("seeing an exception")
-def _see(error: Exception, unhandled: bool, reports: Reports | None) -> None:
-    """In: an exception of the current request's, and whether no handler wants it."""
+def _see(error: Exception, unhandled: bool, observers: Observers) -> None:
+    """In: an exception of the current request's, whether no handler wants it, and who is told then."""
     record = current_record()
     if record is None:
         return
@@ -190,8 +197,8 @@ def _see(error: Exception, unhandled: bool, reports: Reports | None) -> None:
     elif _is_an_answer(error):
         return
     record.error = error
-    if unhandled and reports is not None:
-        reports.unhandled(record, error)
+    if unhandled:
+        observers.failed(record, error)
 
 
 def _is_an_answer(error: Exception) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import flask
@@ -17,8 +17,7 @@ from opentelemetry.instrumentation import flask as contrib
 from otelflask import guard
 from otelflask.http.contrib import TakenOver, take_over
 from otelflask.http.instrumented import InstrumentedApp
-from otelflask.http.middleware import Reports
-from otelflask.http.record import RequestRecord
+from otelflask.observers import RequestObserver
 from otelflask.settings import Settings
 from otelflask.versions import OLDEST, is_supported
 
@@ -36,7 +35,8 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
     contrib's arguments: ``request_hook(span, environ)``,
     ``response_hook(span, status, headers)``, ``tracer_provider``,
     ``meter_provider``, ``excluded_urls``, ``enable_commenter``,
-    ``commenter_options``; and ours: ``logger_provider``, ``settings`` and ``reports``.
+    ``commenter_options``; and ours: ``logger_provider``, ``settings``,
+    ``user`` and ``observers``.
 
     An app that contrib's instrumentor has instrumented before is taken over,
     with the hooks that it was given.
@@ -93,10 +93,8 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
         meter_provider: Any = None,
         logger_provider: Any = None,
         settings: Settings | None = None,
-        reports: Reports | None = None,
-        find_user: Callable[[], object] | None = None,
-        seen_user: Callable[[str], None] | None = None,
-        seen_request: Callable[[RequestRecord, str | None], None] | None = None,
+        user: Callable[[], object] | None = None,
+        observers: Sequence[RequestObserver] | None = None,
     ) -> None:
         """Instrument one app; a second call adds what it is given: hooks to hooks, excluded URLs to excluded URLs.
 

@@ -6,13 +6,14 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
-from otelflask.http.attributes import scheme
-from otelflask.http.record import RequestRecord
+from otelflask.observers import RequestObserver
 from otelflask.pipeline.attributes import Interned
 from otelflask.pipeline.metrics import BoundHistogram, span_context_of
+from otelflask.record import RequestRecord
 from otelflask.version import __version__
 
 DURATION_BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -20,8 +21,8 @@ SIZE_BOUNDARIES = (0.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 
 
-class HttpMetrics:
-    """Duration, body sizes and requests in flight, by method, route, status and scheme."""
+class HttpMetrics(RequestObserver):
+    """Duration, body sizes and requests in flight, by method, route, status and scheme; of all apps of a provider."""
 
     def __init__(self, meter_provider: MeterProvider) -> None:
         meter = meter_provider.get_meter("otelflask.http", __version__, SCHEMA_URL)
@@ -51,6 +52,17 @@ class HttpMetrics:
         )
         self._bound: Interned[tuple[BoundHistogram, BoundHistogram, BoundHistogram]] = Interned(self._bind)
         self._reset_active()
+
+    @classmethod
+    def by(cls, meter_provider: MeterProvider) -> HttpMetrics:
+        """Those of a meter provider, made where there are none yet.
+
+        One for all apps: two instruments of one name would be two metrics of one name.
+        """
+        known = _by_provider.get(meter_provider)
+        if known is None:
+            known = _by_provider[meter_provider] = cls(meter_provider)
+        return known
 
     def _reset_active(self) -> None:
         self._active: Counter[tuple[str, str]] = Counter()
@@ -90,17 +102,14 @@ class HttpMetrics:
         return sum(dict(self._active).values())
 
     def opened(self, record: RequestRecord) -> None:
-        """A request arrived."""
         with self._lock:
-            self._active[record.method, scheme(record.environ)] += 1
+            self._active[record.method, record.scheme] += 1
 
-    def closed(self, record: RequestRecord, protocol: str | None) -> None:
-        """A request ended; its record is complete."""
-        of_scheme = scheme(record.environ)
+    def closed(self, record: RequestRecord) -> None:
         with self._lock:
-            self._active[record.method, of_scheme] -= 1
+            self._active[record.method, record.scheme] -= 1
         duration, request_size, response_size = self._bound(
-            record.method, record.route, record.status, record.error_type, of_scheme, protocol
+            record.method, record.route, record.status, record.error_type, record.scheme, record.protocol
         )
         context = span_context_of(record.span)
         sampled = record.sampled
@@ -108,3 +117,7 @@ class HttpMetrics:
         if record.request_size is not None:
             request_size.record(record.request_size, context, sampled)
         response_size.record(record.response_size, context, sampled)
+
+
+#: The provider holds its metrics by their callbacks, so they last as long as it does.
+_by_provider: WeakKeyDictionary[MeterProvider, HttpMetrics] = WeakKeyDictionary()

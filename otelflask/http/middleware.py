@@ -10,56 +10,22 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from flask import has_request_context
 from opentelemetry import context as context_api
-from opentelemetry import trace as trace_api
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.instrumentation.propagators import get_global_response_propagator
 from opentelemetry.instrumentation.wsgi import default_response_propagation_setter
-from opentelemetry.trace import SpanKind
-from opentelemetry.trace.status import Status, StatusCode
+from werkzeug.wsgi import get_current_url
 
 from otelflask import guard
-from otelflask.http.attributes import MAX_LENGTH, outcome_layer, request_layers, route_of
+from otelflask.http.attributes import of_arrival, of_end, route_of
 from otelflask.http.body import observed
-from otelflask.http.headers import CapturedHeaders
-from otelflask.http.metrics import HttpMetrics
-from otelflask.http.record import ENVIRON_KEY, RequestRecord
-from otelflask.http.remote import remote_context
-from otelflask.http.request_log import RequestLog
-from otelflask.pipeline.attributes import Layer
-from otelflask.pipeline.exceptions import exception_layer, remembering
-from otelflask.pipeline.spans import Span, SpanStarter
+from otelflask.observers import Observers
+from otelflask.record import ENVIRON_KEY, MAX_LENGTH, RequestRecord
 from otelflask.settings import Settings
 from otelflask.wsgi import StartResponse, WsgiApp
-
-
-class Reports(Protocol):
-    """What makes error reports of a request's problems (``errors.reports``)."""
-
-    def scope(self) -> AbstractContextManager[Any]:
-        """Scopes for what the app says of the request."""
-        ...
-
-    def within(self, scopes: Any) -> AbstractContextManager[Any]:
-        """The same again, while a stream goes on."""
-        ...
-
-    def unhandled(self, record: RequestRecord, error: BaseException) -> None:
-        """No handler wants an exception of the current request's."""
-        ...
-
-    def expected(self, record: RequestRecord) -> None:
-        """The request was answered with a 4xx."""
-        ...
-
-    def closed(self, record: RequestRecord, error_type: str | None, context: dict[str, Any]) -> None:
-        """The request ended."""
-        ...
-
 
 Hook = Callable[..., Any]
 
@@ -70,15 +36,11 @@ class MiddlewareParts(NamedTuple):
     """What sees an app's requests, and how."""
 
     settings: Settings
-    starter: SpanStarter
-    metrics: HttpMetrics
-    request_log: RequestLog | None
+    observers: Observers
     excluded_urls: Any
     response_hook: Hook | None
-    reports: Reports | None
-    find_user: Callable[[], object] | None
-    seen_user: Callable[[str], None] | None
-    seen_request: Callable[[RequestRecord, str | None], None] | None
+    #: Says who makes the current request.
+    user: Callable[[], object]
 
 
 class Middleware:
@@ -91,23 +53,14 @@ class Middleware:
 
     def use(self, parts: MiddlewareParts) -> None:
         """See requests with these from now on."""
-        settings = parts.settings
-        self._settings = settings
-        self._starter = parts.starter
-        self._metrics = parts.metrics
-        self._request_log = parts.request_log
+        self._observers = parts.observers
         self._excluded_urls = parts.excluded_urls
         self._response_hook = parts.response_hook
-        self._reports = parts.reports
-        self._within = parts.reports.within if parts.reports is not None else None
-        self._find_user = parts.find_user
-        self._seen_user = parts.seen_user
-        self._seen_request = parts.seen_request
-        header = settings.request_id_header
+        self._user = parts.user
+        self._traceresponse = parts.settings.traceresponse
+        header = parts.settings.request_id_header
         self._request_id_header = header
         self._request_id_key = "HTTP_" + header.upper().replace("-", "_") if header else ""
-        self._captures_headers = bool(settings.request_headers or settings.response_headers)
-        self._headers = CapturedHeaders(settings)
 
     def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
         """The WSGI app whose requests leave telemetry."""
@@ -122,12 +75,14 @@ class Middleware:
             record = self._open(environ)
             if record is None:
                 return wsgi_app(environ, start_response)
+            observers = self._observers
+            again = None
             token = context_api.attach(record.context)
             try:
-                if self._reports is None:
+                if observers.around is None:
                     result = wsgi_app(environ, self._start_response(record, start_response))
                 else:
-                    with self._reports.scope() as record.scope:
+                    with observers.around(record):
                         result = wsgi_app(environ, self._start_response(record, start_response))
             except BaseException as error:
                 record.error = error
@@ -138,7 +93,9 @@ class Middleware:
             finally:
                 context_api.detach(token)
             try:
-                return observed(record, result, environ, self._close, self._within)
+                if observers.again is not None:
+                    again = observers.again(record)
+                return observed(record, result, environ, self._close, again)
             except Exception:
                 guard.failed("observing a response")
                 self._close(record)
@@ -148,8 +105,6 @@ class Middleware:
 
     def _is_excluded(self, environ: dict[str, Any]) -> bool:
         try:
-            from werkzeug.wsgi import get_current_url
-
             # A setting's expression may look at it from each of its characters.
             return bool(self._excluded_urls.url_disabled(get_current_url(environ)[:MAX_LENGTH]))
         except Exception:
@@ -171,27 +126,10 @@ class Middleware:
         if self._request_id_key:
             given = environ.get(self._request_id_key, "")
             record.request_id = given if _REQUEST_ID.match(given) else f"{random.getrandbits(128):032x}"
-        parent, links = remote_context(environ, self._settings.remote_context)
-        shared, own = request_layers(record)
-        if record.request_id:
-            own["http.request.id"] = record.request_id
-        record.layers = (shared, own)
-        span = self._starter.start(
-            record.method if record.method != "_OTHER" else "HTTP",
-            SpanKind.SERVER,
-            record.layers,
-            record.started_at,
-            parent,
-            links,
-        )
-        record.span = span
-        record.sampled = bool(span.get_span_context().trace_flags & 1)
-        record.context = remembering(trace_api.set_span_in_context(span, parent))
-        if self._captures_headers and span.is_recording():
-            span.set_attributes(self._headers.of_request(environ))
+        record.attributes = of_arrival(record)
         environ[ENVIRON_KEY] = record
         # Last: it is closed from now on.
-        self._metrics.opened(record)
+        self._observers.opened(record)
         return record
 
     def _start_response(self, record: RequestRecord, start_response: StartResponse) -> StartResponse:
@@ -212,14 +150,14 @@ class Middleware:
         record.response_headers = headers
         # Who answers in the app's place does so when Flask has forgotten the match.
         record.route = route_of(record.environ) or record.route
-        if self._find_user is not None and record.user_id is None and has_request_context():
-            found = guard.call_hook("user", self._find_user)
+        if record.user_id is None and has_request_context():
+            found = guard.call_hook("user", self._user)
             record.user_id = None if found is None else guard.safe_text(found)[:256]
         names = {name.lower() for name, _ in headers}
         if record.request_id and self._request_id_header.lower() not in names:
             headers.append((self._request_id_header, record.request_id))
         context = record.span.get_span_context()
-        if self._settings.traceresponse and context.is_valid and "traceresponse" not in names:
+        if self._traceresponse and context.is_valid and "traceresponse" not in names:
             headers.append(
                 ("traceresponse", f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}")
             )
@@ -235,61 +173,12 @@ class Middleware:
         if record.closed:
             return
         record.closed = True
-        ended_at = record.stop()
+        record.stop()
         if not record.status:
             # The server gets no answer from us: the app returned without calling start_response.
             record.status = 500
-        error_type = record.error_type
-        outcome = outcome_layer(record.method, record.route, record.status, error_type)
-        span = record.span
-        own: dict[str, Any] = {"http.response.body.size": record.response_size}
-        if record.request_size is not None:
-            own["http.request.body.size"] = record.request_size
-        if record.user_id is not None:
-            own["user.id"] = record.user_id
-            if self._seen_user is not None:
-                guard.call_hook("count of users", self._seen_user, record.user_id)
-        for room in record.at_close:
-            own.update(guard.call_hook("a room at a request's end", room, record) or {})
-        layer = Layer(own)
+        record.attributes = of_end(record)
         try:
-            if span.is_recording():
-                self._finish_span(record, span, outcome, layer, error_type)
-            self._metrics.closed(record, record.layers[0].get("network.protocol.version"))
-            if self._request_log is not None:
-                self._request_log.closed(record, (*record.layers, outcome, layer), ended_at)
-            if self._reports is not None:
-                if error_type is not None or record.problems:
-                    self._reports.closed(record, error_type, {**record.layers[1], **outcome, **layer})
-                if 400 <= record.status < 500 and not record.broken:
-                    self._reports.expected(record)
+            self._observers.closed(record)
         finally:
-            # Whatever a view met, the span leaves.
-            span.end(ended_at)
-            if self._seen_request is not None:
-                self._seen_request(record, error_type)
             record.release()
-
-    def _finish_span(
-        self, record: RequestRecord, span: trace_api.Span, outcome: Layer, layer: Layer, error_type: str | None
-    ) -> None:
-        if record.route is not None and getattr(span, "name", None) in (record.method, "HTTP"):
-            # A name that the app gave stays.
-            span.update_name(f"{'HTTP' if record.method == '_OTHER' else record.method} {record.route}")
-        if isinstance(span, Span):
-            span.add_layer(outcome)
-            span.add_layer(layer)
-        else:
-            span.set_attributes({**outcome, **layer})
-        if self._captures_headers:
-            span.set_attributes(self._headers.of_response(record.response_headers))
-        if error_type is not None:
-            description = None
-            if record.error is not None:
-                of_error = exception_layer(record.error, record.context)
-                if isinstance(span, Span):
-                    span.add_known_event("exception", of_error)
-                else:
-                    span.add_event("exception", of_error)
-                description = guard.safe_text(record.error)[:1_024]
-            span.set_status(Status(StatusCode.ERROR, description))

@@ -7,21 +7,20 @@ from typing import Any
 from opentelemetry._logs import SeverityNumber
 
 from otelflask import event_names
-from otelflask.http.record import RequestRecord
-from otelflask.pipeline.attributes import Layers
+from otelflask.observers import RequestObserver
 from otelflask.pipeline.exceptions import exception_layer
 from otelflask.pipeline.records import Record, emit
+from otelflask.record import RequestRecord
 from otelflask.version import __version__
 
 
-class RequestLog:
-    """Emits the record at INFO, WARN (4xx) or ERROR (5xx)."""
+class RequestLog(RequestObserver):
+    """Emits the record at INFO, WARN (4xx) or ERROR (5xx). In: the logger provider."""
 
     def __init__(self, logger_provider: Any) -> None:
         self._logger = logger_provider.get_logger("otelflask.http", __version__)
 
-    def closed(self, record: RequestRecord, layers: Layers, ended_at: int) -> None:
-        """In: the complete record, the attributes it shares with its span, and its end in epoch ns."""
+    def closed(self, record: RequestRecord) -> None:
         status = record.status
         if status < 400 and not record.broken:
             severity, text = SeverityNumber.INFO, "INFO"
@@ -35,15 +34,14 @@ class RequestLog:
             layer = exception_layer(record.error, record.context)
             own["exception.type"] = layer["exception.type"]
             own["exception.message"] = layer["exception.message"]
-        path = layers[1]["url.path"]
         emit(
             self._logger,
             Record(
-                ended_at,
+                record.ended_at,
                 severity,
                 text,
-                f"{record.method} {path} {status} {record.duration * 1000:.1f} ms",
-                (*layers, own),
+                f"{record.method} {record.path} {status} {record.duration * 1000:.1f} ms",
+                (*record.attributes, own),
                 record.span.get_span_context(),
                 record.context,
                 event_names.REQUEST,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from otelflask import event_names
 from otelflask.guard import safe_text
-from otelflask.http.record import RequestRecord, current_record
 from otelflask.pipeline.limits import BODY_LENGTH, Limits, bounded
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.pipeline.scrubbed import scrubbed_attributes
+from otelflask.record import RequestRecord, current_record
 
 #: Control characters, line separators that are no newline (U+0085, U+2028, U+2029), and marks that turn the direction
 #: of text round: shown as what they are, never obeyed.
@@ -40,10 +39,7 @@ def whose() -> Whose:
 
 
 def _of(record: RequestRecord) -> Whose:
-    own: Mapping[str, Any] = record.layers[1] if len(record.layers) > 1 else {}
-    return Whose(
-        record.request_id, record.method, own.get("url.path", ""), own.get("client.address", ""), record.user_id or ""
-    )
+    return Whose(record.request_id, record.method, record.path, record.client, record.user_id or "")
 
 
 class LineFormat:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from otelflask.lifecycle import Part
 from otelflask.monitor.access import Gate
 from otelflask.monitor.encoding import Rows
 from otelflask.monitor.file import MonitorFile
@@ -24,39 +25,37 @@ from otelflask.settings import Settings
 SLOW_S = 1.0
 
 
-class Monitor:
+class Monitor(Part):
     """Sees what the providers see, and makes the pages of apps.
 
     In: the pipeline; a folder of this user's; what the workers of one app have in common; how many spans and log lines
-    are kept; what gives the outcomes of health checks and the states of circuit breakers.
+    are kept; what counts the requests in flight; what gives the outcomes of health checks and the states of circuit
+    breakers.
     """
 
     def __init__(
-        self, pipeline: Pipeline, folder: str, service: str, size: int, facts: Callable[[], dict[str, Any]]
+        self,
+        pipeline: Pipeline,
+        folder: str,
+        service: str,
+        size: int,
+        active: Callable[[], int],
+        facts: Callable[[], dict[str, Any]],
     ) -> None:
         self._scrubber = pipeline.scrubber
-        self._active: list[Callable[[], int]] = []
         self.ring = Ring(size, size, SLOW_S)
         self._file = MonitorFile(folder, service)
         self.publisher = Publisher(
             self.ring,
             Rows(pipeline.scrubber, pipeline.span_limits, pipeline.log_limits),
-            Vitals(lambda: sum(count() for count in self._active), pipeline.queues, pipeline.scrubber, facts),
+            Vitals(active, pipeline.queues, pipeline.scrubber, facts),
             MonitorStore(self._file, int(SLOW_S * 1e9)),
         )
         pipeline.tracer_provider.add_span_processor(self.ring)
         pipeline.logger_provider.add_log_record_processor(self.ring)
-        pipeline.before_flush.append(self.publisher.flush)
 
-    def page(
-        self, gate: Gate, settings: Settings, sources: Mapping[str, str], service: str, active: Callable[[], int]
-    ) -> MonitorPage:
-        """The page of one app.
-
-        In: who may see it, its settings and where they come from, the service's name, and what counts its requests
-        in flight.
-        """
-        self._active.append(active)
+    def page(self, gate: Gate, settings: Settings, sources: Mapping[str, str], service: str) -> MonitorPage:
+        """The page of one app. In: who may see it, its settings and where they come from, and the service's name."""
         leave_out_lines_of(settings.monitor_path)
         views = Views(
             Questions(self._file, int(settings.slow_query_threshold * 1e9)),
@@ -66,6 +65,10 @@ class Monitor:
         return MonitorPage(settings.monitor_path, service, gate, views, self.publisher)
 
     def after_fork(self) -> None:
-        """A child is a worker of its own."""
-        self.ring.after_fork()
+        # The ring is an observer, and told by itself.
         self.publisher.after_fork()
+
+    def flush(self, deadline: float) -> bool:
+        """What this worker has seen stays visible, where its server goes on."""
+        self.publisher.flush()
+        return True

@@ -79,7 +79,7 @@ class Publisher:
         # Where SQLite is instrumented, what is written would be among what is written next.
         context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         lock = self._lock
-        while self._lock is lock and not self._ring.closed:
+        while self._lock is lock and not self._ring.has_ended:
             self._wake.wait(INTERVAL_S)
             self._wake.clear()
             guard.call_hook("live page's thread", self._look_around)

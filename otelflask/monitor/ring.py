@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor
 
-from otelflask.http.record import RequestRecord
+from otelflask.observers import RequestObserver
+from otelflask.record import RequestRecord
 
 #: Requests that are counted from one look to the next: a thread looks four times a second.
 MAX_UNCOUNTED = 100_000
@@ -25,7 +26,7 @@ class Ended(NamedTuple):
     trace_id: int
 
 
-class Ring(SpanProcessor, LogRecordProcessor):
+class Ring(RequestObserver, SpanProcessor, LogRecordProcessor):
     """The newest spans and log records; those of requests that failed or were slow stay longer.
 
     In: how many items are kept, how many of them of such requests, and from
@@ -33,15 +34,17 @@ class Ring(SpanProcessor, LogRecordProcessor):
     costs; what is kept longer is picked out by whoever reads, one at a time.
     """
 
+    #: Whoever picks out what belongs to a request looks for its span among the items.
+    after_span = True
+
     def __init__(self, size: int, notable: int, slow: float) -> None:
         self._slow = slow
         self._size = size
-        self.closed = False
+        self.has_ended = False
         self._notable_size = notable
         self.after_fork()
 
     def after_fork(self) -> None:
-        """What the parent has seen, the parent shows."""
         self._items: deque[Any] = deque(maxlen=self._size)
         self._notable: deque[Any] = deque(maxlen=self._notable_size)
         #: Requests that nobody has looked at yet.
@@ -53,10 +56,9 @@ class Ring(SpanProcessor, LogRecordProcessor):
     def on_emit(self, log_record: Any) -> None:
         self._items.append(log_record)
 
-    def request(self, record: RequestRecord, error_type: str | None) -> None:
-        """A request has ended, and so has its span."""
+    def closed(self, record: RequestRecord) -> None:
         trace_id = record.span.get_span_context().trace_id
-        failed = error_type is not None or record.status >= 500
+        failed = record.error_type is not None or record.status >= 500
         self._requests.append(
             Ended(record.started_at, record.duration, record.route or "", record.status, failed, trace_id)
         )
@@ -88,7 +90,7 @@ class Ring(SpanProcessor, LogRecordProcessor):
 
     def shutdown(self) -> None:
         """The provider ends: nothing more comes."""
-        self.closed = True
+        self.has_ended = True
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Nothing is waiting."""

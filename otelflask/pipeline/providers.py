@@ -29,7 +29,6 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, sampling
 
-from otelflask import guard
 from otelflask.pipeline import resource as resources
 from otelflask.pipeline.closing import Sender, close
 from otelflask.pipeline.destinations import Destination, GrpcDestination, HttpDestination, SdkDestination, Signal
@@ -96,8 +95,6 @@ class Pipeline:
     log_limits: Limits = field(default_factory=Limits)
     metric_limits: Limits = field(default_factory=Limits)
     shutdown_timeout: float = 5.0
-    #: Called before all is sent, by `flush` and `shutdown`: what has something left to say.
-    before_flush: list[Callable[[], None]] = field(default_factory=list)
     #: What sends by other ways than OTLP, in the same time.
     senders: list[Sender] = field(default_factory=list)
     queue_metrics: QueueMetrics | None = None
@@ -119,7 +116,6 @@ class Pipeline:
     def flush(self, timeout: float | None = None) -> bool:
         """Send everything now. In: seconds (default: `shutdown_timeout`). Out: whether all was tried in time."""
         deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
-        self._say_rest()
         if self.reader is not None:
             self.reader.collect()
         # Every queue is tried, also after one that was not in time.
@@ -132,14 +128,14 @@ class Pipeline:
             return
         self._closed = True
         deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
-        self._say_rest()
         if self.reader is not None:
             self.reader.collect_last()
         close([*self.queues, *self.senders], deadline)
 
-    def _say_rest(self) -> None:
-        for say in self.before_flush:
-            guard.call_hook("before_flush", say)
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was shut down in this process."""
+        return self._closed
 
     def after_fork(self) -> None:
         """Make a forked child a process of its own: resource, queues, threads, sums."""

@@ -13,7 +13,8 @@ except ImportError:
     raise ImportError("pyroscope_url needs pyroscope-io: pip install otelflask[pyroscope]") from None
 
 from otelflask import guard
-from otelflask.http.record import ENVIRON_KEY, RequestRecord
+from otelflask.lifecycle import Part
+from otelflask.record import ENVIRON_KEY, RequestRecord
 from otelflask.wsgi import StartResponse, WsgiApp
 
 #: What Grafana looks for on a span, and Pyroscope on a sample.
@@ -21,7 +22,7 @@ SPAN_ATTRIBUTE = "pyroscope.profile.id"
 TAG = "span_id"
 
 
-class ContinuousProfiler:
+class ContinuousProfiler(Part):
     """Configures the agent, in each process by its first request: it is silent in a child of the one that began it.
 
     In: the server's URL, the application's name, and tags of all its samples.

@@ -19,8 +19,9 @@ except ImportError:
 
 from otelflask import access, clock, greenlets, guard
 from otelflask.http.attributes import route_of
-from otelflask.http.record import ENVIRON_KEY, RequestRecord
+from otelflask.lifecycle import Part
 from otelflask.profiling.store import FORMATS, ProfileStore, rendered
+from otelflask.record import ENVIRON_KEY, RequestRecord
 from otelflask.settings import Settings
 from otelflask.wsgi import StartResponse, WsgiApp, respond
 
@@ -61,19 +62,36 @@ class _BoundedProfiler(Profiler):
             super()._sampler_saw_call_stack(*arguments)
 
 
-class RequestProfiler:
-    """Profiles requests of one app, one at a time in a process. In: the app, its settings, where profiles are kept."""
+class Turn(Part):
+    """One request at a time is profiled in a process, of whichever app."""
 
-    def __init__(self, app: Flask, settings: Settings, store: ProfileStore) -> None:
+    def __init__(self) -> None:
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        self._busy = threading.Lock()
+
+    def take(self) -> bool:
+        """Out: whether it is free; then `give_back` is called."""
+        return self._busy.acquire(blocking=False)
+
+    def give_back(self) -> None:
+        """The profile is taken."""
+        self._busy.release()
+
+
+class RequestProfiler:
+    """Profiles requests of one app.
+
+    In: the app, its settings, where profiles are kept, and whose turn it is in this process.
+    """
+
+    def __init__(self, app: Flask, settings: Settings, store: ProfileStore, turn: Turn) -> None:
         self._app = app
         self._settings = settings
         self._store = store
         self._path = settings.profile_path.rstrip("/")
-        self.after_fork()
-
-    def after_fork(self) -> None:
-        """What the parent profiles is the parent's."""
-        self._busy = threading.Lock()
+        self._turn = turn
 
     def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
         """The WSGI app, whose requests are profiled where they should be; inside of what records requests."""
@@ -83,7 +101,7 @@ class RequestProfiler:
             if form is not None:
                 return self._profiled(form, wsgi_app, environ, start_response)
             share = self._settings.profile_share
-            if share and random.random() < share and self._busy.acquire(blocking=False):
+            if share and random.random() < share and self._turn.take():
                 return self._sampled(wsgi_app, environ, start_response)
             return wsgi_app(environ, start_response)
 
@@ -149,7 +167,7 @@ class RequestProfiler:
     def _profiled(
         self, form: str, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse
     ) -> Iterable[bytes]:
-        if not self._busy.acquire(blocking=False):
+        if not self._turn.take():
             return wsgi_app(environ, _with_header(start_response, "busy"))
         name = secrets.token_hex(16)
         record = environ.get(ENVIRON_KEY)
@@ -165,7 +183,7 @@ class RequestProfiler:
         try:
             result, session = self._run(wsgi_app, environ, beside if form == KEEP else answer)
         finally:
-            self._busy.release()
+            self._turn.give_back()
         if session is not None:
             self._keep(session, name, environ)
         if form == KEEP:
@@ -183,7 +201,7 @@ class RequestProfiler:
         try:
             result, session = self._run(wsgi_app, environ, start_response)
         finally:
-            self._busy.release()
+            self._turn.give_back()
         if session is not None and clock.perf_counter_ns() - started >= self._settings.profile_slow * 1e9:
             self._keep(session, secrets.token_hex(16), environ)
         return result  # type: ignore[no-any-return]
@@ -200,7 +218,7 @@ class RequestProfiler:
             return
         record = environ.get(ENVIRON_KEY)
         if isinstance(record, RequestRecord):
-            record.at_close.append(lambda record: {"otelflask.profile.id": name})
+            record.profile_id = name
 
 
 def _with_header(start_response: StartResponse, value: str) -> StartResponse:

@@ -62,13 +62,13 @@ def test_a_server_does_not_wait_either_and_counts_what_it_leaves(serve: Serve, a
     (app_dir / "counting.py").write_text(
         (app_dir / "wired.py").read_text()
         + """
-from otelflask import process
+from otelflask import wiring
 
-pipeline = process._process.pipeline
+pipeline = wiring._telemetry.pipeline
 shut_down = pipeline.shutdown
 
-def shut_down_and_count():
-    shut_down()
+def shut_down_and_count(timeout):
+    shut_down(timeout)
     print({queue.name: dict(queue.counts) for queue in pipeline.queues}, flush=True)
 
 pipeline.shutdown = shut_down_and_count

@@ -17,7 +17,6 @@ from otelflask.database.sql import read
 from otelflask.errors.fingerprint import normalised
 from otelflask.http.headers import CapturedHeaders
 from otelflask.http.middleware import _REQUEST_ID, Middleware
-from otelflask.http.record import _NUMBER
 from otelflask.http.remote import remote_context
 from otelflask.logs.lines import LineFormat, Whose
 from otelflask.monitor.encoding import _COLOUR
@@ -28,6 +27,7 @@ from otelflask.pipeline.limits import Limits
 from otelflask.pipeline.records import Record
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.profiling.store import ID
+from otelflask.record import _NUMBER
 from otelflask.settings import Settings
 from tests.instructions import measure
 

@@ -93,8 +93,8 @@ def test_a_slow_select_has_its_plan_without_literals_in_its_record(
     assert app.test_client().get("/x").status_code == 200
     database = SQLAlchemyInstrumentor().telemetry
     assert database is not None
-    assert database.query_watch.plans is not None
-    database.query_watch.plans.flush()
+    assert database.slow.plans is not None
+    database.slow.plans.flush()
     (record,) = [record for record in telemetry.logs if record.event_name == "otelflask.slow_query"]
     attributes = record.attributes
     assert "planned_lamps" in attributes["otelflask.db.query.plan"]

@@ -59,7 +59,7 @@ def fail(app: flask.Flask, times: int = 1, path: str = "/x") -> None:
     """Let requests fail, and wait until what is to be mailed is."""
     for _ in range(times):
         assert app.test_client().get(path).status_code == 500
-    assert app.extensions["otelflask"].pipeline.flush(10)
+    assert app.extensions["otelflask"].telemetry.flush(10)
 
 
 def outcomes(telemetry: CapturedTelemetry) -> dict[str, int]:
@@ -213,7 +213,7 @@ def test_a_server_that_refuses_for_now_is_asked_again(
     assert app.test_client().get("/x").status_code == 500
     time.sleep(0.2)
     mailbox.answer = "250 taken"
-    assert app.extensions["otelflask"].pipeline.flush(10)
+    assert app.extensions["otelflask"].telemetry.flush(10)
     assert len(mailbox.mails) == 1
 
 
@@ -249,7 +249,7 @@ def test_a_slow_server_delays_no_request(
         assert app.test_client().get("/x").status_code == 500
     assert mailbox.mails == []
     mailbox.open.set()
-    assert app.extensions["otelflask"].pipeline.flush(10)
+    assert app.extensions["otelflask"].telemetry.flush(10)
     assert len(mailbox.mails) == 1
 
 
@@ -276,7 +276,7 @@ def test_what_does_not_fit_in_the_queue_is_counted(
     for number in range(6):
         logging.getLogger("shop").error(f"problem {'abcdef'[number]}")
     mailbox.open.set()
-    assert app.extensions["otelflask"].pipeline.flush(10)
+    assert app.extensions["otelflask"].telemetry.flush(10)
     found = outcomes(telemetry)
     assert found["sent"] + found["queue_full"] == 6
     assert found["queue_full"] >= 3
@@ -285,7 +285,7 @@ def test_what_does_not_fit_in_the_queue_is_counted(
 def test_line_breaks_in_a_message_make_no_header(mailing: Callable[..., flask.Flask], mailbox: Mailbox) -> None:
     app = mailing(mailbox)
     logging.getLogger("shop").error("stock\r\nBcc: everybody@else.example")
-    assert app.extensions["otelflask"].pipeline.flush(10)
+    assert app.extensions["otelflask"].telemetry.flush(10)
     (message,) = mailbox.mails
     assert message["Bcc"] is None
     assert message["Subject"] == "[test] stock Bcc: everybody@else.example"

@@ -279,7 +279,7 @@ def test_all_occurrences_of_a_group_are_in_the_counts_of_its_records(make: Make,
     for _ in range(8):
         app.test_client().get("/x")
     (report, *_) = reports(telemetry)
-    app.extensions["otelflask"].pipeline.flush()
+    app.extensions["otelflask"].telemetry.flush()
     said = [record for record in telemetry.logs if record.event_name == "otelflask.error_group"]
     assert [record.attributes["otelflask.error.count"] for record in said] == [1, 7]
     for name in ("otelflask.error.fingerprint", "otelflask.error.group", "exception.type", "http.route"):

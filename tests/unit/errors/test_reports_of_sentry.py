@@ -190,7 +190,7 @@ def test_problems_beyond_what_is_kept_of_a_request_are_counted(
     app = make(lambda: None)
     app.view_functions["x"] = view
     app.test_client().get("/x")
-    app.extensions["otelflask"].pipeline.flush()
+    app.extensions["otelflask"].telemetry.flush()
     assert counts(telemetry) == {("message", True): 5, ("message", False): 7}
     said = [record for record in telemetry.logs if record.event_name == "otelflask.error_group"]
     assert sum(record.attributes["otelflask.error.count"] for record in said) == 12

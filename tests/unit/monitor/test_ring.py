@@ -16,9 +16,14 @@ def _end(ring: Ring, trace_id: int, *, status: int = 200, seconds: float = 0.01,
     if sampled:
         ring.on_end(_span(trace_id))
     record = SimpleNamespace(
-        span=_span(trace_id), started_at=10**18, duration=seconds, route="/x", status=status
-    )  # fmt: skip
-    ring.request(record, str(status) if status >= 500 else None)  # type: ignore[arg-type]
+        span=_span(trace_id),
+        started_at=10**18,
+        duration=seconds,
+        route="/x",
+        status=status,
+        error_type=str(status) if status >= 500 else None,
+    )
+    ring.closed(record)  # type: ignore[arg-type]
 
 
 def test_the_newest_are_kept() -> None:

@@ -62,7 +62,7 @@ def test_what_a_full_queue_of_metrics_drops_is_counted(fake_collector: FakeColle
     fake_collector.script.append(Reply(503, {"Retry-After": "2"}))
     _run(
         """
-reader = otelflask.process._process.pipeline.reader
+reader = otelflask.wiring._telemetry.pipeline.reader
 for _ in range(12):
     reader.collect()
 otelflask.flush(10)

@@ -61,7 +61,7 @@ def test_all_that_is_told_of_an_error_reads_the_fixed_clock(
     for _ in range(3):
         app.test_client().get("/boom")
         fixed_clock.advance(1)
-    app.extensions["otelflask"].pipeline.flush()
+    app.extensions["otelflask"].telemetry.flush()
     times = {(record.event_name, record.timestamp - START_NS) for record in telemetry.logs}
     # Of three occurrences one goes out whole; the others are told together, as of the last of them.
     assert {item for item in times if item[0] in ("exception", "otelflask.error_group")} == {

@@ -1,0 +1,70 @@
+"""Follows SQLAlchemy's engines as soon as the app has imported it; until then nothing of it is imported."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import threading
+from collections.abc import Callable
+
+from otelflask import guard
+from otelflask.imports import when_imported
+from otelflask.lifecycle import Part
+from otelflask.pipeline.providers import Pipeline
+from otelflask.settings import Settings
+
+_INSTRUMENTOR = "otelflask.database.instrumentor"
+_lock = threading.Lock()
+
+#: Told of what follows the engines, once it does.
+Started = Callable[[Part], None]
+
+
+def await_sqlalchemy(settings: Settings, pipeline: Pipeline, started: Started) -> None:
+    """Instrument SQLAlchemy when it is imported. Whichever of the two modules is imported first imports the other."""
+    action = functools.partial(_start, settings, pipeline, started)
+    for name in ("sqlalchemy", _INSTRUMENTOR):
+        when_imported(name, action)
+
+
+def _start(settings: Settings, pipeline: Pipeline, started: Started, again: bool = True) -> None:
+    try:
+        module = importlib.import_module(_INSTRUMENTOR)
+    except ImportError:
+        if not again:
+            raise
+        # Another thread is at a part of it, and may wait for what this one imports: neither may wait for the other.
+        threading.Thread(
+            target=_start_later, args=(settings, pipeline, started), name="otelflask-database", daemon=True
+        ).start()
+        return
+    kind = getattr(module, "SQLAlchemyInstrumentor", None)
+    if kind is None:
+        # It is what imports SQLAlchemy: it is waited for too.
+        return
+    if not _lock.acquire(blocking=False):
+        # Another thread is at it. To wait for it here, within an import that it may wait for, would be for ever.
+        return
+    try:
+        instrumentor = kind()
+        if instrumentor.is_instrumented_by_opentelemetry:
+            return
+        instrumentor.instrument(
+            tracer_provider=pipeline.tracer_provider,
+            meter_provider=pipeline.meter_provider,
+            logger_provider=pipeline.logger_provider,
+            settings=settings,
+        )
+    finally:
+        _lock.release()
+    if instrumentor.telemetry is not None:
+        started(instrumentor.telemetry)
+
+
+def _start_later(settings: Settings, pipeline: Pipeline, started: Started) -> None:
+    try:
+        # Returns when whoever is at it has imported it.
+        importlib.import_module("sqlalchemy.orm")
+        _start(settings, pipeline, started, again=False)
+    except Exception:
+        guard.say("library:sqlalchemy", "SQLAlchemy cannot be instrumented; the app is not affected", exc_info=True)

@@ -1,0 +1,85 @@
+"""Observers: what wants to know of requests. They stand in one list, in the order in which they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+from otelflask import guard
+from otelflask.lifecycle import Part
+from otelflask.record import RequestRecord
+
+
+class RequestObserver(Part):
+    """Told of requests; each method does nothing unless an observer has something to do.
+
+    All run on the request's own thread. What one raises is said, and neither
+    the app nor another observer notices.
+    """
+
+    #: Whether it is told of a request's end after the request's span has ended, instead of before.
+    after_span: ClassVar[bool] = False
+
+    def opened(self, record: RequestRecord) -> None:
+        """A request has arrived: what came is known."""
+
+    def failed(self, record: RequestRecord, error: Exception) -> None:
+        """No handler of the app's wants this exception; its frames and the app's sessions are still as they were."""
+
+    def closed(self, record: RequestRecord) -> None:
+        """A request has ended: its record is complete."""
+
+    def around(self, record: RequestRecord) -> AbstractContextManager[Any]:
+        """What surrounds the app's code while it makes the response. Of all observers, at most one has this."""
+        raise NotImplementedError
+
+    def again(self, record: RequestRecord) -> Callable[[], AbstractContextManager[Any]] | None:
+        """What surrounds the app's code while it goes on with a stream, each time; None where nothing does."""
+
+
+class Observers:
+    """The observers of one app's requests, in order; only those are called that have something to do."""
+
+    def __init__(self, observers: Iterable[RequestObserver]) -> None:
+        self.all = tuple(observers)
+        self._opened = [item.opened for item in self.all if type(item).opened is not RequestObserver.opened]
+        self._failed = [item.failed for item in self.all if type(item).failed is not RequestObserver.failed]
+        self._closed = [item.closed for item in self.all if type(item).closed is not RequestObserver.closed]
+        surrounding = [item for item in self.all if type(item).around is not RequestObserver.around]
+        #: `around` and `again` of the one that has them.
+        self.around = surrounding[0].around if surrounding else None
+        self.again = surrounding[0].again if surrounding else None
+
+    def opened(self, record: RequestRecord) -> None:
+        """Tell all of them."""
+        for tell in self._opened:
+            try:
+                tell(record)
+            except Exception:
+                guard.failed("opening a request")
+
+    def failed(self, record: RequestRecord, error: Exception) -> None:
+        """Tell all of them."""
+        for tell in self._failed:
+            try:
+                tell(record, error)
+            except Exception:
+                guard.failed("an exception of a request")
+
+    def closed(self, record: RequestRecord) -> None:
+        """Tell all of them."""
+        rest = iter(self._closed)
+        try:
+            self._tell(rest, record)
+        finally:
+            # What is no Exception (a signal's, a greenlet's) ends one of them, and not the others.
+            self._tell(rest, record)
+
+    @staticmethod
+    def _tell(observers: Iterator[Callable[[RequestRecord], None]], record: RequestRecord) -> None:
+        for tell in observers:
+            try:
+                tell(record)
+            except Exception:
+                guard.failed("closing a request")

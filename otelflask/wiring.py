@@ -1,0 +1,253 @@
+"""The one wiring: starts what a process has once, and installs an app into it.
+
+`init`, `OtelFlask`, zero code and tests all go this way, in any order, and
+twice harmlessly. Nothing below imports it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Collection
+from typing import Any, cast
+
+from flask import Flask
+
+from otelflask import fronts, guard, libraries, lifecycle
+from otelflask.circuits import telemetry as breakers
+from otelflask.database.repeated import RequestQueries
+from otelflask.database.start import await_sqlalchemy
+from otelflask.errors.emission import Report
+from otelflask.errors.engine import SentryFlush
+from otelflask.errors.handling import answer_errors, roll_back
+from otelflask.errors.making import ReportMaker
+from otelflask.errors.rendering import ErrorRenderer
+from otelflask.errors.reports import Reports
+from otelflask.http.instrumentor import FlaskInstrumentor
+from otelflask.http.metrics import HttpMetrics
+from otelflask.http.request_log import RequestLog
+from otelflask.loading import load as load_settings
+from otelflask.loading import sources as setting_sources
+from otelflask.logs import capture, events, output
+from otelflask.options import Hooks, InitOptions
+from otelflask.pipeline import providers
+from otelflask.pipeline.environment import use_stable_names
+from otelflask.pipeline.state import state_folder, state_path
+from otelflask.reloader import is_reloader_parent
+from otelflask.runtime import RuntimeMetrics
+from otelflask.settings import PER_PROCESS, Settings
+from otelflask.telemetry import Telemetry
+from otelflask.users import ActiveUsers
+from otelflask.versions import is_supported
+
+#: Where an app has its `AppTelemetry`.
+EXTENSION_KEY = "otelflask"
+_PROVIDERS = ("tracer_provider", "meter_provider", "logger_provider")
+_HOOKS = frozenset(Hooks.__optional_keys__)
+
+_lock = threading.Lock()
+_telemetry: Telemetry | None = None
+
+
+class AppTelemetry:
+    """What lies in ``app.extensions["otelflask"]``: the app's settings, and the telemetry that apps share."""
+
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+        self.settings = settings
+        self.telemetry = telemetry
+        self.pipeline = telemetry.pipeline
+
+    def __repr__(self) -> str:
+        return f"AppTelemetry({self.settings!r})"
+
+
+def install(app: Flask, options: InitOptions) -> None:
+    """Give an app its telemetry, and start that of the process where there is none yet; a second call changes nothing.
+
+    Raises SettingError for an option that does not exist, and for a value that is not allowed.
+    """
+    settings = {name: value for name, value in options.items() if name not in _HOOKS}
+    hooks = cast(Hooks, {name: value for name, value in options.items() if name in _HOOKS})
+    if EXTENSION_KEY in app.extensions:
+        _say_ignored(app, [*settings, *(name for name, value in hooks.items() if value not in (None, ()))])
+        return
+    in_force = load_settings(settings, app.config, other_names=_HOOKS)
+    if in_force.disabled or is_reloader_parent() or not is_supported("Flask"):
+        return
+    sources = setting_sources(settings, app.config)
+    name = app.import_name if app.import_name != "__main__" else app.name
+    telemetry = start(in_force, name, hooks, sources)
+    app.extensions[EXTENSION_KEY] = AppTelemetry(in_force, telemetry)
+    app.extensions[events.EXTENSION_KEY] = telemetry.events
+    app.extensions[breakers.EXTENSION_KEY] = telemetry.breakers
+    show_profiles = fronts.surround(app, telemetry, in_force)
+    gate = fronts.watch(app, telemetry, in_force, hooks.get("may_monitor"))
+    FlaskInstrumentor.instrument_app(
+        app,
+        request_hook=hooks.get("request_hook"),
+        response_hook=hooks.get("response_hook"),
+        user=hooks.get("user"),
+        **_of_requests(telemetry, in_force, is_watched=gate is not None),
+    )
+    app.wsgi_app = show_profiles(app.wsgi_app)  # type: ignore[method-assign,assignment]
+    fronts.answer(app, telemetry, in_force)
+    if gate is not None:
+        fronts.show_monitor(app, telemetry, in_force, sources, gate)
+    output.attach_console(telemetry.pipeline, output.console_style(in_force, app.debug))
+    roll_back(app, hooks.get("rollback_sessions", ()))
+    if in_force.error_answers:
+        answer_errors(app, ErrorRenderer(in_force, hooks.get("error_renderer")))
+
+
+def instrument_new_apps(settings: Settings, service_name: str) -> None:
+    """Zero code: start the telemetry of the process, and record the requests of each app that is made from now on."""
+    telemetry = start(settings, service_name, {}, {})
+    output.attach_console(telemetry.pipeline, output.console_style(settings, debug=False))
+    FlaskInstrumentor().instrument(**_of_requests(telemetry, settings, is_watched=False))
+
+
+def _of_requests(telemetry: Telemetry, settings: Settings, is_watched: bool) -> dict[str, Any]:
+    """What records an app's requests. In: its settings, and whether somebody may see its live page."""
+    pipeline = telemetry.pipeline
+    return {
+        "tracer_provider": pipeline.tracer_provider,
+        "meter_provider": pipeline.meter_provider,
+        "logger_provider": pipeline.logger_provider,
+        "settings": settings,
+        "observers": telemetry.observers_of(settings, is_watched),
+    }
+
+
+def _say_ignored(app: Flask, names: Collection[str]) -> None:
+    if names:
+        guard.say(
+            f"again:{app.name}",
+            "otelflask.init was called again for app %r, and ignores %s: give them to its first call",
+            app.name,
+            ", ".join(sorted(names)),
+        )
+
+
+def start(settings: Settings, service_name: str, hooks: Hooks, given: Collection[str]) -> Telemetry:
+    """The process's telemetry, which all apps share; with providers of the caller's, one of its own.
+
+    In: settings; the service's name where none of them says it; what is no setting; names of settings that are set.
+    """
+    global _telemetry
+    with _lock:
+        brought = any(hooks.get(name) is not None for name in _PROVIDERS)
+        if _telemetry is not None and not brought:
+            _join(_telemetry, settings, given, hooks)
+            return _telemetry
+        telemetry = _made(settings, service_name, hooks)
+        lifecycle.on_fork(telemetry)
+        lifecycle.end_in_time(telemetry)
+        _telemetry = _telemetry or telemetry
+        return telemetry
+
+
+def _made(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
+    if settings.mail_to or settings.state_dir:
+        # Before anything is started: a folder that cannot be used is an error of the settings'.
+        state_folder(settings)
+    other_libraries = libraries.chosen(settings.libraries)
+    use_stable_names()
+    pipeline = providers.build(settings, service_name, *(hooks.get(name) for name in _PROVIDERS))
+    logger_provider, meter_provider = pipeline.logger_provider, pipeline.meter_provider
+    service = f"{settings.service_name or service_name}/{settings.environment}"
+    telemetry = Telemetry(
+        settings,
+        pipeline,
+        service,
+        events.Events(logger_provider, meter_provider, pipeline.log_limits),
+        breakers.Breakers(logger_provider, meter_provider, settings.breaker_redis, service),
+        HttpMetrics.by(meter_provider),
+        RequestLog(logger_provider),
+    )
+    events.use(telemetry.events)
+    breakers.use(telemetry.breakers)
+    telemetry.parts.append(telemetry.breakers)
+    if settings.console == "traces":
+        from otelflask.console import attach
+
+        view = attach(pipeline, sys.stderr)
+        if view is not None:
+            telemetry.parts.append(view)
+    if settings.log_dir:
+        output.attach_files(pipeline, settings)
+    if settings.logs:
+        capture.install(logger_provider, settings.log_level, pipeline.log_limits)
+    if settings.reports:
+        telemetry.reports = _reports(telemetry, hooks)
+    if settings.active_users:
+        telemetry.users = ActiveUsers(meter_provider, state_path(settings), service)
+    if settings.runtime_metrics:
+        telemetry.parts.append(RuntimeMetrics(meter_provider))
+    if settings.database and is_supported("SQLAlchemy"):
+        telemetry.queries = RequestQueries(logger_provider, settings.repeated_query_count, settings.repeated_query_time)
+        await_sqlalchemy(settings, pipeline, telemetry.parts.append)
+    libraries.instrument(other_libraries, pipeline, telemetry.shutdown)
+    return telemetry
+
+
+def _reports(telemetry: Telemetry, hooks: Hooks) -> Reports:
+    pipeline, settings = telemetry.pipeline, telemetry.settings
+    tell = _mail(telemetry) if settings.mail_to else None
+    maker = ReportMaker(
+        pipeline.logger_provider,
+        pipeline.meter_provider,
+        settings,
+        pipeline.scrubber,
+        hooks.get("error_fingerprint"),
+        tell,
+    )
+    reports = Reports(pipeline.logger_provider, maker, settings)
+    capture.add(reports)
+    pipeline.senders.append(SentryFlush())
+    return reports
+
+
+def _mail(telemetry: Telemetry) -> Callable[[Report, int], None]:
+    # Imported where it is wanted: it brings the mail and TLS modules.
+    from otelflask.errors.mail import ErrorMail
+
+    pipeline = telemetry.pipeline
+    mail = ErrorMail(
+        telemetry.settings, telemetry.resource, pipeline.scrubber, pipeline.log_limits, pipeline.meter_provider
+    )
+    pipeline.senders.append(mail)
+    return mail.told
+
+
+def _join(telemetry: Telemetry, settings: Settings, given: Collection[str], hooks: Hooks) -> None:
+    """One more app: what it wants masked is masked, and what it wants otherwise than the process has it is named."""
+    scrubber = telemetry.pipeline.scrubber
+    scrubber.add(settings.redact_names.split(","), settings.redact_patterns.split())
+    said = []
+    for name in (name for name in PER_PROCESS if name in given):
+        wanted, known = getattr(settings, name), getattr(telemetry.settings, name)
+        if wanted != known:
+            said.append(f"{name}={scrubber.value(name, wanted)!r} (it has {scrubber.value(name, known)!r})")
+    if hooks.get("error_fingerprint") is not None:
+        said.append("error_fingerprint")
+    if said:
+        guard.say(
+            f"joined:{said}",
+            "what a process has once was set by its first app, or by zero code: %s is not used; set it there",
+            ", ".join(said),
+        )
+
+
+def flush(timeout: float | None = None) -> bool:
+    """Send everything now, such as before an ``os._exit``.
+
+    In: seconds to wait (default: setting `shutdown_timeout`). Out: whether
+    all was tried in time; True where nothing was started.
+    """
+    return _telemetry.flush(timeout) if _telemetry is not None else True
+
+
+def shutdown(timeout: float | None = None) -> None:
+    """Flush and end the process's telemetry within `timeout` seconds (default: setting `shutdown_timeout`)."""
+    if _telemetry is not None:
+        _telemetry.shutdown(timeout)

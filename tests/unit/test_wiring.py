@@ -1,0 +1,268 @@
+"""The one wiring: what a process has once, and what is installed into each app, in any order."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import fields
+
+import flask
+import pytest
+
+import otelflask
+from otelflask.http.metrics import HttpMetrics
+from otelflask.options import Hooks, InitOptions
+from otelflask.record import RequestRecord
+from otelflask.settings import SettingError, Settings
+from otelflask.testing import CapturedTelemetry, FakeCollector
+from tests.integration.conftest import NO_EXPORT
+
+SCRIPT = """
+import flask, otelflask
+from otelflask import wiring
+from otelflask.settings import Settings
+
+otelflask.init(flask.Flask("first"), redact_names="iban")
+otelflask.init(flask.Flask("same"), redact_names="iban")
+otelflask.init(flask.Flask("second"), redact_names="pesel", redact_patterns="DE[0-9]{20}", log_level="error",
+               breaker_redis="redis://:canary@localhost/0", error_fingerprint=lambda error: None, health_path="/up")
+scrubber = wiring._telemetry.pipeline.scrubber
+print(scrubber.text("iban=canary pesel=canary DE12345678901234567890"))
+"""
+
+
+def test_a_second_app_adds_what_is_masked_and_is_told_what_is_not_used() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env={**os.environ, **NO_EXPORT}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "iban=[redacted] pesel=[redacted] [redacted]"
+    (line,) = done.stderr.splitlines()
+    assert "log_level='error' (it has 'notset'), breaker_redis='redis://[redacted]@localhost/0' (it has '')" in line
+    assert "error_fingerprint is not used" in line
+    assert "health_path" not in line
+    assert "canary" not in line
+
+
+OTHERWISE = """
+import flask, otelflask, sys
+name, one, other = sys.argv[1:]
+otelflask.init(flask.Flask("first"), **{name: one})
+otelflask.init(flask.Flask("second"), **{name: other})
+otelflask.init(flask.Flask("third"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("console", "off", "traces"),
+        ("log_console", "json", "text"),
+        ("environment", "production", "staging"),
+        ("health_redis", "", "redis://127.0.0.1/7"),
+        ("monitor_size", "500", "600"),
+        ("attribute_count", "100", "101"),
+    ],
+)
+def test_a_later_app_that_wants_otherwise_what_a_process_has_once_is_told_both_values(
+    name: str, one: str, other: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OTHERWISE, name, one, other],
+        env={**os.environ, **NO_EXPORT},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # The third, which wants nothing, is told nothing.
+    (line,) = done.stderr.splitlines()
+    values = [int(value) if value.isdigit() else value for value in (one, other)]
+    assert f"{name}={values[1]!r} (it has {values[0]!r})" in line
+
+
+def test_each_app_has_a_request_id_header_of_its_own(telemetry: CapturedTelemetry) -> None:
+    for name in ("X-First-ID", "X-Second-ID"):
+        app = flask.Flask(name)
+        otelflask.init(app, runtime_metrics=False, request_id_header=name, **telemetry.providers)
+        assert name in app.test_client().get("/").headers
+
+
+def test_apps_of_a_process_share_their_metrics(telemetry: CapturedTelemetry) -> None:
+    for name in ("first", "second"):
+        app = flask.Flask(name)
+        otelflask.init(app, runtime_metrics=False, **telemetry.providers)
+        app.test_client().get("/")
+    (point,) = telemetry.points("http.server.request.duration")
+    assert point.count == 2
+    assert [point.value for point in telemetry.points("http.server.active_requests")] == [0]
+
+
+def test_observers_stand_in_one_list_in_the_order_in_which_they_are_told(telemetry: CapturedTelemetry) -> None:
+    app = flask.Flask("shop")
+    otelflask.init(app, environment="development", **telemetry.providers)
+    names = [type(observer).__name__ for observer in app.extensions["otelflask"].telemetry.observers]
+    assert names == ["RequestQueries", "ActiveUsers", "HttpMetrics", "RequestLog", "Reports", "Ring"]
+
+
+def test_an_observer_that_raises_costs_neither_the_app_nor_the_others_anything(
+    telemetry: CapturedTelemetry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTELFLASK_GUARD", "swallow")
+    monkeypatch.setattr(HttpMetrics, "opened", lambda self, record: 1 / 0)
+    monkeypatch.setattr(HttpMetrics, "closed", lambda self, record: 1 / 0)
+    app = flask.Flask("shop")
+    otelflask.init(app, runtime_metrics=False, **telemetry.providers)
+    assert app.test_client().get("/").status_code == 404
+    assert [span.name for span in telemetry.spans] == ["GET"]
+    assert [record.event_name for record in telemetry.logs] == ["http.server.request"]
+    assert "telemetry error in closing a request" in caplog.text
+
+
+def test_what_ends_one_observer_does_not_keep_the_others_from_the_end(
+    telemetry: CapturedTelemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(self: HttpMetrics, record: RequestRecord) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(HttpMetrics, "closed", stopped)
+    app = flask.Flask("shop")
+    otelflask.init(app, runtime_metrics=False, **telemetry.providers)
+    with pytest.raises(KeyboardInterrupt):
+        app.test_client().get("/")
+    assert [span.name for span in telemetry.spans] == ["GET"]
+    assert [record.event_name for record in telemetry.logs] == ["http.server.request"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"helth_path": "/up"}, "'helth_path' is no setting of otelflask; did you mean health_path? allowed are"),
+        ({"tracer_providers": None}, "did you mean tracer_provider?"),
+        ({"error_render": print}, "did you mean error_renderer?"),
+        ({"xyzzy": 1}, "'xyzzy' is no setting of otelflask; allowed are"),
+    ],
+)
+def test_an_option_that_does_not_exist_is_an_error_that_names_the_nearest(
+    options: dict[str, object], said: str
+) -> None:
+    with pytest.raises(SettingError) as caught:
+        otelflask.init(flask.Flask("shop"), **options)  # type: ignore[arg-type]
+    assert said in str(caught.value)
+
+
+def test_a_misspelt_key_of_the_config_names_the_nearest() -> None:
+    app = flask.Flask("shop")
+    app.config["OTELFLASK_LOG_DIRECTORY"] = "/tmp"
+    with pytest.raises(SettingError, match=r"did you mean OTELFLASK_LOG_DIR\?"):
+        otelflask.init(app)
+
+
+def test_the_typed_options_are_the_settings_and_the_hooks() -> None:
+    settings = {item.name: item for item in fields(Settings)}
+    typed = {name: str(kind) for name, kind in InitOptions.__annotations__.items()}
+    hooks = set(Hooks.__annotations__)
+    assert set(typed) - hooks == set(settings)
+    for name, item in settings.items():
+        choices = item.metadata["choices"]
+        said = typed[name]
+        if choices:
+            assert [f"'{choice}'" in said or f'"{choice}"' in said for choice in choices] == [True] * len(choices), name
+        else:
+            assert str(item.type) in said or "Texts" in said, name
+
+
+ORDERS = """
+import sys, flask, otelflask
+from opentelemetry.instrumentation.flask import FlaskInstrumentor as Contrib
+from otelflask.testing import CapturedTelemetry
+
+telemetry = CapturedTelemetry()
+app = flask.Flask("shop")
+
+@app.get("/x")
+def x():
+    return "x"
+
+def hook(span, environ):
+    span.set_attribute("hooked", True)
+
+steps = {
+    "init": lambda: otelflask.init(app, runtime_metrics=False, **telemetry.providers),
+    "again": lambda: otelflask.init(app),
+    "extension": lambda: otelflask.OtelFlask(runtime_metrics=False, **telemetry.providers).init_app(app),
+    "ours": lambda: otelflask.FlaskInstrumentor.instrument_app(app, request_hook=hook),
+    "contrib": lambda: Contrib().instrument_app(app, request_hook=hook),
+}
+for name in sys.argv[1].split(","):
+    steps[name]()
+app.test_client().get("/x")
+points = telemetry.points("http.server.request.duration")
+print(len([span for span in telemetry.spans if span.name == "GET /x"]), [point.count for point in points],
+      len([record for record in telemetry.logs if record.event_name == "http.server.request"]),
+      all(span.attributes.get("hooked") for span in telemetry.spans))
+"""
+
+
+@pytest.mark.parametrize(
+    "order",
+    ["ours,init", "init,ours", "contrib,init", "init,again,ours", "ours,extension,again", "contrib,ours,init,again"],
+)
+def test_in_any_order_a_request_is_recorded_once_and_no_option_is_lost(order: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ORDERS, order], env={**os.environ, **NO_EXPORT}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "1 [1] 1 True"
+
+
+UNTOUCHED = """
+import os
+before = dict(os.environ)
+import flask, otelflask, requests
+app = flask.Flask("shop")
+otelflask.init(app)
+app.test_client().get("/")
+otelflask.flush()
+assert dict(os.environ) == before, set(os.environ) ^ set(before)
+print(app.extensions["otelflask"].pipeline.queues[0].destination.component_type)
+"""
+
+
+def test_init_writes_nothing_into_the_environment(fake_collector: FakeCollector) -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL")}
+    environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = fake_collector.http_endpoint
+    done = subprocess.run([sys.executable, "-c", UNTOUCHED], env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    # And what is not set is what it is with zero code: OTLP over HTTP, compressed.
+    assert done.stdout.strip() == "otlp_http_metric_exporter"
+    signals = {(signal, headers.get("Content-Encoding")) for signal, headers, _ in fake_collector.requests}
+    assert signals == {("traces", "gzip"), ("metrics", "gzip"), ("logs", "gzip")}
+
+
+STABLE = """
+import flask, otelflask, threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Server(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(204)
+        self.end_headers()
+    def log_message(self, *arguments):
+        pass
+
+server = HTTPServer(("127.0.0.1", 0), Server)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+otelflask.init(flask.Flask("shop"))
+import requests
+requests.get(f"http://127.0.0.1:{server.server_port}/")
+otelflask.flush()
+"""
+
+
+def test_stock_instrumentations_use_the_stable_names_after_init(fake_collector: FakeCollector) -> None:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL")}
+    environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = fake_collector.http_endpoint
+    subprocess.run([sys.executable, "-c", STABLE], env=environ, check=True)
+    names = {name for span in fake_collector.spans for name in span.attributes}
+    assert "http.request.method" in names
+    assert "http.method" not in names
