@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -71,15 +71,13 @@ class Observers:
         """Tell all of them."""
         rest = iter(self._closed)
         try:
-            self._tell(rest, record)
-        finally:
+            for tell in rest:
+                try:
+                    tell(record)
+                except Exception:
+                    guard.failed("closing a request")
+        except BaseException:
             # What is no Exception (a signal's, a greenlet's) ends one of them, and not the others.
-            self._tell(rest, record)
-
-    @staticmethod
-    def _tell(observers: Iterator[Callable[[RequestRecord], None]], record: RequestRecord) -> None:
-        for tell in observers:
-            try:
-                tell(record)
-            except Exception:
-                guard.failed("closing a request")
+            for tell in rest:
+                guard.call_hook("observer", tell, record)
+            raise

@@ -73,6 +73,7 @@ class RequestRecord:
         "ended_at",
         "environ",
         "error",
+        "error_type",
         "host",
         "method",
         "path",
@@ -108,10 +109,11 @@ class RequestRecord:
         self.scheme: str = scheme if scheme in _SCHEMES else "_OTHER"
         self.host: str = (get("HTTP_HOST") or get("SERVER_NAME") or "")[:255]
         self.protocol: str | None = _PROTOCOLS.get(get("SERVER_PROTOCOL", ""))
-        self.user_agent: str | None = (get("HTTP_USER_AGENT") or "")[:512] or None
-        self.path: str = _decoded(((get("SCRIPT_NAME") or "") + (get("PATH_INFO") or "/"))[:MAX_LENGTH])
-        self.query: str = (get("QUERY_STRING") or "")[:MAX_LENGTH]
-        self.client: str = (get("REMOTE_ADDR") or "")[:64]
+        self.user_agent: str = get("HTTP_USER_AGENT", "")[:512]
+        path = (get("SCRIPT_NAME") or "") + (get("PATH_INFO") or "/")
+        self.path: str = path[:MAX_LENGTH] if path.isascii() else _decoded(path[:MAX_LENGTH])
+        self.query: str = get("QUERY_STRING", "")[:MAX_LENGTH]
+        self.client: str = get("REMOTE_ADDR", "")[:64]
         self.request_id = ""
         self.span: Span = INVALID_SPAN
         self.sampled = False
@@ -124,6 +126,8 @@ class RequestRecord:
         self.response_size = 0
         self.response_headers: list[tuple[str, str]] = []
         self.error: BaseException | None = None
+        #: ``error.type``: the exception's type where one ended the request, else a 5xx status as text; set at the end.
+        self.error_type: str | None = None
         self.unhandled = False
         self.broken = False
         #: Statements, and the nanoseconds that they took together.
@@ -142,10 +146,14 @@ class RequestRecord:
         return str(self.environ.get("REQUEST_METHOD"))[:64]
 
     def stop(self) -> None:
-        """Fix end and duration, by the monotonic clock: the end is never before the start."""
+        """Fix what became of it. Its end is by the monotonic clock: never before the start."""
         elapsed = clock.perf_counter_ns() - self._started_ticks
         self.duration = elapsed / 1e9
         self.ended_at = self.started_at + elapsed
+        if not self.status:
+            # The server got no answer: the app returned without calling start_response.
+            self.status = 500
+        self.error_type = self._error_type()
         length = self.environ.get("CONTENT_LENGTH")
         if length and _NUMBER.match(length):
             self.request_size = int(length)
@@ -156,9 +164,7 @@ class RequestRecord:
         self.states = {}
         self.error = None
 
-    @property
-    def error_type(self) -> str | None:
-        """``error.type``: the exception's type where one ended the request, else a 5xx status as text."""
+    def _error_type(self) -> str | None:
         if self.status < 500 and not self.broken:
             return None
         # Asked of the class: an exception may answer for attributes itself.
@@ -193,8 +199,6 @@ class PerRequest(Generic[T]):
 
 def _decoded(path: str) -> str:
     """A WSGI path as text: WSGI carries the bytes as Latin-1 (PEP 3333)."""
-    if path.isascii():
-        return path
     return path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 

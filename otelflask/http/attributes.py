@@ -18,14 +18,14 @@ def _server(host: str, scheme: str) -> tuple[str, int | None]:
     return name.strip("[]"), {"http": 80, "https": 443}.get(scheme)
 
 
-def _caller_layer(scheme: str, host: str, protocol: str | None, user_agent: str | None) -> Layer:
+def _caller_layer(scheme: str, host: str, protocol: str | None, user_agent: str) -> Layer:
     address, port = _server(host, scheme)
     layer = Layer({"url.scheme": scheme, "server.address": address})
     if port is not None:
         layer["server.port"] = port
     if protocol is not None:
         layer["network.protocol.version"] = protocol
-    if user_agent is not None:
+    if user_agent:
         layer["user_agent.original"] = user_agent
     return layer
 
@@ -73,7 +73,8 @@ def of_end(record: RequestRecord) -> RequestAttributes:
     if record.profile_id:
         measured["otelflask.profile.id"] = record.profile_id
     outcome = _outcome_layers(record.method, record.route, record.status, record.error_type)
-    return record.attributes._replace(outcome=outcome, measured=measured)
+    known = record.attributes
+    return RequestAttributes(known.caller, known.request, outcome, measured)
 
 
 def route_of(environ: dict[str, Any]) -> str | None:

@@ -20,12 +20,14 @@ from otelflask.record import RequestRecord
 
 #: Told of a request's end; a server that asks twice lets it be told twice.
 End = Callable[[RequestRecord], None]
-#: Makes what surrounds the app's code while it goes on with a stream (`RequestObserver.again`).
+#: Makes what surrounds the app's code while it goes on with a stream.
 Again = Callable[[], AbstractContextManager[Any]]
+#: Says what that is, or None (`RequestObserver.again`).
+AgainOf = Callable[[RequestRecord], Again | None]
 
 
 def observed(
-    record: RequestRecord, result: Iterable[bytes], environ: dict[str, Any], end: End, again: Again | None
+    record: RequestRecord, result: Iterable[bytes], environ: dict[str, Any], end: End, again_of: AgainOf | None
 ) -> Iterable[bytes]:
     """What the app returned, so that its bytes are counted and its end is told.
 
@@ -49,7 +51,7 @@ def observed(
         return _complete(record, result, size or 0, end)
     kind = _KINDS[hasattr(result, "__len__"), hasattr(result, "__next__"), hasattr(result, "close")]
     # A known length is no stream: nothing of the app's runs while it is read.
-    return kind(record, result, end, again if size is None else None)
+    return kind(record, result, end, again_of(record) if size is None and again_of is not None else None)
 
 
 def _content_length(record: RequestRecord) -> int | None:

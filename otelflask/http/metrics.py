@@ -12,7 +12,7 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from otelflask.observers import RequestObserver
 from otelflask.pipeline.attributes import Interned
-from otelflask.pipeline.metrics import BoundHistogram, span_context_of
+from otelflask.pipeline.metrics import BoundHistogram
 from otelflask.record import RequestRecord
 from otelflask.version import __version__
 
@@ -111,8 +111,7 @@ class HttpMetrics(RequestObserver):
         duration, request_size, response_size = self._bound(
             record.method, record.route, record.status, record.error_type, record.scheme, record.protocol
         )
-        context = span_context_of(record.span)
-        sampled = record.sampled
+        context, sampled = record.context, record.sampled
         duration.record(record.duration, context, sampled)
         if record.request_size is not None:
             request_size.record(record.request_size, context, sampled)

@@ -76,7 +76,6 @@ class Middleware:
             if record is None:
                 return wsgi_app(environ, start_response)
             observers = self._observers
-            again = None
             token = context_api.attach(record.context)
             try:
                 if observers.around is None:
@@ -93,9 +92,7 @@ class Middleware:
             finally:
                 context_api.detach(token)
             try:
-                if observers.again is not None:
-                    again = observers.again(record)
-                return observed(record, result, environ, self._close, again)
+                return observed(record, result, environ, self._close, observers.again)
             except Exception:
                 guard.failed("observing a response")
                 self._close(record)
@@ -174,9 +171,6 @@ class Middleware:
             return
         record.closed = True
         record.stop()
-        if not record.status:
-            # The server gets no answer from us: the app returned without calling start_response.
-            record.status = 500
         record.attributes = of_end(record)
         try:
             self._observers.closed(record)

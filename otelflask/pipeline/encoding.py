@@ -137,8 +137,12 @@ class Encoder:
         )
         if isinstance(span, Span):
             own = span._own
-            if span.is_over_limit or (own and any(key in layer for key in own for layer in span._layers)):
-                # Too many; or the app set an attribute that we had set: keys must be unique, the app's value counts.
+            dropped = span._dropped
+            if span.is_over_limit:
+                dropped = span.dropped_attributes
+                parts.append(self._attributes(span.attributes, b"\x4a"))
+            elif own and any(key in layer for key in own for layer in span._layers):
+                # The app set an attribute that we had set: keys must be unique, the app's value counts.
                 parts.append(self._attributes(span.attributes, b"\x4a"))
             else:
                 parts += [self._layer(layer, b"\x4a") for layer in span._layers]
@@ -148,8 +152,9 @@ class Encoder:
         else:
             parts.append(self._attributes(span.attributes, b"\x4a"))
             has_events = has_links = True
-        if span.dropped_attributes:
-            parts += (b"\x50", varint(span.dropped_attributes))
+            dropped = span.dropped_attributes
+        if dropped:
+            parts += (b"\x50", varint(dropped))
         if has_events:
             parts += [field(b"\x5a", self._event(event)) for event in span.events]
             if span.dropped_events:

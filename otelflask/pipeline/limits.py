@@ -37,7 +37,8 @@ class Limits:
 
     def text(self, text: str, limit: int | None = None) -> str:
         """The text cut to `limit` characters (default: `value_length`)."""
-        return cut(text, self.value_length if limit is None else limit)
+        limit = self.value_length if limit is None else limit
+        return text if len(text) <= limit else cut(text, limit)
 
 
 def cut(text: str, length: int) -> str:

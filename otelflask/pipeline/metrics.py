@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
-from opentelemetry import trace as trace_api
 from opentelemetry.context import Context
 from opentelemetry.metrics import Histogram, NoOpMeter
 from opentelemetry.sdk import metrics as sdk_metrics
@@ -213,11 +212,6 @@ class _Measurement:
 
 
 assert {"value", "time_unix_nano", "instrument", "context", "attributes"} == set(Measurement.__dataclass_fields__)
-
-
-def span_context_of(span: trace_api.Span) -> Context:
-    """A context that holds just this span."""
-    return trace_api.set_span_in_context(span, Context())
 
 
 class PeriodicReader(MetricReader):

@@ -70,6 +70,8 @@ class ExportQueue:
         self.unsent: Counter[str] = Counter()
         self._encode = encode
         self._weigh = weigh
+        #: What is counted, in words.
+        self._counted = name if weigh is None else "metric data points"
         self._sizes = sizes
         #: Called with each outcome and its count.
         self.on_result: Callable[[str, int], None] = _ignore
@@ -342,7 +344,7 @@ class ExportQueue:
         """What the end of the process has left since it was asked last: receiver and why → how much of what."""
         server = server_of(self.destination.endpoint)
         unsent, self.unsent = self.unsent, Counter()
-        return {(server, why): f"{self.name}: {count}" for why, count in unsent.items()}
+        return {(server, why): f"{self._counted}: {count}" for why, count in unsent.items()}
 
     def _drop_rest(self, why: str) -> None:
         # Taken out one by one: the sending thread may be doing the same, and each item counts once.

@@ -29,6 +29,8 @@ from otelflask.pipeline.guarded import processor_failed
 from otelflask.pipeline.limits import MAX_ITEMS, cut
 from otelflask.pipeline.tracing import AppSpan
 
+#: More attributes than layers of ours have together.
+_OF_LAYERS = 32
 _UNSET = Status(StatusCode.UNSET)
 _SAMPLED_RANDOM = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
 
@@ -88,7 +90,7 @@ class Span(AppSpan):
     @property
     def _attributes(self) -> dict[str, Any]:  # type: ignore[override]
         found = merged((*self._layers, self._own))
-        limit = self._limits.max_span_attributes
+        limit = self._tracer._span_limits.max_span_attributes
         return found if limit is None or len(found) <= limit else dict(islice(found.items(), limit))
 
     @property
@@ -100,8 +102,10 @@ class Span(AppSpan):
     @property
     def is_over_limit(self) -> bool:
         """Whether there may be more attributes than a span may have: `attributes` is what it keeps of them then."""
-        limit = self._limits.max_span_attributes
-        return limit is not None and len(self._own) + sum(map(len, self._layers)) > limit
+        limit = self._tracer._span_limits.max_span_attributes
+        if limit is None or len(self._own) + _OF_LAYERS <= limit:
+            return False
+        return len(self._own) + sum(map(len, self._layers)) > limit
 
     @property
     def has_events(self) -> bool:
@@ -128,7 +132,7 @@ class Span(AppSpan):
             kind = type(value)
             if kind is str:
                 limit = self._limits.max_span_attribute_length
-                own[key] = value if limit is None else cut(value, limit)
+                own[key] = value if limit is None or len(value) <= limit else cut(value, limit)
             elif kind is int or kind is bool or kind is float:
                 own[key] = value
             else:
