@@ -8,10 +8,7 @@ from typing import Any
 from opentelemetry.trace import SpanContext
 
 from otelflask.errors.fingerprint import Group
-from otelflask.pipeline.exceptions import members_of
-
-#: Exceptions followed in a chain.
-MAX_CHAIN = 50
+from otelflask.pipeline.walk import Walk
 
 
 @dataclass
@@ -26,12 +23,12 @@ class Prepared:
 class Candidate:
     """Something that may become a report.
 
-    `error` is the exception, None for a text; `event` is sentry-sdk's, where
+    `walk` is the exception's, None for a text; `event` is sentry-sdk's, where
     the app captured it itself; `logger`, `template` and `message` are a log
     line's; `span` is where it happened.
     """
 
-    error: BaseException | None
+    walk: Walk | None
     handled: bool
     span: SpanContext | None = None
     event: dict[str, Any] | None = None
@@ -41,20 +38,10 @@ class Candidate:
     template: str = ""
     prepared: Prepared | None = None
 
-
-def below(error: BaseException) -> set[int]:
-    """Ids of the exceptions that this one was raised because of, or holds: causes, contexts, members of groups."""
-    found: set[int] = set()
-    queue: list[BaseException | None] = [error]
-    while queue and len(found) < MAX_CHAIN:
-        current = queue.pop()
-        if current is None:
-            continue
-        for inner in (current.__cause__, current.__context__, *members_of(current, MAX_CHAIN)[0]):
-            if inner is not None and inner is not error and id(inner) not in found:
-                found.add(id(inner))
-                queue.append(inner)
-    return found
+    @property
+    def error(self) -> BaseException | None:
+        """The exception; None for a text."""
+        return self.walk.error if self.walk is not None else None
 
 
 def outermost(candidates: list[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
@@ -78,7 +65,7 @@ def outermost(candidates: list[Candidate]) -> tuple[list[Candidate], list[Candid
         if known.prepared is None:
             known.prepared, candidate.prepared = candidate.prepared, None
         rest.append(candidate)
-    inner = set().union(*(below(candidate.error) for candidate in merged.values() if candidate.error is not None))
+    inner = set().union(*(candidate.walk.inner for candidate in merged.values() if candidate.walk is not None))
     kept = [candidate for key, candidate in merged.items() if key not in inner]
     # Exceptions that are each other's causes have no outermost.
     kept = kept or list(merged.values())[-1:]

@@ -26,6 +26,7 @@ from sentry_sdk.transport import HttpTransport, Transport
 from otelflask import guard
 from otelflask.errors.copies import writes_into_copies
 from otelflask.errors.values import exception_values
+from otelflask.pipeline.walk import Walk
 from otelflask.settings import Settings
 
 Event = dict[str, Any]
@@ -152,7 +153,7 @@ def _complete(event: Any, hint: Any) -> Any:
     return event
 
 
-def event_of(error: BaseException, handled: bool, scopes: Scopes | None, trail: list[Event]) -> Event | None:
+def event_of(walk: Walk, handled: bool, scopes: Scopes | None, trail: list[Event]) -> Event | None:
     """sentry-sdk's event of an exception, with the scopes' user, tags and breadcrumbs.
 
     None where the user's `before_send` does not want it.
@@ -160,7 +161,8 @@ def event_of(error: BaseException, handled: bool, scopes: Scopes | None, trail: 
     options = sentry_sdk.get_client().options
     # Only a real Sentry shows the frames of libraries.
     whole = getattr(sentry_sdk.get_client().transport, "inner", None) is not None
-    values = exception_values(error, options, {"type": "flask", "handled": handled}, whole)
+    error = walk.error
+    values = exception_values(walk, options, {"type": "flask", "handled": handled}, whole)
     hint = {"exc_info": (type(error), error, error.__traceback__)}
     return _built({"level": "error", "exception": {"values": values}}, hint, scopes, trail)
 

@@ -15,23 +15,20 @@ import hashlib
 import linecache
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import CodeType, TracebackType
 from typing import NamedTuple
 
 from otelflask.guard import safe_text
-from otelflask.pipeline.exceptions import exception_type, members_of
+from otelflask.pipeline.exceptions import exception_type
 from otelflask.pipeline.own_code import is_in_app
+from otelflask.pipeline.walk import MAX_CHAIN, Node, Walk
 
 #: Characters of a message that count, and that regular expressions see: an e-mail pattern can run for minutes on 1 MB.
 MAX_TEXT = 512
 #: Characters of a title.
 MAX_TITLE = 200
 MAX_CALLER = 60
-#: Exceptions followed in a chain, members looked at in a group, frames looked at in a stack.
-MAX_CHAIN = 10
-MAX_MEMBERS = 50
-MAX_FRAMES = 20_000
 
 #: What a user writes for the fingerprint that would have been (sentry-sdk's name for it).
 DEFAULT = "{{ default }}"
@@ -75,10 +72,11 @@ def normalised(text: str) -> str:
     return " ".join(text.split())
 
 
-def of_exception(error: BaseException, explicit: Sequence[str] = ()) -> Group:
-    """An exception's group. In: the exception, and what the user says instead, with ``{{ default }}`` for ours."""
+def of_exception(walk: Walk, explicit: Sequence[str] = ()) -> Group:
+    """An exception's group. In: its walk, and what the user says instead, with ``{{ default }}`` for ours."""
     parts: list[str] = []
-    where = _walk(error, set(), parts, 0)
+    where = _identify(walk.root, set(), parts, 0)
+    error = walk.error
     kind = exception_type(error)
     default = Group(_digest(parts), f"{kind} in {where}" if where else f"{kind}: {normalised(safe_text(error))}")
     return _explicit(explicit, default)
@@ -106,38 +104,32 @@ def _digest(parts: Sequence[str]) -> str:
     return hashlib.blake2b("\x00".join(parts).encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
-def _walk(error: BaseException, seen: set[int], parts: list[str], depth: int) -> str:
+def _identify(node: Node, seen: set[int], parts: list[str], depth: int) -> str:
     """Add what identifies an exception and its causes, outermost first. In: how deep in groups it is.
 
     Out: where the outermost of them happened that has a frame in the app; empty where none has.
     """
     where = ""
     chain: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen and len(chain) < MAX_CHAIN:
+    for current in node.chain():
+        if id(current) in seen:
+            break
         seen.add(id(current))
-        chain.append(current)
-        places = list(dict.fromkeys(_frames(current.__traceback__)))
+        chain.append(current.error)
+        places = list(dict.fromkeys(_frames(current.frames)))
         parts += [" ".join(place) for place in places]
         if places:
             where = where or _named(places[-1], places[-2].source if len(places) > 1 else "")
-        members, _ = members_of(current, MAX_MEMBERS)
-        if members and depth < MAX_CHAIN:
+        if current.members and depth < MAX_CHAIN:
             # The order of a group's members is the order in which tasks ended.
             of_members: dict[str, str] = {}
-            for member in members:
+            for member in current.members:
                 of_member: list[str] = []
-                where_member = _walk(member, seen, of_member, depth + 1)
-                of_members[_digest(of_member)] = where_member or exception_type(member)
+                where_member = _identify(member, seen, of_member, depth + 1)
+                of_members[_digest(of_member)] = where_member or exception_type(member.error)
             parts += sorted(of_members)
             where = where or of_members[min(of_members)]
         parts.append("caused by")
-        if current.__cause__ is not None:
-            current = current.__cause__
-        elif not current.__suppress_context__:
-            current = current.__context__
-        else:
-            current = None
     if not where:
         parts[:] = [f"{exception_type(each)}: {normalised(safe_text(each))}" for each in chain]
     return where
@@ -150,13 +142,10 @@ def _named(last: _Place, caller: str) -> str:
     return f"{where} ← {caller[:MAX_CALLER]}" if caller else where
 
 
-def _frames(trace: TracebackType | None) -> Iterator[_Place]:
-    count = 0
+def _frames(traces: Iterable[TracebackType]) -> Iterator[_Place]:
     last: tuple[CodeType | None, int] = (None, 0)
-    while trace is not None and count < MAX_FRAMES:
+    for trace in traces:
         frame, number = trace.tb_frame, trace.tb_lineno
-        trace = trace.tb_next
-        count += 1
         code = frame.f_code
         if code is last[0] and number == last[1]:
             # A recursion's next step: thousands of them are one place.

@@ -18,7 +18,7 @@ from otelflask.errors.emission import Report, bounded, emit_count, emit_report
 from otelflask.errors.fingerprint import Group
 from otelflask.errors.groups import GroupCounts
 from otelflask.errors.of_request import request_errors
-from otelflask.pipeline.exceptions import exception_layer, exception_type
+from otelflask.pipeline.exceptions import attributes_of, exception_type
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.record import RequestRecord
 from otelflask.settings import Settings
@@ -134,8 +134,8 @@ class ReportMaker:
         }
         request_context = record.context if record is not None else None
         body = cut(candidate.message, MAX_MESSAGE, self._scrubber)
-        if candidate.error is not None:
-            layer = _as_wanted(exception_layer(candidate.error, request_context), candidate.error, event)
+        if candidate.walk is not None:
+            layer = _as_wanted(attributes_of(candidate.walk), candidate.walk.error, event)
             whole = layer["exception.message"]
             message = cut(whole, MAX_MESSAGE, self._scrubber)
             own.update(layer, **{"exception.message": message})
@@ -163,19 +163,19 @@ class ReportMaker:
         scopes = _scopes_of(record) if record is not None and not live else None
         token = context_api.attach(record.context) if record is not None and not live else None
         try:
-            if candidate.error is not None:
-                return engine.event_of(candidate.error, candidate.handled, scopes, breadcrumbs(record))
+            if candidate.walk is not None:
+                return engine.event_of(candidate.walk, candidate.handled, scopes, breadcrumbs(record))
             return engine.event_of_message(candidate.message, candidate.level, scopes, breadcrumbs(record))
         finally:
             if token is not None:
                 context_api.detach(token)
 
     def _group_of(self, candidate: Candidate, explicit: Sequence[str]) -> Group:
-        if candidate.error is None:
+        if candidate.walk is None:
             return fingerprint.of_log(candidate.logger, candidate.template, candidate.message, explicit)
         if not explicit and self._group is not None:
-            explicit = guard.call_hook("error_fingerprint", self._group, candidate.error) or ()
-        return fingerprint.of_exception(candidate.error, explicit)
+            explicit = guard.call_hook("error_fingerprint", self._group, candidate.walk.error) or ()
+        return fingerprint.of_exception(candidate.walk, explicit)
 
 
 def _scopes_of(record: RequestRecord) -> engine.Scopes | None:

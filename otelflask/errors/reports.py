@@ -25,6 +25,7 @@ from otelflask.errors.of_request import RequestErrors, request_errors
 from otelflask.observers import RequestObserver
 from otelflask.pipeline.exceptions import exception_type
 from otelflask.pipeline.records import message_of
+from otelflask.pipeline.walk import Walk, walk
 from otelflask.record import RequestRecord, current_record
 from otelflask.settings import Settings
 
@@ -75,7 +76,7 @@ class Reports(RequestObserver):
         # The record lets go of them when it is closed, and the server may go on.
         return functools.partial(engine.within, scopes) if scopes is not None else None
 
-    def take(self, record: logging.LogRecord) -> None:
+    def take(self, record: logging.LogRecord, walked: Walk | None) -> None:
         """A record of the `logging` module: a breadcrumb, or a problem at the report level and above."""
         # One that is made by hand may have no name.
         if record.levelno < logging.INFO or _about_telemetry(record.name or "") or getattr(_busy, "now", False):
@@ -88,23 +89,22 @@ class Reports(RequestObserver):
             if request is not None and record.exc_info is None:
                 remember(request, record)
             if record.levelno >= self._level:
-                self._take(record, request)
+                self._take(record, walked, request)
         except Exception:
             guard.users_failed("record of `logging`")
         finally:
             _busy.now = False
 
-    def _take(self, record: logging.LogRecord, request: RequestRecord | None) -> None:
-        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-        if error is None and record.name == "werkzeug":
+    def _take(self, record: logging.LogRecord, walked: Walk | None, request: RequestRecord | None) -> None:
+        if walked is None and record.name == "werkzeug":
             # It tells of a broken stream as text; the request itself reports it.
             return
-        if error is not None and request is not None and _is_prepared(request_errors.of(request).candidates, error):
+        if request is not None and _is_prepared(request_errors.of(request).candidates, walked):
             # Flask logs what no handler wanted.
             return
         self._add(
             Candidate(
-                error,
+                walked,
                 True,
                 trace_api.get_current_span().get_span_context(),
                 level="fatal" if record.levelno >= logging.CRITICAL else "error",
@@ -123,7 +123,7 @@ class Reports(RequestObserver):
         message = event.get("message") or entry.get("formatted") or entry.get("message") or ""
         self._add(
             Candidate(
-                error if event.get("exception") else None,
+                walk(error) if error is not None and event.get("exception") else None,
                 handled,
                 trace_api.get_current_span().get_span_context(),
                 event,
@@ -165,7 +165,7 @@ class Reports(RequestObserver):
 
     def failed(self, record: RequestRecord, error: Exception) -> None:
         """Take its local variables now, before sessions are rolled back and closed."""
-        candidate = Candidate(error, False, record.span.get_span_context())
+        candidate = Candidate(walk(error, record.context), False, record.span.get_span_context())
         _busy.now = True
         try:
             candidate.prepared = self._maker.prepare(candidate, record, live=True)
@@ -175,9 +175,10 @@ class Reports(RequestObserver):
 
     def closed(self, record: RequestRecord) -> None:
         candidates = request_errors.of(record).candidates
-        failed = record.error_type is not None
-        if failed and record.error is not None and not _is_prepared(candidates, record.error):
-            candidates.append(Candidate(record.error, not record.unhandled, record.span.get_span_context()))
+        if record.error_type is not None and record.error is not None:
+            walked = walk(record.error, record.context)
+            if not _is_prepared(candidates, walked):
+                candidates.append(Candidate(walked, not record.unhandled, record.span.get_span_context()))
         if candidates:
             self._report(record, candidates)
         if 400 <= record.status < 500 and not record.broken:
@@ -190,6 +191,10 @@ class Reports(RequestObserver):
         context = {**attributes.request, **attributes.outcome, **attributes.measured}
         _busy.now = True
         try:
+            for candidate in candidates:
+                if candidate.walk is not None:
+                    # An exception that was logged may have gone on since: its stack has grown.
+                    candidate.walk = walk(candidate.walk.error, record.context)
             kept, rest = outermost(candidates)
             for candidate in rest:
                 if candidate.prepared is not None:
@@ -217,8 +222,11 @@ class _Scopes(engine.RequestScopes):
         return scopes
 
 
-def _is_prepared(candidates: list[Candidate], error: BaseException) -> bool:
-    return any(known.error is error and known.prepared is not None for known in candidates)
+def _is_prepared(candidates: list[Candidate], walked: Walk | None) -> bool:
+    """Whether a report of this exception, if it is one, was prepared when no handler wanted it."""
+    if walked is None:
+        return False
+    return any(known.error is walked.error and known.prepared is not None for known in candidates)
 
 
 def _mark(error: BaseException) -> None:

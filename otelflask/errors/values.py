@@ -6,21 +6,23 @@ of every member of a group, which is seconds for a recursion or a wide group.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Any
 
 from sentry_sdk.utils import serialize_frame, should_hide_frame, single_exception_from_error_tuple
 
-from otelflask.pipeline.exceptions import members_of
 from otelflask.pipeline.own_code import is_in_app
+from otelflask.pipeline.walk import Node, Walk
 
-#: Exceptions of an event, and frames kept at the outer and at the inner end of a stack.
+#: Exceptions that an event shows, since each costs its variables; frames at the outer and inner end of a stack.
 MAX_EXCEPTIONS = 20
 MAX_OUTER, MAX_INNER = 10, 40
 
 
 def exception_values(
-    error: BaseException, options: dict[str, Any], mechanism: dict[str, Any], whole: bool
+    walk: Walk, options: dict[str, Any], mechanism: dict[str, Any], whole: bool
 ) -> list[dict[str, Any]]:
     """The event's ``exception.values``: the exception itself last.
 
@@ -28,12 +30,13 @@ def exception_values(
     libraries have source and local variables too.
     """
     values = []
-    for number, (each, parent, source) in enumerate(_walk(error)):
+    for number, (node, parent, source) in enumerate(_numbered(walk.root)):
         ids: dict[str, Any] = {"exception_id": number}
         if number:
             ids.update(parent_id=parent, source=source)
-        value = single_exception_from_error_tuple(type(each), each, None, options, mechanism, **ids)
-        frames = _frames(each, options, whole)
+        error = node.error
+        value = single_exception_from_error_tuple(type(error), error, None, options, mechanism, **ids)
+        frames = _frames(node.frames, options, whole)
         if frames:
             value["stacktrace"] = {"frames": frames}
         values.append(value)
@@ -41,31 +44,23 @@ def exception_values(
     return values
 
 
-def _walk(error: BaseException) -> Iterator[tuple[BaseException, int, str]]:
+def _numbered(root: Node) -> Iterator[tuple[Node, int, str]]:
     """Each exception once, with its parent's number and what it is to that: causes first, then members of groups."""
     seen: set[int] = set()
-    waiting: list[tuple[BaseException, int, str]] = [(error, 0, "")]
+    waiting: deque[tuple[Node, int, str]] = deque([(root, 0, "")])
     while waiting and len(seen) < MAX_EXCEPTIONS:
-        current, parent, source = waiting.pop(0)
-        if id(current) in seen:
+        node, parent, source = waiting.popleft()
+        if id(node) in seen:
             continue
         number = len(seen)
-        seen.add(id(current))
-        yield current, parent, source
-        if current.__cause__ is not None:
-            waiting.insert(0, (current.__cause__, number, "__cause__"))
-        elif current.__context__ is not None and not current.__suppress_context__:
-            waiting.insert(0, (current.__context__, number, "__context__"))
-        members, _ = members_of(current, MAX_EXCEPTIONS)
-        waiting += [(member, number, f"exceptions[{n}]") for n, member in enumerate(members)]
+        seen.add(id(node))
+        yield node, parent, source
+        if node.cause is not None:
+            waiting.appendleft((node.cause, number, "__cause__" if node.is_direct else "__context__"))
+        waiting.extend((member, number, f"exceptions[{n}]") for n, member in enumerate(node.members))
 
 
-def _frames(error: BaseException, options: dict[str, Any], whole: bool) -> list[dict[str, Any]]:
-    places = []
-    trace = error.__traceback__
-    while trace is not None:
-        places.append(trace)
-        trace = trace.tb_next
+def _frames(places: list[TracebackType], options: dict[str, Any], whole: bool) -> list[dict[str, Any]]:
     if len(places) > MAX_OUTER + MAX_INNER:
         places = [*places[:MAX_OUTER], *places[-MAX_INNER:]]
     places = [place for place in places if not should_hide_frame(place.tb_frame)]

@@ -10,8 +10,9 @@ from otelflask import guard
 from otelflask.http.headers import CapturedHeaders
 from otelflask.http.remote import remote_context
 from otelflask.observers import RequestObserver
-from otelflask.pipeline.exceptions import exception_layer, remembering
+from otelflask.pipeline.exceptions import exception_layer
 from otelflask.pipeline.spans import Span, SpanStarter
+from otelflask.pipeline.walk import remembering
 from otelflask.record import RequestRecord
 from otelflask.settings import Settings
 

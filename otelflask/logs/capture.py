@@ -23,9 +23,10 @@ from opentelemetry.instrumentation.log_utils import std_to_otel
 
 from otelflask import event_names, guard
 from otelflask.pipeline.attributes import Interned, Layer, merged
-from otelflask.pipeline.exceptions import exception_layer
+from otelflask.pipeline.exceptions import attributes_of
 from otelflask.pipeline.limits import MAX_ITEMS, Limits, cut_stacktrace
 from otelflask.pipeline.records import Record, emit, message_of
+from otelflask.pipeline.walk import Walk, walk
 
 _RESERVED = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 _SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
@@ -56,8 +57,8 @@ class Capture:
         self._limits = limits
         self._loggers: Interned[Any] = Interned(logger_provider.get_logger, size=500)
 
-    def take(self, record: logging.LogRecord) -> None:
-        """Send one record."""
+    def take(self, record: logging.LogRecord, walked: Walk | None) -> None:
+        """Send one record. In: also its exception, where it has one."""
         # One that is made by hand may have no name.
         name = record.name or ""
         if record.levelno < self.level or _about_telemetry(name):
@@ -68,15 +69,18 @@ class Capture:
             return
         busy.now = True
         try:
-            emit(self._loggers(name), record_of(record, self._limits))
+            emit(self._loggers(name), record_of(record, self._limits, walked))
         except Exception:
             guard.users_failed("record of `logging`")
         finally:
             busy.now = False
 
 
-def record_of(record: logging.LogRecord, limits: Limits) -> Record:
-    """A record of `logging` as one of OpenTelemetry's, with the current trace, its place in the code and its extras."""
+def record_of(record: logging.LogRecord, limits: Limits, walked: Walk | None) -> Record:
+    """A record of `logging` as one of OpenTelemetry's, with the current trace, its place in the code and its extras.
+
+    In: also what a record may carry, and its exception.
+    """
     attributes: dict[str, Any] = {}
     event_name = None
     state = record.__dict__
@@ -92,10 +96,7 @@ def record_of(record: logging.LogRecord, limits: Limits) -> Record:
                     attributes["event.name"], event_name = event_name, None
             elif len(attributes) < limits.attribute_count:
                 attributes[name] = attribute_value(value, limits)
-    layer: Layer | None = None
-    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-    if error is not None:
-        layer = exception_layer(error)
+    layer = attributes_of(walked) if walked is not None else None
     if record.stack_info:
         attributes["code.stacktrace"] = cut_stacktrace(record.stack_info)
     code = _code_layers(record.pathname, record.funcName or "", record.lineno)
@@ -151,13 +152,19 @@ def attribute_value(value: Any, limits: Limits, depth: int = 0) -> Any:
     return limits.text(guard.safe_text(value))
 
 
+def walked_of(record: logging.LogRecord) -> Walk | None:
+    """The exception of a record of `logging`; None where it has none."""
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    return walk(error) if error is not None else None
+
+
 class Taker(Protocol):
     """Anything that wants every record, for whichever logger provider."""
 
     logger_provider: Any
 
-    def take(self, record: logging.LogRecord) -> None:
-        """One record, after the handlers."""
+    def take(self, record: logging.LogRecord, walked: Walk | None) -> None:
+        """One record, after the handlers, and its exception, where it has one."""
         ...
 
 
@@ -203,7 +210,9 @@ def _patch() -> None:
         try:
             original(self, record)
         finally:
-            for capture in _captures:
-                capture.take(record)
+            if _captures:
+                walked = walked_of(record)
+                for capture in _captures:
+                    capture.take(record, walked)
 
     logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]

@@ -18,7 +18,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otelflask import event_names, guard
-from otelflask.logs.capture import record_of
+from otelflask.logs.capture import record_of, walked_of
 from otelflask.logs.lines import LineFormat, Whose, whose
 from otelflask.pipeline.providers import Pipeline
 from otelflask.pipeline.queue import ExportQueue, QueueSizes
@@ -96,7 +96,9 @@ class OwnDiagnostics(logging.Handler):
         if record.name != guard.logger.name:
             return
         try:
-            item = ReadableLogRecord(record_of(record, self._limits), Resource.get_empty(), _OWN_SCOPE)
+            item = ReadableLogRecord(
+                record_of(record, self._limits, walked_of(record)), Resource.get_empty(), _OWN_SCOPE
+            )
             sys.stderr.write(self._make(item, Whose()) + "\n")
             sys.stderr.flush()
         except Exception:

@@ -11,30 +11,21 @@ from __future__ import annotations
 import linecache
 import traceback
 from types import CodeType, TracebackType
-from typing import Any
 
-from opentelemetry import context as context_api
 from opentelemetry.context import Context
 
 from otelflask.guard import safe_text
 from otelflask.pipeline.attributes import Layer
 from otelflask.pipeline.limits import cut, cut_stacktrace
+from otelflask.pipeline.walk import MAX_EXCEPTIONS, Node, Walk, walk
 
-#: Where the exceptions of one request that are formatted already lie in its context.
-_KEY = context_api.create_key("otelflask-exceptions")
-#: Frames kept at each end of a stack, exceptions followed in a chain, members of groups.
+#: Frames kept at each end of a stack, and notes of an exception.
 _MAX_FRAMES = 60
-_MAX_CHAIN = 10
-_MAX_MEMBERS = 15
+_MAX_NOTES = 10
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 #: Characters of a message within a stack trace.
 _MAX_MESSAGE = 8_192
-
-
-def remembering(context: Context) -> Context:
-    """A context within which an exception is formatted once, however many views show it."""
-    return context_api.set_value(_KEY, [], context)
 
 
 def exception_type(error: BaseException) -> str:
@@ -44,105 +35,87 @@ def exception_type(error: BaseException) -> str:
     return kind.__qualname__ if module in (None, "builtins") else f"{module}.{kind.__qualname__}"
 
 
-def members_of(error: BaseException, most: int) -> tuple[list[BaseException], int]:
-    """A group's first members, at most so many, and how many it has; none for any other exception.
-
-    Backports of groups count, and so do exceptions of the app's with an attribute of this name that holds others.
-    """
-    found = getattr(error, "exceptions", None)
-    if not isinstance(found, (list, tuple)):
-        return [], 0
-    return [item for item in found[:most] if isinstance(item, BaseException)], len(found)
-
-
 def exception_layer(error: BaseException, context: Context | None = None) -> Layer:
     """``exception.type``, ``.message`` and ``.stacktrace``. In: the request's context (default: the current one)."""
-    known: Any = context_api.get_value(_KEY, context)
-    if known is not None:
-        for same, trace, layer in known:
-            if same is error and trace is error.__traceback__:
-                return layer  # type: ignore[no-any-return]
-    layer = Layer(
-        {
-            "exception.type": exception_type(error),
-            "exception.message": safe_text(error),
-            "exception.stacktrace": cut_stacktrace(_stacktrace(error)),
-        }
-    )
-    if known is not None and len(known) < _MAX_CHAIN:
-        known.append((error, error.__traceback__, layer))
+    return attributes_of(walk(error, context))
+
+
+def attributes_of(walked: Walk) -> Layer:
+    """The same, of an exception that was walked."""
+    layer = walked.attributes
+    if layer is None:
+        layer = walked.attributes = Layer(
+            {
+                "exception.type": exception_type(walked.error),
+                "exception.message": safe_text(walked.error),
+                "exception.stacktrace": cut_stacktrace(_stacktrace(walked.root)),
+            }
+        )
     return layer
 
 
-def _stacktrace(error: BaseException) -> str:
+def _stacktrace(root: Node) -> str:
     try:
-        return _chain(error, [_MAX_MEMBERS])
+        return _Text().of(root)
     except Exception:
-        return "".join(traceback.format_tb(error.__traceback__, limit=-_MAX_FRAMES))
+        return "".join(traceback.format_tb(root.error.__traceback__, limit=-_MAX_FRAMES))
 
 
-def _chain(error: BaseException, members_left: list[int]) -> str:
-    """An exception below its causes. `members_left` is how many members of groups may still be shown."""
-    chain: list[str] = []
-    current: BaseException | None = error
-    seen: set[int] = set()
-    while current is not None and id(current) not in seen and len(seen) < _MAX_CHAIN:
-        seen.add(id(current))
-        chain.append(_one(current) + _members(current, members_left))
-        if current.__cause__ is not None:
-            chain.append(_CAUSE)
-            current = current.__cause__
-        elif current.__context__ is not None and not current.__suppress_context__:
-            chain.append(_CONTEXT)
-            current = current.__context__
-        else:
-            current = None
-    if chain and chain[-1] in (_CAUSE, _CONTEXT):
-        chain.pop()
-    return "".join(reversed(chain))
+class _Text:
+    """The text of one exception. Members are bounded here too: groups may hold one another, and themselves."""
+
+    def __init__(self) -> None:
+        self._members_left = MAX_EXCEPTIONS
+
+    def of(self, node: Node, around: frozenset[int] = frozenset()) -> str:
+        """An exception below its causes. In: ids of the groups that it is shown within."""
+        parts: list[str] = []
+        link = ""
+        for each in node.chain():
+            if parts:
+                parts.append(link)
+            link = _CAUSE if each.is_direct else _CONTEXT
+            parts.append(_one(each) + self._members(each, around | {id(each)}))
+        return "".join(reversed(parts))
+
+    def _members(self, node: Node, around: frozenset[int]) -> str:
+        """A group's members, each indented below a ruler, as `traceback` has them."""
+        lines = []
+        shown = 0
+        for member in node.members:
+            if id(member) in around or self._members_left <= 0:
+                continue
+            self._members_left -= 1
+            shown += 1
+            lines.append(f"  +---------------- {shown} ----------------\n")
+            lines += [f"  | {line}" for line in self.of(member, around).splitlines(keepends=True)]
+        if node.member_count > shown:
+            lines.append(f"  +---------------- … {node.member_count - shown} members left out …\n")
+        return "".join(lines)
 
 
-def _members(error: BaseException, members_left: list[int]) -> str:
-    """A group's members, each indented below a ruler, as `traceback` has them."""
-    members, count = members_of(error, members_left[0])
-    lines = []
-    for number, member in enumerate(members, start=1):
-        if members_left[0] <= 0:
-            members = members[: number - 1]
-            break
-        members_left[0] -= 1
-        lines.append(f"  +---------------- {number} ----------------\n")
-        lines += [f"  | {line}" for line in _chain(member, members_left).splitlines(keepends=True)]
-    if count > len(members):
-        lines.append(f"  +---------------- … {count - len(members)} members left out …\n")
-    return "".join(lines)
-
-
-def _one(error: BaseException) -> str:
-    lines = ["Traceback (most recent call last):\n"] if error.__traceback__ is not None else []
-    lines += _frames(error.__traceback__)
+def _one(node: Node) -> str:
+    error = node.error
+    lines = ["Traceback (most recent call last):\n"] if node.frames else []
+    lines += _frames(node.frames)
     if isinstance(error, SyntaxError):
         # It shows the line that cannot be read.
         lines += traceback.format_exception_only(type(error), error)
         return "".join(lines)
     message = cut(safe_text(error), _MAX_MESSAGE)
     lines.append(f"{exception_type(error)}: {message}\n" if message else f"{exception_type(error)}\n")
-    lines += [f"{safe_text(note)}\n" for note in getattr(error, "__notes__", ())[:_MAX_CHAIN]]
+    lines += [f"{safe_text(note)}\n" for note in getattr(error, "__notes__", ())[:_MAX_NOTES]]
     return "".join(lines)
 
 
-def _frames(trace: TracebackType | None) -> list[str]:
-    places = []
-    while trace is not None:
-        places.append(trace)
-        trace = trace.tb_next
-    left_out = len(places) - 2 * _MAX_FRAMES
+def _frames(frames: list[TracebackType]) -> list[str]:
+    left_out = len(frames) - 2 * _MAX_FRAMES
     if left_out <= 0:
-        return [_line(place) for place in places]
+        return [_line(frame) for frame in frames]
     return [
-        *(_line(place) for place in places[:_MAX_FRAMES]),
+        *(_line(frame) for frame in frames[:_MAX_FRAMES]),
         f"  … {left_out} frames left out …\n",
-        *(_line(place) for place in places[-_MAX_FRAMES:]),
+        *(_line(frame) for frame in frames[-_MAX_FRAMES:]),
     ]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from otelflask.errors import fingerprint
+from otelflask.pipeline.walk import Walk
 
 
 def _group(bugs: Any, n: int, order: int) -> BaseException:
@@ -44,21 +45,21 @@ def events(number: int) -> Iterator[tuple[str, str]]:
 
     for name, function in sorted(vars(bugs).items()):
         if name.startswith("bug_"):
-            yield name, fingerprint.of_exception(_raised(function, 3 + 11 * number)).fingerprint
+            yield name, fingerprint.of_exception(Walk(_raised(function, 3 + 11 * number))).fingerprint
     try:
         asyncio.run(_in_task(bugs.bug_key, number))
     except KeyError as error:
         # The same bug, reached by another way of the library's.
-        yield "bug_key in a task", fingerprint.of_exception(error).fingerprint
+        yield "bug_key in a task", fingerprint.of_exception(Walk(error)).fingerprint
     if sys.version_info >= (3, 11):
-        yield "group", fingerprint.of_exception(_group(bugs, number, number)).fingerprint
+        yield "group", fingerprint.of_exception(Walk(_group(bugs, number, number))).fingerprint
     # No frame of the app's: type and message.
     for label, kind, message in (
         ("alone here", bugs.PaymentError, f"order {number} at 10.0.0.{number}"),
         ("alone there", other.PaymentError, f"order {number} at 10.0.0.{number}"),
         ("alone otherwise", bugs.PaymentError, f"no card for {number}"),
     ):
-        yield label, fingerprint.of_exception(retrylib.fail_alone(kind, message)).fingerprint
+        yield label, fingerprint.of_exception(Walk(retrylib.fail_alone(kind, message))).fingerprint
     yield "log stock", fingerprint.of_log("shop", "stock of %s is %d", f"stock of lamp is {number}").fingerprint
     yield "log price", fingerprint.of_log("shop", "price of %s is %d", f"price of lamp is {number}").fingerprint
     text = f"order {number} of user-{number}@shop.example failed"

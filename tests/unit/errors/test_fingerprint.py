@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from otelflask.errors import fingerprint
+from otelflask.pipeline.walk import Walk
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -60,19 +61,23 @@ def test_precision_and_recall_on_the_corpus(events: list[tuple[str, str]]) -> No
     assert recall >= 0.98, wrong
 
 
+def _group(error: BaseException, explicit: Sequence[str] = ()) -> fingerprint.Group:
+    return fingerprint.of_exception(Walk(error), explicit)
+
+
 def test_an_explicit_fingerprint_wins() -> None:
     error = ValueError("a")
-    assert fingerprint.of_exception(error, ["mine"])[0] == fingerprint.of_exception(KeyError("b"), ["mine"])[0]
-    assert fingerprint.of_exception(error, ["mine"])[0] != fingerprint.of_exception(error)[0]
+    assert _group(error, ["mine"])[0] == _group(KeyError("b"), ["mine"])[0]
+    assert _group(error, ["mine"])[0] != _group(error)[0]
 
 
 def test_the_default_is_expanded_in_an_explicit_one() -> None:
     one, other = ValueError("cannot be one"), KeyError("cannot be other")
-    assert fingerprint.of_exception(one, ["tenant-1", "{{ default }}"]) != fingerprint.of_exception(
-        other, ["tenant-1", "{{ default }}"]
+    assert _group(one, ["tenant-1", "{{ default }}"]) != fingerprint.of_exception(
+        Walk(other), ["tenant-1", "{{ default }}"]
     )
-    assert fingerprint.of_exception(one, ["tenant-1", "{{ default }}"]) != fingerprint.of_exception(
-        one, ["tenant-2", "{{ default }}"]
+    assert _group(one, ["tenant-1", "{{ default }}"]) != fingerprint.of_exception(
+        Walk(one), ["tenant-2", "{{ default }}"]
     )
 
 
@@ -89,7 +94,7 @@ def test_hidden_frames_do_not_count() -> None:
         raise AssertionError
 
     def places(error: BaseException) -> str:
-        return "".join(place.source for place in fingerprint._frames(error.__traceback__))
+        return "".join(place.source for place in fingerprint._frames(Walk(error).root.frames))
 
     assert "helper()" in places(hidden())
     assert 'raise ValueError("x")' not in places(hidden())
@@ -121,7 +126,7 @@ def test_a_message_of_a_megabyte_is_cut_before_any_pattern_sees_it() -> None:
 def test_cyclic_causes_end() -> None:
     one, other = ValueError("one"), KeyError("other")
     one.__cause__, other.__cause__ = other, one
-    assert len(fingerprint.of_exception(one).fingerprint) == 16
+    assert len(_group(one).fingerprint) == 16
 
 
 def test_an_exception_that_cannot_be_printed_has_a_fingerprint() -> None:
@@ -129,7 +134,7 @@ def test_an_exception_that_cannot_be_printed_has_a_fingerprint() -> None:
         def __str__(self) -> str:
             raise RuntimeError
 
-    assert len(fingerprint.of_exception(UnprintableError()).fingerprint) == 16
+    assert len(_group(UnprintableError()).fingerprint) == 16
 
 
 def _fails(number: int) -> None:
@@ -152,13 +157,13 @@ def _error(function: Callable[[], Any]) -> BaseException:
     ("group", "title"),
     [
         (
-            lambda: fingerprint.of_exception(_error(_orders)),
+            lambda: _group(_error(_orders)),
             "LookupError in test_fingerprint._fails ← _fails(number=1)",
         ),
-        (lambda: fingerprint.of_exception(ValueError("no lamp 17")), "ValueError: no lamp <number>"),
+        (lambda: _group(ValueError("no lamp 17")), "ValueError: no lamp <number>"),
         (lambda: fingerprint.of_log("shop", "stock of %s", "stock of lamp"), "stock of %s"),
         (
-            lambda: fingerprint.of_exception(ValueError("no 1"), ["lamps", "{{ default }}"]),
+            lambda: _group(ValueError("no 1"), ["lamps", "{{ default }}"]),
             "ValueError: no <number> (lamps)",
         ),
     ],

@@ -1,0 +1,139 @@
+"""One walk of an exception: its stack, its causes and its members, read once, with one limit.
+
+Stack trace, title, fingerprint, frames with local variables and attributes are views of it, and so is what of several
+exceptions is one problem.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+from opentelemetry import context as context_api
+from opentelemetry.context import Context
+
+from otelflask.pipeline.attributes import Layer
+
+#: Exceptions that are read of one, itself included; those in a chain of causes that a view shows; and steps of a stack.
+MAX_EXCEPTIONS = 50
+MAX_CHAIN = 10
+MAX_FRAMES = 20_000
+
+#: Where the walks of one request lie in its context.
+_KEY = context_api.create_key("otelflask-exceptions")
+_MAX_KEPT = 10
+
+
+class Node:
+    """One exception of a walk.
+
+    `cause` is the exception that its traceback shows above it, `is_direct` whether it was raised from that; `members`
+    are those that it holds, as a group does, and `member_count` is how many it has in all.
+    """
+
+    __slots__ = ("_frames", "cause", "error", "is_direct", "member_count", "members")
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.cause: Node | None = None
+        self.is_direct = False
+        self.members: list[Node] = []
+        self.member_count = 0
+        self._frames: list[TracebackType] | None = None
+
+    @property
+    def frames(self) -> list[TracebackType]:
+        """The steps of its stack, outermost first."""
+        if self._frames is None:
+            self._frames = []
+            trace = self.error.__traceback__
+            while trace is not None and len(self._frames) < MAX_FRAMES:
+                self._frames.append(trace)
+                trace = trace.tb_next
+        return self._frames
+
+    def chain(self) -> Iterator[Node]:
+        """This one and its causes, each once, as many as a view shows."""
+        seen: set[int] = set()
+        node: Node | None = self
+        while node is not None and id(node) not in seen and len(seen) < MAX_CHAIN:
+            seen.add(id(node))
+            yield node
+            node = node.cause
+
+
+class Walk:
+    """An exception with all that belongs to it. `inner` has the ids of what it was raised because of, or holds."""
+
+    __slots__ = ("attributes", "error", "inner", "root", "trace")
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.trace = error.__traceback__
+        self.root, self.inner = _read(error)
+        #: The ``exception.*`` attributes, once they were made (``pipeline.exceptions``).
+        self.attributes: Layer | None = None
+
+
+def _read(error: BaseException) -> tuple[Node, frozenset[int]]:
+    root = Node(error)
+    known = {id(error): root}
+    # Causes before members: a wide group must not hide what it was raised because of.
+    causes, members = deque([root]), deque[Node]()
+
+    def node_of(other: BaseException, waiting: deque[Node]) -> Node | None:
+        node = known.get(id(other))
+        if node is None and len(known) < MAX_EXCEPTIONS:
+            node = known[id(other)] = Node(other)
+            waiting.append(node)
+        return node
+
+    while causes or members:
+        node = causes.popleft() if causes else members.popleft()
+        current = node.error
+        cause, context = current.__cause__, current.__context__
+        if cause is not None:
+            node.cause, node.is_direct = node_of(cause, causes), True
+        if context is not None:
+            # Also where it is not shown: what was logged of it before is the same problem.
+            found = node_of(context, causes)
+            if cause is None and not current.__suppress_context__:
+                node.cause = found
+        held, node.member_count = members_of(current, MAX_EXCEPTIONS)
+        node.members = [found for member in held if (found := node_of(member, members)) is not None]
+    return root, frozenset(known) - {id(error)}
+
+
+def members_of(error: BaseException, most: int) -> tuple[list[BaseException], int]:
+    """A group's first members, at most so many, and how many it has; none for any other exception.
+
+    Backports of groups count, and so do exceptions of the app's with an attribute of this name that holds others.
+    """
+    found = getattr(error, "exceptions", None)
+    if not isinstance(found, (list, tuple)):
+        return [], 0
+    return [item for item in found[:most] if isinstance(item, BaseException)], len(found)
+
+
+def remembering(context: Context) -> Context:
+    """A context within which an exception is walked once, however many views show it."""
+    return context_api.set_value(_KEY, [], context)
+
+
+def walk(error: BaseException, context: Context | None = None) -> Walk:
+    """The walk of an exception. In: the request's context (default: the current one), which knows earlier walks.
+
+    A stack that has grown since, as the exception went on its way, is read again.
+    """
+    known: Any = context_api.get_value(_KEY, context)
+    if known is None:
+        return Walk(error)
+    for found in known:
+        if found.error is error and found.trace is error.__traceback__:
+            return found  # type: ignore[no-any-return]
+    made = Walk(error)
+    if len(known) < _MAX_KEPT:
+        known.append(made)
+    return made
