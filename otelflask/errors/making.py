@@ -184,7 +184,7 @@ def _scopes_of(record: RequestRecord) -> engine.Scopes | None:
 
 
 def _type_of(candidate: Candidate) -> str:
-    return exception_type(candidate.error) if candidate.error is not None else "message"
+    return exception_type(candidate.walk.error) if candidate.walk is not None else "message"
 
 
 def _as_wanted(layer: dict[str, Any], error: BaseException, event: engine.Event) -> dict[str, Any]:

@@ -99,9 +99,11 @@ class Reports(RequestObserver):
         if walked is None and record.name == "werkzeug":
             # It tells of a broken stream as text; the request itself reports it.
             return
-        if request is not None and _is_prepared(request_errors.of(request).candidates, walked):
-            # Flask logs what no handler wanted.
-            return
+        if request is not None and walked is not None:
+            candidates = request_errors.of(request).candidates
+            if _is_prepared(candidates, walked.error):
+                # Flask logs what no handler wanted.
+                return
         self._add(
             Candidate(
                 walked,
@@ -175,10 +177,10 @@ class Reports(RequestObserver):
 
     def closed(self, record: RequestRecord) -> None:
         candidates = request_errors.of(record).candidates
-        if record.error_type is not None and record.error is not None:
-            walked = walk(record.error, record.context)
-            if not _is_prepared(candidates, walked):
-                candidates.append(Candidate(walked, not record.unhandled, record.span.get_span_context()))
+        error = record.error
+        if record.error_type is not None and error is not None and not _is_prepared(candidates, error):
+            walked = walk(error, record.context)
+            candidates.append(Candidate(walked, not record.unhandled, record.span.get_span_context()))
         if candidates:
             self._report(record, candidates)
         if 400 <= record.status < 500 and not record.broken:
@@ -192,9 +194,10 @@ class Reports(RequestObserver):
         _busy.now = True
         try:
             for candidate in candidates:
-                if candidate.walk is not None:
-                    # An exception that was logged may have gone on since: its stack has grown.
-                    candidate.walk = walk(candidate.walk.error, record.context)
+                walked = candidate.walk
+                if walked is not None and walked.trace is not walked.error.__traceback__:
+                    # It was logged, and has gone on since: its stack has grown.
+                    candidate.walk = walk(walked.error, record.context)
             kept, rest = outermost(candidates)
             for candidate in rest:
                 if candidate.prepared is not None:
@@ -202,9 +205,9 @@ class Reports(RequestObserver):
             for candidate in kept:
                 prepared = candidate.prepared or self._maker.prepare(candidate, record, live=False)
                 self._maker.send(prepared, candidate, record, context)
-                if candidate.error is not None:
+                if candidate.walk is not None:
                     # A server may log it once more.
-                    _mark(candidate.error)
+                    _mark(candidate.walk.error)
         finally:
             _busy.now = False
 
@@ -222,11 +225,12 @@ class _Scopes(engine.RequestScopes):
         return scopes
 
 
-def _is_prepared(candidates: list[Candidate], walked: Walk | None) -> bool:
-    """Whether a report of this exception, if it is one, was prepared when no handler wanted it."""
-    if walked is None:
-        return False
-    return any(known.error is walked.error and known.prepared is not None for known in candidates)
+def _is_prepared(candidates: list[Candidate], error: BaseException) -> bool:
+    """Whether a report of this exception was prepared when no handler wanted it."""
+    for candidate in candidates:
+        if candidate.prepared is not None and candidate.walk is not None and candidate.walk.error is error:
+            return True
+    return False
 
 
 def _mark(error: BaseException) -> None:

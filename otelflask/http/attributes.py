@@ -35,7 +35,8 @@ _caller_layers: Interned[Layer] = Interned(_caller_layer)
 
 def of_arrival(record: RequestRecord) -> RequestAttributes:
     """What is known when the request arrives."""
-    own = Layer({"url.path": record.path})
+    # No layer: its bytes are used once.
+    own: dict[str, Any] = {"url.path": record.path}
     if record.query:
         own["url.query"] = record.query
     if record.client:
@@ -62,7 +63,7 @@ _outcome_layers: Interned[Layer] = Interned(_outcome_layer)
 
 def of_end(record: RequestRecord) -> RequestAttributes:
     """All that is known when the request has ended."""
-    measured = Layer({"http.response.body.size": record.response_size})
+    measured: dict[str, Any] = {"http.response.body.size": record.response_size}
     if record.request_size is not None:
         measured["http.request.body.size"] = record.request_size
     if record.user_id is not None:

@@ -210,10 +210,12 @@ class Encoder:
             parts.append(field(b"\x2a", self._value("", record.body, BODY_LENGTH)))
         if isinstance(record, Record):
             parts += [self._layer(layer, b"\x32") for layer in record.layers]
-        elif record.attributes:
+            dropped = record.dropped
+        else:
             parts.append(self._attributes(record.attributes, b"\x32"))
-        if item.dropped_attributes:
-            parts += (b"\x38", varint(item.dropped_attributes))
+            dropped = item.dropped_attributes
+        if dropped:
+            parts += (b"\x38", varint(dropped))
         if record.trace_flags:
             parts += (b"\x45", int(record.trace_flags).to_bytes(4, "little"))
         if record.trace_id:

@@ -21,6 +21,7 @@ MAX_EXCEPTIONS = 50
 MAX_CHAIN = 10
 MAX_FRAMES = 20_000
 
+_NOTHING: frozenset[int] = frozenset()
 #: Where the walks of one request lie in its context.
 _KEY = context_api.create_key("otelflask-exceptions")
 _MAX_KEPT = 10
@@ -79,6 +80,10 @@ class Walk:
 
 def _read(error: BaseException) -> tuple[Node, frozenset[int]]:
     root = Node(error)
+    held, root.member_count = members_of(error, MAX_EXCEPTIONS)
+    if not held and error.__cause__ is None and error.__context__ is None:
+        # Most stand alone.
+        return root, _NOTHING
     known = {id(error): root}
     # Causes before members: a wide group must not hide what it was raised because of.
     causes, members = deque([root]), deque[Node]()
@@ -111,7 +116,11 @@ def members_of(error: BaseException, most: int) -> tuple[list[BaseException], in
 
     Backports of groups count, and so do exceptions of the app's with an attribute of this name that holds others.
     """
-    found = getattr(error, "exceptions", None)
+    try:
+        found = getattr(error, "exceptions", None)
+    except Exception:
+        # A property of the app's.
+        return [], 0
     if not isinstance(found, (list, tuple)):
         return [], 0
     return [item for item in found[:most] if isinstance(item, BaseException)], len(found)
