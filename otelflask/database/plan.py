@@ -11,19 +11,19 @@ the user may write files of the server, which no transaction keeps back.
 from __future__ import annotations
 
 import json
-import queue
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry.instrumentation.utils import suppress_instrumentation
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from otelflask import guard
 from otelflask.database.sql import read
+from otelflask.worker import Worker
 
 #: Statements that wait for their plan, longest plan in characters, seconds that a server may take for one, and seconds
 #: for which a record waits for its plan at most.
@@ -116,14 +116,15 @@ class PlanReader:
     """Reads plans one after the other, in a thread that starts with the first one."""
 
     def __init__(self) -> None:
+        self._worker = Worker("plans", self._read_all)
         self.after_fork()
 
     def after_fork(self) -> None:
         """What waited in the parent is the parent's."""
-        self._waiting: queue.Queue[_Waiting] = queue.Queue(MAX_WAITING)
+        self._waiting: deque[_Waiting] = deque()
+        self._worker.after_fork()
         #: Of which the records are not told yet.
         self._untold: list[_Waiting] = []
-        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._explained: dict[str, float] = {}
 
@@ -132,21 +133,18 @@ class PlanReader:
         try:
             _check(execution)
             self._check_repeated(execution.statement)
-            waiting = _Waiting(execution, tell)
-            self._waiting.put_nowait(waiting)
+            if len(self._waiting) >= MAX_WAITING:
+                raise NoPlan("too many wait for their plan")
         except NoPlan as error:
             tell(None, str(error))
             return
-        except queue.Full:
-            tell(None, "too many wait for their plan")
-            return
+        waiting = _Waiting(execution, tell)
         waiting.start()
+        self._waiting.append(waiting)
         with self._lock:
             self._untold = [item for item in self._untold if not item.told.is_set()]
             self._untold.append(waiting)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="otelflask-plans", daemon=True)
-                self._thread.start()
+        self._worker.wake()
 
     def flush(self) -> None:
         """Wait for what is not told yet, for the time of one plan; the rest is told without."""
@@ -164,14 +162,13 @@ class PlanReader:
                 self._explained.clear()
             self._explained[statement] = now
 
-    def _run(self) -> None:
-        while True:
-            waiting = self._waiting.get()
+    def _read_all(self) -> None:
+        while self._waiting:
+            waiting = self._waiting.popleft()
             if waiting.told.is_set():
                 continue
             try:
-                with suppress_instrumentation():
-                    waiting.tell(plan_of(waiting.execution), None)
+                waiting.tell(plan_of(waiting.execution), None)
             except NoPlan as error:
                 waiting.tell(None, str(error))
             except Exception as error:

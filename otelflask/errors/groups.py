@@ -7,14 +7,16 @@ told; the others of that minute are said together at its end.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from otelflask import clock, guard
+from otelflask import clock
+from otelflask.worker import Worker
 
 WINDOW_S = 60.0
+#: Seconds after a minute's end at which what it has left is said.
+LATER_S = 0.01
 #: Groups counted at the same time; a process with more of them in a minute has other trouble.
 MAX_GROUPS = 1_000
 
@@ -48,6 +50,8 @@ class GroupCounts(Generic[T]):
         self._per_minute = per_minute
         self._say = say
         self._now = now
+        # A little later, so that the minute has ended by any clock.
+        self._worker = Worker("error-groups", self._work, WINDOW_S + LATER_S, work_at_end=False)
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -56,7 +60,7 @@ class GroupCounts(Generic[T]):
         # waits or switches greenlets is done while it is held.
         self._lock = threading.RLock()
         self._windows: dict[str, _Window[T]] = {}
-        self._running = False
+        self._worker.after_fork()
 
     def admit(self, group: str) -> bool:
         """One more occurrence. Out: whether it may go out whole; then `went_out`, `missed` or `dropped` is called."""
@@ -109,18 +113,10 @@ class GroupCounts(Generic[T]):
                 window.last = occurrence
                 window.unsaid = 0 if first else window.unsaid + 1
                 window.at = at
-            start, self._running = not self._running, True
-        if start:
-            self._start()
+        if self._worker.thread is None:
+            self._worker.start()
         if first:
             self._say(occurrence, count, at)
-
-    def _start(self) -> None:
-        try:
-            threading.Thread(target=self._run, name="otelflask-error-groups", daemon=True).start()
-        except RuntimeError:
-            # No thread can be had now: the next occurrence tries again.
-            self._running = False
 
     def say_ended(self) -> float | None:
         """Say what ended minutes have left. Out: seconds until the next ends; None where no minute is open."""
@@ -136,8 +132,6 @@ class GroupCounts(Generic[T]):
                 else:
                     self._windows.pop(group, None)
             first = next(iter(self._windows.values()), None)
-            if first is None:
-                self._running = False
         for last, count, at in said:
             self._say(last, count, at)
         return None if first is None else max(0.0, first.ends - now)
@@ -153,13 +147,6 @@ class GroupCounts(Generic[T]):
         for last, count, at in said:
             self._say(last, count, at)
 
-    def _run(self) -> None:
-        pause: float | None = 0.0
-        while pause is not None:
-            # A little later, so that the minute has ended by any clock.
-            time.sleep(pause + 0.01)
-            try:
-                pause = self.say_ended()
-            except Exception:
-                pause = WINDOW_S
-                guard.say("groups", "counts of error groups cannot be said", exc_info=True)
+    def _work(self) -> float | None:
+        pause = self.say_ended()
+        return None if pause is None else pause + LATER_S

@@ -9,14 +9,9 @@ from __future__ import annotations
 import contextlib
 import smtplib
 import ssl
-import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
-
-from opentelemetry import context as context_api
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
 from otelflask import clock, guard
 from otelflask.errors.emission import Report
@@ -27,6 +22,7 @@ from otelflask.pipeline.redaction import Scrubber
 from otelflask.pipeline.state import state_folder
 from otelflask.settings import Settings
 from otelflask.version import __version__
+from otelflask.worker import Worker
 
 #: Groups that wait to be mailed.
 MAX_WAITING = 200
@@ -65,55 +61,41 @@ class ErrorMail:
         self._mails = meter_provider.get_meter("otelflask.errors", __version__).create_counter(
             "otelflask.error.mails", unit="{mail}", description="Mails about errors, by what became of them."
         )
+        self._worker = Worker("mail", self._work)
         self.after_fork()
 
     def after_fork(self) -> None:
         """A child mails what it meets itself."""
         self._waiting: deque[tuple[Report, int]] = deque()
-        self._condition = threading.Condition()
+        self._worker.after_fork()
         self._busy = False
         self._left = 0
-        self._closing_at: float | None = None
-        self._thread: threading.Thread | None = None
 
     def told(self, report: Report, count: int) -> None:
         """A group occurred. In: its last report, and how often since it was told last. Never blocks on the network."""
-        with self._condition:
-            if len(self._waiting) >= MAX_WAITING or self._closing_at is not None:
-                self._count("queue_full")
-                return
-            self._waiting.append((report, count))
-            start = self._thread is None
-            if start:
-                self._thread = threading.Thread(target=self._run, name="otelflask-mail", daemon=True)
-            self._condition.notify_all()
-        if start and self._thread is not None:
-            # Not while the lock is held: under gevent it would be held by a greenlet that waits.
-            self._thread.start()
+        if len(self._waiting) >= MAX_WAITING or self._worker.closing_at is not None:
+            self._count("queue_full")
+            return
+        self._waiting.append((report, count))
+        self._worker.wake()
 
     def _count(self, outcome: str) -> None:
         self._mails.add(1, {"otelflask.outcome": outcome})
 
-    def _run(self) -> None:
-        token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        try:
-            while True:
-                with self._condition:
-                    self._busy = False
-                    self._condition.notify_all()
-                    while not self._waiting:
-                        if self._closing_at is not None:
-                            return
-                        self._condition.wait()
-                    report, count = self._waiting.popleft()
-                    self._busy = True
-                try:
-                    self._mail(report, count)
-                except Exception:
-                    self._count("failed")
-                    guard.say("mail", "a mail about an error cannot be written", exc_info=True)
-        finally:
-            context_api.detach(token)
+    def _work(self) -> None:
+        while True:
+            try:
+                report, count = self._waiting.popleft()
+            except IndexError:
+                return
+            self._busy = True
+            try:
+                self._mail(report, count)
+            except Exception:
+                self._count("failed")
+                guard.say("mail", "a mail about an error cannot be written", exc_info=True)
+            finally:
+                self._busy = False
 
     def _mail(self, report: Report, count: int) -> None:
         now = self._now()
@@ -162,8 +144,7 @@ class ErrorMail:
         host, _, port = settings.mail_server.partition(":")
         number = int(port or _PORTS[settings.mail_security])
         timeout = TIMEOUT_S
-        if self._closing_at is not None:
-            timeout = max(0.1, min(timeout, self._closing_at - time.monotonic()))
+        timeout = max(0.1, min(timeout, self._worker.remaining()))
         if settings.mail_security == "tls":
             server: smtplib.SMTP = smtplib.SMTP_SSL(host, number, timeout=timeout, context=ssl.create_default_context())
         else:
@@ -180,36 +161,28 @@ class ErrorMail:
 
     def _pause(self, seconds: float) -> bool:
         """Wait. Out: False where the process ends meanwhile."""
-        with self._condition:
-            return not self._condition.wait_for(lambda: self._closing_at is not None, seconds)
+        self._worker.pause(seconds)
+        return self._worker.closing_at is None
 
     def flush(self, timeout: float) -> bool:
         """Wait until all is mailed, for at most `timeout` seconds. Out: whether it is."""
-        with self._condition:
-            return self._condition.wait_for(lambda: not self._waiting and not self._busy, timeout)
+        return self._worker.flush(timeout) if self._waiting or self._busy else True
 
     def begin_close(self, deadline: float) -> None:
         """Take no more, and try what waits until `deadline` (time.monotonic seconds)."""
-        with self._condition:
-            if self._closing_at is None:
-                self._closing_at = deadline
-            self._condition.notify_all()
+        self._worker.begin_close(deadline)
 
     def join(self, deadline: float) -> bool:
         """Wait for the thread until `deadline`. Out: whether it has ended."""
-        if self._thread is None:
-            return True
-        self._thread.join(max(0.0, deadline - time.monotonic()))
-        return not self._thread.is_alive()
+        return self._worker.join(deadline)
 
     def give_up(self) -> None:
         """Mails that wait are lost."""
-        with self._condition:
-            # One may be on its way.
-            self._left = len(self._waiting) + self._busy
-            for _ in range(self._left):
-                self._count("failed")
-            self._waiting.clear()
+        # One may be on its way.
+        self._left = len(self._waiting) + self._busy
+        for _ in range(self._left):
+            self._count("failed")
+        self._waiting.clear()
 
     def waits_for(self) -> str:
         """What the end of the process waits for, in words."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import itertools
 import json
 import os
 import shutil
@@ -25,6 +24,7 @@ from otelflask import guard
 from otelflask.exposition.snapshot import Snapshot, from_json, lasting, merged, to_json
 from otelflask.pipeline.state import check_folder, server_id
 from otelflask.settings import SettingError
+from otelflask.worker import Worker
 
 #: Seconds between two writes: what a killed worker loses at most.
 INTERVAL_S = 3.0
@@ -56,6 +56,7 @@ class Workers:
         self._base = folder
         self._service = hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
         self._take = take
+        self._worker = Worker("metrics-page", self._share, INTERVAL_S)
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -65,6 +66,8 @@ class Workers:
         self._alive: Any = None
         self._folder = ""
         self._name = ""
+        self._worker.after_fork()
+        self._shares = 0
 
     def start(self) -> None:
         """Begin to share: called by the first request, so that a master that serves none is no worker."""
@@ -84,26 +87,22 @@ class Workers:
                 self._forget_others()
             except (OSError, SettingError) as error:
                 guard.say("metrics page", "metrics cannot be shared with the other workers: %s", error)
-        threading.Thread(target=self._run, name="otelflask-metrics-page", daemon=True).start()
+        self._worker.start()
 
     def _path(self, kind: str, name: str = "") -> str:
         return os.path.join(self._folder, f"{name or self._name}.{kind}")
 
-    def _run(self) -> None:
-        name = self._name
-        for count in itertools.count(1):
-            time.sleep(INTERVAL_S)
-            if self._name != name or self._has_ended():
-                return
-            guard.call_hook("metrics page's thread", self._share, count)
-
-    def _share(self, count: int) -> None:
+    def _share(self) -> float | None:
+        if self._has_ended():
+            return None
+        self._shares += 1
         with contextlib.suppress(TimeoutError):
-            self.write()
-        if count % FOLD_EVERY == 0 and self._alive is not None:
+            guard.call_hook("metrics page's thread", self.write)
+        if self._shares % FOLD_EVERY == 0 and self._alive is not None:
             # Where nobody scrapes, the files of workers that are gone would pile up.
             with contextlib.suppress(OSError, TimeoutError):
                 self._others()
+        return INTERVAL_S
 
     def write(self) -> Snapshot:
         """Leave this worker's metrics for the others. Out: what was left.

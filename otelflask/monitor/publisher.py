@@ -9,9 +9,6 @@ import threading
 import time
 from typing import Any
 
-from opentelemetry import context as context_api
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
-
 from otelflask import clock, guard
 from otelflask.monitor.encoding import Entry, Request, Rows
 from otelflask.monitor.ring import Ring
@@ -19,6 +16,7 @@ from otelflask.monitor.store import MonitorStore
 from otelflask.monitor.tiles import Tiles
 from otelflask.monitor.vitals import Vitals
 from otelflask.settings import SettingError
+from otelflask.worker import Worker
 
 #: Seconds between two looks at whether somebody looks, and for which a look counts.
 INTERVAL_S = 0.25
@@ -46,12 +44,14 @@ class Publisher:
         self._vitals = vitals
         self._store = store
         self._number = next(_numbers)
+        # Where SQLite is instrumented, what is written would be among what is written next: nothing here is traced.
+        self._worker = Worker("monitor", self._work, INTERVAL_S)
         self._begin()
 
     def _begin(self) -> None:
         self.started = False
         self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._worker.after_fork()
         self._told: dict[int, Any] = {}
         self._is_new = True
         self._era = ""
@@ -65,24 +65,14 @@ class Publisher:
 
     def start(self) -> None:
         """Begin to watch for somebody who looks: called by the first request, so that a master has no thread."""
-        with self._lock:
-            if self.started:
-                return
-            try:
-                threading.Thread(target=self._run, name="otelflask-monitor", daemon=True).start()
-                self.started = True
-            except RuntimeError as error:
-                # No more threads: the next request tries again.
-                guard.say("monitor", "the live page cannot be kept: %s", error)
+        # Where no thread can be had, the next request tries again.
+        self.started = self._worker.start()
 
-    def _run(self) -> None:
-        # Where SQLite is instrumented, what is written would be among what is written next.
-        context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        lock = self._lock
-        while self._lock is lock and not self._ring.has_ended:
-            self._wake.wait(INTERVAL_S)
-            self._wake.clear()
-            guard.call_hook("live page's thread", self._look_around)
+    def _work(self) -> float | None:
+        if self._ring.has_ended:
+            return None
+        guard.call_hook("live page's thread", self._look_around)
+        return INTERVAL_S
 
     def _look_around(self) -> None:
         with self._lock:
@@ -112,7 +102,7 @@ class Publisher:
         """
         self._store.file.look()
         if self.publish():
-            self._wake.set()
+            self._worker.wake()
 
     def publish(self) -> bool:
         """Write some of what is new since the last time. Out: whether there is more.

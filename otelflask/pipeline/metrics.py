@@ -30,6 +30,7 @@ from otelflask.pipeline.attributes import Layer
 from otelflask.pipeline.guarded import flushed, provided
 from otelflask.pipeline.instruments import Meter
 from otelflask.pipeline.limits import OVERFLOW_ATTRIBUTES
+from otelflask.worker import Worker
 
 _OVERFLOW_KEY = ("otel.metric.overflow",)
 
@@ -234,18 +235,16 @@ class PeriodicReader(MetricReader):
         self._deliver = deliver
         self._send = send
         self._interval = interval
-        self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._worker = Worker("collect", self._work, interval, work_at_end=False)
 
     def start(self) -> None:
         """Start collecting; called again after a fork."""
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="otelflask-collect", daemon=True)
-        self._thread.start()
+        self._worker.after_fork()
+        self._worker.start()
 
-    def _run(self) -> None:
-        while not self._closed.wait(self._interval):
-            self._collect_safely()
+    def _work(self) -> float:
+        self._collect_safely()
+        return self._interval
 
     def _collect_safely(self) -> None:
         try:
@@ -263,8 +262,8 @@ class PeriodicReader(MetricReader):
 
     def collect_last(self) -> None:
         """Collect once more, and never again."""
-        if not self._closed.is_set():
-            self._closed.set()
+        if self._worker.closing_at is None:
+            self._worker.begin_close(monotonic())
             self._collect_safely()
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:

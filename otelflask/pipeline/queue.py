@@ -16,11 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry import context as context_api
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
-
 from otelflask import guard
 from otelflask.pipeline.destinations import Answer, Destination, server_of
+from otelflask.worker import Worker
 
 #: A batch that was refused for this long, in seconds, is dropped and counted.
 MAX_RETRY_AGE_S = 300.0
@@ -75,17 +73,8 @@ class ExportQueue:
         self._sizes = sizes
         #: Called with each outcome and its count.
         self.on_result: Callable[[str, int], None] = _ignore
-        self._start()
-
-    def _start(self) -> None:
         self._items: deque[Any] = deque()
-        self._wake = threading.Event()
-        self._idle = threading.Condition()
-        self._flushes_wanted = 0
-        self._flushes_done = 0
-        self._closing_at: float | None = None
-        self._thread: threading.Thread | None = None
-        self._start_lock = threading.Lock()
+        self._worker = Worker(name, self._work, sizes.schedule_delay)
         self._in_flight = 0
         self._counting = threading.Lock()
         self._awake = False
@@ -94,7 +83,11 @@ class ExportQueue:
         """Start anew in a forked child: the parent sends what the parent queued."""
         self.counts = Counter()
         self.unsent = Counter()
-        self._start()
+        self._items = deque()
+        self._worker.after_fork()
+        self._in_flight = 0
+        self._counting = threading.Lock()
+        self._awake = False
         self.destination.reconnect()
 
     def __len__(self) -> int:
@@ -108,7 +101,7 @@ class ExportQueue:
     def append(self, item: Any) -> None:
         """Queue an item. Never blocks; a full or closed queue drops the item and counts it."""
         items = self._items
-        if self._closing_at is not None:
+        if self._worker.closing_at is not None:
             self._count("dropped:already_shutdown", self._weight([item]))
             return
         if len(items) >= self._sizes.max_queue:
@@ -116,24 +109,11 @@ class ExportQueue:
             guard.say(f"full:{self.name}", "the %s queue is full; items are dropped and counted", self.name)
             return
         items.append(item)
-        if self._thread is None:
-            self._start_thread()
+        if self._worker.thread is None:
+            self._worker.start()
         elif len(items) >= self._sizes.max_batch and not self._awake:
             self._awake = True
-            self._wake.set()
-
-    def _start_thread(self) -> None:
-        with self._start_lock:
-            if self._thread is not None:
-                return
-            thread = self._thread = threading.Thread(target=self._run, name=f"otelflask-{self.name}", daemon=True)
-        try:
-            # Not while the lock is held: under gevent it would be held by a greenlet that waits.
-            thread.start()
-        except RuntimeError as error:
-            # No more threads, or the interpreter ends: the next item tries again, and so does the end.
-            self._thread = None
-            guard.say(f"thread:{self.name}", "%s wait: %s", self.name, error)
+            self._worker.wake()
 
     def _weight(self, items: Sequence[Any]) -> int:
         return len(items) if self._weigh is None else sum(map(self._weigh, items))
@@ -143,30 +123,17 @@ class ExportQueue:
             self.counts[outcome] += count
             self.on_result(outcome, count)
 
-    def _run(self) -> None:
-        token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        try:
-            while self._closing_at is None:
-                self._wake.wait(self._sizes.schedule_delay)
-                self._wake.clear()
-                self._awake = False
-                wanted = self._flushes_wanted
-                self._drain()
-                with self._idle:
-                    self._flushes_done = wanted
-                    self._idle.notify_all()
-            self._drain()
+    def _work(self) -> float:
+        self._awake = False
+        self._drain()
+        if self._worker.closing_at is not None:
             self._drop_rest(TOO_LATE)
-        finally:
-            context_api.detach(token)
-            with self._idle:
-                self._flushes_done = self._flushes_wanted
-                self._idle.notify_all()
+        return self._sizes.schedule_delay
 
     def _drain(self) -> None:
         # Only what was there at the start: a steady stream must not keep a flush from ending.
         left = len(self._items)
-        while left > 0 and self._remaining() > 0:
+        while left > 0 and self._worker.remaining() > 0:
             batch: list[Any] = []
             try:
                 while left > 0 and len(batch) < self._sizes.max_batch:
@@ -177,12 +144,8 @@ class ExportQueue:
             if batch and not self._deliver_safely(batch):
                 self._drop_rest(UNREACHABLE)
                 return
-            if self._closing_at is not None:
+            if self._worker.closing_at is not None:
                 left = len(self._items)
-
-    def _remaining(self) -> float:
-        """Seconds until this queue has to be done; unlimited while it is open."""
-        return float("inf") if self._closing_at is None else self._closing_at - time.monotonic()
 
     def _deliver_safely(self, batch: list[Any]) -> bool:
         """As `_deliver`, whatever it meets: the thread goes on."""
@@ -203,18 +166,20 @@ class ExportQueue:
         pause = 0.5
         while True:
             # An answer that does not come is noticed before whoever ends the process gives up.
-            answer = self.destination.send(payload, min(self._sizes.export_timeout, self._remaining() - MARGIN_S))
+            answer = self.destination.send(
+                payload, min(self._sizes.export_timeout, self._worker.remaining() - MARGIN_S)
+            )
             if answer.delivered or not answer.retry:
                 self._answered(answer)
                 return True
-            closing = self._closing_at is not None
+            closing = self._worker.closing_at is not None
             if closing and answer.unreachable and server_of(self.destination.endpoint) not in _have_taken:
                 # Nobody was ever there: in all likelihood nobody will be, before the process has to end.
                 self._lose(UNREACHABLE, answer.error, self._settled())
                 return False
             wait = answer.retry_after if answer.retry_after is not None else pause * random.uniform(0.8, 1.2)
             pause = min(pause * 2, MAX_BACKOFF_S)
-            if closing and self._remaining() <= wait:
+            if closing and self._worker.remaining() <= wait:
                 self._lose(TOO_LATE, answer.error, self._settled())
                 return True
             if not closing and time.monotonic() - started + wait >= MAX_RETRY_AGE_S:
@@ -251,7 +216,7 @@ class ExportQueue:
 
     def _wait_to_try_again(self, wait: float, answer: Answer) -> None:
         """In: seconds, which the end of the process cuts short unless the receiver has asked for them."""
-        if self._closing_at is None:
+        if self._worker.closing_at is None:
             guard.say(
                 f"unreachable:{self.name}",
                 "%s does not take %s now: %s; trying again",
@@ -259,22 +224,11 @@ class ExportQueue:
                 self.name,
                 answer.error,
             )
-            left = self._pause(wait)
+            left = self._worker.pause(wait)
             if answer.retry_after is None:
                 return
             wait = left
-        time.sleep(max(0.0, min(wait, self._remaining())))
-
-    def _pause(self, seconds: float) -> float:
-        """Wait; closing the queue ends the wait, new items do not. Out: the seconds that are left."""
-        end = time.monotonic() + seconds
-        while self._closing_at is None:
-            left = end - time.monotonic()
-            if left <= 0:
-                return 0.0
-            self._wake.wait(left)
-            self._wake.clear()
-        return max(0.0, end - time.monotonic())
+        time.sleep(max(0.0, min(wait, self._worker.remaining())))
 
     def _encoded(self, batch: list[Any]) -> Any:
         """What is sent of the batch; None where nothing of it can be encoded."""
@@ -296,40 +250,21 @@ class ExportQueue:
 
     def flush(self, timeout: float) -> bool:
         """Send what is queued now. In: seconds to wait. Out: whether it was all tried in time."""
-        if self._thread is None and self._items:
-            self._start_thread()
-        thread = self._thread
-        if thread is None:
-            return not self._items
-        end = time.monotonic() + timeout
-        with self._idle:
-            self._flushes_wanted += 1
-            wanted = self._flushes_wanted
-            self._wake.set()
-            # Another thread may have made it, and not started it yet.
-            while self._flushes_done < wanted and (thread.ident is None or thread.is_alive()):
-                left = end - time.monotonic()
-                if left <= 0:
-                    return False
-                self._idle.wait(left)
-        return True
+        if self._worker.thread is None and not self._items:
+            return True
+        return self._worker.flush(timeout)
 
     def begin_close(self, deadline: float) -> None:
         """Take no more items and try to send the rest until `deadline` (time.monotonic seconds)."""
-        if self._closing_at is None:
-            self._closing_at = deadline
-            self._wake.set()
+        self._worker.begin_close(deadline)
 
     def join(self, deadline: float) -> bool:
         """Wait for the sending thread until `deadline`. Out: whether it has ended."""
-        if self._thread is None or self._thread.ident is None:
-            if self._items:
-                # It could not be started: here, then.
-                self._drain()
-                self._drop_rest(TOO_LATE)
-            return True
-        self._thread.join(max(0.0, deadline - time.monotonic()))
-        return not self._thread.is_alive()
+        thread = self._worker.thread
+        if self._items and (thread is None or thread.ident is None):
+            # It could not be started: here, then.
+            self._work()
+        return self._worker.join(deadline)
 
     def give_up(self) -> None:
         """Wait no longer: what is left, and what is on its way, is counted as not sent."""
