@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from otelflask.circuits import telemetry
 from otelflask.circuits.state import LocalState, RedisState, Snapshot, State, Trial
 from otelflask.clock import epoch_seconds
 from otelflask.errors.exceptions import ServiceUnavailableError
+from otelflask.locks import new_rlock
 
 T = TypeVar("T")
 #: Exceptions that say that the service fails: a class, several, or a function that is asked.
@@ -94,12 +94,9 @@ class CircuitBreaker(pybreaker.CircuitBreaker):
             name=name,
             throw_new_error_on_trip=False,
         )
+        # Instead of pybreaker's own, which a forked child could find held.
+        self._lock = new_rlock()
         self._tally = telemetry.register(self)
-
-    def after_fork(self) -> None:
-        """A lock that another thread of the parent held is not ours."""
-        self._lock = threading.RLock()
-        self._local.after_fork()
 
     def state_name(self) -> str:
         """``closed``, ``half_open`` or ``open``."""

@@ -7,7 +7,6 @@ scrubbed before they are printed. Bounded: traces that never end are let go.
 from __future__ import annotations
 
 import os
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from otelflask import event_names, guard
 from otelflask.lifecycle import Part
+from otelflask.locks import new_lock
 from otelflask.pipeline.limits import clean_text
 from otelflask.pipeline.redaction import Scrubber
 
@@ -49,11 +49,11 @@ class ConsoleView(Part, SpanProcessor, LogRecordProcessor):
         self._stream = stream
         self._scrubber = scrubber
         self._colour = stream.isatty() and "NO_COLOR" not in os.environ if colour is None else colour
+        self._lock = new_lock()
         self.after_fork()
 
     def after_fork(self) -> None:
         self._traces: OrderedDict[int, _Trace] = OrderedDict()
-        self._lock = threading.Lock()
 
     def _trace(self, trace_id: int) -> _Trace:
         trace = self._traces.get(trace_id)

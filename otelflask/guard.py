@@ -12,11 +12,12 @@ import functools
 import logging
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
+
+from otelflask.locks import new_lock
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,16 +29,7 @@ REPEAT_INTERVAL_S = 60.0
 
 _last_said: dict[str, float] = {}
 _held_back: dict[str, int] = {}
-_lock = threading.Lock()
-
-
-def _reset_after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)
+_lock = new_lock()
 
 
 def strict() -> bool:

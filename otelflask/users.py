@@ -12,13 +12,13 @@ import glob
 import hashlib
 import os
 import struct
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otelflask import clock, guard
+from otelflask.locks import new_lock
 from otelflask.observers import RequestObserver
 from otelflask.pipeline.sketch import SIZE, Sketch
 from otelflask.pipeline.state import check_folder
@@ -48,6 +48,7 @@ class ActiveUsers(RequestObserver):
         self._folder = folder
         name = hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
         self._prefix = os.path.join(folder, f"users-{name}-")
+        self._lock = new_lock()
         self.after_fork()
         meter_provider.get_meter("otelflask.users", __version__).create_observable_gauge(
             "otelflask.users.active",
@@ -57,7 +58,6 @@ class ActiveUsers(RequestObserver):
         )
 
     def after_fork(self) -> None:
-        self._lock = threading.Lock()
         self._minutes: dict[int, Sketch] = {}
         self._path = f"{self._prefix}{os.getpid()}"
         self._written = False

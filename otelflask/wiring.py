@@ -7,7 +7,6 @@ twice harmlessly. Nothing below imports it.
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Collection
 from typing import Any, cast
 
@@ -28,6 +27,7 @@ from otelflask.http.metrics import HttpMetrics
 from otelflask.http.request_log import RequestLog
 from otelflask.loading import load as load_settings
 from otelflask.loading import sources as setting_sources
+from otelflask.locks import new_lock
 from otelflask.logs import capture, events, output
 from otelflask.options import Hooks, InitOptions
 from otelflask.pipeline import providers
@@ -45,7 +45,7 @@ EXTENSION_KEY = "otelflask"
 _PROVIDERS = ("tracer_provider", "meter_provider", "logger_provider")
 _HOOKS = frozenset(Hooks.__optional_keys__)
 
-_lock = threading.Lock()
+_lock = new_lock()
 _telemetry: Telemetry | None = None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pybreaker import STATE_CLOSED, STATE_OPEN, CircuitBreakerStorage
 
 from otelflask import clock
 from otelflask.circuits.shared_redis import SharedRedis
+from otelflask.locks import new_lock
 
 #: Seconds after which redis forgets a circuit that nobody has changed.
 REDIS_TTL_S = 7 * 86_400
@@ -110,11 +110,7 @@ class LocalState(State):
         self._snapshot = Snapshot()
         self._successes = 0
         self._trials: dict[int, tuple[str, float]] = {}
-        self.after_fork()
-
-    def after_fork(self) -> None:
-        """A lock that another thread of the parent held is not ours."""
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def load(self) -> Snapshot:
         return self._snapshot

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from otelflask import clock, event_names, guard
 from otelflask.circuits.shared_redis import SharedRedis
 from otelflask.lifecycle import Part
+from otelflask.locks import new_lock
 from otelflask.pipeline.records import Record, emit
 from otelflask.version import __version__
 
@@ -37,18 +37,16 @@ class Breaker(Protocol):
 
     def state_name(self) -> str: ...
 
-    def after_fork(self) -> None: ...
-
 
 class Tally:
     """Calls by outcome, of all breakers that have had this name: a sum that never goes back."""
 
     def __init__(self) -> None:
+        self._lock = new_lock()
         self.after_fork()
 
     def after_fork(self) -> None:
         """What the parent counted is the parent's."""
-        self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
 
     def add(self, outcome: str) -> None:
@@ -65,7 +63,7 @@ class Tally:
 #: The breakers that there are, and their calls, by name.
 _breakers: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 _tallies: dict[str, Tally] = {}
-_lock = threading.Lock()
+_lock = new_lock()
 
 
 def register(breaker: Breaker) -> Tally:
@@ -104,11 +102,8 @@ class Breakers(Part):
         )
 
     def after_fork(self) -> None:
-        """Put breakers and counts right in a forked child."""
-        global _lock
-        _lock = threading.Lock()
-        for item in (*_tallies.values(), *_breakers.values()):
-            item.after_fork()
+        for tally in _tallies.values():
+            tally.after_fork()
 
     def _observe_states(self, options: CallbackOptions) -> Iterable[Observation]:
         for name, breaker in list(_breakers.items()):

@@ -8,7 +8,6 @@ Names: semantic conventions, database spans and metrics (stable).
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
@@ -33,6 +32,7 @@ from otelflask.database.slow import SlowQueries
 from otelflask.database.sql import Statement, read
 from otelflask.database.tally import calling_place, place_attributes
 from otelflask.lifecycle import Part
+from otelflask.locks import new_lock
 from otelflask.pipeline.attributes import Interned, Layer
 from otelflask.pipeline.exceptions import exception_type
 from otelflask.pipeline.metrics import BoundHistogram
@@ -99,11 +99,9 @@ class DatabaseTelemetry(Part):
         )
         # Weak: an engine that the app lets go takes its connections with it.
         self._engines: WeakKeyDictionary[Engine, EngineTelemetry] = WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def after_fork(self) -> None:
-        """A lock that another thread of the parent held is not ours."""
-        self._lock = threading.Lock()
         if self.slow.plans is not None:
             self.slow.plans.after_fork()
 

@@ -23,6 +23,7 @@ from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from otelflask import guard
 from otelflask.database.sql import read
+from otelflask.locks import new_lock
 from otelflask.worker import Worker
 
 #: Statements that wait for their plan, longest plan in characters, seconds that a server may take for one, and seconds
@@ -92,7 +93,7 @@ class _Waiting:
     def __init__(self, execution: Execution, tell: Tell) -> None:
         self.execution = execution
         self._tell: Tell | None = tell
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self.told = threading.Event()
         # Where a server takes no connection, the thread that asks hangs for long.
         self._timer = threading.Timer(WAIT_S, self.tell, (None, f"no plan within {WAIT_S:g} s"))
@@ -117,6 +118,7 @@ class PlanReader:
 
     def __init__(self) -> None:
         self._worker = Worker("plans", self._read_all)
+        self._lock = new_lock()
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -125,7 +127,6 @@ class PlanReader:
         self._worker.after_fork()
         #: Of which the records are not told yet.
         self._untold: list[_Waiting] = []
-        self._lock = threading.Lock()
         self._explained: dict[str, float] = {}
 
     def read_later(self, execution: Execution, tell: Tell) -> None:

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from otelflask import guard
 from otelflask.imports import when_imported
 from otelflask.lifecycle import Part
+from otelflask.locks import new_lock
 from otelflask.pipeline.providers import Pipeline
 from otelflask.settings import Settings
 
 _INSTRUMENTOR = "otelflask.database.instrumentor"
-_lock = threading.Lock()
+_lock = new_lock()
 
 #: Told of what follows the engines, once it does.
 Started = Callable[[Part], None]

@@ -6,12 +6,12 @@ told; the others of that minute are said together at its end.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from otelflask import clock
+from otelflask.locks import new_rlock
 from otelflask.worker import Worker
 
 WINDOW_S = 60.0
@@ -52,13 +52,13 @@ class GroupCounts(Generic[T]):
         self._now = now
         # A little later, so that the minute has ended by any clock.
         self._worker = Worker("error-groups", self._work, WINDOW_S + LATER_S, work_at_end=False)
+        # Re-entrant: an app's `__del__` or signal handler may log an error wherever it interrupts us. Nothing that
+        # waits or switches greenlets is done while it is held.
+        self._lock = new_rlock()
         self.after_fork()
 
     def after_fork(self) -> None:
         """A child counts for itself."""
-        # Re-entrant: an app's `__del__` or signal handler may log an error wherever it interrupts us. Nothing that
-        # waits or switches greenlets is done while it is held.
-        self._lock = threading.RLock()
         self._windows: dict[str, _Window[T]] = {}
         self._worker.after_fork()
 

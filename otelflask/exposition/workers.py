@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from typing import Any
 
 from otelflask import guard
 from otelflask.exposition.snapshot import Snapshot, from_json, lasting, merged, to_json
+from otelflask.locks import new_lock
 from otelflask.pipeline.state import check_folder, server_id
 from otelflask.settings import SettingError
 from otelflask.worker import Worker
@@ -57,12 +57,12 @@ class Workers:
         self._service = hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
         self._take = take
         self._worker = Worker("metrics-page", self._share, INTERVAL_S)
+        self._lock = new_lock()
         self.after_fork()
 
     def after_fork(self) -> None:
         """A child is a worker of its own."""
         self.started = False
-        self._lock = threading.Lock()
         self._alive: Any = None
         self._folder = ""
         self._name = ""

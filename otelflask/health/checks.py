@@ -12,6 +12,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from otelflask import clock, guard
 from otelflask.lifecycle import Part
+from otelflask.locks import new_lock
 from otelflask.version import __version__
 
 #: What a check may return: nothing or true for well, false for ill, or what was observed, by name.
@@ -53,7 +54,7 @@ class Check:
     unit: str = ""
     last: Outcome | None = None
     _run: _Run | None = field(default=None, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _lock: threading.Lock = field(default_factory=new_lock, repr=False)
 
     def begin(self) -> _Run | None:
         """Start it, unless it is running or was run just now. Out: what to wait for; None where the outcome counts."""
@@ -69,7 +70,6 @@ class Check:
 
     def after_fork(self) -> None:
         """What ran in the parent does not run here."""
-        self._lock = threading.Lock()
         self._run = None
 
 

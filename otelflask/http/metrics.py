@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
+from otelflask.locks import new_lock
 from otelflask.observers import RequestObserver
 from otelflask.pipeline.attributes import Interned
 from otelflask.pipeline.metrics import BoundHistogram
@@ -51,7 +51,8 @@ class HttpMetrics(RequestObserver):
             description="Number of active HTTP server requests.",
         )
         self._bound: Interned[tuple[BoundHistogram, BoundHistogram, BoundHistogram]] = Interned(self._bind)
-        self._reset_active()
+        self._lock = new_lock()
+        self.after_fork()
 
     @classmethod
     def by(cls, meter_provider: MeterProvider) -> HttpMetrics:
@@ -64,13 +65,9 @@ class HttpMetrics(RequestObserver):
             known = _by_provider[meter_provider] = cls(meter_provider)
         return known
 
-    def _reset_active(self) -> None:
-        self._active: Counter[tuple[str, str]] = Counter()
-        self._lock = threading.Lock()
-
     def after_fork(self) -> None:
         """Requests in flight in the parent are not in flight here."""
-        self._reset_active()
+        self._active: Counter[tuple[str, str]] = Counter()
 
     def _bind(
         self, method: str, route: str | None, status: int, error_type: str | None, scheme: str, protocol: str | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 from flask import current_app, has_app_context
@@ -11,6 +10,7 @@ from opentelemetry import trace as trace_api
 from opentelemetry._logs import SeverityNumber
 
 from otelflask import clock, event_names, guard
+from otelflask.locks import new_lock
 from otelflask.logs.capture import attribute_value
 from otelflask.pipeline.limits import Limits
 from otelflask.pipeline.records import Record, emit
@@ -33,7 +33,7 @@ class Events:
             "otelflask.events", unit="{event}", description="Business events, by name."
         )
         self._names: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     @guard.guarded("emitting an event")
     def emit(self, name: str, attributes: dict[str, Any]) -> None:

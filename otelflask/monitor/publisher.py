@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import sqlite3
-import threading
 import time
 from typing import Any
 
 from otelflask import clock, guard
+from otelflask.locks import new_lock
 from otelflask.monitor.encoding import Entry, Request, Rows
 from otelflask.monitor.ring import Ring
 from otelflask.monitor.store import MonitorStore
@@ -46,11 +46,11 @@ class Publisher:
         self._number = next(_numbers)
         # Where SQLite is instrumented, what is written would be among what is written next: nothing here is traced.
         self._worker = Worker("monitor", self._work, INTERVAL_S)
+        self._lock = new_lock()
         self._begin()
 
     def _begin(self) -> None:
         self.started = False
-        self._lock = threading.Lock()
         self._worker.after_fork()
         self._told: dict[int, Any] = {}
         self._is_new = True

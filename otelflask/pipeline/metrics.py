@@ -96,6 +96,7 @@ class _Consumer(SynchronousMeasurementConsumer):
             self._reader_storages = {**self._reader_storages, metric_reader: self._storage(metric_reader)}
 
     def after_fork(self) -> None:
+        # The SDK's own, which its other threads may have held.
         self._lock = threading.Lock()
         self._reader_storages = {reader: self._storage(reader) for reader in self._reader_storages}
 

@@ -9,7 +9,6 @@ standard ``OTEL_BSP_*`` and ``OTEL_BLRP_*`` variables set the sizes.
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from otelflask import guard
+from otelflask.locks import new_lock
 from otelflask.pipeline.destinations import Answer, Destination, server_of
 from otelflask.worker import Worker
 
@@ -76,7 +76,7 @@ class ExportQueue:
         self._items: deque[Any] = deque()
         self._worker = Worker(name, self._work, sizes.schedule_delay)
         self._in_flight = 0
-        self._counting = threading.Lock()
+        self._counting = new_lock()
         self._awake = False
 
     def after_fork(self) -> None:
@@ -86,7 +86,6 @@ class ExportQueue:
         self._items = deque()
         self._worker.after_fork()
         self._in_flight = 0
-        self._counting = threading.Lock()
         self._awake = False
         self.destination.reconnect()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +13,7 @@ except ImportError:
 
 from otelflask import guard
 from otelflask.lifecycle import Part
+from otelflask.locks import new_lock
 from otelflask.record import ENVIRON_KEY, RequestRecord
 from otelflask.wsgi import StartResponse, WsgiApp
 
@@ -32,11 +32,11 @@ class ContinuousProfiler(Part):
         self._url = url
         self._name = name
         self._tags = tags
+        self._lock = new_lock()
         self.after_fork()
 
     def after_fork(self) -> None:
         """Begin anew in a child."""
-        self._lock = threading.Lock()
         self._started = False
 
     def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import secrets
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs, quote
@@ -20,6 +19,7 @@ except ImportError:
 from otelflask import access, clock, greenlets, guard
 from otelflask.http.attributes import route_of
 from otelflask.lifecycle import Part
+from otelflask.locks import new_lock
 from otelflask.profiling.store import FORMATS, ProfileStore, rendered
 from otelflask.record import ENVIRON_KEY, RequestRecord
 from otelflask.settings import Settings
@@ -69,7 +69,7 @@ class Turn(Part):
         self.after_fork()
 
     def after_fork(self) -> None:
-        self._busy = threading.Lock()
+        self._busy = new_lock()
 
     def take(self) -> bool:
         """Out: whether it is free; then `give_back` is called."""

@@ -1,0 +1,34 @@
+"""Locks that a forked child finds free: the thread that held one in the parent is not there to let go of it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import Any
+
+_locks: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def new_lock() -> threading.Lock:
+    """As `threading.Lock`."""
+    lock = threading.Lock()
+    _locks.add(lock)
+    return lock
+
+
+def new_rlock() -> Any:
+    """As `threading.RLock`: whoever holds it can take it again."""
+    lock = threading.RLock()
+    _locks.add(lock)
+    return lock
+
+
+def _free() -> None:
+    for lock in list(_locks):
+        # What CPython itself calls for the locks of `logging` and `concurrent.futures`; gevent's have it too.
+        lock._at_fork_reinit()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free)
