@@ -16,8 +16,8 @@ from otelflask.health.answers import Health
 from otelflask.health.checks import Check, Checks
 from otelflask.imports import is_importable
 from otelflask.monitor.access import Gate, MayMonitor
-from otelflask.pipeline.state import state_path
 from otelflask.settings import SettingError, Settings
+from otelflask.shared_folder import SharedFolder
 from otelflask.telemetry import Telemetry
 from otelflask.wsgi import WsgiApp
 
@@ -65,7 +65,7 @@ def watch(app: Flask, telemetry: Telemetry, settings: Settings, may_monitor: May
                 "breakers": breakers.states(),
             }
 
-        folder = state_path(settings)
+        folder = SharedFolder.of(settings)
         telemetry.monitor = Monitor(
             telemetry.pipeline, folder, telemetry.service, settings.monitor_size, telemetry.metrics.active, facts
         )
@@ -94,7 +94,7 @@ def _profile_requests(app: Flask, telemetry: Telemetry, settings: Settings) -> C
     if telemetry.profiles is None:
         telemetry.profiles = Turn()
         telemetry.parts.append(telemetry.profiles)
-    store = ProfileStore(state_path(settings), settings.profile_count)
+    store = ProfileStore(SharedFolder.of(settings), settings.profile_count)
     profiler = RequestProfiler(app, settings, store, telemetry.profiles)
     app.wsgi_app = profiler.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
     return profiler.show
@@ -133,7 +133,7 @@ def _show_metrics(app: Flask, telemetry: Telemetry, settings: Settings) -> None:
             from otelflask.exposition.page import MetricsPage
 
             telemetry.metrics_page = MetricsPage(
-                state_path(settings), telemetry.service, pipeline.meter_provider, pipeline.scrubbed_metrics
+                SharedFolder.of(settings), telemetry.service, pipeline.meter_provider, pipeline.scrubbed_metrics
             )
         except (ImportError, TypeError) as error:
             raise SettingError(str(error)) from None

@@ -8,10 +8,10 @@ all of them have counted. No name is kept, or leaves, anywhere.
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import os
 import struct
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -21,9 +21,9 @@ from otelflask import clock, guard
 from otelflask.locks import new_lock
 from otelflask.observers import RequestObserver
 from otelflask.pipeline.sketch import SIZE, Sketch
-from otelflask.pipeline.state import check_folder
 from otelflask.record import RequestRecord
 from otelflask.settings import SettingError
+from otelflask.shared_folder import SharedFolder
 from otelflask.version import __version__
 
 #: Minutes that are told: ``otelflask.window`` → how many.
@@ -42,12 +42,12 @@ class ActiveUsers(RequestObserver):
     """
 
     def __init__(
-        self, meter_provider: Any, folder: str, service: str, now: Callable[[], float] = clock.epoch_seconds
+        self, meter_provider: Any, folder: SharedFolder, service: str, now: Callable[[], float] = clock.epoch_seconds
     ) -> None:
         self._now = now
         self._folder = folder
         name = hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
-        self._prefix = os.path.join(folder, f"users-{name}-")
+        self._prefix = f"users-{name}-"
         self._lock = new_lock()
         self.after_fork()
         meter_provider.get_meter("otelflask.users", __version__).create_observable_gauge(
@@ -59,7 +59,7 @@ class ActiveUsers(RequestObserver):
 
     def after_fork(self) -> None:
         self._minutes: dict[int, Sketch] = {}
-        self._path = f"{self._prefix}{os.getpid()}"
+        self._name = f"{self._prefix}{os.getpid()}"
         self._written = False
         self._any = False
 
@@ -98,12 +98,8 @@ class ActiveUsers(RequestObserver):
             yield Observation(union.count(), {"otelflask.window": window})
 
     def _write(self, own: dict[int, bytes]) -> None:
-        data = b"".join(_ENTRY.pack(minute, registers) for minute, registers in own.items())
         try:
-            check_folder(self._folder)
-            with open(f"{self._path}.new", "wb") as file:
-                file.write(data)
-            os.replace(f"{self._path}.new", self._path)
+            self._folder.write(self._name, b"".join(_ENTRY.pack(*item) for item in own.items()))
             self._written = True
         except (OSError, SettingError) as error:
             guard.say("users", "active users of this worker cannot be shared with the others: %s", error)
@@ -111,15 +107,14 @@ class ActiveUsers(RequestObserver):
     def _others(self) -> list[tuple[int, bytes]]:
         """What the other workers have counted; files that nobody writes any more are removed."""
         found: list[tuple[int, bytes]] = []
-        for path in glob.glob(f"{self._prefix}*"):
-            if path == self._path or path.endswith(".new"):
+        for name in self._folder.names(self._prefix):
+            if name == self._name:
                 continue
             with contextlib.suppress(OSError):
-                if self._now() - os.stat(path).st_mtime > _MINUTES * 60:
-                    os.unlink(path)
+                if time.time() - self._folder.changed(name) > _MINUTES * 60:
+                    self._folder.remove(name)
                     continue
-                with open(path, "rb") as file:
-                    data = file.read()
+                data = self._folder.read(name) or b""
                 if len(data) % _ENTRY.size == 0:
                     found += _ENTRY.iter_unpack(data)
         return found

@@ -32,10 +32,10 @@ from otelflask.logs import capture, events, output
 from otelflask.options import Hooks, InitOptions
 from otelflask.pipeline import providers
 from otelflask.pipeline.environment import use_stable_names
-from otelflask.pipeline.state import state_folder, state_path
 from otelflask.reloader import is_reloader_parent
 from otelflask.runtime import RuntimeMetrics
 from otelflask.settings import PER_PROCESS, Settings
+from otelflask.shared_folder import SharedFolder
 from otelflask.telemetry import Telemetry
 from otelflask.users import ActiveUsers
 from otelflask.versions import is_supported
@@ -149,7 +149,7 @@ def start(settings: Settings, service_name: str, hooks: Hooks, given: Collection
 def _made(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
     if settings.mail_to or settings.state_dir:
         # Before anything is started: a folder that cannot be used is an error of the settings'.
-        state_folder(settings)
+        SharedFolder.of(settings).check()
     other_libraries = libraries.chosen(settings.libraries)
     use_stable_names()
     pipeline = providers.build(settings, service_name, *(hooks.get(name) for name in _PROVIDERS))
@@ -180,7 +180,7 @@ def _made(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
     if settings.reports:
         telemetry.reports = _reports(telemetry, hooks)
     if settings.active_users:
-        telemetry.users = ActiveUsers(meter_provider, state_path(settings), service)
+        telemetry.users = ActiveUsers(meter_provider, SharedFolder.of(settings), service)
     if settings.runtime_metrics:
         telemetry.parts.append(RuntimeMetrics(meter_provider))
     if settings.database and is_supported("SQLAlchemy"):

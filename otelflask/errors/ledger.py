@@ -7,12 +7,12 @@ read and written by the mailing thread only.
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from otelflask.settings import SettingError
+from otelflask.shared_folder import SharedFolder
 
 INTERVAL_S = 3_600
 DAY_S = 86_400
@@ -44,12 +44,12 @@ class Claim(NamedTuple):
 class Ledger:
     """One mail a group an hour, and a number a day.
 
-    In: a folder of this user's (``pipeline.state``), what the processes of
+    In: the folder, what the processes of
     one app have in common, and mails a day. Raises SettingError where the
     folder takes no file.
     """
 
-    def __init__(self, folder: str, service: str, per_day: int) -> None:
+    def __init__(self, folder: SharedFolder, service: str, per_day: int) -> None:
         self._folder = folder
         self._service = service
         self._per_day = per_day
@@ -58,15 +58,14 @@ class Ledger:
                 pass
         except (OSError, sqlite3.Error) as error:
             raise SettingError(
-                f"state_dir is {folder!r}, where no file can be kept ({error}); allowed is a folder that this process "
-                "can write"
+                f"state_dir is {folder.path!r}, where no file can be kept ({error}); allowed is a folder that this "
+                "process can write"
             ) from None
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         # Made anew where somebody has cleaned up; a connection each time, because none may be carried over a fork.
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
-        path = os.path.join(self._folder, "mail.sqlite3")
+        path = self._folder.make("mail.sqlite3")
         with contextlib.closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as database:
             database.executescript(_TABLES)
             yield database

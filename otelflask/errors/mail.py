@@ -19,8 +19,8 @@ from otelflask.errors.ledger import Ledger
 from otelflask.errors.letter import letter
 from otelflask.pipeline.limits import Limits
 from otelflask.pipeline.redaction import Scrubber
-from otelflask.pipeline.state import state_folder
 from otelflask.settings import Settings
+from otelflask.shared_folder import SharedFolder
 from otelflask.version import __version__
 from otelflask.worker import Worker
 
@@ -57,7 +57,7 @@ class ErrorMail:
         self._limits = limits
         self._now = now
         service = f"{resource.get('service.name', '')}/{resource.get('deployment.environment.name', '')}"
-        self._ledger = Ledger(state_folder(settings), service, settings.mail_per_day)
+        self._ledger = Ledger(SharedFolder.of(settings), service, settings.mail_per_day)
         self._mails = meter_provider.get_meter("otelflask.errors", __version__).create_counter(
             "otelflask.error.mails", unit="{mail}", description="Mails about errors, by what became of them."
         )

@@ -23,6 +23,7 @@ from otelflask.exposition.text import exposition
 from otelflask.exposition.workers import Workers
 from otelflask.lifecycle import Part
 from otelflask.settings import Settings
+from otelflask.shared_folder import SharedFolder
 from otelflask.wsgi import StartResponse, WsgiApp, respond
 
 _INSTRUMENTS = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
@@ -58,7 +59,7 @@ class MetricsPage(Part):
     """
 
     def __init__(
-        self, folder: str, service: str, meter_provider: Any, scrubbed: Callable[[MetricsData], MetricsData]
+        self, folder: SharedFolder, service: str, meter_provider: Any, scrubbed: Callable[[MetricsData], MetricsData]
     ) -> None:
         if not hasattr(meter_provider, "add_metric_reader"):
             raise TypeError(f"metrics_path needs a meter provider of OpenTelemetry's SDK, not {meter_provider!r}")

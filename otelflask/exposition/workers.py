@@ -9,21 +9,20 @@ file that also says whose that is: a crash in between counts nothing twice.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from otelflask import guard
 from otelflask.exposition.snapshot import Snapshot, from_json, lasting, merged, to_json
 from otelflask.locks import new_lock
-from otelflask.pipeline.state import check_folder, server_id
+from otelflask.server import server_id
 from otelflask.settings import SettingError
+from otelflask.shared_folder import SharedFolder
 from otelflask.worker import Worker
 
 #: Seconds between two writes: what a killed worker loses at most.
@@ -47,7 +46,7 @@ class Workers:
 
     def __init__(
         self,
-        folder: str,
+        folder: SharedFolder,
         service: str,
         take: Callable[[], Snapshot],
         has_ended: Callable[[], bool] = lambda: False,
@@ -64,7 +63,7 @@ class Workers:
         """A child is a worker of its own."""
         self.started = False
         self._alive: Any = None
-        self._folder = ""
+        self._folder = self._base
         self._name = ""
         self._worker.after_fork()
         self._shares = 0
@@ -76,21 +75,13 @@ class Workers:
                 return
             self.started = True
             try:
-                self._folder = os.path.join(self._base, f"metrics-{self._service}-{server_id()}")
+                self._folder = self._base.below(f"metrics-{self._service}-{server_id()}")
                 self._name = f"{os.getpid()}-{os.urandom(4).hex()}"
-                check_folder(self._base)
-                os.makedirs(self._folder, mode=0o700, exist_ok=True)
-                # Under another name until it is locked: others would take it for that of a worker that is gone.
-                self._alive = open(self._path("new"), "wb")  # noqa: SIM115
-                fcntl.flock(self._alive, fcntl.LOCK_EX)
-                os.rename(self._path("new"), self._path("alive"))
+                self._alive = self._folder.hold(f"{self._name}.alive")
                 self._forget_others()
             except (OSError, SettingError) as error:
                 guard.say("metrics page", "metrics cannot be shared with the other workers: %s", error)
         self._worker.start()
-
-    def _path(self, kind: str, name: str = "") -> str:
-        return os.path.join(self._folder, f"{name or self._name}.{kind}")
 
     def _share(self) -> float | None:
         if self._has_ended():
@@ -116,8 +107,8 @@ class Workers:
             snapshot = self._take()
             if self._alive is not None:
                 try:
-                    _replace(self._path("json"), to_json(snapshot))
-                except OSError as error:
+                    self._folder.write(f"{self._name}.json", json.dumps(to_json(snapshot)).encode())
+                except (OSError, SettingError) as error:
                     guard.say("metrics page", "metrics cannot be shared with the other workers: %s", error)
             return snapshot
         finally:
@@ -134,42 +125,29 @@ class Workers:
 
     def _others(self) -> list[Snapshot]:
         """What the dead have counted, and the living; the dead's files become one."""
-        with self._locked():
+        with self._folder.locked(LOCK_TIMEOUT_S):
             folded, ids = self._read_folded()
             living, dead = self._find(ids)
             if dead:
                 folded = lasting(merged([folded, *dead.values()]))
-                _replace(os.path.join(self._folder, FOLDED), {"of": [*ids, *dead], "metrics": to_json(folded)})
+                body = {"of": [*ids, *dead], "metrics": to_json(folded)}
+                self._folder.write(FOLDED, json.dumps(body).encode())
                 for name in dead:
                     self._remove(name)
         return [folded, *living]
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with open(os.path.join(self._folder, "lock"), "wb") as file:
-            end = time.monotonic() + LOCK_TIMEOUT_S
-            while True:
-                try:
-                    # Asked again rather than waited for: a wait would hold up a whole hub of gevent's.
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > end:
-                        raise TimeoutError("another scrape takes too long") from None
-                    time.sleep(0.01)
-            yield
-
     def _read_folded(self) -> tuple[Snapshot, list[str]]:
-        found = _read(os.path.join(self._folder, FOLDED))
+        found = self._read(FOLDED)
         if not isinstance(found, dict):
             return {}, []
         # Whose files are gone needs no mention any more.
-        return from_json(found["metrics"]), [name for name in found["of"] if os.path.exists(self._path("alive", name))]
+        known = set(self._folder.names())
+        return from_json(found["metrics"]), [name for name in found["of"] if f"{name}.alive" in known]
 
     def _find(self, folded: list[str]) -> tuple[list[Snapshot], dict[str, Snapshot]]:
         living: list[Snapshot] = []
         dead: dict[str, Snapshot] = {}
-        for entry in os.listdir(self._folder):
+        for entry in self._folder.names():
             name, _, kind = entry.rpartition(".")
             if kind != "alive" or name == self._name:
                 continue
@@ -177,8 +155,8 @@ class Workers:
                 self._remove(name)
                 continue
             # Asked first: what it leaves while it is asked is read then.
-            lives = _is_locked(self._path("alive", name))
-            found = _read(self._path("json", name))
+            lives = self._folder.is_held(entry)
+            found = self._read(f"{name}.json")
             snapshot = from_json(found) if isinstance(found, list) else {}
             if lives:
                 living.append(snapshot)
@@ -186,41 +164,22 @@ class Workers:
                 dead[name] = snapshot
         return living, dead
 
+    def _read(self, name: str) -> Any:
+        data = self._folder.read(name)
+        try:
+            return json.loads(data) if data is not None else None
+        except ValueError:
+            return None
+
     def _remove(self, name: str) -> None:
-        for kind in ("json", "json.new", "alive"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path(kind, name))
+        self._folder.remove(f"{name}.json", f"{name}.alive")
 
     def _forget_others(self) -> None:
         """Remove the folders of servers that ended long ago."""
-        for entry in os.scandir(self._base):
-            if entry.name.startswith("metrics-") and entry.path != self._folder:
-                newest = max((item.stat().st_mtime for item in os.scandir(entry.path)), default=entry.stat().st_mtime)
-                if time.time() - newest > FORGOTTEN_S:
-                    shutil.rmtree(entry.path, ignore_errors=True)
-
-
-def _replace(path: str, value: Any) -> None:
-    with open(f"{path}.new", "w") as file:
-        json.dump(value, file)
-    os.replace(f"{path}.new", path)
-
-
-def _read(path: str) -> Any:
-    try:
-        with open(path) as file:
-            return json.load(file)
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _is_locked(path: str) -> bool:
-    """Whether the worker that made this file lives: the kernel takes its lock when it ends, however it does."""
-    try:
-        with open(path, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
-    return False
+        for name in self._base.names("metrics-"):
+            folder = self._base.below(name)
+            if folder.path == self._folder.path:
+                continue
+            newest = max(map(folder.changed, folder.names()), default=os.stat(folder.path).st_mtime)
+            if time.time() - newest > FORGOTTEN_S:
+                shutil.rmtree(folder.path, ignore_errors=True)

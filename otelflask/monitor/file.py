@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import glob
 import hashlib
 import os
 import sqlite3
-import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from otelflask.pipeline.state import check_folder, is_gone, server_id
+from otelflask.server import is_gone, server_id
+from otelflask.shared_folder import SharedFolder
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS era (name TEXT);
@@ -43,6 +41,8 @@ CREATE TABLE IF NOT EXISTS vitals (
 );
 CREATE TABLE IF NOT EXISTS processes (worker TEXT PRIMARY KEY, time REAL, body TEXT);
 """
+#: How its name begins.
+PREFIX = "monitor-"
 #: Seconds that a write waits for another worker's.
 BUSY_TIMEOUT_S = 2.0
 #: Seconds without a look after which the file of a server that is gone is removed.
@@ -52,7 +52,7 @@ FORGOTTEN_S = 60.0
 class MonitorFile:
     """In: a folder of this user's, made when somebody looks; what the workers of one app have in common."""
 
-    def __init__(self, folder: str, service: str) -> None:
+    def __init__(self, folder: SharedFolder, service: str) -> None:
         self._folder = folder
         self._service = hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
         self._connections = threading.local()
@@ -63,9 +63,13 @@ class MonitorFile:
         return server_id()
 
     @property
+    def _name(self) -> str:
+        return f"{PREFIX}{self._service}-{self._server}.sqlite3"
+
+    @property
     def path(self) -> str:
         """The file's."""
-        return os.path.join(self._folder, f"monitor-{self._service}-{self._server}.sqlite3")
+        return self._folder.path_of(self._name)
 
     @property
     def is_of_this_process(self) -> bool:
@@ -80,39 +84,21 @@ class MonitorFile:
 
     def look(self) -> None:
         """Somebody looks: all workers see it by the time of a file's change. Raises OSError and SettingError."""
-        check_folder(self._folder)
-        mark = f"{self.path}.viewer"
-        self._make(mark)
-        os.utime(mark)
+        os.utime(self._folder.make(f"{self._name}.viewer"))
 
     def looked_at(self) -> float:
         """Epoch seconds of the last look; 0 where nobody has looked."""
-        try:
-            found = os.lstat(f"{self.path}.viewer")
-        except OSError:
-            return 0.0
-        return found.st_mtime if _is_own(found) else 0.0
-
-    @staticmethod
-    def _make(path: str) -> None:
-        """Make a file that is this user's alone. Raises OSError where something else is at its place."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
-        try:
-            if not _is_own(os.fstat(descriptor)):
-                raise PermissionError(f"{path} belongs to somebody else")
-        finally:
-            os.close(descriptor)
+        return self._folder.changed(f"{self._name}.viewer")
 
     def _forget_others(self) -> None:
         """Remove what servers that are gone have left."""
-        prefix = os.path.join(self._folder, "monitor-")
-        for path in glob.glob(f"{glob.escape(prefix)}*.sqlite3"):
-            server = path.removeprefix(prefix).partition("-")[2].partition(".")[0]
-            with contextlib.suppress(FileNotFoundError):
-                # Not too soon: it may be that of a container with processes of its own.
-                if is_gone(server) and time.time() - _changed(path) > FORGOTTEN_S:
-                    _remove(path)
-                    os.unlink(f"{path}.viewer")
+        for name in self._folder.names(PREFIX):
+            server, dot, suffix = name.removeprefix(PREFIX).partition("-")[2].partition(".")
+            # Not too soon: it may be that of a container with processes of its own.
+            parts = [f"{name}{part}" for part in ("", "-wal", ".viewer")]
+            newest = max(map(self._folder.changed, parts))
+            if f"{dot}{suffix}" == ".sqlite3" and is_gone(server) and time.time() - newest > FORGOTTEN_S:
+                self._folder.remove(*parts, f"{name}-shm")
 
     @contextmanager
     def connected(self) -> Iterator[sqlite3.Connection]:
@@ -134,10 +120,9 @@ class MonitorFile:
         yield known[1]
 
     def _open(self) -> tuple[sqlite3.Connection, str]:
-        check_folder(self._folder)
         if not os.path.exists(self.path):
             self._forget_others()
-        self._make(self.path)
+        self._folder.make(self._name)
         connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -176,28 +161,9 @@ class MonitorFile:
         if type(error) is not sqlite3.DatabaseError:
             # Such as one that is locked.
             raise error
-        _remove(self.path)
+        self._folder.remove(self._name, f"{self._name}-wal", f"{self._name}-shm")
 
     def ask(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """Rows. Raises as `connected` does."""
         with self.connected() as connection:
             return connection.execute(query, values).fetchall()
-
-
-def _is_own(found: os.stat_result) -> bool:
-    return stat.S_ISREG(found.st_mode) and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
-
-
-def _changed(file: str) -> float:
-    """When somebody last wrote to it, or looked at it; epoch seconds."""
-    found = []
-    for path in (file, f"{file}-wal", f"{file}.viewer"):
-        with contextlib.suppress(FileNotFoundError):
-            found.append(os.stat(path).st_mtime)
-    return max(found, default=0.0)
-
-
-def _remove(file: str) -> None:
-    for path in (file, f"{file}-wal", f"{file}-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)

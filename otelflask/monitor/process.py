@@ -20,6 +20,7 @@ from otelflask.monitor.views import Views
 from otelflask.monitor.vitals import Vitals
 from otelflask.pipeline.providers import Pipeline
 from otelflask.settings import Settings
+from otelflask.shared_folder import SharedFolder
 
 #: Seconds from which on a request is slow.
 SLOW_S = 1.0
@@ -36,7 +37,7 @@ class Monitor(Part):
     def __init__(
         self,
         pipeline: Pipeline,
-        folder: str,
+        folder: SharedFolder,
         service: str,
         size: int,
         active: Callable[[], int],

@@ -14,6 +14,7 @@ import pytest
 
 import otelflask
 from otelflask.pipeline.sketch import Sketch
+from otelflask.shared_folder import SharedFolder
 from otelflask.testing import CapturedTelemetry, FixedClock
 from otelflask.users import ActiveUsers
 
@@ -56,7 +57,7 @@ def test_an_app_that_names_nobody_has_no_such_metric(make: Any, telemetry: Captu
 
 
 def test_nothing_is_left_on_the_disk_where_nobody_is_named(telemetry: CapturedTelemetry, tmp_path: Path) -> None:
-    ActiveUsers(telemetry.meter_provider, str(tmp_path / "state"), "shop")
+    ActiveUsers(telemetry.meter_provider, SharedFolder(tmp_path / "state"), "shop")
     assert active(telemetry) == {}
     assert list(tmp_path.iterdir()) == []
 
@@ -67,7 +68,7 @@ def test_it_can_be_turned_off(make: Any, telemetry: CapturedTelemetry) -> None:
 
 
 def test_windows_move_on(telemetry: CapturedTelemetry, tmp_path: Path, fixed_clock: FixedClock) -> None:
-    users = ActiveUsers(telemetry.meter_provider, str(tmp_path), "shop", lambda: fixed_clock.now / 1e9)
+    users = ActiveUsers(telemetry.meter_provider, SharedFolder(tmp_path), "shop", lambda: fixed_clock.now / 1e9)
     users.seen("ann")
     fixed_clock.advance(6 * 60)
     users.seen("bob")
@@ -78,10 +79,11 @@ def test_windows_move_on(telemetry: CapturedTelemetry, tmp_path: Path, fixed_clo
 
 _WORKER = """
 import sys
+from otelflask.shared_folder import SharedFolder
 from otelflask.testing import CapturedTelemetry
 from otelflask.users import ActiveUsers
 telemetry = CapturedTelemetry()
-users = ActiveUsers(telemetry.meter_provider, sys.argv[1], "shop")
+users = ActiveUsers(telemetry.meter_provider, SharedFolder(sys.argv[1]), "shop")
 for number in range(int(sys.argv[2]), int(sys.argv[3])):
     users.seen(f"user {number}")
 telemetry.points("otelflask.users.active")
@@ -91,16 +93,16 @@ telemetry.points("otelflask.users.active")
 def test_workers_count_together_and_a_user_of_two_of_them_once(telemetry: CapturedTelemetry, tmp_path: Path) -> None:
     for first, last in ((0, 3_000), (2_000, 5_000), (4_000, 6_000)):
         subprocess.run([sys.executable, "-c", _WORKER, str(tmp_path), str(first), str(last)], check=True, timeout=60)
-    users = ActiveUsers(telemetry.meter_provider, str(tmp_path), "shop")
+    users = ActiveUsers(telemetry.meter_provider, SharedFolder(tmp_path), "shop")
     users.seen("user 1")
-    other = ActiveUsers(telemetry.meter_provider, str(tmp_path), "another service")
+    other = ActiveUsers(telemetry.meter_provider, SharedFolder(tmp_path), "another service")
     assert other is not users
     found = active(telemetry)
     assert abs(found["15m"] - 6_000) < 6_000 * 0.05
 
 
 def test_what_no_worker_has_written_for_long_is_removed(telemetry: CapturedTelemetry, tmp_path: Path) -> None:
-    users = ActiveUsers(telemetry.meter_provider, str(tmp_path), "shop")
+    users = ActiveUsers(telemetry.meter_provider, SharedFolder(tmp_path), "shop")
     users.seen("ann")
     active(telemetry)
     (own,) = tmp_path.iterdir()

@@ -22,6 +22,7 @@ import trustme
 import otelflask
 from otelflask.errors import mail
 from otelflask.errors.ledger import Ledger
+from otelflask.shared_folder import SharedFolder
 from otelflask.testing import CapturedTelemetry
 from tests.mailbox import Mailbox
 from tests.unit.errors.conftest import Make
@@ -85,7 +86,7 @@ def test_a_new_group_is_mailed_once_to_all(
 
 
 def test_after_an_hour_the_next_mail_says_how_many_were_held_back(tmp_path: Path) -> None:
-    ledger = Ledger(str(tmp_path), "shop", 10)
+    ledger = Ledger(SharedFolder(tmp_path), "shop", 10)
     first = ledger.claim("a", 1, 1_000_000.0)
     assert first is not None
     assert (first.occurrences, first.since) == (1, None)
@@ -99,18 +100,18 @@ def test_after_an_hour_the_next_mail_says_how_many_were_held_back(tmp_path: Path
 
 
 def test_a_day_has_a_cap_and_what_is_over_it_is_mailed_the_day_after(tmp_path: Path) -> None:
-    ledger = Ledger(str(tmp_path), "shop", 2)
+    ledger = Ledger(SharedFolder(tmp_path), "shop", 2)
     claims = [ledger.claim(group, 1, 1_000_000.0) for group in ("a", "b", "c")]
     assert [claim and claim.left_today for claim in claims] == [1, 0, None]
-    assert Ledger(str(tmp_path), "another", 2).claim("a", 1, 1_000_000.0) is not None
+    assert Ledger(SharedFolder(tmp_path), "another", 2).claim("a", 1, 1_000_000.0) is not None
     later = ledger.claim("c", 1, 1_000_000.0 + 86_400)
     assert later is not None
     assert later.occurrences == 2
 
 
 def test_a_claim_of_a_killed_process_is_free_again_with_its_count(tmp_path: Path) -> None:
-    assert Ledger(str(tmp_path), "shop", 10).claim("a", 3, 1_000_000.0) is not None
-    another = Ledger(str(tmp_path), "shop", 10)
+    assert Ledger(SharedFolder(tmp_path), "shop", 10).claim("a", 3, 1_000_000.0) is not None
+    another = Ledger(SharedFolder(tmp_path), "shop", 10)
     assert another.claim("a", 1, 1_000_300.0) is None
     claim = another.claim("a", 1, 1_000_700.0)
     assert claim is not None
@@ -119,13 +120,13 @@ def test_a_claim_of_a_killed_process_is_free_again_with_its_count(tmp_path: Path
 
 def test_a_folder_that_was_cleaned_up_is_made_again(tmp_path: Path) -> None:
     folder = tmp_path / "state"
-    ledger = Ledger(str(folder), "shop", 10)
+    ledger = Ledger(SharedFolder(folder), "shop", 10)
     shutil.rmtree(folder)
     assert ledger.claim("a", 1, 1_000_000.0) is not None
 
 
 def test_groups_that_were_never_mailed_are_forgotten_too(tmp_path: Path) -> None:
-    ledger = Ledger(str(tmp_path), "shop", 1)
+    ledger = Ledger(SharedFolder(tmp_path), "shop", 1)
     for number in range(50):
         ledger.claim(f"group {number}", 1, 1_000_000.0)
     ledger.claim("another", 1, 1_000_000.0 + 40 * 86_400)
@@ -141,7 +142,8 @@ def test_the_last_mail_of_the_day_says_so(mailing: Callable[..., flask.Flask], m
 _WORKER = """
 import sys
 from otelflask.errors.ledger import Ledger
-ledger = Ledger(sys.argv[1], "shop", 1000)
+from otelflask.shared_folder import SharedFolder
+ledger = Ledger(SharedFolder(sys.argv[1]), "shop", 1000)
 print(sum(ledger.claim(f"group {n % 5}", 1, 1e6) is not None for n in range(200)))
 """
 
@@ -152,7 +154,7 @@ def test_processes_agree_on_who_mails(tmp_path: Path) -> None:
         for _ in range(4)
     ]
     assert sum(int(worker.communicate(timeout=60)[0]) for worker in workers) == 5
-    later = Ledger(str(tmp_path), "shop", 1000).claim("group 0", 0, 1e6 + 3_600)
+    later = Ledger(SharedFolder(tmp_path), "shop", 1000).claim("group 0", 0, 1e6 + 3_600)
     assert later is not None
     assert later.occurrences == 4 * 40
 

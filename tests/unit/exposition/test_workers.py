@@ -18,6 +18,7 @@ import pytest
 from otelflask.exposition import workers
 from otelflask.exposition.snapshot import Series, Snapshot
 from otelflask.exposition.workers import Workers
+from otelflask.shared_folder import SharedFolder
 
 
 def _snapshot(count: int, gauge: float = 0.0) -> Snapshot:
@@ -40,7 +41,7 @@ def _value(snapshot: Snapshot, name: str) -> Any:
 
 
 def _work(folder: str, count: int, gauge: float, told: Connection, ending: Connection) -> None:
-    mine = Workers(folder, "shop", lambda: _snapshot(count, gauge))
+    mine = Workers(SharedFolder(folder), "shop", lambda: _snapshot(count, gauge))
     mine.start()
     mine.write()
     told.send(os.getpid())
@@ -75,7 +76,7 @@ def worker(tmp_path: Path) -> Any:
 
 @pytest.fixture
 def mine(tmp_path: Path) -> Workers:
-    mine = Workers(str(tmp_path), "shop", lambda: _snapshot(1, 2.0))
+    mine = Workers(SharedFolder(tmp_path), "shop", lambda: _snapshot(1, 2.0))
     mine.start()
     return mine
 
@@ -157,7 +158,7 @@ def test_a_signal_that_comes_while_metrics_are_collected_does_not_wait_for_ever(
             interrupted.write()
         return _snapshot(1)
 
-    interrupted = Workers(str(tmp_path), "shop", take)
+    interrupted = Workers(SharedFolder(tmp_path), "shop", take)
     interrupted.start()
     assert _value(interrupted.write(), "requests") == 1
 
@@ -170,7 +171,7 @@ def test_files_of_workers_that_are_gone_do_not_pile_up_where_nobody_scrapes(
     process = worker(10)
     os.kill(process.pid, signal.SIGKILL)
     process.join(10)
-    last = Workers(str(tmp_path), "shop", lambda: _snapshot(1))
+    last = Workers(SharedFolder(tmp_path), "shop", lambda: _snapshot(1))
     last.start()
     (folder,) = tmp_path.iterdir()
     end = time.monotonic() + 5
@@ -194,7 +195,7 @@ def test_metrics_that_cannot_be_collected_once_are_collected_again(
         again.set()
         return _snapshot(1)
 
-    Workers(str(tmp_path), "shop", take).start()
+    Workers(SharedFolder(tmp_path), "shop", take).start()
     assert again.wait(10)
 
 
@@ -212,5 +213,5 @@ def test_the_folder_of_a_server_that_ended_long_ago_is_removed(tmp_path: Path) -
     (old / workers.FOLDED).write_text("{}")
     for path in (old / workers.FOLDED, old):
         os.utime(path, (0, 0))
-    Workers(str(tmp_path), "shop", lambda: _snapshot(1)).start()
+    Workers(SharedFolder(tmp_path), "shop", lambda: _snapshot(1)).start()
     assert not old.exists()

@@ -14,6 +14,7 @@ from otelflask.monitor.questions import Questions
 from otelflask.monitor.store import MonitorStore
 from otelflask.monitor.tiles import SLOT_S, Slot, bucket_of, slot_of
 from otelflask.monitor.vitals import Vital
+from otelflask.shared_folder import SharedFolder
 
 NOW = 1_700_000_003.0
 LAST = slot_of(NOW)
@@ -21,7 +22,7 @@ LAST = slot_of(NOW)
 
 @pytest.fixture
 def store(tmp_path: Path) -> MonitorStore:
-    return MonitorStore(MonitorFile(str(tmp_path), "shop"), 10**9)
+    return MonitorStore(MonitorFile(SharedFolder(tmp_path), "shop"), 10**9)
 
 
 def _shown(store: MonitorStore, minutes: int = 5) -> tuple[dict[str, Tile], dict[str, Any]]:

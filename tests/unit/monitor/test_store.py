@@ -18,6 +18,7 @@ from otelflask.monitor.store import MonitorStore
 from otelflask.monitor.tiles import Slot
 from otelflask.monitor.vitals import Vital
 from otelflask.settings import SettingError
+from otelflask.shared_folder import SharedFolder
 
 
 def _line(number: int, body: str = "") -> tuple[Entry, None]:
@@ -34,7 +35,7 @@ def _row(number: int, status: int = 200, body: str = "", trace: int = 0) -> tupl
 
 @pytest.fixture
 def store(tmp_path: Path) -> MonitorStore:
-    return MonitorStore(MonitorFile(str(tmp_path), "shop"), 10**9, requests=100)
+    return MonitorStore(MonitorFile(SharedFolder(tmp_path), "shop"), 10**9, requests=100)
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def questions(store: MonitorStore) -> Questions:
 
 
 def test_rows_of_several_workers_are_one_list(tmp_path: Path, store: MonitorStore, questions: Questions) -> None:
-    other = MonitorStore(MonitorFile(str(tmp_path), "shop"), 10**9, requests=100)
+    other = MonitorStore(MonitorFile(SharedFolder(tmp_path), "shop"), 10**9, requests=100)
     store.write([_row(1)], pid=1)
     other.write([_row(2)], pid=2)
     assert [row["pid"] for row in questions.requests(Window()).rows] == [2, 1]
@@ -192,7 +193,7 @@ def test_a_file_that_is_damaged_while_it_is_used_is_made_anew(
         # Behind the tables' names, which are read when it is opened.
         file.seek(8_192)
         file.write(b"\xff" * 200_000)
-    other = MonitorStore(MonitorFile(str(tmp_path), "shop"), 10**9)
+    other = MonitorStore(MonitorFile(SharedFolder(tmp_path), "shop"), 10**9)
     with pytest.raises(sqlite3.DatabaseError):
         other.write([_row(60)], pid=1)
     other.write([_row(99)], pid=1)

@@ -11,11 +11,11 @@ import sys
 import psutil
 import pytest
 
-from otelflask.pipeline import state
+from otelflask import server
 
 
 def _tell(connection: multiprocessing.connection.Connection) -> None:
-    connection.send(state.server_id())
+    connection.send(server.server_id())
 
 
 def test_the_children_that_a_server_forks_are_its_workers() -> None:
@@ -32,7 +32,7 @@ def test_the_children_that_a_server_forks_are_its_workers() -> None:
 
 
 def test_servers_that_one_shell_starts_are_servers_of_their_own() -> None:
-    command = [sys.executable, "-c", "from otelflask.pipeline.state import server_id; print(server_id())"]
+    command = [sys.executable, "-c", "from otelflask.server import server_id; print(server_id())"]
     ids = {subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)}
     assert len(ids) == 2
     assert not any(found.startswith(f"{os.getpid()}-") for found in ids)
@@ -43,4 +43,4 @@ def test_the_first_process_of_a_container_is_a_server_of_its_own(monkeypatch: py
         raise psutil.NoSuchProcess(0)
 
     monkeypatch.setattr(psutil.Process, "parent", parent)
-    assert state.server_id().startswith(f"{os.getpid()}-")
+    assert server.server_id().startswith(f"{os.getpid()}-")

@@ -1,0 +1,45 @@
+"""Which processes are workers of one server, and whether a server still lives."""
+
+from __future__ import annotations
+
+import psutil
+
+
+def server_id() -> str:
+    """What the workers of one server have in common, and those of another, or of the same anew, have not.
+
+    Workers are forked by one process, and so have its command line; a server
+    that a shell or a supervisor started has one of its own.
+    """
+    own = psutil.Process()
+    server = own
+    try:
+        parent = own.parent()
+        if parent is not None:
+            command = parent.cmdline()
+            # With setproctitle gunicorn's master and workers have titles instead.
+            if command == own.cmdline() or " ".join(command).startswith("gunicorn: master"):
+                server = parent
+    except psutil.Error:
+        # As where this is the first process of a container.
+        pass
+    return f"{server.pid}-{_started(server)}"
+
+
+def is_gone(server: str) -> bool:
+    """Whether the server that has this `server_id` has ended, as far as this process can see."""
+    pid, _, started = server.partition("-")
+    try:
+        return _started(psutil.Process(int(pid))) != started
+    except (psutil.Error, ValueError):
+        return True
+
+
+def _started(process: psutil.Process) -> str:
+    """When it began, in what the kernel counts: a clock that is set does not change it."""
+    try:
+        with open(f"/proc/{process.pid}/stat") as file:
+            # The name, in parentheses, may hold anything.
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return str(int(process.create_time() * 100))
