@@ -12,10 +12,11 @@ from typing import Any, cast
 
 from flask import Flask
 
-from otelflask import fronts, guard, libraries, lifecycle
+from otelflask import endpoints, guard, libraries, lifecycle, profilers
 from otelflask.circuits import telemetry as breakers
 from otelflask.database.repeated import RequestQueries
 from otelflask.database.start import await_sqlalchemy
+from otelflask.endpoint import Endpoints
 from otelflask.errors.emission import Report
 from otelflask.errors.engine import SentryFlush
 from otelflask.errors.handling import answer_errors, roll_back
@@ -80,8 +81,8 @@ def install(app: Flask, options: InitOptions) -> None:
     app.extensions[EXTENSION_KEY] = AppTelemetry(in_force, telemetry)
     app.extensions[events.EXTENSION_KEY] = telemetry.events
     app.extensions[breakers.EXTENSION_KEY] = telemetry.breakers
-    show_profiles = fronts.surround(app, telemetry, in_force)
-    gate = fronts.watch(app, telemetry, in_force, hooks.get("may_monitor"))
+    profiles = profilers.surround(app, telemetry, in_force)
+    gate = endpoints.watch(app, telemetry, in_force, hooks.get("may_monitor"))
     FlaskInstrumentor.instrument_app(
         app,
         request_hook=hooks.get("request_hook"),
@@ -89,10 +90,8 @@ def install(app: Flask, options: InitOptions) -> None:
         user=hooks.get("user"),
         **_of_requests(telemetry, in_force, is_watched=gate is not None),
     )
-    app.wsgi_app = show_profiles(app.wsgi_app)  # type: ignore[method-assign,assignment]
-    fronts.answer(app, telemetry, in_force)
-    if gate is not None:
-        fronts.show_monitor(app, telemetry, in_force, sources, gate)
+    in_front = Endpoints([*endpoints.endpoints_of(app, telemetry, in_force, sources, gate), *profiles])
+    app.wsgi_app = in_front.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
     output.attach_console(telemetry.pipeline, output.console_style(in_force, app.debug))
     roll_back(app, hooks.get("rollback_sessions", ()))
     if in_force.error_answers:

@@ -1,8 +1,8 @@
-"""Answers `metrics_path` in front of the app: no trace, no log line, no hook of the app's."""
+"""The page of metrics at `metrics_path`: of all workers of a server together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -16,15 +16,16 @@ from opentelemetry.sdk.metrics import (
 )
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReader, MetricsData
 from opentelemetry.sdk.resources import Resource
+from werkzeug.wrappers import Request, Response
 
 from otelflask import access, guard
+from otelflask.endpoint import Endpoint, compressed, text_response
 from otelflask.exposition.snapshot import Snapshot, taken, to_sdk
 from otelflask.exposition.text import exposition
 from otelflask.exposition.workers import Workers
 from otelflask.lifecycle import Part
 from otelflask.settings import Settings
 from otelflask.shared_folder import SharedFolder
-from otelflask.wsgi import StartResponse, WsgiApp, respond
 
 _INSTRUMENTS = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
 
@@ -85,8 +86,14 @@ class MetricsPage(Part):
         self._last = snapshot
         return snapshot
 
+    def shown(self, accept: str) -> tuple[bytes, str]:
+        """The metrics of all workers. In: the request's Accept. Out: the body, and its Content-Type.
+
+        Raises OSError and TimeoutError where those of the others cannot be read.
+        """
+        return exposition(to_sdk(self.workers.all(), self._resource), accept)
+
     def after_fork(self) -> None:
-        """A child is a worker of its own."""
         self._last = {}
         self.workers.after_fork()
 
@@ -96,36 +103,34 @@ class MetricsPage(Part):
             self.workers.write()
         return True
 
-    def wrap(self, app: Flask, settings: Settings, wsgi_app: WsgiApp) -> WsgiApp:
-        """The WSGI app with the page in front; where the app has this path itself, its own counts."""
-        path = settings.metrics_path
 
-        def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-            if not self.workers.started:
-                guard.call_hook("metrics page", self.workers.start)
-            if environ.get("PATH_INFO") == path and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
-                is_apps = any(rule.rule == path for rule in app.url_map.iter_rules())
-                if not is_apps and _may_see(app, settings, environ):
-                    return self._answer(environ, start_response)
-            return wsgi_app(environ, start_response)
+class MetricsEndpoint(Endpoint):
+    """The page at one app's `metrics_path`. In: the app, its settings, and the page of the process."""
 
-        return application
+    def __init__(self, app: Flask, settings: Settings, page: MetricsPage) -> None:
+        super().__init__(app, settings.metrics_path)
+        self._settings = settings
+        self._page = page
 
-    def _answer(self, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+    @property
+    def has_begun(self) -> bool:
+        return self._page.workers.started
+
+    def begin(self) -> None:
+        self._page.workers.start()
+
+    def answer(self, request: Request) -> Response | None:
+        if not self._may_see(request):
+            return None
         try:
-            body, content_type = exposition(to_sdk(self.workers.all(), self._resource), environ.get("HTTP_ACCEPT", ""))
-            status = "200 OK"
+            body, content_type = self._page.shown(request.headers.get("Accept", ""))
         except (OSError, TimeoutError) as error:
             # A scrape that fails is a gap; one of this worker alone would be counters that go back.
             guard.say("metrics page", "the other workers' metrics cannot be read: %s", error)
-            body, content_type, status = b"", "text/plain; charset=utf-8", "503 Service Unavailable"
-        except Exception:
-            guard.say("metrics page", "the metrics cannot be shown", exc_info=True)
-            body, content_type, status = b"", "text/plain; charset=utf-8", "500 Internal Server Error"
-        return respond(environ, start_response, status, body, content_type)
+            return text_response("", 503)
+        return compressed(request, text_response(body, 200, content_type))
 
-
-def _may_see(app: Flask, settings: Settings, environ: dict[str, Any]) -> bool:
-    if settings.metrics_token:
-        return access.bears(environ, settings.metrics_token)
-    return access.is_development(app, settings) or access.is_local(environ)
+    def _may_see(self, request: Request) -> bool:
+        if self._settings.metrics_token:
+            return access.bears(request, self._settings.metrics_token)
+        return access.is_development(self._app, self._settings) or access.is_local(request)

@@ -1,4 +1,4 @@
-"""Answers `/health` and what is below it, in front of the app: no trace, no log line, no hook of the app's.
+"""Answers `/health` and what is below it.
 
 Format: draft-inadarei-api-health-check-06, application/health+json.
 """
@@ -6,20 +6,21 @@ Format: draft-inadarei-api-health-check-06, application/health+json.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
 from flask import Flask
+from werkzeug.wrappers import Request, Response
 
 from otelflask import access, guard
+from otelflask.endpoint import Endpoint, text_response
 from otelflask.health import draining
 from otelflask.health.checks import FAIL, PASS, WARN, Check, Checks, Outcome
 from otelflask.settings import Settings
-from otelflask.wsgi import StartResponse, WsgiApp, respond
 
 
-class Health:
+class HealthEndpoint(Endpoint):
     """Answers of one app.
 
     In: the app, its settings, its checks, and what is said of the service
@@ -27,53 +28,40 @@ class Health:
     """
 
     def __init__(self, app: Flask, settings: Settings, checks: Checks, about: dict[str, str]) -> None:
-        self._app = app
+        super().__init__(app, settings.health_path)
         self._settings = settings
         self._checks = checks
         self._about = {name: value for name, value in about.items() if value}
         self._started = False
-        base = settings.health_path.rstrip("/")
         self._paths: dict[str, Callable[[], tuple[str, list[tuple[Check, Outcome]]]]] = {
-            base: self._all,
-            f"{base}/live": self._live,
-            f"{base}/ready": self._ready,
-            f"{base}/startup": self._startup,
+            self.path: self._all,
+            f"{self.path}/live": self._live,
+            f"{self.path}/ready": self._ready,
+            f"{self.path}/startup": self._startup,
         }
 
-    def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
-        """The WSGI app with these paths in front; where the app has one of them itself, its own counts."""
+    def takes(self, path: str) -> bool:
+        return path in self._paths and path not in self._rules_of_app()
 
-        def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-            path = environ.get("PATH_INFO", "")
-            if path in self._paths and environ.get("REQUEST_METHOD") in ("GET", "HEAD") and not self._is_apps(path):
-                return self._answer(path, environ, start_response)
-            return wsgi_app(environ, start_response)
-
-        return application
-
-    def _is_apps(self, path: str) -> bool:
-        return any(rule.rule.rstrip("/") == path for rule in self._app.url_map.iter_rules())
-
-    def _answer(self, path: str, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+    def answer(self, request: Request) -> Response:
         try:
-            status, checks = self._paths[path]()
+            status, checks = self._paths[request.path]()
         except Exception:
             guard.say("health", "the health checks failed", exc_info=True)
             status, checks = FAIL, []
         body: dict[str, Any] = {"status": status}
-        if self._may_see(environ):
+        if self._may_see(request):
             body.update(self._about)
             if checks:
                 shown: dict[str, list[dict[str, Any]]] = {}
                 for item, outcome in checks:
                     shown.setdefault(item.name, []).append(_shown(item, outcome))
                 body["checks"] = shown
-        given = "503 Service Unavailable" if status == FAIL else "200 OK"
-        return respond(environ, start_response, given, json.dumps(body).encode(), "application/health+json")
+        return text_response(json.dumps(body), 503 if status == FAIL else 200, "application/health+json")
 
-    def _may_see(self, environ: dict[str, Any]) -> bool:
+    def _may_see(self, request: Request) -> bool:
         if self._settings.health_token:
-            return access.bears(environ, self._settings.health_token)
+            return access.bears(request, self._settings.health_token)
         return access.is_development(self._app, self._settings)
 
     def _live(self) -> tuple[str, list[tuple[Check, Outcome]]]:

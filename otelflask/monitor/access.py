@@ -6,10 +6,9 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs
 
 from flask import Flask
-from werkzeug.http import parse_cookie
+from werkzeug.wrappers import Request, Response
 
 from otelflask import access, guard
 from otelflask.settings import SettingError, Settings
@@ -39,34 +38,31 @@ class Gate:
             settings.monitor == "on" or (settings.monitor == "auto" and access.is_development(app, settings))
         )
 
-    def admits(self, environ: dict[str, Any]) -> bool:
+    def admits(self, request: Request) -> bool:
         """Whether who asks may see the page."""
         if self._settings.monitor == "auto":
-            return access.is_local(environ)
-        if self._may_monitor is not None and guard.call_hook("may_monitor", self._may_monitor, environ):
+            return access.is_local(request)
+        if self._may_monitor is not None and guard.call_hook("may_monitor", self._may_monitor, request.environ):
             return True
         token = self._settings.monitor_token
-        return bool(token) and (self._has_cookie(environ, token) or access.bears(environ, token))
+        if not token:
+            return False
+        # Werkzeug reads cookies that are not well formed, of other apps on this host, past which ours stands.
+        return access.is_same(request.cookies.get(COOKIE, ""), _stands_for(token)) or access.bears(request, token)
 
-    def admits_by_url(self, environ: dict[str, Any]) -> bool:
+    def admits_by_url(self, request: Request) -> bool:
         """Whether the URL has the token: once, to get the cookie."""
         token = self._settings.monitor_token
-        given = parse_qs(environ.get("QUERY_STRING", "")).get(PARAMETER, [""])[-1]
-        return self._settings.monitor == "on" and bool(token) and access.is_same(given, token)
+        given = request.args.getlist(PARAMETER)
+        return self._settings.monitor == "on" and bool(token and given) and access.is_same(given[-1], token)
 
-    def cookie(self, path: str, secure: bool) -> str:
-        """The Set-Cookie header's value: not the token itself, since cookies are sent to every port of a host.
+    def set_cookie(self, request: Request, response: Response, path: str) -> None:
+        """Give the cookie: not the token itself, since cookies are sent to every port of a host.
 
         Lax, so that a link from a chat leads to the page: no request changes anything, and nobody may frame it.
         """
         value = _stands_for(self._settings.monitor_token)
-        return f"{COOKIE}={value}; Path={path}; HttpOnly; SameSite=Lax{'; Secure' if secure else ''}"
-
-    @staticmethod
-    def _has_cookie(environ: dict[str, Any], token: str) -> bool:
-        given = environ.get("HTTP_COOKIE", "").encode("ascii", "ignore").decode()
-        # Werkzeug's: one that is not well formed, of another app on this host, must not hide ours.
-        return access.is_same(parse_cookie(given).get(COOKIE, ""), _stands_for(token))
+        response.set_cookie(COOKIE, value, path=path, httponly=True, samesite="Lax", secure=request.is_secure)
 
 
 def _stands_for(token: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from flask import Flask
+
 from otelflask.lifecycle import Part
 from otelflask.monitor.access import Gate
 from otelflask.monitor.encoding import Rows
 from otelflask.monitor.file import MonitorFile
 from otelflask.monitor.lines import leave_out_lines_of
-from otelflask.monitor.page import MonitorPage
+from otelflask.monitor.page import MonitorEndpoint
 from otelflask.monitor.publisher import Publisher
 from otelflask.monitor.questions import Questions
 from otelflask.monitor.ring import Ring
@@ -55,7 +57,9 @@ class Monitor(Part):
         pipeline.tracer_provider.add_span_processor(self.ring)
         pipeline.logger_provider.add_log_record_processor(self.ring)
 
-    def page(self, gate: Gate, settings: Settings, sources: Mapping[str, str], service: str) -> MonitorPage:
+    def endpoint(
+        self, app: Flask, gate: Gate, settings: Settings, sources: Mapping[str, str], service: str
+    ) -> MonitorEndpoint:
         """The page of one app. In: who may see it, its settings and where they come from, and the service's name."""
         leave_out_lines_of(settings.monitor_path)
         views = Views(
@@ -63,7 +67,7 @@ class Monitor(Part):
             Runtime(settings, sources, self._scrubber),
             settings.grafana_url.rstrip("/"),
         )
-        return MonitorPage(settings.monitor_path, service, gate, views, self.publisher)
+        return MonitorEndpoint(app, settings.monitor_path, service, gate, views, self.publisher)
 
     def after_fork(self) -> None:
         # The ring is an observer, and told by itself.

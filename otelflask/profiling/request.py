@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 from flask import Flask
+from werkzeug.wrappers import Request
 
 try:
     from pyinstrument import Profiler
@@ -16,42 +17,24 @@ try:
 except ImportError:
     raise ImportError("profiles need pyinstrument: pip install otelflask[profile]") from None
 
-from otelflask import access, clock, greenlets, guard
+from otelflask import clock, greenlets, guard
+from otelflask.endpoint import text_response
 from otelflask.http.attributes import route_of
 from otelflask.lifecycle import Part
 from otelflask.locks import new_lock
-from otelflask.profiling.store import FORMATS, ProfileStore, rendered
+from otelflask.profiling.endpoint import may_see, profile_response
+from otelflask.profiling.store import FORMATS, ProfileStore
 from otelflask.record import ENVIRON_KEY, RequestRecord
 from otelflask.settings import Settings
-from otelflask.wsgi import StartResponse, WsgiApp, respond
+from otelflask.wsgi import StartResponse, WsgiApp
 
 PARAMETER = "profile"
 HEADER = "HTTP_X_PROFILE"
-TOKEN_HEADER = "HTTP_X_PROFILE_TOKEN"
 #: Seconds between two samples, and how many of them a profile has at most: some 4 MB.
 INTERVAL_S = 0.001
 MAX_SAMPLES = 10_000
 #: What may be asked for: a format that takes the answer's place, or that the profile is kept beside it.
 KEEP = "keep"
-#: The page that pyinstrument makes has everything in itself.
-SECURITY = [
-    (
-        "Content-Security-Policy",
-        # Sandboxed: what its scripts do, they do in no origin of the app's.
-        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
-        "frame-ancestors 'none'; sandbox allow-scripts",
-    ),
-    ("X-Content-Type-Options", "nosniff"),
-]
-
-
-#: For a person who has followed a link to a profile.
-ASK_FOR_TOKEN = (
-    "401 Unauthorized",
-    b"The password is the setting profile_token; the user name is not looked at.",
-    "text/plain; charset=utf-8",
-    [("WWW-Authenticate", 'Basic realm="profiles"')],
-)
 
 
 class _BoundedProfiler(Profiler):
@@ -107,33 +90,6 @@ class RequestProfiler:
 
         return application
 
-    def show(self, wsgi_app: WsgiApp) -> WsgiApp:
-        """The WSGI app with the kept profiles in front: ``PATH/ID``, ``PATH/ID/text``, ``PATH/ID/speedscope``."""
-
-        def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-            path = environ.get("PATH_INFO", "")
-            if path.startswith(f"{self._path}/") and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
-                name, _, form = path.removeprefix(f"{self._path}/").partition("/")
-                session = None if self._is_apps() or (form or "html") not in FORMATS else self._store.find(name)
-                if session is not None and self._may_see(environ):
-                    body, content_type = rendered(session, form or "html")
-                    return respond(environ, start_response, "200 OK", body, content_type, SECURITY)
-                bare = "HTTP_AUTHORIZATION" not in environ and TOKEN_HEADER not in environ
-                if session is not None and bare and self._settings.profile_token:
-                    return respond(environ, start_response, *ASK_FOR_TOKEN)
-            return wsgi_app(environ, start_response)
-
-        return application
-
-    def _is_apps(self) -> bool:
-        return any(rule.rule.startswith(f"{self._path}/") for rule in self._app.url_map.iter_rules())
-
-    def _may_see(self, environ: dict[str, Any]) -> bool:
-        token = self._settings.profile_token
-        if token:
-            return access.is_same(environ.get(TOKEN_HEADER, ""), token) or access.bears(environ, token)
-        return access.is_development(self._app, self._settings)
-
     def _asked(self, environ: dict[str, Any]) -> str | None:
         asked = environ.get(HEADER)
         query = environ.get("QUERY_STRING", "")
@@ -142,7 +98,10 @@ class RequestProfiler:
         if asked is None:
             asked = parse_qs(query).get(PARAMETER, [""])[-1]
         form = "html" if asked == "1" else asked
-        return form if (form in FORMATS or form == KEEP) and self._may_see(environ) else None
+        if form not in FORMATS and form != KEEP:
+            return None
+        request = Request(environ, populate_request=False)
+        return form if may_see(self._app, self._settings, request) else None
 
     def _run(self, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Any:
         """Call the app under the profiler. Out: its answer, and the profile; None where it could not be made."""
@@ -190,11 +149,11 @@ class RequestProfiler:
             return result  # type: ignore[no-any-return]
         if hasattr(result, "close"):
             result.close()
-        body, content_type = rendered(session, form) if session is not None else (b"no profile", "text/plain")
         # A redirect would lead away from the profile; an error stays one.
-        status = answered[0] if answered else "500 Internal Server Error"
-        given = status if status >= "4" else "200 OK"
-        return respond(environ, start_response, given, body, content_type, SECURITY)
+        status = int(answered[0][:3]) if answered else 500
+        given = status if status >= 400 else 200
+        shown = profile_response(session, form, given) if session is not None else text_response("no profile", given)
+        return shown(environ, start_response)
 
     def _sampled(self, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         started = clock.perf_counter_ns()
