@@ -1,7 +1,8 @@
-"""The examples of the docs run."""
+"""The examples of the docs run, and what they name is there."""
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -54,3 +55,12 @@ def test_an_example_runs(page: str, code: str, tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_step_that_the_architecture_names_is_there() -> None:
+    steps = re.findall(r"`([a-z_/]+)\.py:([\w.]+)`", (ROOT / "docs" / "architecture.md").read_text())
+    assert len(steps) > 60
+    for path, name in steps:
+        found: object = importlib.import_module("otelflask." + path.replace("/", "."))
+        for part in name.split("."):
+            found = getattr(found, part)

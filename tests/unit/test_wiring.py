@@ -345,3 +345,13 @@ def test_a_child_forked_while_all_locks_are_held_goes_on(tmp_path: Path) -> None
     status, locks = done.stdout.split()[-2:]
     assert status == "0", done.stderr[-3_000:]
     assert int(locks) > 10
+
+
+def test_a_wrong_option_is_an_error_for_a_type_checker_too() -> None:
+    # mypy fails where one of these is not needed.
+    with pytest.raises(SettingError, match="did you mean health_path"):
+        otelflask.init(flask.Flask("shop"), helth_path="/up")  # type: ignore[call-arg]
+    with pytest.raises(SettingError, match="allowed are off, traces"):
+        otelflask.init(flask.Flask("shop"), console="pretty")  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="did you mean"):
+        otelflask.OtelFlask(flask.Flask("shop"), request_hooks=print)  # type: ignore[call-arg]
