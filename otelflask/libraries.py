@@ -21,7 +21,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, Tracer, TracerProvider, get_
 from otelflask import guard
 from otelflask.imports import Cancel, is_importable, when_imported
 from otelflask.pipeline.limits import bounded
-from otelflask.pipeline.providers import Pipeline
+from otelflask.pipeline.pipeline import Pipeline
 from otelflask.pipeline.redaction import Scrubber
 from otelflask.settings import SettingError
 

@@ -8,6 +8,7 @@ only what it does not name is ``OTELFLASK_*``. The table in
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -39,6 +40,10 @@ def _setting(
     return field(default=default, repr=not secret, metadata=metadata)
 
 
+#: One that may differ from app to app; the others are of what a process has once.
+_per_app = functools.partial(_setting, per_app=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The settings in force for one app."""
@@ -52,68 +57,58 @@ class Settings:
     environment: str = _setting(
         "OTELFLASK_ENVIRONMENT", "", "`deployment.environment.name` of the resource, such as `production`."
     )
-    disabled: bool = _setting(
+    disabled: bool = _per_app(
         "OTEL_SDK_DISABLED",
         False,
         "Turns everything off: the app runs as without otelflask.",
-        per_app=True,
     )
-    remote_context: str = _setting(
+    remote_context: str = _per_app(
         "OTELFLASK_REMOTE_CONTEXT",
         "parent",
         "What a caller's `traceparent` becomes: the parent of our span, a link on a new trace, or nothing.",
         choices=("parent", "link", "ignore"),
-        per_app=True,
     )
-    remote_sampling: str = _setting(
+    remote_sampling: str = _per_app(
         "OTELFLASK_REMOTE_SAMPLING",
         "ignore",
         "Whether a caller's sampled flag decides for us: `trust` only when all callers are your own.",
         choices=("ignore", "trust"),
-        per_app=True,
     )
-    excluded_urls: str = _setting(
+    excluded_urls: str = _per_app(
         "OTEL_PYTHON_FLASK_EXCLUDED_URLS",
         "",
         "Comma-separated regular expressions; requests whose URL matches one leave no telemetry. "
         "OTEL_PYTHON_EXCLUDED_URLS is read when this is empty.",
-        per_app=True,
     )
-    request_headers: str = _setting(
+    request_headers: str = _per_app(
         "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST",
         "",
         "Comma-separated request header names or regular expressions put on the span.",
-        per_app=True,
     )
-    response_headers: str = _setting(
+    response_headers: str = _per_app(
         "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE",
         "",
         "Comma-separated response header names or regular expressions put on the span.",
-        per_app=True,
     )
-    sanitized_headers: str = _setting(
+    sanitized_headers: str = _per_app(
         "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SANITIZE_FIELDS",
         "",
         "Comma-separated header names or regular expressions whose captured values are masked.",
-        per_app=True,
     )
-    request_id_header: str = _setting(
+    request_id_header: str = _per_app(
         "OTELFLASK_REQUEST_ID_HEADER",
         "X-Request-ID",
         "Header in which a request id is accepted and returned; empty: none.",
-        per_app=True,
     )
-    traceresponse: bool = _setting(
+    traceresponse: bool = _per_app(
         "OTELFLASK_TRACERESPONSE",
         True,
         "Returns the trace id in a `traceresponse` header (W3C Trace Context 2 draft).",
-        per_app=True,
     )
-    request_log: bool = _setting(
+    request_log: bool = _per_app(
         "OTELFLASK_REQUEST_LOG",
         True,
         "One log record a request.",
-        per_app=True,
     )
     reports: bool = _setting(
         "OTELFLASK_REPORTS",
@@ -155,11 +150,10 @@ class Settings:
     mail_per_day: int = _setting(
         "OTELFLASK_MAIL_PER_DAY", 50, "Most mails that the processes of a machine write in a day (UTC).", minimum=1
     )
-    grafana_url: str = _setting(
+    grafana_url: str = _per_app(
         "OTELFLASK_GRAFANA_URL",
         "",
         "Address of the stack's Grafana, for links to it, such as `http://127.0.0.1:3000`.",
-        per_app=True,
     )
     state_dir: str = _setting(
         "OTELFLASK_STATE_DIR",
@@ -167,24 +161,21 @@ class Settings:
         "Folder in which the processes of a machine share what they have to agree on, such as who has mailed; "
         "empty: `otelflask-<user id>` in the temporary directory.",
     )
-    error_answers: bool = _setting(
+    error_answers: bool = _per_app(
         "OTELFLASK_ERROR_ANSWERS",
         True,
         "Answers errors that no handler of the app's answers. Off with zero code, which changes no response.",
-        per_app=True,
     )
-    error_format: str = _setting(
+    error_format: str = _per_app(
         "OTELFLASK_ERROR_FORMAT",
         "problem",
         "JSON answers to errors as problem details (RFC 9457), or in an envelope with `success` and `data`.",
         choices=("problem", "envelope"),
-        per_app=True,
     )
-    json_paths: str = _setting(
+    json_paths: str = _per_app(
         "OTELFLASK_JSON_PATHS",
         "/api/",
         "Comma-separated beginnings of paths whose errors are JSON, whatever the client accepts.",
-        per_app=True,
     )
     database: bool = _setting(
         "OTELFLASK_DATABASE", True, "SQLAlchemy spans and metrics, where SQLAlchemy is installed."
@@ -250,50 +241,44 @@ class Settings:
         "Most lines waiting to be written; further ones are counted and not written.",
         minimum=1,
     )
-    health_path: str = _setting(
+    health_path: str = _per_app(
         "OTELFLASK_HEALTH_PATH",
         "/health",
         "Where the app answers on its health, with `/live`, `/ready` and `/startup` below; empty: nowhere.",
-        per_app=True,
     )
-    health_token: str = _setting(
+    health_token: str = _per_app(
         "OTELFLASK_HEALTH_TOKEN",
         "",
         "With `Authorization: Bearer TOKEN` the answers have details; where it is empty, they do in development.",
         secret=True,
-        per_app=True,
     )
     health_redis: str = _setting(
         "OTELFLASK_HEALTH_REDIS", "", "URL of a redis that the app is not ready without; empty: none is checked."
     )
-    health_drain: float = _setting(
+    health_drain: float = _per_app(
         "OTELFLASK_HEALTH_DRAIN",
         3.0,
         "How long a gunicorn with `otelflask.gunicorn` is not ready, and still takes connections, after SIGTERM.",
         minimum=0.0,
         unit="seconds",
-        per_app=True,
     )
-    monitor: str = _setting(
+    monitor: str = _per_app(
         "OTELFLASK_MONITOR",
         "auto",
         "The live page: `auto` in development, for who asks from this machine; `on` for who has `monitor_token` or is "
         "let in by `init(may_monitor=function)`; `off`.",
         choices=("auto", "on", "off"),
-        per_app=True,
     )
-    monitor_path: str = _setting(
+    monitor_path: str = _per_app(
         "OTELFLASK_MONITOR_PATH",
         "/monitoring",
         "Where the live page is; empty: nowhere.",
-        per_app=True,
     )
-    monitor_token: str = _setting(
+    monitor_token: str = _per_app(
         "OTELFLASK_MONITOR_TOKEN",
         "",
         "Opens the page where `monitor` is `on`: `/monitoring?token=TOKEN` once, which becomes a cookie.",
         secret=True,
-        per_app=True,
     )
     monitor_size: int = _setting(
         "OTELFLASK_MONITOR_SIZE",
@@ -301,55 +286,48 @@ class Settings:
         "Spans and log lines that each worker keeps for the page; those of failed and slow requests are kept longer.",
         minimum=100,
     )
-    metrics_path: str = _setting(
+    metrics_path: str = _per_app(
         "OTELFLASK_METRICS_PATH",
         "",
         "Where the app shows its metrics for Prometheus, such as `/metrics`; empty: nowhere. Needs "
         "`otelflask[prometheus]`.",
-        per_app=True,
     )
-    metrics_token: str = _setting(
+    metrics_token: str = _per_app(
         "OTELFLASK_METRICS_TOKEN",
         "",
         "They are shown with `Authorization: Bearer TOKEN` only; where it is empty, in development, and else to this "
         "machine only.",
         secret=True,
-        per_app=True,
     )
-    profile_path: str = _setting(
+    profile_path: str = _per_app(
         "OTELFLASK_PROFILE_PATH",
         "/profiles",
         "Where kept profiles of requests are shown; empty: no request is profiled. Needs `otelflask[profile]`.",
-        per_app=True,
     )
-    profile_token: str = _setting(
+    profile_token: str = _per_app(
         "OTELFLASK_PROFILE_TOKEN",
         "",
         "With `X-Profile-Token: TOKEN` a request can ask for its profile; where it is empty, in development.",
         secret=True,
-        per_app=True,
     )
-    profile_share: float = _setting(
+    profile_share: float = _per_app(
         "OTELFLASK_PROFILE_SHARE",
         0.0,
         "Share of all requests, from 0 to 1, that are profiled; only slow ones' profiles are kept.",
         minimum=0.0,
-        per_app=True,
     )
-    profile_slow: float = _setting(
+    profile_slow: float = _per_app(
         "OTELFLASK_PROFILE_SLOW",
         1.0,
         "From when on such a request is slow.",
         minimum=0.0,
         unit="seconds",
-        per_app=True,
     )
-    profile_count: int = _setting(
+    profile_count: int = _per_app(
         "OTELFLASK_PROFILE_COUNT",
         50,
         "Profiles that are kept, the newest, in `state_dir`.",
         minimum=1,
-        per_app=True,
     )
     pyroscope_url: str = _setting(
         "OTELFLASK_PYROSCOPE_URL",
@@ -369,17 +347,15 @@ class Settings:
         "How many different users were active in the last 5 and 15 minutes, where the app names them.",
     )
     runtime_metrics: bool = _setting("OTELFLASK_RUNTIME_METRICS", True, "Process and system metrics.")
-    redact_names: str = _setting(
+    redact_names: str = _per_app(
         "OTELFLASK_REDACT_NAMES",
         "",
         "Comma-separated parts of names whose values are masked as well.",
-        per_app=True,
     )
-    redact_patterns: str = _setting(
+    redact_patterns: str = _per_app(
         "OTELFLASK_REDACT_PATTERNS",
         "",
         "Regular expressions, separated by spaces, whose matches in values are masked as well.",
-        per_app=True,
     )
     value_length: int = _setting(
         "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", 8_192, "Longest attribute value.", minimum=16, unit="characters"

@@ -17,7 +17,7 @@ from otelflask.http.request_log import RequestLog
 from otelflask.lifecycle import Part
 from otelflask.logs.events import Events
 from otelflask.observers import RequestObserver
-from otelflask.pipeline.providers import Pipeline
+from otelflask.pipeline.pipeline import Pipeline
 from otelflask.settings import Settings
 from otelflask.users import ActiveUsers
 

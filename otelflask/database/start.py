@@ -11,7 +11,7 @@ from otelflask import guard
 from otelflask.imports import when_imported
 from otelflask.lifecycle import Part
 from otelflask.locks import new_lock
-from otelflask.pipeline.providers import Pipeline
+from otelflask.pipeline.pipeline import Pipeline
 from otelflask.settings import Settings
 
 _INSTRUMENTOR = "otelflask.database.instrumentor"

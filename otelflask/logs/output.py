@@ -20,7 +20,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from otelflask import event_names, guard
 from otelflask.logs.capture import record_of, walked_of
 from otelflask.logs.lines import LineFormat, Whose, whose
-from otelflask.pipeline.providers import Pipeline
+from otelflask.pipeline.pipeline import Pipeline
 from otelflask.pipeline.queue import ExportQueue, QueueSizes
 from otelflask.settings import SettingError, Settings
 

@@ -20,7 +20,7 @@ from otelflask.monitor.runtime import Runtime
 from otelflask.monitor.store import MonitorStore
 from otelflask.monitor.views import Views
 from otelflask.monitor.vitals import Vitals
-from otelflask.pipeline.providers import Pipeline
+from otelflask.pipeline.pipeline import Pipeline
 from otelflask.settings import Settings
 from otelflask.shared_folder import SharedFolder
 
