@@ -85,6 +85,11 @@ def _shut_down_beside(ending: Ending) -> None:
     ending.shutdown()
 
 
+def let_go(ending: Ending) -> None:
+    """It was ended before the process ends."""
+    atexit.unregister(ending.shutdown)
+
+
 def end_in_time(ending: Ending) -> None:
     """Flush at exit, and at SIGTERM where nobody else handles it (``flask run`` dies without atexit)."""
     atexit.register(ending.shutdown)

@@ -237,6 +237,22 @@ def _join(telemetry: Telemetry, settings: Settings, given: Collection[str], hook
         )
 
 
+def withdraw(logger_provider: Any) -> None:
+    """Take back what was started with a provider: for the test kit, whose next test begins anew."""
+    global _telemetry
+    with _lock:
+        if _telemetry is not None and _telemetry.pipeline.logger_provider is logger_provider:
+            lifecycle.let_go(_telemetry)
+            events.withdraw(_telemetry.events)
+            breakers.withdraw(_telemetry.breakers)
+            _telemetry = None
+    capture.uninstall_all(logger_provider)
+    instrumentor = sys.modules.get("otelflask.database.instrumentor")
+    if instrumentor is not None and instrumentor.SQLAlchemyInstrumentor().is_instrumented_by_opentelemetry:
+        instrumentor.SQLAlchemyInstrumentor().uninstrument()
+    libraries.uninstrument()
+
+
 def flush(timeout: float | None = None) -> bool:
     """Send everything now, such as before an ``os._exit``.
 

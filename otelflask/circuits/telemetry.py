@@ -158,6 +158,13 @@ def use(breakers: Breakers) -> None:
         _of_process = breakers
 
 
+def withdraw(breakers: Breakers) -> None:
+    """These have ended."""
+    global _of_process
+    if _of_process is breakers:
+        _of_process = None
+
+
 def current() -> Breakers | None:
     """The current app's, else the process's; None before `init`."""
     found = current_app.extensions.get(EXTENSION_KEY) if has_app_context() else None

@@ -202,6 +202,11 @@ def uninstall(capture: Taker) -> None:
         _captures.remove(capture)
 
 
+def uninstall_all(logger_provider: Any) -> None:
+    """Hand no more records to whoever takes them for this provider."""
+    _captures[:] = [taker for taker in _captures if taker.logger_provider is not logger_provider]
+
+
 def _patch() -> None:
     original = logging.Logger.callHandlers
 

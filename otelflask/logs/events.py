@@ -66,6 +66,13 @@ def use(events: Events) -> None:
         _of_process = events
 
 
+def withdraw(events: Events) -> None:
+    """These have ended."""
+    global _of_process
+    if _of_process is events:
+        _of_process = None
+
+
 def event(name: str, /, **attributes: Any) -> None:
     """Say that something happened: ``otelflask.event("order.placed", order_id=7, amount=12.5)``.
 

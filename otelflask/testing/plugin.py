@@ -17,25 +17,14 @@ if TYPE_CHECKING:
 @pytest.fixture
 def captured_telemetry() -> Iterator[CapturedTelemetry]:
     """In-memory providers with ids 1, 2, 3, …; what was instrumented with them is undone afterwards."""
-    from otelflask import libraries
-    from otelflask.logs import capture
+    from otelflask import wiring
     from otelflask.testing.capture import CapturedTelemetry
 
     captured = CapturedTelemetry()
     try:
         yield captured
     finally:
-        for installed in list(capture._captures):
-            if installed.logger_provider is captured.logger_provider:
-                capture.uninstall(installed)
-        try:
-            from otelflask.database.instrumentor import SQLAlchemyInstrumentor
-        except ImportError:
-            pass
-        else:
-            if SQLAlchemyInstrumentor().is_instrumented_by_opentelemetry:
-                SQLAlchemyInstrumentor().uninstrument()
-        libraries.uninstrument()
+        wiring.withdraw(captured.logger_provider)
         captured.close()
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import flask
@@ -11,6 +14,7 @@ import pytest
 import otelflask
 from otelflask.testing import CapturedTelemetry, FixedClock
 from otelflask.testing.clock import START_NS
+from tests.integration.conftest import NO_EXPORT
 
 
 def test_ids_and_times_are_the_same_in_every_run(
@@ -95,3 +99,39 @@ def test_no_module_but_the_clock_asks_for_the_time_of_telemetry() -> None:
             continue
         found += [f"{path.name}: {line.strip()}" for line in path.read_text().splitlines() if asks.search(line)]
     assert [line for line in found if "clock." not in line] == []
+
+
+KIT = """
+import flask, otelflask, pytest
+
+@pytest.mark.parametrize("number", range(3))
+def test_each_begins_anew(captured_telemetry, number):
+    app = flask.Flask("shop")
+    otelflask.init(app, runtime_metrics=False, **captured_telemetry.providers)
+    otelflask.event("order.placed", number=number)
+    app.logger.warning("line")
+    assert app.test_client().get("/").status_code == 404
+    names = [record.event_name for record in captured_telemetry.logs]
+    assert names == ["order.placed", None, "http.server.request"]
+    assert len(captured_telemetry.spans) == 1
+
+def test_one_without_the_kit_is_not_given_what_has_ended():
+    app = flask.Flask("plain")
+    otelflask.init(app, runtime_metrics=False)
+    resource = app.extensions["otelflask"].telemetry.resource
+    assert resource["service.name"] == "plain"
+"""
+
+
+def test_tests_that_follow_one_another_begin_anew(tmp_path: Path) -> None:
+    (tmp_path / "test_shop.py").write_text(KIT)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        env={**os.environ, **NO_EXPORT},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "4 passed" in done.stdout
+    assert done.stderr == ""
