@@ -42,7 +42,8 @@ def watch(app: Flask, telemetry: Telemetry, settings: Settings, may_monitor: May
                 "breakers": breakers.states(),
             }
 
-        folder = SharedFolder.of(settings)
+        folder = SharedFolder.of(telemetry.settings)
+        telemetry.made_with["monitor_size"] = settings.monitor_size
         telemetry.monitor = Monitor(
             telemetry.pipeline, folder, telemetry.service, settings.monitor_size, telemetry.metrics.active, facts
         )
@@ -73,6 +74,7 @@ def _health(app: Flask, telemetry: Telemetry, settings: Settings) -> Endpoint:
     if telemetry.health is None:
         telemetry.health = Checks(_checks_of(settings, telemetry), telemetry.pipeline.meter_provider)
         telemetry.parts.append(telemetry.health)
+        telemetry.made_with["health_redis"] = settings.health_redis
     resource = telemetry.resource
     about = {"serviceId": resource.get("service.name", ""), "version": resource.get("service.version", "")}
     return HealthEndpoint(app, settings, telemetry.health, about)
@@ -85,7 +87,7 @@ def _metrics(app: Flask, telemetry: Telemetry, settings: Settings) -> Endpoint:
 
         if telemetry.metrics_page is None:
             pipeline = telemetry.pipeline
-            folder = SharedFolder.of(settings)
+            folder = SharedFolder.of(telemetry.settings)
             telemetry.metrics_page = MetricsPage(
                 folder, telemetry.service, pipeline.meter_provider, pipeline.scrubbed_metrics
             )

@@ -15,7 +15,7 @@ class RequestObserver(Part):
     """Told of requests; each method does nothing unless an observer has something to do.
 
     All run on the request's own thread. What one raises is said, and neither
-    the app nor another observer notices.
+    the app nor another observer notices; but for what `again` surrounds.
     """
 
     #: Whether it is told of a request's end after the request's span has ended, instead of before.
@@ -47,9 +47,30 @@ class Observers:
         self._failed = [item.failed for item in self.all if type(item).failed is not RequestObserver.failed]
         self._closed = [item.closed for item in self.all if type(item).closed is not RequestObserver.closed]
         surrounding = [item for item in self.all if type(item).around is not RequestObserver.around]
-        #: `around` and `again` of the one that has them.
-        self.around = surrounding[0].around if surrounding else None
+        self._around = surrounding[0].around if surrounding else None
+        #: `again` of the one that has it.
         self.again = surrounding[0].again if surrounding else None
+
+    def enter(self, record: RequestRecord) -> AbstractContextManager[Any] | None:
+        """Begin what surrounds the app's code; None where nothing does. What begins is given to `leave`."""
+        if self._around is None:
+            return None
+        try:
+            begun = self._around(record)
+            begun.__enter__()
+            return begun
+        except Exception:
+            guard.failed("what surrounds a request")
+            return None
+
+    @staticmethod
+    def leave(begun: AbstractContextManager[Any] | None) -> None:
+        """End what `enter` has begun."""
+        if begun is not None:
+            try:
+                begun.__exit__(None, None, None)
+            except Exception:
+                guard.failed("what surrounds a request")
 
     def opened(self, record: RequestRecord) -> None:
         """Tell all of them."""
@@ -69,7 +90,8 @@ class Observers:
 
     def closed(self, record: RequestRecord) -> None:
         """Tell all of them."""
-        rest = iter(self._closed)
+        # Those that have joined this request alone come first: what they say belongs to it.
+        rest = iter([*(item.closed for item in record.joined), *self._closed] if record.joined else self._closed)
         try:
             for tell in rest:
                 try:

@@ -29,9 +29,9 @@ class Hooks(TypedDict, total=False):
     #: Makes the body of an error that is not answered by a page: anything that a view may return.
     error_renderer: Callable[[Problem], Any] | None
     #: Says which reports are one group, as a list of texts; None for the default.
-    error_fingerprint: Callable[[BaseException], Sequence[str] | None] | None
+    error_fingerprint: Callable[[Any], Sequence[str] | None] | None
     #: Objects with ``rollback()``, such as a ``scoped_session``, besides Flask-SQLAlchemy's session.
-    rollback_sessions: Iterable[Any]
+    rollback_sessions: Iterable[Any] | None
     #: Says who makes the current request; default: Flask-Login's user, where the app has asked for it.
     user: Callable[[], object] | None
     #: Says of a WSGI environ whether who asks may see the live page, where `monitor` is ``on``.

@@ -38,7 +38,7 @@ def _profile_requests(app: Flask, telemetry: Telemetry, settings: Settings) -> E
     if telemetry.profiles is None:
         telemetry.profiles = Turn()
         telemetry.parts.append(telemetry.profiles)
-    store = ProfileStore(SharedFolder.of(settings), settings.profile_count)
+    store = ProfileStore(SharedFolder.of(telemetry.settings), settings.profile_count)
     profiler = RequestProfiler(app, settings, store, telemetry.profiles)
     app.wsgi_app = profiler.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
     return ProfilesEndpoint(app, settings, store)
@@ -56,4 +56,5 @@ def _profile_all_the_time(app: Flask, telemetry: Telemetry, settings: Settings) 
         name = str(resource.get("service.name") or app.name)
         telemetry.pyroscope = ContinuousProfiler(settings.pyroscope_url, name, tags)
         telemetry.parts.append(telemetry.pyroscope)
+        telemetry.made_with["pyroscope_url"] = settings.pyroscope_url
     app.wsgi_app = telemetry.pyroscope.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]

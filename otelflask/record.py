@@ -75,6 +75,7 @@ class RequestRecord:
         "error",
         "error_type",
         "host",
+        "joined",
         "method",
         "path",
         "profile_id",
@@ -109,11 +110,12 @@ class RequestRecord:
         self.scheme: str = scheme if scheme in _SCHEMES else "_OTHER"
         self.host: str = (get("HTTP_HOST") or get("SERVER_NAME") or "")[:255]
         self.protocol: str | None = _PROTOCOLS.get(get("SERVER_PROTOCOL", ""))
-        self.user_agent: str = get("HTTP_USER_AGENT", "")[:512]
+        self.user_agent: str = (get("HTTP_USER_AGENT") or "")[:512]
         path = (get("SCRIPT_NAME") or "") + (get("PATH_INFO") or "/")
         self.path: str = path[:MAX_LENGTH] if path.isascii() else _decoded(path[:MAX_LENGTH])
-        self.query: str = get("QUERY_STRING", "")[:MAX_LENGTH]
-        self.client: str = get("REMOTE_ADDR", "")[:64]
+        self.query: str = (get("QUERY_STRING") or "")[:MAX_LENGTH]
+        # A hand-written fix for a proxy may put None there.
+        self.client: str = (get("REMOTE_ADDR") or "")[:64]
         self.request_id = ""
         self.span: Span = INVALID_SPAN
         self.sampled = False
@@ -136,6 +138,8 @@ class RequestRecord:
         #: The profile that is kept of it.
         self.profile_id = ""
         self.states: dict[PerRequest[Any], Any] = {}
+        #: Observers that have joined this request alone, and are told of its end besides those of the app.
+        self.joined: tuple[Any, ...] = ()
         self.duration = 0.0
         self.ended_at = 0
         self.closed = False
@@ -162,6 +166,7 @@ class RequestRecord:
         """It is closed: let go of what is large, and of the environ, which holds this record."""
         self.environ = {}
         self.states = {}
+        self.joined = ()
         self.error = None
 
     def _error_type(self) -> str | None:

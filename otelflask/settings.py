@@ -407,6 +407,8 @@ class Settings:
 
 #: Settings of what a process has once: those of its first app count. All others may differ from app to app.
 PER_PROCESS = tuple(item.name for item in fields(Settings) if not item.metadata["per_app"])
+#: Those of what is made for the first app that wants it.
+WHEN_WANTED = frozenset({"log_console", "health_redis", "monitor_size", "pyroscope_url"})
 
 
 def table() -> str:
@@ -433,7 +435,8 @@ def page() -> str:
         'An empty `OTELFLASK_*` variable is the value "none": nowhere, off, no names. An empty `OTEL_*` variable is '
         "unset.\n"
         "A value that is not allowed raises `otelflask.SettingError` at start.\n"
-        "Settings *of* a process are those of its first app; a later app that sets one otherwise is told so.\n"
+        "Settings *of* a process are those of its first app, or of the first that wants what is made by them; a later "
+        "app that sets one otherwise is told so.\n"
         "All other `OTEL_*` variables of the OpenTelemetry SDK and its OTLP exporters keep their meaning.\n\n"
         f"{table()}"
     )

@@ -40,6 +40,8 @@ class Telemetry:
     breakers: Breakers
     metrics: HttpMetrics
     request_log: RequestLog
+    #: Settings of what the process has made by now, by name: what a later app wants otherwise is not used.
+    made_with: dict[str, Any] = field(default_factory=dict)
     queries: RequestQueries | None = None
     users: ActiveUsers | None = None
     reports: Reports | None = None

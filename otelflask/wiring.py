@@ -35,7 +35,7 @@ from otelflask.pipeline import providers
 from otelflask.pipeline.environment import use_stable_names
 from otelflask.reloader import is_reloader_parent
 from otelflask.runtime import RuntimeMetrics
-from otelflask.settings import PER_PROCESS, Settings
+from otelflask.settings import PER_PROCESS, WHEN_WANTED, Settings
 from otelflask.shared_folder import SharedFolder
 from otelflask.telemetry import Telemetry
 from otelflask.users import ActiveUsers
@@ -70,14 +70,14 @@ def install(app: Flask, options: InitOptions) -> None:
     settings = {name: value for name, value in options.items() if name not in _HOOKS}
     hooks = cast(Hooks, {name: value for name, value in options.items() if name in _HOOKS})
     if EXTENSION_KEY in app.extensions:
-        _say_ignored(app, [*settings, *(name for name, value in hooks.items() if value not in (None, ()))])
+        _say_ignored(app, [name for name, value in options.items() if value is not None and value != ()])
         return
     in_force = load_settings(settings, app.config, other_names=_HOOKS)
     if in_force.disabled or is_reloader_parent() or not is_supported("Flask"):
         return
     sources = setting_sources(settings, app.config)
     name = app.import_name if app.import_name != "__main__" else app.name
-    telemetry = start(in_force, name, hooks, sources)
+    telemetry = start(in_force, name, hooks)
     app.extensions[EXTENSION_KEY] = AppTelemetry(in_force, telemetry)
     app.extensions[events.EXTENSION_KEY] = telemetry.events
     app.extensions[breakers.EXTENSION_KEY] = telemetry.breakers
@@ -92,17 +92,23 @@ def install(app: Flask, options: InitOptions) -> None:
     )
     in_front = Endpoints([*endpoints.endpoints_of(app, telemetry, in_force, sources, gate), *profiles])
     app.wsgi_app = in_front.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
-    output.attach_console(telemetry.pipeline, output.console_style(in_force, app.debug))
-    roll_back(app, hooks.get("rollback_sessions", ()))
+    _attach_console(telemetry, in_force, app.debug)
+    _say_differences(telemetry, in_force, sources, hooks)
+    roll_back(app, hooks.get("rollback_sessions") or ())
     if in_force.error_answers:
         answer_errors(app, ErrorRenderer(in_force, hooks.get("error_renderer")))
 
 
 def instrument_new_apps(settings: Settings, service_name: str) -> None:
     """Zero code: start the telemetry of the process, and record the requests of each app that is made from now on."""
-    telemetry = start(settings, service_name, {}, {})
-    output.attach_console(telemetry.pipeline, output.console_style(settings, debug=False))
+    telemetry = start(settings, service_name, {})
+    _attach_console(telemetry, settings, debug=False)
     FlaskInstrumentor().instrument(**_of_requests(telemetry, settings, is_watched=False))
+
+
+def _attach_console(telemetry: Telemetry, settings: Settings, debug: bool) -> None:
+    if output.attach_console(telemetry.pipeline, output.console_style(settings, debug)):
+        telemetry.made_with["log_console"] = settings.log_console
 
 
 def _of_requests(telemetry: Telemetry, settings: Settings, is_watched: bool) -> dict[str, Any]:
@@ -127,16 +133,17 @@ def _say_ignored(app: Flask, names: Collection[str]) -> None:
         )
 
 
-def start(settings: Settings, service_name: str, hooks: Hooks, given: Collection[str]) -> Telemetry:
+def start(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
     """The process's telemetry, which all apps share; with providers of the caller's, one of its own.
 
-    In: settings; the service's name where none of them says it; what is no setting; names of settings that are set.
+    In: settings; the service's name where none of them says it; what is no setting.
     """
     global _telemetry
     with _lock:
         brought = any(hooks.get(name) is not None for name in _PROVIDERS)
         if _telemetry is not None and not brought:
-            _join(_telemetry, settings, given, hooks)
+            # What one more app wants masked is masked everywhere.
+            _telemetry.pipeline.scrubber.add(settings.redact_names.split(","), settings.redact_patterns.split())
             return _telemetry
         telemetry = _made(settings, service_name, hooks)
         lifecycle.on_fork(telemetry)
@@ -162,6 +169,9 @@ def _made(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
         breakers.Breakers(logger_provider, meter_provider, settings.breaker_redis, service),
         HttpMetrics.by(meter_provider),
         RequestLog(logger_provider),
+        made_with={
+            name: getattr(settings, name) for name in PER_PROCESS if name not in WHEN_WANTED and name != "environment"
+        },
     )
     events.use(telemetry.events)
     breakers.use(telemetry.breakers)
@@ -183,8 +193,10 @@ def _made(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
     if settings.runtime_metrics:
         telemetry.parts.append(RuntimeMetrics(meter_provider))
     if settings.database and is_supported("SQLAlchemy"):
-        telemetry.queries = RequestQueries(logger_provider, settings.repeated_query_count, settings.repeated_query_time)
-        await_sqlalchemy(settings, pipeline, telemetry.parts.append)
+        telemetry.queries = RequestQueries(
+            logger_provider, settings.repeated_query_count, settings.repeated_query_time, joins=False
+        )
+        await_sqlalchemy(settings, pipeline, telemetry.queries, telemetry.parts.append)
     libraries.instrument(other_libraries, pipeline, telemetry.shutdown)
     return telemetry
 
@@ -218,22 +230,28 @@ def _mail(telemetry: Telemetry) -> Callable[[Report, int], None]:
     return mail.told
 
 
-def _join(telemetry: Telemetry, settings: Settings, given: Collection[str], hooks: Hooks) -> None:
-    """One more app: what it wants masked is masked, and what it wants otherwise than the process has it is named."""
+def _say_differences(telemetry: Telemetry, settings: Settings, given: Collection[str], hooks: Hooks) -> None:
+    """Name what an app wants otherwise than the process has it by now. In: names of settings that are set."""
     scrubber = telemetry.pipeline.scrubber
-    scrubber.add(settings.redact_names.split(","), settings.redact_patterns.split())
     said = []
-    for name in (name for name in PER_PROCESS if name in given):
-        wanted, known = getattr(settings, name), getattr(telemetry.settings, name)
-        if wanted != known:
+    for name, known in telemetry.made_with.items():
+        wanted = getattr(settings, name)
+        if name in given and wanted != known:
             said.append(f"{name}={scrubber.value(name, wanted)!r} (it has {scrubber.value(name, known)!r})")
-    if hooks.get("error_fingerprint") is not None:
+    if telemetry.settings is not settings and hooks.get("error_fingerprint") is not None:
         said.append("error_fingerprint")
     if said:
         guard.say(
             f"joined:{said}",
             "what a process has once was set by its first app, or by zero code: %s is not used; set it there",
             ", ".join(said),
+        )
+    if "environment" in given and settings.environment != telemetry.settings.environment:
+        guard.say(
+            f"environment:{settings.environment}",
+            "environment=%r counts for what this app opens in development; the resource of the process has %r",
+            settings.environment,
+            telemetry.settings.environment,
         )
 
 

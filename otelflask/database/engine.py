@@ -27,7 +27,7 @@ from sqlalchemy.engine import Engine
 
 from otelflask import clock, guard
 from otelflask.database.plan import Execution
-from otelflask.database.repeated import ran
+from otelflask.database.repeated import RequestQueries
 from otelflask.database.slow import SlowQueries
 from otelflask.database.sql import Statement, read
 from otelflask.database.tally import calling_place, place_attributes
@@ -64,6 +64,7 @@ class DatabaseTelemetry(Part):
         starter: SpanStarter,
         meter_provider: MeterProvider,
         slow: SlowQueries,
+        queries: RequestQueries,
         enable_commenter: bool = False,
         commenter_options: dict[str, Any] | None = None,
         enable_attribute_commenter: bool = False,
@@ -71,6 +72,7 @@ class DatabaseTelemetry(Part):
         meter = meter_provider.get_meter("otelflask.database", __version__, SCHEMA_URL)
         self.starter = starter
         self.slow = slow
+        self.queries = queries
         self.enable_commenter = enable_commenter
         self.commenter_options = commenter_options or {}
         self.enable_attribute_commenter = enable_attribute_commenter
@@ -258,7 +260,7 @@ class EngineTelemetry:
         known_rows = rows if isinstance(rows, int) and rows >= 0 else None
         if known_rows is not None and span.is_recording():
             span.set_attribute("db.response.returned_rows", known_rows)
-        ran(known.statement.text, elapsed)
+        self.telemetry.queries.ran(known.statement.text, elapsed)
         slow = self.telemetry.slow
         if elapsed >= slow.after_ns:
             execution = Execution(conn.engine, statement, parameters, executemany)

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from otelflask import guard
 from otelflask.database.engine import SCHEMA_URL, DatabaseTelemetry
 from otelflask.database.plan import PlanReader
-from otelflask.database.repeated import note_relationship
+from otelflask.database.repeated import RequestQueries, note_relationship
 from otelflask.database.slow import SlowQueries
 from otelflask.pipeline.spans import SpanStarter
 from otelflask.settings import Settings
@@ -34,7 +34,7 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):
 
     Takes contrib's arguments: ``engine``, ``engines`` (then only these),
     ``tracer_provider``, ``meter_provider``, ``logger_provider``, ``enable_commenter``,
-    ``commenter_options``, ``enable_attribute_commenter``; and ``settings``.
+    ``commenter_options``, ``enable_attribute_commenter``; and ``settings`` and ``queries``, an observer of requests.
     """
 
     telemetry: DatabaseTelemetry | None = None
@@ -60,6 +60,7 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):
                 settings.slow_query_threshold,
                 PlanReader() if settings.slow_query_plan else None,
             ),
+            kwargs.get("queries") or self._joining(kwargs.get("logger_provider") or get_logger_provider(), settings),
             bool(kwargs.get("enable_commenter", False)),
             kwargs.get("commenter_options"),
             bool(kwargs.get("enable_attribute_commenter", False)),
@@ -75,6 +76,10 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):
         for engine in _made_before():
             self.telemetry.watch(engine)
         event.listen(Engine, "engine_connect", self._connected)
+
+    @staticmethod
+    def _joining(logger_provider: Any, settings: Settings) -> RequestQueries:
+        return RequestQueries(logger_provider, settings.repeated_query_count, settings.repeated_query_time, joins=True)
 
     def _connected(self, conn: Any) -> None:
         telemetry = self.telemetry

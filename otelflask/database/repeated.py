@@ -26,26 +26,31 @@ def note_relationship(state: Any) -> None:
     loading.set(state.loader_strategy_path if state.is_relationship_load else None)
 
 
-def ran(statement: str, elapsed: int) -> None:
-    """A statement ended. In: its text without literals, and ns."""
-    record = current_record()
-    if record is not None and not record.closed:
-        record.query_count += 1
-        record.query_time += elapsed
-        _tally.of(record).add(statement, elapsed, loading.get())
-
-
 class RequestQueries(RequestObserver):
     """Says which statements a request has repeated.
 
     In: the logger provider; runs of one statement from one line in one
-    request, and their seconds together, from which it is repeated.
+    request, and their seconds together, from which it is repeated; and
+    whether it stands among the observers of all apps, or joins each request
+    that runs a statement.
     """
 
-    def __init__(self, logger_provider: Any, repeated: int, repeated_time: float) -> None:
+    def __init__(self, logger_provider: Any, repeated: int, repeated_time: float, joins: bool) -> None:
+        self._joins = joins
         self._logger = logger_provider.get_logger("otelflask.database", __version__)
         self._least = repeated
         self._least_ns = int(repeated_time * 1e9)
+
+    def ran(self, statement: str, elapsed: int) -> None:
+        """A statement ended. In: its text without literals, and ns."""
+        record = current_record()
+        if record is None or record.closed:
+            return
+        record.query_count += 1
+        record.query_time += elapsed
+        if self._joins and self not in record.joined:
+            record.joined = (*record.joined, self)
+        _tally.of(record).add(statement, elapsed, loading.get())
 
     def closed(self, record: RequestRecord) -> None:
         tally = _tally.known(record)

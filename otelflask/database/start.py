@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 from otelflask import guard
+from otelflask.database.repeated import RequestQueries
 from otelflask.imports import when_imported
 from otelflask.lifecycle import Part
 from otelflask.locks import new_lock
@@ -21,14 +22,16 @@ _lock = new_lock()
 Started = Callable[[Part], None]
 
 
-def await_sqlalchemy(settings: Settings, pipeline: Pipeline, started: Started) -> None:
+def await_sqlalchemy(settings: Settings, pipeline: Pipeline, queries: RequestQueries, started: Started) -> None:
     """Instrument SQLAlchemy when it is imported. Whichever of the two modules is imported first imports the other."""
-    action = functools.partial(_start, settings, pipeline, started)
+    action = functools.partial(_start, settings, pipeline, queries, started)
     for name in ("sqlalchemy", _INSTRUMENTOR):
         when_imported(name, action)
 
 
-def _start(settings: Settings, pipeline: Pipeline, started: Started, again: bool = True) -> None:
+def _start(
+    settings: Settings, pipeline: Pipeline, queries: RequestQueries, started: Started, again: bool = True
+) -> None:
     try:
         module = importlib.import_module(_INSTRUMENTOR)
     except ImportError:
@@ -36,7 +39,7 @@ def _start(settings: Settings, pipeline: Pipeline, started: Started, again: bool
             raise
         # Another thread is at a part of it, and may wait for what this one imports: neither may wait for the other.
         threading.Thread(
-            target=_start_later, args=(settings, pipeline, started), name="otelflask-database", daemon=True
+            target=_start_later, args=(settings, pipeline, queries, started), name="otelflask-database", daemon=True
         ).start()
         return
     kind = getattr(module, "SQLAlchemyInstrumentor", None)
@@ -55,6 +58,7 @@ def _start(settings: Settings, pipeline: Pipeline, started: Started, again: bool
             meter_provider=pipeline.meter_provider,
             logger_provider=pipeline.logger_provider,
             settings=settings,
+            queries=queries,
         )
     finally:
         _lock.release()
@@ -62,10 +66,10 @@ def _start(settings: Settings, pipeline: Pipeline, started: Started, again: bool
         started(instrumentor.telemetry)
 
 
-def _start_later(settings: Settings, pipeline: Pipeline, started: Started) -> None:
+def _start_later(settings: Settings, pipeline: Pipeline, queries: RequestQueries, started: Started) -> None:
     try:
         # Returns when whoever is at it has imported it.
         importlib.import_module("sqlalchemy.orm")
-        _start(settings, pipeline, started, again=False)
+        _start(settings, pipeline, queries, started, again=False)
     except Exception:
         guard.say("library:sqlalchemy", "SQLAlchemy cannot be instrumented; the app is not affected", exc_info=True)

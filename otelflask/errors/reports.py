@@ -24,8 +24,8 @@ from otelflask.errors.making import ReportMaker
 from otelflask.errors.of_request import RequestErrors, request_errors
 from otelflask.observers import RequestObserver
 from otelflask.pipeline.exceptions import exception_type
-from otelflask.pipeline.records import message_of
-from otelflask.pipeline.walk import Walk, walk
+from otelflask.pipeline.records import Raised, message_of
+from otelflask.pipeline.walk import Walk, trace_of, walk
 from otelflask.record import RequestRecord, current_record
 from otelflask.settings import Settings
 
@@ -76,7 +76,7 @@ class Reports(RequestObserver):
         # The record lets go of them when it is closed, and the server may go on.
         return functools.partial(engine.within, scopes) if scopes is not None else None
 
-    def take(self, record: logging.LogRecord, walked: Walk | None) -> None:
+    def take(self, record: logging.LogRecord, raised: Raised) -> None:
         """A record of the `logging` module: a breadcrumb, or a problem at the report level and above."""
         # One that is made by hand may have no name.
         if record.levelno < logging.INFO or _about_telemetry(record.name or "") or getattr(_busy, "now", False):
@@ -89,7 +89,7 @@ class Reports(RequestObserver):
             if request is not None and record.exc_info is None:
                 remember(request, record)
             if record.levelno >= self._level:
-                self._take(record, walked, request)
+                self._take(record, raised.walk, request)
         except Exception:
             guard.users_failed("record of `logging`")
         finally:
@@ -195,7 +195,7 @@ class Reports(RequestObserver):
         try:
             for candidate in candidates:
                 walked = candidate.walk
-                if walked is not None and walked.trace is not walked.error.__traceback__:
+                if walked is not None and walked.trace is not trace_of(walked.error):
                     # It was logged, and has gone on since: its stack has grown.
                     candidate.walk = walk(walked.error, record.context)
             kept, rest = outermost(candidates)

@@ -72,7 +72,7 @@ class InstrumentedApp:
             self._excluded.append(patterns)
         tracer = trace_api.get_tracer("otelflask.http", __version__, of("tracer_provider"), schema_url=SCHEMA_URL)
         spans = RequestSpans(SpanStarter(tracer, settings.remote_sampling == "trust"), settings)
-        given_observers = of("observers") or self._standalone(settings)
+        given_observers = self._given_observers(given, settings)
         self._observers = Observers(
             [
                 *(item for item in given_observers if not item.after_span),
@@ -106,6 +106,26 @@ class InstrumentedApp:
         if self._taken.excluded_urls is not None:
             lists.append(self._taken.excluded_urls)
         return AnyOf(*lists) if lists else None
+
+    def _given_observers(self, given: dict[str, Any], settings: Settings) -> list[RequestObserver]:
+        """The app's observers. In: what this call gives, whose providers count also where an earlier gave observers."""
+        known = self._given.get("observers")
+        if known is None:
+            return self._standalone(settings)
+        if "observers" not in given:
+            known = [self._by_providers(item, given) for item in known]
+            self._given["observers"] = known
+        return list(known)
+
+    @staticmethod
+    def _by_providers(observer: RequestObserver, given: dict[str, Any]) -> RequestObserver:
+        if isinstance(observer, HttpMetrics) and "meter_provider" in given:
+            metrics = HttpMetrics.by(given["meter_provider"])
+            on_fork(metrics)
+            return metrics
+        if isinstance(observer, RequestLog) and "logger_provider" in given:
+            return RequestLog(given["logger_provider"])
+        return observer
 
     def _standalone(self, settings: Settings) -> list[RequestObserver]:
         """The observers of an app that is instrumented without `otelflask.init`: metrics and request log."""

@@ -77,12 +77,12 @@ class Middleware:
                 return wsgi_app(environ, start_response)
             observers = self._observers
             token = context_api.attach(record.context)
+            begun = observers.enter(record)
             try:
-                if observers.around is None:
+                try:
                     result = wsgi_app(environ, self._start_response(record, start_response))
-                else:
-                    with observers.around(record):
-                        result = wsgi_app(environ, self._start_response(record, start_response))
+                finally:
+                    observers.leave(begun)
             except BaseException as error:
                 record.error = error
                 record.unhandled = True

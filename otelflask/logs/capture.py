@@ -25,8 +25,7 @@ from otelflask import event_names, guard
 from otelflask.pipeline.attributes import Interned, Layer, merged
 from otelflask.pipeline.exceptions import attributes_of
 from otelflask.pipeline.limits import MAX_ITEMS, Limits, cut_stacktrace
-from otelflask.pipeline.records import Record, emit, message_of
-from otelflask.pipeline.walk import Walk, walk
+from otelflask.pipeline.records import Raised, Record, emit, message_of
 
 _RESERVED = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 _SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
@@ -57,8 +56,8 @@ class Capture:
         self._limits = limits
         self._loggers: Interned[Any] = Interned(logger_provider.get_logger, size=500)
 
-    def take(self, record: logging.LogRecord, walked: Walk | None) -> None:
-        """Send one record. In: also its exception, where it has one."""
+    def take(self, record: logging.LogRecord, raised: Raised) -> None:
+        """Send one record. In: also its exception."""
         # One that is made by hand may have no name.
         name = record.name or ""
         if record.levelno < self.level or _about_telemetry(name):
@@ -69,14 +68,14 @@ class Capture:
             return
         busy.now = True
         try:
-            emit(self._loggers(name), record_of(record, self._limits, walked))
+            emit(self._loggers(name), record_of(record, self._limits, raised))
         except Exception:
             guard.users_failed("record of `logging`")
         finally:
             busy.now = False
 
 
-def record_of(record: logging.LogRecord, limits: Limits, walked: Walk | None) -> Record:
+def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Record:
     """A record of `logging` as one of OpenTelemetry's, with the current trace, its place in the code and its extras.
 
     In: also what a record may carry, and its exception.
@@ -96,7 +95,7 @@ def record_of(record: logging.LogRecord, limits: Limits, walked: Walk | None) ->
                     attributes["event.name"], event_name = event_name, None
             elif len(attributes) < limits.attribute_count:
                 attributes[name] = attribute_value(value, limits)
-    layer = attributes_of(walked) if walked is not None else None
+    layer = attributes_of(raised.walk) if raised.walk is not None else None
     if record.stack_info:
         attributes["code.stacktrace"] = cut_stacktrace(record.stack_info)
     code = _code_layers(record.pathname, record.funcName or "", record.lineno)
@@ -152,19 +151,13 @@ def attribute_value(value: Any, limits: Limits, depth: int = 0) -> Any:
     return limits.text(guard.safe_text(value))
 
 
-def walked_of(record: logging.LogRecord) -> Walk | None:
-    """The exception of a record of `logging`; None where it has none."""
-    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-    return walk(error) if error is not None else None
-
-
 class Taker(Protocol):
     """Anything that wants every record, for whichever logger provider."""
 
     logger_provider: Any
 
-    def take(self, record: logging.LogRecord, walked: Walk | None) -> None:
-        """One record, after the handlers, and its exception, where it has one."""
+    def take(self, record: logging.LogRecord, raised: Raised) -> None:
+        """One record, after the handlers, and its exception."""
         ...
 
 
@@ -216,8 +209,8 @@ def _patch() -> None:
             original(self, record)
         finally:
             if _captures:
-                walked = walked_of(record)
+                raised = Raised(record)
                 for capture in _captures:
-                    capture.take(record, walked)
+                    capture.take(record, raised)
 
     logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]

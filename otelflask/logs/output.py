@@ -18,10 +18,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otelflask import event_names, guard
-from otelflask.logs.capture import record_of, walked_of
+from otelflask.logs.capture import record_of
 from otelflask.logs.lines import LineFormat, Whose, whose
 from otelflask.pipeline.pipeline import Pipeline
 from otelflask.pipeline.queue import ExportQueue, QueueSizes
+from otelflask.pipeline.records import Raised
 from otelflask.settings import SettingError, Settings
 
 #: Error reports and their counts: the line of whoever logged the error is there already.
@@ -96,9 +97,7 @@ class OwnDiagnostics(logging.Handler):
         if record.name != guard.logger.name:
             return
         try:
-            item = ReadableLogRecord(
-                record_of(record, self._limits, walked_of(record)), Resource.get_empty(), _OWN_SCOPE
-            )
+            item = ReadableLogRecord(record_of(record, self._limits, Raised(record)), Resource.get_empty(), _OWN_SCOPE)
             sys.stderr.write(self._make(item, Whose()) + "\n")
             sys.stderr.flush()
         except Exception:
@@ -112,19 +111,21 @@ def console_style(settings: Settings, debug: bool) -> str:
     return "text" if debug or settings.environment == "development" else "json"
 
 
-def attach_console(pipeline: Pipeline, style: str) -> None:
+def attach_console(pipeline: Pipeline, style: str) -> bool:
     """Write lines to stderr from now on, instead of Flask's handler and `logging`'s last resort.
 
-    Once, however many apps ask for it. In: ``text``, ``json``, or ``off`` for not at all.
+    Once, however many apps ask for it. In: ``text``, ``json``, or ``off`` for not at all. Out: whether it does so
+    from now on.
     """
     if style == "off" or pipeline.logger_provider in _with_console:
-        return
+        return False
     _with_console.add(pipeline.logger_provider)
     layout = LineFormat(pipeline.scrubber, pipeline.log_limits)
     pipeline.logger_provider.add_log_record_processor(ConsoleLines(layout, style))
     logging.lastResort = OwnDiagnostics(layout, style)
     # It would write each line of an app's logger once more, also of an app that is made later.
     default_handler.addFilter(lambda record: False)
+    return True
 
 
 def attach_files(pipeline: Pipeline, settings: Settings) -> None:

@@ -16,14 +16,16 @@ from opentelemetry.context import Context
 
 from otelflask.guard import safe_text
 from otelflask.pipeline.attributes import Layer
-from otelflask.pipeline.limits import cut, cut_stacktrace
-from otelflask.pipeline.walk import MAX_EXCEPTIONS, Node, Walk, walk
+from otelflask.pipeline.limits import STACKTRACE_LENGTH, cut, cut_stacktrace
+from otelflask.pipeline.walk import Node, Walk, walk
 
 #: Frames kept at each end of a stack, and notes of an exception.
 _MAX_FRAMES = 60
 _MAX_NOTES = 10
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
+#: Characters after which no further member is shown: the middle is cut out in the end.
+MAX_TEXT = 4 * STACKTRACE_LENGTH
 #: Characters of a message within a stack trace.
 _MAX_MESSAGE = 8_192
 
@@ -62,36 +64,46 @@ def _stacktrace(root: Node) -> str:
 
 
 class _Text:
-    """The text of one exception. Members are bounded here too: groups may hold one another, and themselves."""
+    """The text of one exception.
+
+    It is bounded while it is made: groups may hold one another, and each member may bring the same causes.
+    """
 
     def __init__(self) -> None:
-        self._members_left = MAX_EXCEPTIONS
+        self._left = MAX_TEXT
 
-    def of(self, node: Node, around: frozenset[int] = frozenset()) -> str:
-        """An exception below its causes. In: ids of the groups that it is shown within."""
+    def of(self, node: Node, prefix: str = "", around: frozenset[int] = frozenset()) -> str:
+        """An exception below its causes. In: what each line begins with, and ids of the groups that it is within."""
         parts: list[str] = []
         link = ""
         for each in node.chain():
             if parts:
+                if self._left <= 0:
+                    break
                 parts.append(link)
-            link = _CAUSE if each.is_direct else _CONTEXT
-            parts.append(_one(each) + self._members(each, around | {id(each)}))
+            link = _indented(_CAUSE if each.is_direct else _CONTEXT, prefix)
+            own = _indented(_one(each), prefix)
+            self._left -= len(own)
+            parts.append(own + self._members(each, prefix, around | {id(each)}))
         return "".join(reversed(parts))
 
-    def _members(self, node: Node, around: frozenset[int]) -> str:
+    def _members(self, node: Node, prefix: str, around: frozenset[int]) -> str:
         """A group's members, each indented below a ruler, as `traceback` has them."""
-        lines = []
+        parts = []
         shown = 0
         for member in node.members:
-            if id(member) in around or self._members_left <= 0:
+            if id(member) in around or self._left <= 0:
                 continue
-            self._members_left -= 1
             shown += 1
-            lines.append(f"  +---------------- {shown} ----------------\n")
-            lines += [f"  | {line}" for line in self.of(member, around).splitlines(keepends=True)]
+            parts.append(f"{prefix}  +---------------- {shown} ----------------\n")
+            parts.append(self.of(member, f"{prefix}  | ", around))
         if node.member_count > shown:
-            lines.append(f"  +---------------- … {node.member_count - shown} members left out …\n")
-        return "".join(lines)
+            parts.append(f"{prefix}  +---------------- … {node.member_count - shown} members left out …\n")
+        return "".join(parts)
+
+
+def _indented(text: str, prefix: str) -> str:
+    return "".join(prefix + line for line in text.splitlines(keepends=True)) if prefix else text
 
 
 def _one(node: Node) -> str:

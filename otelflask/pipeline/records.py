@@ -17,6 +17,7 @@ from otelflask.pipeline.attributes import Layers, merged
 from otelflask.pipeline.guarded import processor_failed
 from otelflask.pipeline.limits import BODY_LENGTH, cut
 from otelflask.pipeline.log_provider import Logger
+from otelflask.pipeline.walk import Walk, walk
 
 
 class Record(LogRecord):
@@ -107,3 +108,24 @@ def message_of(record: logging.LogRecord) -> str:
     except Exception as error:
         text = f"{guard.safe_text(record.msg)} [arguments cannot be formatted: {type(error).__name__}]"
     return cut(text, BODY_LENGTH)
+
+
+class Raised:
+    """The exception of a record of `logging`, walked when somebody asks first, and once for all who ask."""
+
+    __slots__ = ("_is_known", "_record", "_walk")
+
+    def __init__(self, record: logging.LogRecord) -> None:
+        self._record = record
+        self._is_known = False
+        self._walk: Walk | None = None
+
+    @property
+    def walk(self) -> Walk | None:
+        """None where the record has no exception."""
+        if not self._is_known:
+            self._is_known = True
+            given = self._record.exc_info
+            error = given[1] if isinstance(given, tuple) and len(given) > 1 else None
+            self._walk = walk(error) if isinstance(error, BaseException) else None
+        return self._walk

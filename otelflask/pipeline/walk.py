@@ -16,8 +16,10 @@ from opentelemetry.context import Context
 
 from otelflask.pipeline.attributes import Layer
 
-#: Exceptions that are read of one, itself included; those in a chain of causes that a view shows; and steps of a stack.
-MAX_EXCEPTIONS = 50
+#: Exceptions that are read of one, itself included; members of a group; those in a chain of causes that a view shows;
+#: and steps of a stack.
+MAX_EXCEPTIONS = 120
+MAX_MEMBERS = 50
 MAX_CHAIN = 10
 MAX_FRAMES = 20_000
 
@@ -46,13 +48,15 @@ class Node:
 
     @property
     def frames(self) -> list[TracebackType]:
-        """The steps of its stack, outermost first."""
+        """The steps of its stack, outermost first; of a very deep one those at both ends."""
         if self._frames is None:
-            self._frames = []
-            trace = self.error.__traceback__
-            while trace is not None and len(self._frames) < MAX_FRAMES:
-                self._frames.append(trace)
+            outer: list[TracebackType] = []
+            inner: deque[TracebackType] = deque(maxlen=MAX_FRAMES // 2)
+            trace = trace_of(self.error)
+            while trace is not None:
+                (outer if len(outer) < MAX_FRAMES // 2 else inner).append(trace)
                 trace = trace.tb_next
+            self._frames = [*outer, *inner]
         return self._frames
 
     def chain(self) -> Iterator[Node]:
@@ -72,7 +76,7 @@ class Walk:
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
-        self.trace = error.__traceback__
+        self.trace = trace_of(error)
         self.root, self.inner = _read(error)
         #: The ``exception.*`` attributes, once they were made (``pipeline.exceptions``).
         self.attributes: Layer | None = None
@@ -80,50 +84,66 @@ class Walk:
 
 def _read(error: BaseException) -> tuple[Node, frozenset[int]]:
     root = Node(error)
-    held, root.member_count = members_of(error, MAX_EXCEPTIONS)
-    if not held and error.__cause__ is None and error.__context__ is None:
+    held, root.member_count = _members_of(error)
+    if not held and _cause_of(error) is None and _context_of(error) is None:
         # Most stand alone.
         return root, _NOTHING
     known = {id(error): root}
-    # Causes before members: a wide group must not hide what it was raised because of.
-    causes, members = deque([root]), deque[Node]()
+    # A cause is read before a further member, and a member only where its causes have room: the limit leaves whole
+    # members out, so that a group of a hundred equal ones is the same as one of ten.
+    causes: deque[Node] = deque([root])
+    members: deque[tuple[Node, BaseException]] = deque()
 
-    def node_of(other: BaseException, waiting: deque[Node]) -> Node | None:
+    def node_of(other: BaseException) -> Node | None:
         node = known.get(id(other))
         if node is None and len(known) < MAX_EXCEPTIONS:
             node = known[id(other)] = Node(other)
-            waiting.append(node)
+            causes.append(node)
         return node
 
     while causes or members:
-        node = causes.popleft() if causes else members.popleft()
-        current = node.error
-        cause, context = current.__cause__, current.__context__
+        if not causes:
+            group, member = members.popleft()
+            if id(member) in known or len(known) + MAX_CHAIN <= MAX_EXCEPTIONS:
+                found = node_of(member)
+                if found is not None:
+                    group.members.append(found)
+            continue
+        node = causes.popleft()
+        cause, context = _cause_of(node.error), _context_of(node.error)
         if cause is not None:
-            node.cause, node.is_direct = node_of(cause, causes), True
+            node.cause, node.is_direct = node_of(cause), True
         if context is not None:
             # Also where it is not shown: what was logged of it before is the same problem.
-            found = node_of(context, causes)
-            if cause is None and not current.__suppress_context__:
+            found = node_of(context)
+            if cause is None and not _suppresses_context(node.error):
                 node.cause = found
-        held, node.member_count = members_of(current, MAX_EXCEPTIONS)
-        node.members = [found for member in held if (found := node_of(member, members)) is not None]
+        held, node.member_count = _members_of(node.error)
+        members.extend((node, member) for member in held)
     return root, frozenset(known) - {id(error)}
 
 
-def members_of(error: BaseException, most: int) -> tuple[list[BaseException], int]:
-    """A group's first members, at most so many, and how many it has; none for any other exception.
+#: As Python has them, whatever a class of the app's puts in their place.
+_OF_PYTHON: dict[str, Any] = dict(vars(BaseException))
+_cause_of = _OF_PYTHON["__cause__"].__get__
+_context_of = _OF_PYTHON["__context__"].__get__
+_suppresses_context = _OF_PYTHON["__suppress_context__"].__get__
+trace_of = _OF_PYTHON["__traceback__"].__get__
+
+
+def _members_of(error: BaseException) -> tuple[list[BaseException], int]:
+    """A group's first members, and how many it has; none for any other exception.
 
     Backports of groups count, and so do exceptions of the app's with an attribute of this name that holds others.
     """
     try:
         found = getattr(error, "exceptions", None)
+        if not isinstance(found, (list, tuple)):
+            return [], 0
+        return [item for item in found[:MAX_MEMBERS] if isinstance(item, BaseException)], len(found)
     except Exception:
-        # A property of the app's.
+        # A property, or a list, of the app's.
         return [], 0
-    if not isinstance(found, (list, tuple)):
-        return [], 0
-    return [item for item in found[:most] if isinstance(item, BaseException)], len(found)
 
 
 def remembering(context: Context) -> Context:
@@ -140,7 +160,7 @@ def walk(error: BaseException, context: Context | None = None) -> Walk:
     if known is None:
         return Walk(error)
     for found in known:
-        if found.error is error and found.trace is error.__traceback__:
+        if found.error is error and found.trace is trace_of(error):
             return found  # type: ignore[no-any-return]
     made = Walk(error)
     if len(known) < _MAX_KEPT:

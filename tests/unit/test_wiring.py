@@ -12,6 +12,7 @@ import flask
 import pytest
 
 import otelflask
+from otelflask.errors.reports import Reports
 from otelflask.http.metrics import HttpMetrics
 from otelflask.options import Hooks, InitOptions
 from otelflask.record import RequestRecord
@@ -48,9 +49,10 @@ def test_a_second_app_adds_what_is_masked_and_is_told_what_is_not_used() -> None
 OTHERWISE = """
 import flask, otelflask, sys
 name, one, other = sys.argv[1:]
-otelflask.init(flask.Flask("first"), **{name: one})
-otelflask.init(flask.Flask("second"), **{name: other})
-otelflask.init(flask.Flask("third"))
+development = {"environment": "development"}
+otelflask.init(flask.Flask("first"), **{name: one}, **development)
+otelflask.init(flask.Flask("second"), **{name: other}, **development)
+otelflask.init(flask.Flask("third"), **development)
 """
 
 
@@ -59,7 +61,6 @@ otelflask.init(flask.Flask("third"))
     [
         ("console", "off", "traces"),
         ("log_console", "json", "text"),
-        ("environment", "production", "staging"),
         ("health_redis", "", "redis://127.0.0.1/7"),
         ("monitor_size", "500", "600"),
         ("attribute_count", "100", "101"),
@@ -355,3 +356,86 @@ def test_a_wrong_option_is_an_error_for_a_type_checker_too() -> None:
         otelflask.init(flask.Flask("shop"), console="pretty")  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="did you mean"):
         otelflask.OtelFlask(flask.Flask("shop"), request_hooks=print)  # type: ignore[call-arg]
+
+
+def test_what_surrounds_a_request_and_raises_does_not_reach_the_app(
+    telemetry: CapturedTelemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(observer: object, record: RequestRecord) -> None:
+        raise LookupError("no scopes")
+
+    monkeypatch.setenv("OTELFLASK_GUARD", "swallow")
+    monkeypatch.setattr(Reports, "around", fail)
+    app = flask.Flask("shop")
+    otelflask.init(app, runtime_metrics=False, **telemetry.providers)
+    assert app.test_client().get("/").status_code == 404
+    assert len(telemetry.spans) == 1
+
+
+def test_an_option_that_is_none_is_as_if_it_were_not_given(
+    telemetry: CapturedTelemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = flask.Flask("shop")
+    otelflask.init(app, rollback_sessions=None, log_dir=None, runtime_metrics=False, **telemetry.providers)
+    otelflask.init(app, service_name=None, user=None)
+    assert "ignores" not in caplog.text
+
+
+def test_an_environment_of_a_later_app_is_said_to_count_for_that_app() -> None:
+    script = """
+import flask, otelflask
+otelflask.init(flask.Flask("first"))
+later = flask.Flask("later")
+otelflask.init(later, environment="development")
+print(later.test_client().get("/monitoring", environ_base={"REMOTE_ADDR": "127.0.0.1"}).status_code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **NO_EXPORT}, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "200"
+    assert "environment='development' counts for what this app opens" in done.stderr
+    assert "is not used" not in done.stderr
+
+
+def test_instruments_without_init_say_what_is_repeated_and_take_later_providers() -> None:
+    script = """
+import flask, otelflask
+from otelflask.database.instrumentor import SQLAlchemyInstrumentor
+from otelflask.settings import Settings
+from otelflask.testing import CapturedTelemetry
+from sqlalchemy import create_engine, text
+
+first, second = CapturedTelemetry(), CapturedTelemetry()
+app = flask.Flask("shop")
+engine = create_engine("sqlite://")
+
+@app.get("/")
+def index():
+    with engine.connect() as connection:
+        for _ in range(8):
+            connection.execute(text("SELECT 1"))
+    return ""
+
+otelflask.FlaskInstrumentor.instrument_app(app, **first.providers)
+SQLAlchemyInstrumentor().instrument(settings=Settings(repeated_query_time=0.0), **first.providers)
+app.test_client().get("/")
+print(*[record.event_name for record in first.logs])
+other = flask.Flask("other")
+otelflask.init(other, runtime_metrics=False, **first.providers)
+otelflask.FlaskInstrumentor.instrument_app(other, meter_provider=second.meter_provider)
+other.test_client().get("/")
+print(len(first.points("http.server.request.duration")), len(second.points("http.server.request.duration")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **NO_EXPORT}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["otelflask.repeated_query http.server.request", "1 1"]
+
+
+def test_an_environ_with_none_in_it_is_a_request_like_others(telemetry: CapturedTelemetry) -> None:
+    app = flask.Flask("shop")
+    otelflask.init(app, runtime_metrics=False, **telemetry.providers)
+    nothing = dict.fromkeys(("REMOTE_ADDR", "HTTP_USER_AGENT"))
+    assert app.test_client().get("/", environ_overrides=nothing).status_code == 404
+    (span,) = telemetry.spans
+    assert "client.address" not in (span.attributes or {})
