@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import ipaddress
 
@@ -16,15 +17,31 @@ _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "
 
 def bears(request: Request, token: str) -> bool:
     """Whether the request has ``Authorization: Bearer TOKEN``, or Basic with the token as its password (a browser)."""
-    given = request.authorization
-    if given is None:
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    sent = _sent(given.strip())
+    if scheme.lower() == "bearer":
+        return is_same(sent, token)
+    if scheme.lower() != "basic":
         return False
-    return is_same((given.password if given.type == "basic" else given.token) or "", token)
+    try:
+        return is_same(base64.b64decode(sent, validate=True).partition(b":")[2], token)
+    except ValueError:
+        return False
 
 
-def is_same(given: str, token: str) -> bool:
+def has_header(request: Request, name: str, token: str) -> bool:
+    """Whether a header's value is the token."""
+    return is_same(_sent(request.headers.get(name, "")), token)
+
+
+def _sent(value: str) -> bytes:
+    """A header's bytes, which WSGI carries as Latin-1 (PEP 3333)."""
+    return value.encode("latin-1", "replace")
+
+
+def is_same(given: bytes, token: str) -> bool:
     """Whether what is given is the token; takes the same time for every wrong one."""
-    return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
+    return hmac.compare_digest(given, token.encode())
 
 
 def is_development(app: Flask, settings: Settings) -> bool:

@@ -46,8 +46,8 @@ class Endpoint(ABC):
     def answer(self, request: Request) -> Response | None:
         """The answer; None where the app has to give one."""
 
-    def failed(self, request: Request) -> Response:
-        """What is answered where `answer` raised."""
+    def failed(self, request: Request) -> Response | None:
+        """What is answered where `answer` raised; None where the app has to answer."""
         return text_response("", 500)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from otelflask.locks import new_lock
+from otelflask.locks import new_rlock
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,7 +29,8 @@ REPEAT_INTERVAL_S = 60.0
 
 _last_said: dict[str, float] = {}
 _held_back: dict[str, int] = {}
-_lock = new_lock()
+# Re-entrant: a signal's handler may say something wherever it interrupts us.
+_lock = new_rlock()
 
 
 def strict() -> bool:

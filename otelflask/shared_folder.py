@@ -124,15 +124,17 @@ class SharedFolder:
         found = []
         try:
             entries = os.listdir(self.path)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:
+            # Not there (yet), or somebody else's.
             return []
         for name in entries:
             if not name.startswith(prefix):
                 continue
             if not name.endswith(_UNFINISHED):
                 found.append(name)
-            elif time.time() - self.changed(name) > ABANDONED_S:
-                self.remove(name)
+            elif 0.0 < self.changed(name) < time.time() - ABANDONED_S:
+                with contextlib.suppress(OSError):
+                    self.remove(name)
         return found
 
     def changed(self, name: str) -> float:

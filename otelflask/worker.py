@@ -6,6 +6,7 @@ metrics page, the live page and plans of slow statements each have one.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -43,9 +44,9 @@ class Worker:
         self.thread: threading.Thread | None = None
         #: time.monotonic seconds by which all has to be done; None while it goes on.
         self.closing_at: float | None = None
-        self._woken = threading.Event()
-        # Re-entrant: a signal's handler may interrupt any thread.
+        # Re-entrant: a signal's handler may interrupt any thread, and wake another's work.
         self._changed = threading.Condition()
+        self._woken = False
         self._wanted = 0
         self._done = 0
 
@@ -68,39 +69,49 @@ class Worker:
     def wake(self) -> None:
         """There is work: do it now."""
         with self._changed:
-            self._woken.set()
+            self._woken = True
+            self._notify()
         if self.thread is None:
             self.start()
+
+    def _notify(self) -> None:
+        # Python 3.10 releases a waiter twice where a signal's handler has done it meanwhile.
+        with contextlib.suppress(RuntimeError):
+            self._changed.notify_all()
 
     def _run(self) -> None:
         token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
             pause: float | None = self._begin_after
             while pause is not None:
-                if self.closing_at is None:
-                    self._woken.wait(pause)
-                self._woken.clear()
-                wanted, is_last = self._wanted, self.closing_at is not None
+                with self._changed:
+                    self._changed.wait_for(self._is_due, pause)
+                    self._woken = False
+                    wanted, is_last = self._wanted, self.closing_at is not None
                 if is_last and not self._work_at_end:
                     return
                 pause = self._do()
                 with self._changed:
                     self._done = wanted
-                    self._changed.notify_all()
+                    self._notify()
                     if is_last:
                         return
+                    if pause is None and self._is_due():
+                        pause = 0.0
                     if pause is None:
-                        if self._woken.is_set() or self.closing_at is not None:
-                            pause = 0.0
-                        else:
-                            self.thread = None
+                        self.thread = None
         finally:
             context_api.detach(token)
             with self._changed:
                 if self.closing_at is not None:
                     # Nobody will do more.
                     self._done = self._wanted
-                self._changed.notify_all()
+                if self.thread is threading.current_thread():
+                    self.thread = None
+                self._notify()
+
+    def _is_due(self) -> bool:
+        return self._woken or self.closing_at is not None
 
     def _do(self) -> float | None:
         try:
@@ -117,16 +128,10 @@ class Worker:
             wanted = self._wanted
         self.wake()
         with self._changed:
-            while self._done < wanted:
-                thread = self.thread
-                # Another thread may have made it, and not started it yet.
-                if thread is None or (thread.ident is not None and not thread.is_alive()):
-                    return self.closing_at is not None
-                left = end - time.monotonic()
-                if left <= 0:
-                    return False
-                self._changed.wait(left)
-        return True
+            self._changed.wait_for(
+                lambda: self._done >= wanted or self.thread is None, max(0.0, end - time.monotonic())
+            )
+            return self._done >= wanted or (self.thread is None and self.closing_at is not None)
 
     def pause(self, seconds: float) -> float:
         """Wait in the middle of a piece of work; being closed ends the wait. Out: the seconds that are left."""
@@ -144,8 +149,7 @@ class Worker:
         with self._changed:
             if self.closing_at is None:
                 self.closing_at = deadline
-            self._woken.set()
-            self._changed.notify_all()
+            self._notify()
 
     def join(self, deadline: float) -> bool:
         """Wait for the thread until `deadline`. Out: whether it has ended."""

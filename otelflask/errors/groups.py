@@ -113,9 +113,8 @@ class GroupCounts(Generic[T]):
                 window.last = occurrence
                 window.unsaid = 0 if first else window.unsaid + 1
                 window.at = at
-        if self._worker.thread is None:
-            self._worker.start()
         if first:
+            self._worker.wake()
             self._say(occurrence, count, at)
 
     def say_ended(self) -> float | None:

@@ -78,6 +78,9 @@ class ErrorMail:
             return
         self._waiting.append((report, count))
         self._worker.wake()
+        if self._worker.thread is None and self._worker.closing_at is not None:
+            # The process has ended meanwhile: nobody would mail it.
+            self.give_up()
 
     def _count(self, outcome: str) -> None:
         self._mails.add(1, {"otelflask.outcome": outcome})
@@ -166,7 +169,7 @@ class ErrorMail:
 
     def flush(self, timeout: float) -> bool:
         """Wait until all is mailed, for at most `timeout` seconds. Out: whether it is."""
-        return self._worker.flush(timeout) if self._waiting or self._busy else True
+        return True if self._worker.thread is None and not self._waiting else self._worker.flush(timeout)
 
     def begin_close(self, deadline: float) -> None:
         """Take no more, and try what waits until `deadline` (time.monotonic seconds)."""
@@ -174,6 +177,9 @@ class ErrorMail:
 
     def join(self, deadline: float) -> bool:
         """Wait for the thread until `deadline`. Out: whether it has ended."""
+        if self._waiting and self._worker.thread is None:
+            # No thread can be had (any more): here, then.
+            self._work()
         return self._worker.join(deadline)
 
     def give_up(self) -> None:

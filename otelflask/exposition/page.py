@@ -24,7 +24,7 @@ from otelflask.exposition.snapshot import Snapshot, taken, to_sdk
 from otelflask.exposition.text import exposition
 from otelflask.exposition.workers import Workers
 from otelflask.lifecycle import Part
-from otelflask.settings import Settings
+from otelflask.settings import SettingError, Settings
 from otelflask.shared_folder import SharedFolder
 
 _INSTRUMENTS = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
@@ -89,7 +89,7 @@ class MetricsPage(Part):
     def shown(self, accept: str) -> tuple[bytes, str]:
         """The metrics of all workers. In: the request's Accept. Out: the body, and its Content-Type.
 
-        Raises OSError and TimeoutError where those of the others cannot be read.
+        Raises OSError, TimeoutError and SettingError where those of the others cannot be read.
         """
         return exposition(to_sdk(self.workers.all(), self._resource), accept)
 
@@ -124,7 +124,7 @@ class MetricsEndpoint(Endpoint):
             return None
         try:
             body, content_type = self._page.shown(request.headers.get("Accept", ""))
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, SettingError) as error:
             # A scrape that fails is a gap; one of this worker alone would be counters that go back.
             guard.say("metrics page", "the other workers' metrics cannot be read: %s", error)
             return text_response("", 503)

@@ -91,7 +91,7 @@ class Workers:
             guard.call_hook("metrics page's thread", self.write)
         if self._shares % FOLD_EVERY == 0 and self._alive is not None:
             # Where nobody scrapes, the files of workers that are gone would pile up.
-            with contextlib.suppress(OSError, TimeoutError):
+            with contextlib.suppress(OSError, TimeoutError, SettingError):
                 self._others()
         return INTERVAL_S
 
@@ -117,11 +117,19 @@ class Workers:
     def all(self) -> Snapshot:
         """The metrics of all workers, as they are now or a few seconds ago, and of those that are gone.
 
-        Raises OSError and TimeoutError where the others' cannot be read: this worker's alone would be counters that
-        go back.
+        Raises OSError, TimeoutError and SettingError where the others' cannot be read: this worker's alone would be
+        counters that go back.
         """
         own = self.write()
-        return own if self._alive is None else merged([*self._others(), own])
+        if self._alive is None:
+            return own
+        alive = f"{self._name}.alive"
+        with self._lock:
+            if not self._folder.changed(alive):
+                self._alive.close()
+                self._alive = self._folder.hold(alive)
+                raise FileNotFoundError("what the workers share was removed; from now on they share again")
+        return merged([*self._others(), own])
 
     def _others(self) -> list[Snapshot]:
         """What the dead have counted, and the living; the dead's files become one."""

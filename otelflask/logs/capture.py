@@ -82,6 +82,7 @@ def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Reco
     """
     attributes: dict[str, Any] = {}
     event_name = None
+    dropped = 0
     state = record.__dict__
     if len(state) > len(_RESERVED) - 3:
         for name, value in state.items():
@@ -95,6 +96,8 @@ def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Reco
                     attributes["event.name"], event_name = event_name, None
             elif len(attributes) < limits.attribute_count:
                 attributes[name] = attribute_value(value, limits)
+            else:
+                dropped += 1
     layer = attributes_of(raised.walk) if raised.walk is not None else None
     if record.stack_info:
         attributes["code.stacktrace"] = cut_stacktrace(record.stack_info)
@@ -108,7 +111,7 @@ def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Reco
             layers = (*layers, attributes)
     context = context_api.get_current()
     severity = std_to_otel(record.levelno)
-    return Record(
+    made = Record(
         int(record.created * 1e9),
         severity if severity is not SeverityNumber.UNSPECIFIED else SeverityNumber.TRACE,
         _SEVERITY_TEXT.get(record.levelname, record.levelname),
@@ -118,6 +121,8 @@ def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Reco
         context,
         event_name,
     )
+    made.dropped = dropped
+    return made
 
 
 def _about_telemetry(name: str) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs
 
 from flask import Flask
 from werkzeug.wrappers import Request, Response
@@ -48,13 +49,18 @@ class Gate:
         if not token:
             return False
         # Werkzeug reads cookies that are not well formed, of other apps on this host, past which ours stands.
-        return access.is_same(request.cookies.get(COOKIE, ""), _stands_for(token)) or access.bears(request, token)
+        return access.is_same(
+            request.cookies.get(COOKIE, "").encode("utf-8", "replace"), _stands_for(token)
+        ) or access.bears(request, token)
 
     def admits_by_url(self, request: Request) -> bool:
         """Whether the URL has the token: once, to get the cookie."""
         token = self._settings.monitor_token
-        given = request.args.getlist(PARAMETER)
-        return self._settings.monitor == "on" and bool(token and given) and access.is_same(given[-1], token)
+        # Not Werkzeug's, which raises for bytes that are no UTF-8.
+        given = parse_qs(request.environ.get("QUERY_STRING", "")).get(PARAMETER, [""])[-1]
+        return (
+            self._settings.monitor == "on" and bool(token) and access.is_same(given.encode("utf-8", "replace"), token)
+        )
 
     def set_cookie(self, request: Request, response: Response, path: str) -> None:
         """Give the cookie: not the token itself, since cookies are sent to every port of a host.

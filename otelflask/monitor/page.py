@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from http import HTTPStatus
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 from flask import Flask
 from markupsafe import Markup
@@ -32,6 +32,8 @@ SECURITY = {
     "Referrer-Policy": "no-referrer",
     "Vary": "Accept-Encoding",
 }
+#: Says in the environ that who asks was let in.
+_ADMITTED = "otelflask.monitor.admitted"
 _FOR_EVER = "private, max-age=31536000, immutable"
 #: Parameters of the script's, which are no part of a view's address.
 _OF_SCRIPT = ("live", "after", "before")
@@ -68,19 +70,22 @@ class MonitorEndpoint(Endpoint):
         """The answer; None for who may not see it, and for what is not there: the app answers then."""
         path = request.path.removeprefix(self.path)
         base = _quoted(request.root_path.rstrip("/")) + self.path
-        asked = {name: given[-1] for name, values in request.args.lists() if (given := [v for v in values if v])}
+        # Not Werkzeug's, which raises for bytes that are no UTF-8.
+        asked = {name: values[-1] for name, values in parse_qs(request.environ.get("QUERY_STRING", "")).items()}
         if self._gate.admits_by_url(request):
             return self._with_cookie(request, base, path, asked)
         if not self._gate.admits(request):
             return None
+        request.environ[_ADMITTED] = True
         asset = self._assets.get(path)
         if asset is not None:
             return _secured(_asset_response(request, asset))
         return self._draw(request, base, path, asked)
 
-    def failed(self, request: Request) -> Response:
-        if not self._gate.admits(request):
-            return text_response("", 500)
+    def failed(self, request: Request) -> Response | None:
+        if _ADMITTED not in request.environ:
+            # To who may not see the page there is none.
+            return None
         base = _quoted(request.root_path.rstrip("/")) + self.path
         html, _ = self._html(_CANNOT_BE_DRAWN, base, request.path.removeprefix(self.path), {})
         return self._html_response(request, HTTPStatus.INTERNAL_SERVER_ERROR, html)

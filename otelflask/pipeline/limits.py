@@ -43,7 +43,9 @@ class Limits:
 
 def cut(text: str, length: int) -> str:
     """The text's first characters, and a mark where there were more."""
-    return text if len(text) <= length else text[: length - 1] + "…"
+    if len(text) <= length:
+        return text
+    return text[: length - 1] + "…" if length > 0 else ""
 
 
 def cut_stacktrace(text: str) -> str:

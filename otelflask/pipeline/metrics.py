@@ -244,10 +244,11 @@ class PeriodicReader(MetricReader):
         self._worker.start()
 
     def _work(self) -> float:
-        self._collect_safely()
+        self.collect_safely()
         return self._interval
 
-    def _collect_safely(self) -> None:
+    def collect_safely(self) -> None:
+        """Collect now; what raises is said: a callback of the app's, or one that takes too long."""
         try:
             self.collect()
         except Exception:
@@ -258,14 +259,14 @@ class PeriodicReader(MetricReader):
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         deadline = monotonic() + timeout_millis / 1000
-        self._collect_safely()
+        self.collect_safely()
         return self._send(max(0.0, deadline - monotonic()))
 
     def collect_last(self) -> None:
         """Collect once more, and never again."""
         if self._worker.closing_at is None:
             self._worker.begin_close(monotonic())
-            self._collect_safely()
+            self.collect_safely()
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         deadline = monotonic() + timeout_millis / 1000

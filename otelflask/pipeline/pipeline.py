@@ -97,7 +97,7 @@ class Pipeline:
         """Send everything now. In: seconds (default: `shutdown_timeout`). Out: whether all was tried in time."""
         deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
         if self.reader is not None:
-            self.reader.collect()
+            self.reader.collect_safely()
         # Every queue is tried, also after one that was not in time.
         done = [sender.flush(max(0.0, deadline - time.monotonic())) for sender in (*self.queues, *self.senders)]
         return all(done)

@@ -124,8 +124,9 @@ class ExportQueue:
 
     def _work(self) -> float:
         self._awake = False
+        is_last = self._worker.closing_at is not None
         self._drain()
-        if self._worker.closing_at is not None:
+        if is_last:
             self._drop_rest(TOO_LATE)
         return self._sizes.schedule_delay
 
@@ -259,8 +260,7 @@ class ExportQueue:
 
     def join(self, deadline: float) -> bool:
         """Wait for the sending thread until `deadline`. Out: whether it has ended."""
-        thread = self._worker.thread
-        if self._items and (thread is None or thread.ident is None):
+        if self._items and self._worker.thread is None:
             # It could not be started: here, then.
             self._work()
         return self._worker.join(deadline)

@@ -67,7 +67,7 @@ class Record(LogRecord):
         if count is None or sum(map(len, layers)) <= count:
             return
         found = merged(layers)
-        self.dropped = max(0, len(found) - count)
+        self.dropped += max(0, len(found) - count)
         self.layers = (dict(islice(found.items(), count)),)
 
 

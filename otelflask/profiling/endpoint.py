@@ -54,7 +54,7 @@ def may_see(app: Flask, settings: Settings, request: Request) -> bool:
     """Whether who asks may see profiles of an app, and have its requests profiled."""
     token = settings.profile_token
     if token:
-        return access.is_same(request.headers.get(TOKEN_HEADER, ""), token) or access.bears(request, token)
+        return access.has_header(request, TOKEN_HEADER, token) or access.bears(request, token)
     return access.is_development(app, settings)
 
 

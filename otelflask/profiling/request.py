@@ -90,6 +90,7 @@ class RequestProfiler:
 
         return application
 
+    @guard.guarded("asking for a profile")
     def _asked(self, environ: dict[str, Any]) -> str | None:
         asked = environ.get(HEADER)
         query = environ.get("QUERY_STRING", "")

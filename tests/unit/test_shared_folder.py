@@ -102,9 +102,26 @@ def test_what_a_killed_process_was_writing_is_removed(folder: SharedFolder) -> N
     left.write_bytes(b"half")
     assert folder.names() == []
     assert left.exists()
-    os.utime(left, (0, 0))
+    os.utime(left, (1, 1))
     folder.names()
     assert not left.exists()
+
+
+@pytest.mark.parametrize("planted", [_fifo, _link, _directory])
+def test_what_others_plant_as_unfinished_is_passed_over(folder: SharedFolder, planted: Callable[[str], None]) -> None:
+    path = folder.path_of("file.1.new")
+    planted(path)
+    os.utime(path, (1, 1), follow_symlinks=False)
+    assert folder.names() == []
+
+
+def test_a_folder_that_cannot_be_listed_has_no_names(folder: SharedFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> list[str]:
+        raise PermissionError(path)
+
+    folder.write("file", b"")
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert folder.names() == []
 
 
 def test_a_process_that_is_killed_lets_go_of_what_says_that_it_lives(folder: SharedFolder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -144,3 +145,35 @@ def test_where_no_thread_can_be_had_it_is_said_and_tried_again(
     assert "no threads wait: can't start new thread" in caplog.text
     assert worker.flush(10)
     assert _ended(worker)
+
+
+def test_a_signal_that_wakes_it_wherever_it_interrupts_is_heard() -> None:
+    """A handler runs in between any two instructions of the main thread, also of one that wakes or flushes."""
+    work = Work()
+    worker = Worker("test", work)
+    heard = []
+
+    def wake(*_: object) -> None:
+        worker.wake()
+        heard.append(1)
+
+    before = signal.signal(signal.SIGALRM, wake)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        while len(heard) < 300:
+            worker.wake()
+            assert worker.flush(10)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert _ended(worker)
+
+
+def test_a_flush_does_not_wait_for_a_thread_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    begun = time.monotonic()
+    assert not Worker("test", Work()).flush(60)
+    assert time.monotonic() - begun < 30

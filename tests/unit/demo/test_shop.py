@@ -85,7 +85,10 @@ def test_the_n_plus_1_page_is_one_trace_of_many_statements(shop: flask.Flask, te
 @pytest.fixture
 def payment_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The second process of the demo, in a thread; the shop knows its address."""
-    service = create_payments()
+    with monkeypatch.context() as environment:
+        # Begun first, it would be the one whose telemetry this process has.
+        environment.setenv("OTEL_SDK_DISABLED", "true")
+        service = create_payments()
     listening = make_server("127.0.0.1", 0, service, threaded=True)
     thread = threading.Thread(target=listening.serve_forever)
     thread.start()

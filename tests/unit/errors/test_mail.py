@@ -10,6 +10,7 @@ import sqlite3
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -282,6 +283,34 @@ def test_what_does_not_fit_in_the_queue_is_counted(
     found = outcomes(telemetry)
     assert found["sent"] + found["queue_full"] == 6
     assert found["queue_full"] >= 3
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_where_no_thread_can_be_had_the_end_mails_it_or_counts_it(
+    mailing: Callable[..., flask.Flask],
+    mailbox: Mailbox,
+    telemetry: CapturedTelemetry,
+    monkeypatch: pytest.MonkeyPatch,
+    closed: bool,
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    app = mailing(mailbox)
+    started = app.extensions["otelflask"].telemetry
+    mailer = next(sender for sender in started.pipeline.senders if isinstance(sender, mail.ErrorMail))
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert app.test_client().get("/x").status_code == 500
+        if closed:
+            mailer.begin_close(time.monotonic() + 10)
+            mailer.join(time.monotonic() + 10)
+            app.test_client().get("/y")
+        else:
+            mailer.begin_close(time.monotonic() + 10)
+            assert mailer.join(time.monotonic() + 10)
+    assert outcomes(telemetry) == {"sent": 1}
+    assert len(mailbox.mails) == 1
 
 
 def test_line_breaks_in_a_message_make_no_header(mailing: Callable[..., flask.Flask], mailbox: Mailbox) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +165,21 @@ def test_another_meter_provider_is_an_error_that_says_so(telemetry: CapturedTele
             metrics_path="/metrics",
             **{**telemetry.providers, "meter_provider": NoOpMeterProvider()},
         )
+
+
+def test_a_scrape_after_the_folder_was_removed_is_a_gap_and_the_next_is_whole(make: Any, tmp_path: Path) -> None:
+    client = make().test_client()
+    client.get("/items/1")
+    assert client.get("/metrics").status_code == 200
+    for folder in (tmp_path / "state").iterdir():
+        shutil.rmtree(folder)
+    assert client.get("/metrics").status_code == 503
+    answer = client.get("/metrics")
+    assert _samples(answer.text)["http_server_request_duration_seconds_count", "/items/<int:item>"].value == 1
+
+
+def test_a_folder_that_others_can_write_meanwhile_is_a_gap(make: Any, tmp_path: Path) -> None:
+    client = make().test_client()
+    assert client.get("/metrics").status_code == 200
+    (tmp_path / "state").chmod(0o777)
+    assert client.get("/metrics").status_code == 503

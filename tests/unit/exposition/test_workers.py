@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
@@ -146,6 +147,18 @@ def test_while_another_scrape_goes_on_it_says_so_instead_of_counting_less(
         with pytest.raises(TimeoutError):
             mine.all()
     assert _value(mine.all(), "requests") == 11
+
+
+def test_after_the_folder_was_removed_it_says_so_once_and_shares_again(
+    mine: Workers, worker: Any, tmp_path: Path
+) -> None:
+    worker(10)
+    (folder,) = tmp_path.iterdir()
+    shutil.rmtree(folder)
+    with pytest.raises(OSError, match="was removed"):
+        mine.all()
+    worker(100)
+    assert _value(mine.all(), "requests") == 101
 
 
 def test_a_signal_that_comes_while_metrics_are_collected_does_not_wait_for_ever(

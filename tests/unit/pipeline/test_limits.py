@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from otelflask.pipeline import providers
+from otelflask.pipeline.limits import cut
 from otelflask.settings import SettingError, Settings
 from otelflask.testing import FakeCollector
 from otelflask.testing.collector import attributes_of
@@ -142,3 +143,20 @@ def test_a_limit_that_is_no_number_is_an_error_that_says_so(monkeypatch: pytest.
     monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many")
     with pytest.raises(SettingError, match=r"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT.*'?many'?.*allowed is a whole number"):
         providers.build(Settings(), "shop")
+
+
+@pytest.mark.parametrize(("length", "kept"), [(0, ""), (1, "…"), (2, "t…"), (4, "text")])
+def test_a_text_is_never_longer_than_it_may_be(length: int, kept: str) -> None:
+    assert cut("text", length) == kept
+
+
+def test_what_a_line_has_beyond_the_limit_is_counted(fake_collector: FakeCollector) -> None:
+    _sent(fake_collector, OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT="5")
+    (line,) = [
+        record
+        for record in fake_collector.logs
+        if record.message.body.string_value == "line" and not record.message.event_name
+    ]
+    assert len(line.attributes) == 5
+    # Twenty of its own; what we add (where in the code, of which request) is left out as well.
+    assert line.message.dropped_attributes_count >= 15

@@ -76,3 +76,23 @@ otelflask.flush(10)
         for _, attributes, point in fake_collector.points("otel.sdk.exporter.metric_data_point.exported")
     }
     assert counts["queue_full"] > 1
+
+
+def test_a_flush_sends_spans_also_where_metrics_cannot_be_collected(fake_collector: FakeCollector) -> None:
+    _run(
+        """
+from opentelemetry import trace
+def fail(options):
+    raise SystemError("sensor")
+metrics.get_meter("m").create_observable_gauge("broken", [fail])
+reader = otelflask.wiring._telemetry.pipeline.reader
+def collect(*arguments, **options):
+    raise LookupError("collecting")
+reader.collect = collect
+trace.get_tracer("t").start_span("kept").end()
+print(otelflask.flush(10))
+os._exit(0)
+""",
+        fake_collector,
+    )
+    assert [span.name for span in fake_collector.spans] == ["kept"]
