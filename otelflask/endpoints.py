@@ -61,7 +61,7 @@ def endpoints_of(
     """
     found: list[Endpoint] = []
     if gate is not None and telemetry.monitor is not None:
-        service = str(telemetry.resource.get("service.name") or app.name)
+        service = str(telemetry.pipeline.resource.get("service.name") or app.name)
         found.append(telemetry.monitor.endpoint(app, gate, settings, sources, service))
     if settings.metrics_path:
         found.append(_metrics(app, telemetry, settings))
@@ -75,7 +75,7 @@ def _health(app: Flask, telemetry: Telemetry, settings: Settings) -> Endpoint:
         telemetry.health = Checks(_checks_of(settings, telemetry), telemetry.pipeline.meter_provider)
         telemetry.parts.append(telemetry.health)
         telemetry.made_with["health_redis"] = settings.health_redis
-    resource = telemetry.resource
+    resource = telemetry.pipeline.resource
     about = {"serviceId": resource.get("service.name", ""), "version": resource.get("service.version", "")}
     return HealthEndpoint(app, settings, telemetry.health, about)
 

@@ -50,7 +50,7 @@ def _profile_all_the_time(app: Flask, telemetry: Telemetry, settings: Settings) 
             from otelflask.profiling.continuous import ContinuousProfiler
         except ImportError as error:
             raise SettingError(str(error)) from None
-        resource = telemetry.resource
+        resource = telemetry.pipeline.resource
         names = ("service.version", "deployment.environment.name")
         tags = {name.replace(".", "_"): str(resource[name]) for name in names if resource.get(name)}
         name = str(resource.get("service.name") or app.name)

@@ -432,8 +432,8 @@ def page() -> str:
     return (
         "# Settings\n\n"
         'Precedence: keyword argument of `init` > `app.config["OTELFLASK_<NAME>"]` > environment > default.\n'
-        'An empty `OTELFLASK_*` variable is the value "none": nowhere, off, no names. An empty `OTEL_*` variable is '
-        "unset.\n"
+        'An empty `OTELFLASK_*` variable is the value "none": nowhere, off, no names; where there is none, as for a '
+        "number, it is an error. An empty `OTEL_*` variable is unset.\n"
         "A value that is not allowed raises `otelflask.SettingError` at start.\n"
         "Settings *of* a process are those of its first app, or of the first that wants what is made by them; a later "
         "app that sets one otherwise is told so.\n"

@@ -71,12 +71,6 @@ class Telemetry:
         return [observer for observer in self.observers if observer not in left_out]
 
     @property
-    def resource(self) -> dict[str, Any]:
-        """Attributes of the resource, as logs have it."""
-        found = getattr(self.pipeline.logger_provider, "resource", None)
-        return dict(found.attributes) if found is not None else {}
-
-    @property
     def shutdown_timeout(self) -> float:
         """Seconds that an ending process waits for."""
         return self.pipeline.shutdown_timeout

@@ -33,9 +33,10 @@ from otelflask.logs import capture, events, output
 from otelflask.options import Hooks, InitOptions
 from otelflask.pipeline import providers
 from otelflask.pipeline.environment import use_stable_names
+from otelflask.pipeline.pipeline import Pipeline
 from otelflask.reloader import is_reloader_parent
 from otelflask.runtime import RuntimeMetrics
-from otelflask.settings import PER_PROCESS, WHEN_WANTED, Settings
+from otelflask.settings import PER_PROCESS, WHEN_WANTED, SettingError, Settings
 from otelflask.shared_folder import SharedFolder
 from otelflask.telemetry import Telemetry
 from otelflask.users import ActiveUsers
@@ -43,8 +44,11 @@ from otelflask.versions import is_supported
 
 #: Where an app has its `AppTelemetry`.
 EXTENSION_KEY = "otelflask"
+#: How the SDK names a service that nobody has named (Resource Semantic Conventions, "service.name").
+_UNKNOWN = "unknown_service"
 _PROVIDERS = ("tracer_provider", "meter_provider", "logger_provider")
 _HOOKS = frozenset(Hooks.__optional_keys__)
+_FUNCTIONS = ("request_hook", "response_hook", "error_renderer", "error_fingerprint", "user", "may_monitor")
 
 _lock = new_lock()
 _telemetry: Telemetry | None = None
@@ -53,8 +57,10 @@ _telemetry: Telemetry | None = None
 class AppTelemetry:
     """What lies in ``app.extensions["otelflask"]``: the app's settings, and the telemetry that apps share."""
 
-    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+    def __init__(self, settings: Settings, telemetry: Telemetry, options: InitOptions) -> None:
         self.settings = settings
+        #: What `init` was given.
+        self.options = options
         self.telemetry = telemetry
         self.pipeline = telemetry.pipeline
 
@@ -70,15 +76,16 @@ def install(app: Flask, options: InitOptions) -> None:
     settings = {name: value for name, value in options.items() if name not in _HOOKS}
     hooks = cast(Hooks, {name: value for name, value in options.items() if name in _HOOKS})
     if EXTENSION_KEY in app.extensions:
-        _say_ignored(app, [name for name, value in options.items() if value is not None and value != ()])
+        _say_ignored(app, options)
         return
+    _check_hooks(hooks)
     in_force = load_settings(settings, app.config, other_names=_HOOKS)
     if in_force.disabled or is_reloader_parent() or not is_supported("Flask"):
         return
     sources = setting_sources(settings, app.config)
     name = app.import_name if app.import_name != "__main__" else app.name
     telemetry = start(in_force, name, hooks)
-    app.extensions[EXTENSION_KEY] = AppTelemetry(in_force, telemetry)
+    app.extensions[EXTENSION_KEY] = AppTelemetry(in_force, telemetry, options)
     app.extensions[events.EXTENSION_KEY] = telemetry.events
     app.extensions[breakers.EXTENSION_KEY] = telemetry.breakers
     profiles = profilers.surround(app, telemetry, in_force)
@@ -123,7 +130,16 @@ def _of_requests(telemetry: Telemetry, settings: Settings, is_watched: bool) -> 
     }
 
 
-def _say_ignored(app: Flask, names: Collection[str]) -> None:
+def _check_hooks(hooks: Hooks) -> None:
+    for name in _FUNCTIONS:
+        hook = hooks.get(name)
+        if hook is not None and not callable(hook):
+            raise SettingError(f"{name} is {hook!r}; allowed is a function")
+
+
+def _say_ignored(app: Flask, options: InitOptions) -> None:
+    had: dict[str, Any] = dict(getattr(app.extensions[EXTENSION_KEY], "options", {}))
+    names = [name for name, value in options.items() if value not in (None, ()) and value != had.get(name)]
     if names:
         guard.say(
             f"again:{app.name}",
@@ -160,7 +176,7 @@ def _made(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
     use_stable_names()
     pipeline = providers.build(settings, service_name, *(hooks.get(name) for name in _PROVIDERS))
     logger_provider, meter_provider = pipeline.logger_provider, pipeline.meter_provider
-    service = f"{settings.service_name or service_name}/{settings.environment}"
+    service = _service_of(pipeline, settings.service_name or service_name, settings.environment)
     telemetry = Telemetry(
         settings,
         pipeline,
@@ -171,7 +187,8 @@ def _made(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
         RequestLog(logger_provider),
         made_with={
             name: getattr(settings, name) for name in PER_PROCESS if name not in WHEN_WANTED and name != "environment"
-        },
+        }
+        | {"service_name": settings.service_name or service_name},
     )
     events.use(telemetry.events)
     breakers.use(telemetry.breakers)
@@ -201,6 +218,13 @@ def _made(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
     return telemetry
 
 
+def _service_of(pipeline: Pipeline, name: str, environment: str) -> str:
+    """What the processes of one service have in common; its resource may be another's, or say it by other variables."""
+    found = pipeline.resource
+    known = str(found.get("service.name", ""))
+    return f"{name if known.startswith(_UNKNOWN) else known}/{found.get('deployment.environment.name', environment)}"
+
+
 def _reports(telemetry: Telemetry, hooks: Hooks) -> Reports:
     pipeline, settings = telemetry.pipeline, telemetry.settings
     tell = _mail(telemetry) if settings.mail_to else None
@@ -224,7 +248,12 @@ def _mail(telemetry: Telemetry) -> Callable[[Report, int], None]:
 
     pipeline = telemetry.pipeline
     mail = ErrorMail(
-        telemetry.settings, telemetry.resource, pipeline.scrubber, pipeline.log_limits, pipeline.meter_provider
+        telemetry.settings,
+        telemetry.service,
+        pipeline.resource,
+        pipeline.scrubber,
+        pipeline.log_limits,
+        pipeline.meter_provider,
     )
     pipeline.senders.append(mail)
     return mail.told

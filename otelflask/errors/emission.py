@@ -92,10 +92,13 @@ def emit_count(logger: Any, last: Report, count: int, at: int) -> None:
 
     These records are small and hold all occurrences, those too that were held back: what an inbox lists groups from.
     """
-    attributes = {name: last.attributes[name] for name in _OF_GROUP if name in last.attributes}
-    attributes["otelflask.error.fingerprint"] = last.group.fingerprint
-    attributes["otelflask.error.group"] = last.group.title
-    attributes["otelflask.error.count"] = count
+    # First: what a limit leaves out is at the end.
+    attributes: dict[str, Any] = {
+        "otelflask.error.fingerprint": last.group.fingerprint,
+        "otelflask.error.count": count,
+        "otelflask.error.group": last.group.title,
+    }
+    attributes |= {name: last.attributes[name] for name in _OF_GROUP if name in last.attributes}
     emit(
         logger,
         Record(

@@ -37,14 +37,16 @@ _PORTS = {"none": 25, "starttls": 587, "tls": 465}
 class ErrorMail:
     """Mails groups of errors; `told` takes what is to be mailed.
 
-    In: settings with `mail_to`, the resource's attributes, the scrubber, what a
-    report may carry, the meter provider, a clock in epoch seconds. Raises SettingError when
-    `state_dir` cannot be used.
+    In: settings with `mail_to`, what the processes of a service have in common,
+    the resource's attributes, the scrubber, what a report may carry, the meter
+    provider, a clock in epoch seconds. Raises SettingError when `state_dir`
+    cannot be used.
     """
 
     def __init__(
         self,
         settings: Settings,
+        service: str,
         resource: dict[str, Any],
         scrubber: Scrubber,
         limits: Limits,
@@ -56,7 +58,6 @@ class ErrorMail:
         self._scrubber = scrubber
         self._limits = limits
         self._now = now
-        service = f"{resource.get('service.name', '')}/{resource.get('deployment.environment.name', '')}"
         self._ledger = Ledger(SharedFolder.of(settings), service, settings.mail_per_day)
         self._mails = meter_provider.get_meter("otelflask.errors", __version__).create_counter(
             "otelflask.error.mails", unit="{mail}", description="Mails about errors, by what became of them."

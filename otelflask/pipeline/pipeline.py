@@ -82,6 +82,12 @@ class Pipeline:
     _owned: list[Any] = field(default_factory=list)
     _closed: bool = False
 
+    @property
+    def resource(self) -> dict[str, Any]:
+        """Attributes of the resource, as logs have it."""
+        found = getattr(self.logger_provider, "resource", None)
+        return dict(found.attributes) if found is not None else {}
+
     def add_queue(self, signal: Signal, queue: ExportQueue) -> None:
         """Flush, end, count and show this queue with the others."""
         self.queues.append(queue)

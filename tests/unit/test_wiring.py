@@ -439,3 +439,64 @@ def test_an_environ_with_none_in_it_is_a_request_like_others(telemetry: Captured
     assert app.test_client().get("/", environ_overrides=nothing).status_code == 404
     (span,) = telemetry.spans
     assert "client.address" not in (span.attributes or {})
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OTEL_RESOURCE_ATTRIBUTES": "service.name=orders,deployment.environment.name=blue"},
+        {"OTEL_SERVICE_NAME": "orders", "OTELFLASK_ENVIRONMENT": "blue"},
+    ],
+    ids=str,
+)
+def test_what_processes_share_they_share_by_the_name_of_the_resource(variables: dict[str, str]) -> None:
+    """Users, breakers, mail and health: two services of one machine share none of them, however they are named."""
+    script = """
+import flask, otelflask
+app = flask.Flask("app")
+otelflask.init(app, runtime_metrics=False)
+telemetry = app.extensions["otelflask"].telemetry
+print(telemetry.service, telemetry.breakers.namespace)
+"""
+    assert _ran(script, **variables)[0] == "orders/blue orders/blue"
+
+
+@pytest.mark.parametrize(
+    "name", ["request_hook", "response_hook", "error_renderer", "error_fingerprint", "user", "may_monitor"]
+)
+def test_a_hook_that_is_no_function_is_an_error(telemetry: CapturedTelemetry, name: str) -> None:
+    with pytest.raises(SettingError, match=f"{name} is 'bob'; allowed is a function"):
+        otelflask.init(flask.Flask("shop"), **{name: "bob"}, **telemetry.providers)  # type: ignore[arg-type]
+
+
+def test_the_same_options_given_again_are_not_said_to_be_ignored(
+    telemetry: CapturedTelemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = flask.Flask("shop")
+    extension = otelflask.OtelFlask(app, health_path="/up", runtime_metrics=False, **telemetry.providers)
+    extension.init_app(app)
+    otelflask.init(app, health_path="/up")
+    assert "ignores" not in caplog.text
+    otelflask.init(app, health_path="/down")
+    assert "ignores health_path" in caplog.text
+
+
+def test_a_later_app_with_a_name_of_its_own_is_told_that_of_the_process() -> None:
+    script = """
+import flask, logging, otelflask
+logging.basicConfig()
+otelflask.init(flask.Flask("shop"), runtime_metrics=False)
+otelflask.init(flask.Flask("other"), service_name="billing")
+"""
+    assert "service_name='billing' (it has 'shop')" in _ran(script)[1]
+
+
+def _ran(script: str, **variables: str) -> tuple[str, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **NO_EXPORT, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip(), done.stderr

@@ -144,7 +144,11 @@ def test_two_apps_with_providers_of_their_own_are_counted_together(
     first = make()
     second = flask.Flask("shop")
     second.add_url_rule("/other", "other", lambda: "other")
-    others = {"tracer_provider": TracerProvider(), "logger_provider": LoggerProvider()}
+    # Of one service.
+    others = {
+        "tracer_provider": TracerProvider(),
+        "logger_provider": LoggerProvider(resource=telemetry.logger_provider.resource),
+    }
     otelflask.init(
         second,
         **{**telemetry.providers, **others},

@@ -78,6 +78,9 @@ def test_what_tells_a_report_from_others_comes_before_what_a_limit_leaves_out(fa
     reports = [record for record in fake_collector.logs if record.message.event_name == "exception"]
     assert reports
     assert all("otelflask.error.fingerprint" in record.attributes for record in reports)
+    counts = [record for record in fake_collector.logs if record.message.event_name == "otelflask.error_group"]
+    assert counts
+    assert all("otelflask.error.count" in record.attributes for record in counts)
 
 
 def test_no_value_is_longer_than_the_limit(fake_collector: FakeCollector) -> None:

@@ -118,7 +118,7 @@ def test_each_begins_anew(captured_telemetry, number):
 def test_one_without_the_kit_is_not_given_what_has_ended():
     app = flask.Flask("plain")
     otelflask.init(app, runtime_metrics=False)
-    resource = app.extensions["otelflask"].telemetry.resource
+    resource = app.extensions["otelflask"].telemetry.pipeline.resource
     assert resource["service.name"] == "plain"
 """
 
