@@ -39,17 +39,18 @@ T = TypeVar("T")
 class RequestAttributes(NamedTuple):
     """A request by the semantic conventions; made once, and shared by its span, its log record and its reports.
 
-    None of them changes what is in it.
+    What tells most comes first: a limit leaves out what is at the end. None of
+    them changes what is in it.
     """
 
-    #: What requests of one kind of caller have in common: scheme, server, protocol, user agent.
-    caller: dict[str, Any] = _NOTHING
+    #: What became of it: method (known from the beginning), status, route, error type.
+    outcome: dict[str, Any] = _NOTHING
     #: This request's own: path, query, client, id.
     request: dict[str, Any] = _NOTHING
-    #: What became of it: method, route, status, error type.
-    outcome: dict[str, Any] = _NOTHING
     #: What was counted: sizes, statements; and who it was.
     measured: dict[str, Any] = _NOTHING
+    #: What requests of one kind of caller have in common: scheme, server, protocol, user agent.
+    caller: dict[str, Any] = _NOTHING
 
 
 class RequestRecord:

@@ -33,8 +33,15 @@ def _caller_layer(scheme: str, host: str, protocol: str | None, user_agent: str)
 _caller_layers: Interned[Layer] = Interned(_caller_layer)
 
 
+def _method_layer(method: str) -> Layer:
+    return Layer({"http.request.method": method})
+
+
+_method_layers: Interned[Layer] = Interned(_method_layer)
+
+
 def of_arrival(record: RequestRecord) -> RequestAttributes:
-    """What is known when the request arrives."""
+    """What is known when the request arrives, which is what samplers decide by."""
     # No layer: its bytes are used once.
     own: dict[str, Any] = {"url.path": record.path}
     if record.query:
@@ -45,7 +52,8 @@ def of_arrival(record: RequestRecord) -> RequestAttributes:
         own["http.request.method_original"] = record.method_original
     if record.request_id:
         own["http.request.id"] = record.request_id
-    return RequestAttributes(_caller_layers(record.scheme, record.host, record.protocol, record.user_agent), own)
+    caller = _caller_layers(record.scheme, record.host, record.protocol, record.user_agent)
+    return RequestAttributes(outcome=_method_layers(record.method), request=own, caller=caller)
 
 
 def _outcome_layer(method: str, route: str | None, status: int, error_type: str | None) -> Layer:
@@ -75,7 +83,7 @@ def of_end(record: RequestRecord) -> RequestAttributes:
         measured["otelflask.profile.id"] = record.profile_id
     outcome = _outcome_layers(record.method, record.route, record.status, record.error_type)
     known = record.attributes
-    return RequestAttributes(known.caller, known.request, outcome, measured)
+    return RequestAttributes(outcome, known.request, measured, known.caller)
 
 
 def route_of(environ: dict[str, Any]) -> str | None:

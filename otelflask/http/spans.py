@@ -33,9 +33,7 @@ class RequestSpans(RequestObserver):
         """Start the span; the record's context is the one in which the app's code runs."""
         parent, links = remote_context(record.environ, self._remote)
         name = record.method if record.method != "_OTHER" else "HTTP"
-        attributes = record.attributes
-        layers = (attributes.caller, attributes.request)
-        span = self._starter.start(name, SpanKind.SERVER, layers, record.started_at, parent, links)
+        span = self._starter.start(name, SpanKind.SERVER, record.attributes, record.started_at, parent, links)
         record.span = span
         record.sampled = bool(span.get_span_context().trace_flags & 1)
         record.context = remembering(trace_api.set_span_in_context(span, parent))
@@ -55,12 +53,10 @@ class RequestSpans(RequestObserver):
         if record.route is not None and getattr(span, "name", None) in (record.method, "HTTP"):
             # A name that the app gave stays.
             span.update_name(f"{'HTTP' if record.method == '_OTHER' else record.method} {record.route}")
-        attributes = record.attributes
         if isinstance(span, Span):
-            span.add_layer(attributes.outcome)
-            span.add_layer(attributes.measured)
+            span.set_layers(record.attributes)
         else:
-            span.set_attributes({**attributes.outcome, **attributes.measured})
+            span.set_attributes({**record.attributes.outcome, **record.attributes.measured})
         if self._captures_headers:
             span.set_attributes(self._headers.of_response(record.response_headers))
         if record.error_type is not None:

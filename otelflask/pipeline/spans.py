@@ -115,9 +115,12 @@ class Span(AppSpan):
     def has_links(self) -> bool:
         return "_links" in self.__dict__
 
-    def add_layer(self, layer: dict[str, Any]) -> None:
-        """Add attributes that are valid already; the dict must not be changed afterwards."""
-        self._layers = (*self._layers, layer)
+    def set_layers(self, layers: Layers) -> None:
+        """Attributes that are valid already, in the place of those it began with; the dicts must not change afterwards.
+
+        Of more attributes than a limit allows, the first are kept.
+        """
+        self._layers = layers
 
     def set_attribute(self, key: str, value: Any) -> None:
         if self._end_time is not None:

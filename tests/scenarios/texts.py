@@ -26,7 +26,7 @@ _DETERMINISTIC = re.compile(
     r"(\w+_total|\w+_count|\w+_bytes_(bucket|sum)|http_server_active_requests|otelflask_\w*|target_info)(\{| |$)"
 )
 _OWN = re.compile(r"(# (HELP|TYPE|UNIT) )?otel_sdk_")
-_HOST = re.compile(r'\b(host|os|process)_(\w+)="[^"]*"')
+_HOST = re.compile(r'\b((?:host|os|process)_\w+|device)="[^"]*"')
 
 
 class _Text(HTMLParser):
@@ -90,9 +90,11 @@ def samples(text: str, labels: Labels) -> list[str]:
             found.append(labels.text(line))
             continue
         is_same = _DETERMINISTIC.match(line) is not None
-        name = _HOST.sub(r'\1_\2="<of the machine>"', sample["name"])
+        name = _HOST.sub(r'\1="<of the machine>"', sample["name"])
         exemplar = " # <exemplar>" if is_same and " # " in line else ""
         found.append(labels.text(f"{name} {sample['value'] if is_same else '<value>'}") + exemplar)
+    # A machine has one network device, or twenty.
+    found = list(dict.fromkeys(found))
     # The pipeline's own metrics are in the order in which its queues were first used.
     own = [line for line in found if _OWN.match(line)]
     return [*(line for line in found if not _OWN.match(line)), *sorted(own)]

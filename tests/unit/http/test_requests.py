@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flask
 import pytest
 from flask.testing import FlaskClient
 from opentelemetry import trace
+from opentelemetry.sdk.trace import sampling
 from opentelemetry.trace import SpanKind, StatusCode
 
 import otelflask
@@ -169,3 +172,33 @@ def test_an_unhandled_error_is_on_the_span(client: FlaskClient, telemetry: Captu
     assert span.attributes["error.type"] == "LookupError"  # type: ignore[index]
     (event,) = span.events
     assert event.attributes["exception.message"] == "no such thing"  # type: ignore[index]
+
+
+def test_a_sampler_knows_all_that_came_with_the_request() -> None:
+    """Semantic conventions, "HTTP server span": what SHOULD be provided at span creation time."""
+    seen: list[dict[str, Any]] = []
+
+    class Sampler(sampling.Sampler):
+        def should_sample(self, parent_context: Any, trace_id: int, name: str, *rest: Any, **more: Any) -> Any:
+            seen.append({**(more.get("attributes") or rest[1])})
+            return sampling.SamplingResult(sampling.Decision.RECORD_AND_SAMPLE)
+
+        def get_description(self) -> str:
+            return "sampler of a test"
+
+    captured = CapturedTelemetry(sampler=Sampler())
+    app = flask.Flask("shop")
+    otelflask.init(app, runtime_metrics=False, **captured.providers)
+    app.test_client().post("/items?q=1", base_url="http://shop.example:8080", headers={"User-Agent": "browser"})
+    (attributes,) = seen
+    expected = {
+        "http.request.method": "POST",
+        "url.path": "/items",
+        "url.query": "q=1",
+        "url.scheme": "http",
+        "server.address": "shop.example",
+        "server.port": 8080,
+        "client.address": "127.0.0.1",
+        "user_agent.original": "browser",
+    }
+    assert expected.items() <= attributes.items()

@@ -83,6 +83,20 @@ def test_what_tells_a_report_from_others_comes_before_what_a_limit_leaves_out(fa
     assert all("otelflask.error.count" in record.attributes for record in counts)
 
 
+def test_what_a_request_was_and_became_comes_before_the_rest(fake_collector: FakeCollector) -> None:
+    _sent(fake_collector, OTEL_ATTRIBUTE_COUNT_LIMIT="5")
+    (request,) = [span for span in fake_collector.spans if span.name == "GET /"]
+    (line,) = [record for record in fake_collector.logs if record.message.event_name == "http.server.request"]
+    for item in (request, line):
+        assert set(item.attributes) == {
+            "http.request.method",
+            "http.response.status_code",
+            "http.route",
+            "error.type",
+            "url.path",
+        }
+
+
 def test_no_value_is_longer_than_the_limit(fake_collector: FakeCollector) -> None:
     _sent(fake_collector, OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT="100")
     for item in (*fake_collector.spans, *fake_collector.logs):
