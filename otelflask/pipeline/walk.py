@@ -50,13 +50,14 @@ class Node:
     def frames(self) -> list[TracebackType]:
         """The steps of its stack, outermost first; of a very deep one those at both ends."""
         if self._frames is None:
-            outer: list[TracebackType] = []
-            inner: deque[TracebackType] = deque(maxlen=MAX_FRAMES // 2)
+            found: list[TracebackType] = []
             trace = trace_of(self.error)
             while trace is not None:
-                (outer if len(outer) < MAX_FRAMES // 2 else inner).append(trace)
+                found.append(trace)
                 trace = trace.tb_next
-            self._frames = [*outer, *inner]
+            if len(found) > MAX_FRAMES:
+                found[MAX_FRAMES // 2 : -MAX_FRAMES // 2] = []
+            self._frames = found
         return self._frames
 
     def chain(self) -> Iterator[Node]:
