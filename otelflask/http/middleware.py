@@ -83,6 +83,8 @@ class Middleware:
                     result = wsgi_app(environ, self._start_response(record, start_response))
                 finally:
                     observers.leave(begun)
+                    # An exception that waits to be exported keeps this frame, and what stands in it.
+                    begun = None
             except BaseException as error:
                 record.error = error
                 record.unhandled = True
