@@ -18,6 +18,10 @@ RequestHook = Callable[[Span, dict[str, Any]], object]
 ResponseHook = Callable[[Span, str, list[tuple[str, str]]], object]
 
 
+#: Those of `Hooks` that are providers.
+PROVIDERS = ("tracer_provider", "meter_provider", "logger_provider")
+
+
 class Hooks(TypedDict, total=False):
     """What is no setting: it can be given to `init` only. None is as if it were not given."""
 

@@ -7,6 +7,7 @@ from flask import Flask
 from otelflask.access import is_development
 from otelflask.endpoint import Endpoint
 from otelflask.imports import is_importable
+from otelflask.locks import new_lock
 from otelflask.settings import SettingError, Settings
 from otelflask.shared_folder import SharedFolder
 from otelflask.telemetry import Telemetry
@@ -31,13 +32,12 @@ def surround(app: Flask, telemetry: Telemetry, settings: Settings) -> list[Endpo
 def _profile_requests(app: Flask, telemetry: Telemetry, settings: Settings) -> Endpoint:
     try:
         from otelflask.profiling.endpoint import ProfilesEndpoint
-        from otelflask.profiling.request import RequestProfiler, Turn
+        from otelflask.profiling.request import RequestProfiler
         from otelflask.profiling.store import ProfileStore
     except ImportError as error:
         raise SettingError(str(error)) from None
     if telemetry.profiles is None:
-        telemetry.profiles = Turn()
-        telemetry.parts.append(telemetry.profiles)
+        telemetry.profiles = new_lock()
     store = ProfileStore(SharedFolder.of(telemetry.settings), settings.profile_count)
     profiler = RequestProfiler(app, settings, store, telemetry.profiles)
     app.wsgi_app = profiler.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]

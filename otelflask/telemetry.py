@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from otelflask.exposition.page import MetricsPage
     from otelflask.monitor.process import Monitor
     from otelflask.profiling.continuous import ContinuousProfiler
-    from otelflask.profiling.request import Turn
 
 
 @dataclass(eq=False)
@@ -52,7 +52,8 @@ class Telemetry:
     health: Checks | None = None
     metrics_page: MetricsPage | None = None
     pyroscope: ContinuousProfiler | None = None
-    profiles: Turn | None = None
+    #: Held while a request is profiled.
+    profiles: threading.Lock | None = None
 
     @property
     def observers(self) -> list[RequestObserver]:

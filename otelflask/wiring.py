@@ -7,46 +7,30 @@ twice harmlessly. Nothing below imports it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any, cast
 
 from flask import Flask
 
 from otelflask import endpoints, guard, libraries, lifecycle, profilers
 from otelflask.circuits import telemetry as breakers
-from otelflask.database.repeated import RequestQueries
-from otelflask.database.start import await_sqlalchemy
 from otelflask.endpoint import Endpoints
-from otelflask.errors.emission import Report
-from otelflask.errors.engine import SentryFlush
 from otelflask.errors.handling import answer_errors, roll_back
-from otelflask.errors.making import ReportMaker
 from otelflask.errors.rendering import ErrorRenderer
-from otelflask.errors.reports import Reports
+from otelflask.factory import make_telemetry
 from otelflask.http.instrumentor import FlaskInstrumentor
-from otelflask.http.metrics import HttpMetrics
-from otelflask.http.request_log import RequestLog
 from otelflask.loading import load as load_settings
 from otelflask.loading import sources as setting_sources
 from otelflask.locks import new_lock
 from otelflask.logs import capture, events, output
-from otelflask.options import Hooks, InitOptions
-from otelflask.pipeline import providers
-from otelflask.pipeline.environment import use_stable_names
-from otelflask.pipeline.pipeline import Pipeline
+from otelflask.options import PROVIDERS, Hooks, InitOptions
 from otelflask.reloader import is_reloader_parent
-from otelflask.runtime import RuntimeMetrics
-from otelflask.settings import PER_PROCESS, WHEN_WANTED, SettingError, Settings
-from otelflask.shared_folder import SharedFolder
+from otelflask.settings import SettingError, Settings
 from otelflask.telemetry import Telemetry
-from otelflask.users import ActiveUsers
 from otelflask.versions import is_supported
 
 #: Where an app has its `AppTelemetry`.
 EXTENSION_KEY = "otelflask"
-#: How the SDK names a service that nobody has named (Resource Semantic Conventions, "service.name").
-_UNKNOWN = "unknown_service"
-_PROVIDERS = ("tracer_provider", "meter_provider", "logger_provider")
 _HOOKS = frozenset(Hooks.__optional_keys__)
 _FUNCTIONS = ("request_hook", "response_hook", "error_renderer", "error_fingerprint", "user", "may_monitor")
 
@@ -156,107 +140,16 @@ def start(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
     """
     global _telemetry
     with _lock:
-        brought = any(hooks.get(name) is not None for name in _PROVIDERS)
+        brought = any(hooks.get(name) is not None for name in PROVIDERS)
         if _telemetry is not None and not brought:
             # What one more app wants masked is masked everywhere.
             _telemetry.pipeline.scrubber.add(settings.redact_names.split(","), settings.redact_patterns.split())
             return _telemetry
-        telemetry = _made(settings, service_name, hooks)
+        telemetry = make_telemetry(settings, service_name, hooks)
         lifecycle.on_fork(telemetry)
         lifecycle.end_in_time(telemetry)
         _telemetry = _telemetry or telemetry
         return telemetry
-
-
-def _made(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
-    if settings.mail_to or settings.state_dir:
-        # Before anything is started: a folder that cannot be used is an error of the settings'.
-        SharedFolder.of(settings).check()
-    other_libraries = libraries.chosen(settings.libraries)
-    use_stable_names()
-    pipeline = providers.build(settings, service_name, *(hooks.get(name) for name in _PROVIDERS))
-    logger_provider, meter_provider = pipeline.logger_provider, pipeline.meter_provider
-    service = _service_of(pipeline, settings.service_name or service_name, settings.environment)
-    telemetry = Telemetry(
-        settings,
-        pipeline,
-        service,
-        events.Events(logger_provider, meter_provider, pipeline.log_limits),
-        breakers.Breakers(logger_provider, meter_provider, settings.breaker_redis, service),
-        HttpMetrics.by(meter_provider),
-        RequestLog(logger_provider),
-        made_with={
-            name: getattr(settings, name) for name in PER_PROCESS if name not in WHEN_WANTED and name != "environment"
-        }
-        | {"service_name": settings.service_name or service_name},
-    )
-    events.use(telemetry.events)
-    breakers.use(telemetry.breakers)
-    telemetry.parts.append(telemetry.breakers)
-    if settings.console == "traces":
-        from otelflask.console import attach
-
-        view = attach(pipeline, sys.stderr)
-        if view is not None:
-            telemetry.parts.append(view)
-    if settings.log_dir:
-        output.attach_files(pipeline, settings)
-    if settings.logs:
-        capture.install(logger_provider, settings.log_level, pipeline.log_limits)
-    if settings.reports:
-        telemetry.reports = _reports(telemetry, hooks)
-    if settings.active_users:
-        telemetry.users = ActiveUsers(meter_provider, SharedFolder.of(settings), service)
-    if settings.runtime_metrics:
-        telemetry.parts.append(RuntimeMetrics(meter_provider))
-    if settings.database and is_supported("SQLAlchemy"):
-        telemetry.queries = RequestQueries(
-            logger_provider, settings.repeated_query_count, settings.repeated_query_time, joins=False
-        )
-        await_sqlalchemy(settings, pipeline, telemetry.queries, telemetry.parts.append)
-    libraries.instrument(other_libraries, pipeline, telemetry.shutdown)
-    return telemetry
-
-
-def _service_of(pipeline: Pipeline, name: str, environment: str) -> str:
-    """What the processes of one service have in common; its resource may be another's, or say it by other variables."""
-    found = pipeline.resource
-    known = str(found.get("service.name", ""))
-    return f"{name if known.startswith(_UNKNOWN) else known}/{found.get('deployment.environment.name', environment)}"
-
-
-def _reports(telemetry: Telemetry, hooks: Hooks) -> Reports:
-    pipeline, settings = telemetry.pipeline, telemetry.settings
-    tell = _mail(telemetry) if settings.mail_to else None
-    maker = ReportMaker(
-        pipeline.logger_provider,
-        pipeline.meter_provider,
-        settings,
-        pipeline.scrubber,
-        hooks.get("error_fingerprint"),
-        tell,
-    )
-    reports = Reports(pipeline.logger_provider, maker, settings)
-    capture.add(reports)
-    pipeline.senders.append(SentryFlush())
-    return reports
-
-
-def _mail(telemetry: Telemetry) -> Callable[[Report, int], None]:
-    # Imported where it is wanted: it brings the mail and TLS modules.
-    from otelflask.errors.mail import ErrorMail
-
-    pipeline = telemetry.pipeline
-    mail = ErrorMail(
-        telemetry.settings,
-        telemetry.service,
-        pipeline.resource,
-        pipeline.scrubber,
-        pipeline.log_limits,
-        pipeline.meter_provider,
-    )
-    pipeline.senders.append(mail)
-    return mail.told
 
 
 def _say_differences(telemetry: Telemetry, settings: Settings, given: Collection[str], hooks: Hooks) -> None:

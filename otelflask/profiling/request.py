@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs, quote
@@ -20,8 +21,6 @@ except ImportError:
 from otelflask import clock, greenlets, guard
 from otelflask.endpoint import text_response
 from otelflask.http.attributes import route_of
-from otelflask.lifecycle import Part
-from otelflask.locks import new_lock
 from otelflask.profiling.endpoint import may_see, profile_response
 from otelflask.profiling.store import FORMATS, ProfileStore
 from otelflask.record import ENVIRON_KEY, RequestRecord
@@ -45,31 +44,14 @@ class _BoundedProfiler(Profiler):
             super()._sampler_saw_call_stack(*arguments)
 
 
-class Turn(Part):
-    """One request at a time is profiled in a process, of whichever app."""
-
-    def __init__(self) -> None:
-        self.after_fork()
-
-    def after_fork(self) -> None:
-        self._busy = new_lock()
-
-    def take(self) -> bool:
-        """Out: whether it is free; then `give_back` is called."""
-        return self._busy.acquire(blocking=False)
-
-    def give_back(self) -> None:
-        """The profile is taken."""
-        self._busy.release()
-
-
 class RequestProfiler:
     """Profiles requests of one app.
 
-    In: the app, its settings, where profiles are kept, and whose turn it is in this process.
+    In: the app, its settings, where profiles are kept, and what is held while one request is profiled: in a process
+    one at a time, of whichever app.
     """
 
-    def __init__(self, app: Flask, settings: Settings, store: ProfileStore, turn: Turn) -> None:
+    def __init__(self, app: Flask, settings: Settings, store: ProfileStore, turn: threading.Lock) -> None:
         self._app = app
         self._settings = settings
         self._store = store
@@ -84,7 +66,7 @@ class RequestProfiler:
             if form is not None:
                 return self._profiled(form, wsgi_app, environ, start_response)
             share = self._settings.profile_share
-            if share and random.random() < share and self._turn.take():
+            if share and random.random() < share and self._turn.acquire(blocking=False):
                 return self._sampled(wsgi_app, environ, start_response)
             return wsgi_app(environ, start_response)
 
@@ -127,7 +109,7 @@ class RequestProfiler:
     def _profiled(
         self, form: str, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse
     ) -> Iterable[bytes]:
-        if not self._turn.take():
+        if not self._turn.acquire(blocking=False):
             return wsgi_app(environ, _with_header(start_response, "busy"))
         name = secrets.token_hex(16)
         record = environ.get(ENVIRON_KEY)
@@ -143,7 +125,7 @@ class RequestProfiler:
         try:
             result, session = self._run(wsgi_app, environ, beside if form == KEEP else answer)
         finally:
-            self._turn.give_back()
+            self._turn.release()
         if session is not None:
             self._keep(session, name, environ)
         if form == KEEP:
@@ -161,7 +143,7 @@ class RequestProfiler:
         try:
             result, session = self._run(wsgi_app, environ, start_response)
         finally:
-            self._turn.give_back()
+            self._turn.release()
         if session is not None and clock.perf_counter_ns() - started >= self._settings.profile_slow * 1e9:
             self._keep(session, secrets.token_hex(16), environ)
         return result  # type: ignore[no-any-return]

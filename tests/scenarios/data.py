@@ -72,7 +72,7 @@ def _add_reads(app: Flask, engine: Engine) -> None:
     @app.get("/slow")
     def slow() -> str:
         with engine.connect() as connection:
-            connection.execute(text("SELECT wait(0.1), 'token-of-nobody'")).all()
+            connection.execute(text("SELECT wait(0.6), 'token-of-nobody'")).all()
         return "slow"
 
     @app.get("/stream/select")
