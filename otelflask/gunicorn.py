@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from otelflask.health import draining
-from otelflask.loading import load
-from otelflask.wiring import flush, shutdown
+from otelflask._internal.health import draining
+from otelflask._internal.settings.loading import load
+from otelflask._internal.wiring.wiring import flush, shutdown
 
 __all__ = ["when_ready", "worker_abort", "worker_exit"]
 

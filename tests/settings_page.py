@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from otelflask.settings import Settings
+from otelflask._internal.settings import Settings
 
 
 def table() -> str:

@@ -11,8 +11,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-MONITOR = Path(__file__).parents[1] / "otelflask" / "monitor"
-VENDOR = MONITOR / "static" / "vendor"
+LIVE_PAGE = Path(__file__).parents[1] / "otelflask" / "_internal" / "live_page" / "show"
+VENDOR = LIVE_PAGE / "static" / "vendor"
 #: Path in the package → name here.
 FILES = {
     "dist/uPlot.iife.min.js": "uPlot.iife.min.js",
@@ -43,7 +43,7 @@ def main(version: str) -> None:
             shutil.copyfile(Path(folder) / "package" / source, target / name)
     lines = [f"{digest}  {path}\n" for path, digest in sums().items()]
     (VENDOR / "SHA256SUMS").write_text("".join(lines))
-    for path in (MONITOR / "templates" / "base.html", VENDOR / "README.md"):
+    for path in (LIVE_PAGE / "templates" / "base.html", VENDOR / "README.md"):
         text = re.sub(r"uPlot-\d+\.\d+\.\d+", f"uPlot-{version}", path.read_text())
         path.write_text(re.sub(r"\| \d+\.\d+\.\d+ \|", f"| {version} |", text))
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 import otelflask
-from otelflask.breaker import CircuitBreaker
+from otelflask._internal.breaker.breaker import CircuitBreaker
 from otelflask.demo.models import Order, Product, Review, User, prepare
 from otelflask.errors import AppError, ExternalServiceError, ExternalTimeoutError
 

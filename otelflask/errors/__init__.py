@@ -1,7 +1,6 @@
 """Errors: what is raised, and what the client is answered."""
 
-from otelflask.errors.answers import created, deleted, success, updated
-from otelflask.errors.exceptions import (
+from otelflask._internal.error_responses.app_errors import (
     AppError,
     AuthenticationError,
     AuthorizationError,
@@ -14,8 +13,9 @@ from otelflask.errors.exceptions import (
     ServiceUnavailableError,
     ValidationError,
 )
-from otelflask.errors.problem import Problem
-from otelflask.errors.rendering import answer_errors_with
+from otelflask._internal.error_responses.problem import Problem
+from otelflask._internal.error_responses.renderer import answer_errors_with
+from otelflask._internal.error_responses.success import created, deleted, success, updated
 
 __all__ = [
     "AppError",

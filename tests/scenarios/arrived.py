@@ -9,7 +9,7 @@ from typing import Any
 from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from otelflask.testing.collector import attributes_of, plain
+from otelflask._internal.testing.collector import attributes_of, plain
 from tests.scenarios.normalised import Labels
 
 Item = dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from otelflask.testing.collector import attributes_of
+from otelflask._internal.testing.collector import attributes_of
 from tests.scenarios.arrived import Item, Processes, Requests, canonical, items
 from tests.scenarios.normalised import Labels
 

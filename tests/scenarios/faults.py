@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from otelflask.breaker import CircuitBreaker
+from otelflask._internal.breaker.breaker import CircuitBreaker
 
 #: Stays open for the rest of a recording.
 payments = CircuitBreaker("payments", failure_threshold=2, reset_timeout=3600.0, expected_exception=ConnectionError)

@@ -20,7 +20,7 @@ APP = """
 from flask import Flask
 from sqlalchemy import create_engine, text
 import otelflask
-from otelflask.breaker import CircuitBreaker
+from otelflask._internal.breaker.breaker import CircuitBreaker
 
 app = Flask("scraped")
 otelflask.init(app, metrics_path="/metrics")

@@ -61,6 +61,6 @@ def test_each_step_that_the_architecture_names_is_there() -> None:
     steps = re.findall(r"`([a-z_/]+)\.py:([\w.]+)`", (ROOT / "docs" / "architecture.md").read_text())
     assert len(steps) > 60
     for path, name in steps:
-        found: object = importlib.import_module("otelflask." + path.replace("/", "."))
+        found: object = importlib.import_module("otelflask._internal." + path.replace("/", "."))
         for part in name.split("."):
             found = getattr(found, part)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from otelflask.imports import when_imported
+from otelflask._internal.imports import when_imported
 from tests.integration.conftest import NO_EXPORT
 
 
@@ -61,7 +61,7 @@ print([name for name in ("sqlalchemy", "celery", "redis", "httpx") if name in sy
 from sqlalchemy import create_engine, text
 with create_engine("sqlite://").connect() as connection:
     connection.execute(text("SELECT 1"))
-from otelflask.database.instrumentor import SQLAlchemyInstrumentor
+from otelflask._internal.instrumentation.database.instrumentor import SQLAlchemyInstrumentor
 print(len(SQLAlchemyInstrumentor().telemetry.engines()))
 """
 
@@ -103,7 +103,7 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-from otelflask.database.instrumentor import SQLAlchemyInstrumentor
+from otelflask._internal.instrumentation.database.instrumentor import SQLAlchemyInstrumentor
 end = time.monotonic() + 10
 while SQLAlchemyInstrumentor().telemetry is None and time.monotonic() < end:
     time.sleep(0.01)
@@ -122,7 +122,12 @@ def test_a_stand_in_for_a_library_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "names", [["sqlalchemy", "sqlalchemy.orm"], ["otelflask.database.instrumentor"], ["sqlalchemy.orm", "sqlalchemy"]]
+    "names",
+    [
+        ["sqlalchemy", "sqlalchemy.orm"],
+        ["otelflask._internal.instrumentation.database.instrumentor"],
+        ["sqlalchemy.orm", "sqlalchemy"],
+    ],
 )
 def test_sqlalchemy_is_noticed_however_it_is_imported(names: list[str]) -> None:
     done = _ran(AT_ONCE, *names)

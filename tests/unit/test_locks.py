@@ -12,7 +12,7 @@ from tests.integration.conftest import NO_EXPORT
 HELD = """
 import _thread, gc, logging, os, signal, sys, threading
 import flask, otelflask
-from otelflask.breaker import CircuitBreaker
+from otelflask._internal.breaker.breaker import CircuitBreaker
 from sqlalchemy import create_engine, text
 
 app = flask.Flask("shop")

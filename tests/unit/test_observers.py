@@ -6,9 +6,9 @@ import flask
 import pytest
 
 import otelflask
-from otelflask.errors.reports import Reports
-from otelflask.http.metrics import HttpMetrics
-from otelflask.record import RequestRecord
+from otelflask._internal.error_reports.reporter import Reports
+from otelflask._internal.instrumentation.http.metrics import HttpMetrics
+from otelflask._internal.record import RequestRecord
 from otelflask.testing import CapturedTelemetry
 
 

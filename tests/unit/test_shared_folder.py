@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from otelflask import shared_folder
-from otelflask.settings import SettingError
-from otelflask.shared_folder import SharedFolder
+from otelflask._internal import shared_folder
+from otelflask._internal.settings import SettingError
+from otelflask._internal.shared_folder import SharedFolder
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_listed_has_no_names(folder: SharedFolder, monke
 
 def test_a_process_that_is_killed_lets_go_of_what_says_that_it_lives(folder: SharedFolder) -> None:
     script = (
-        "import sys; from otelflask.shared_folder import SharedFolder;"
+        "import sys; from otelflask._internal.shared_folder import SharedFolder;"
         "held = SharedFolder(sys.argv[1]).hold('1.alive'); print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -12,23 +12,23 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.util.http import parse_excluded_urls
 
-from otelflask.database.plan import _INTO, _STANDARD_STRING
-from otelflask.database.sql import read
-from otelflask.errors.fingerprint import normalised
-from otelflask.http.headers import CapturedHeaders
-from otelflask.http.middleware import _REQUEST_ID, Middleware
-from otelflask.http.remote import remote_context
-from otelflask.logs.lines import LineFormat, Whose
-from otelflask.monitor.encoding import _COLOUR
-from otelflask.monitor.lines import _OwnLines
-from otelflask.monitor.views import _CURSOR, _MILLISECONDS, _TRACE_ID
-from otelflask.pipeline.encoding import Encoder
-from otelflask.pipeline.limits import Limits
-from otelflask.pipeline.records import Record
-from otelflask.pipeline.redaction import Scrubber
-from otelflask.profiling.store import ID
-from otelflask.record import _NUMBER
-from otelflask.settings import Settings
+from otelflask._internal.error_reports.fingerprint import normalised
+from otelflask._internal.export.otlp_encoder import Encoder
+from otelflask._internal.instrumentation.database.plan import _INTO, _STANDARD_STRING
+from otelflask._internal.instrumentation.database.sql import read
+from otelflask._internal.instrumentation.http.captured_headers import CapturedHeaders
+from otelflask._internal.instrumentation.http.middleware import _REQUEST_ID, Middleware
+from otelflask._internal.instrumentation.http.remote_context import remote_context
+from otelflask._internal.limits import Limits
+from otelflask._internal.live_page.collect.rows import _COLOUR
+from otelflask._internal.live_page.show.development_server import _OwnLines
+from otelflask._internal.live_page.show.views import _CURSOR, _MILLISECONDS, _TRACE_ID
+from otelflask._internal.local_output.lines import LineFormat, Whose
+from otelflask._internal.profiles.store import ID
+from otelflask._internal.record import _NUMBER
+from otelflask._internal.redaction import Scrubber
+from otelflask._internal.sdk.log_records import Record
+from otelflask._internal.settings import Settings
 from tests.instructions import measure
 
 KB = 1_024

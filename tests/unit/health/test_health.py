@@ -16,8 +16,8 @@ from werkzeug.test import TestResponse
 
 import otelflask
 from otelflask import health
-from otelflask.health import checks, draining
-from otelflask.health.checks import Degraded
+from otelflask._internal.health import checks, draining
+from otelflask._internal.health.checks import Degraded
 from otelflask.testing import CapturedTelemetry
 
 

@@ -12,8 +12,8 @@ import flask
 import pytest
 
 import otelflask
+from otelflask._internal.testing.clock import START_NS
 from otelflask.testing import CapturedTelemetry, FixedClock
-from otelflask.testing.clock import START_NS
 from tests.integration.conftest import NO_EXPORT
 
 
@@ -78,7 +78,7 @@ def test_all_that_is_told_of_an_error_reads_the_fixed_clock(
 def test_a_circuit_breakers_change_of_state_reads_the_fixed_clock(
     app: flask.Flask, telemetry: CapturedTelemetry, fixed_clock: FixedClock
 ) -> None:
-    from otelflask.breaker import CircuitBreaker
+    from otelflask._internal.breaker.breaker import CircuitBreaker
 
     breaker = CircuitBreaker("clocked", reset_timeout=30)
     with app.app_context():

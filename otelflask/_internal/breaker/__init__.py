@@ -1,0 +1,1 @@
+"""The circuit breaker, and what is measured of it."""

@@ -1,0 +1,279 @@
+"""The circuit breaker: pybreaker's, with calls in parallel, a set number of trials, and only failures counted.
+
+pybreaker's own ``call`` holds its lock while the user's function runs, its
+context manager lets any number of trials through, and what is excluded counts
+as a success.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+try:
+    import pybreaker
+    from pybreaker import STATE_CLOSED, STATE_HALF_OPEN, STATE_OPEN
+except ImportError:
+    raise ImportError("otelflask.breaker needs pybreaker: pip install otelflask[breaker]") from None
+
+from otelflask._internal import guard
+from otelflask._internal.breaker import breakers
+from otelflask._internal.breaker.state import LocalState, RedisState, Snapshot, State, Trial
+from otelflask._internal.clock import epoch_seconds
+from otelflask._internal.error_responses.app_errors import ServiceUnavailableError
+from otelflask._internal.locks import new_rlock
+
+T = TypeVar("T")
+#: Exceptions that say that the service fails: a class, several, or a function that is asked.
+Expected = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
+
+
+class CircuitOpenError(ServiceUnavailableError, pybreaker.CircuitBreakerError):
+    """The call was not made. Unless the app says otherwise it is answered as a 503 with Retry-After."""
+
+
+CircuitOpenError.__module__ = "otelflask.breaker"
+
+
+@dataclass(frozen=True, slots=True)
+class _Permit:
+    """What a call was let through on."""
+
+    known: Snapshot
+    trial: Trial | None = None
+
+
+class CircuitBreaker(pybreaker.CircuitBreaker):
+    """Calls a service while it works, and leaves it alone for a while after it has failed.
+
+    In: its name, one of few; after how many
+    failures in a row it opens; seconds until trials are let through again;
+    which exceptions are failures (default: every Exception; others pass
+    through and say nothing); a function that is called instead, with the
+    same arguments, while it is open; how many trials a half-open circuit
+    lets through, all of which have to go well for it to close. Raises
+    ValueError for what is not allowed.
+
+    Use it as a decorator, by ``breaker.call(function, *arguments)``, or as
+    ``with breaker.calling():``; each raises `CircuitOpenError` where the call
+    is not made and there is no `fallback` (``calling`` has none).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        failure_threshold: int = 5,
+        reset_timeout: float = 30.0,
+        expected_exception: Expected = Exception,
+        fallback: Callable[..., Any] | None = None,
+        half_open_calls: int = 1,
+        clock: Callable[[], float] = epoch_seconds,
+    ) -> None:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"{name!r} is no name for a circuit breaker; allowed is a text such as payments")
+        if failure_threshold < 1 or half_open_calls < 1 or not reset_timeout > 0:
+            raise ValueError(
+                f"failure_threshold is {failure_threshold}, half_open_calls {half_open_calls} and reset_timeout "
+                f"{reset_timeout}; allowed are at least 1, at least 1, and seconds above 0"
+            )
+        self._clock = clock
+        self._local = LocalState(clock)
+        self._redis_state: RedisState | None = None
+        self._expected = expected_exception
+        self._fallback = fallback
+        self._half_open_calls = half_open_calls
+        # Asked for while pybreaker makes itself.
+        self._name = name
+        super().__init__(
+            failure_threshold,
+            reset_timeout,
+            half_open_calls,
+            state_storage=self._local,
+            name=name,
+            throw_new_error_on_trip=False,
+        )
+        # Instead of pybreaker's own, which a forked child could find held.
+        self._lock = new_rlock()
+        self._tally = breakers.register(self)
+
+    def state_name(self) -> str:
+        """``closed``, ``half_open`` or ``open``."""
+        return _shown(self._store().load().name)
+
+    @property
+    def current_state(self) -> str:
+        return self._store().load().name
+
+    @property  # type: ignore[misc]
+    def state(self) -> Any:  # type: ignore[override]
+        return self._create_new_state(self.current_state)
+
+    def is_system_error(self, exception: BaseException) -> bool:
+        """Whether this exception says that the service fails."""
+        if isinstance(self._expected, (type, tuple)):
+            is_expected = isinstance(exception, self._expected)
+        else:
+            is_expected = bool(guard.call_hook("expected_exception", self._expected, exception))
+        return is_expected and super().is_system_error(exception)
+
+    def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """``func(*args, **kwargs)``, or what `fallback` makes of them."""
+        permit = self._admitted()
+        if permit is None:
+            return self._fallback(*args, **kwargs)  # type: ignore[misc,no-any-return]
+        with self._watching(permit):
+            return func(*args, **kwargs)
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """The block is the call."""
+        with self._watching(self._enter()):
+            yield
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:  # type: ignore[override]
+        """Decorate a function, a coroutine function or a generator function."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def awaiting(*args: Any, **kwargs: Any) -> Any:
+                permit = self._admitted()
+                if permit is None:
+                    given = self._fallback(*args, **kwargs)  # type: ignore[misc]
+                    return await given if inspect.isawaitable(given) else given
+                with self._watching(permit):
+                    return await function(*args, **kwargs)
+
+            return awaiting
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def yielding(*args: Any, **kwargs: Any) -> Any:
+                permit = self._admitted()
+                if permit is None:
+                    return (yield from self._fallback(*args, **kwargs))  # type: ignore[misc]
+                with self._watching(permit):
+                    return (yield from function(*args, **kwargs))
+
+            return yielding
+
+        @functools.wraps(function)
+        def calling(*args: Any, **kwargs: Any) -> Any:
+            return self.call(function, *args, **kwargs)
+
+        return calling
+
+    def open(self) -> bool:
+        """Open it by hand. Out: False, as pybreaker has it: no other error is raised."""
+        self._move(self._store().load(), STATE_OPEN, "by hand")
+        return False
+
+    def half_open(self) -> None:
+        """Let trials through now."""
+        self._move(self._store().load(), STATE_HALF_OPEN, "by hand")
+
+    def close(self) -> None:
+        """Close it by hand."""
+        self._move(self._store().load(), STATE_CLOSED, "by hand")
+
+    def _store(self) -> State:
+        shared = breakers.current()
+        if shared is None or shared.redis is None:
+            return self._local
+        if self._redis_state is None:
+            key = f"otelflask:breaker:{shared.namespace}:{self.name}"
+            self._redis_state = RedisState(shared.redis, key, self._local)
+        return self._redis_state
+
+    def _enter(self) -> _Permit:
+        """Decide, without holding anything: whether a call may be made."""
+        store = self._store()
+        known = store.load()
+        if known.name == STATE_OPEN:
+            # Never longer than that, however clocks are set.
+            remaining = min(float(known.changed_at) + self.reset_timeout - self._clock(), self.reset_timeout)
+            if remaining > 0:
+                raise self._rejected(remaining)
+            self._move(known, STATE_HALF_OPEN, f"after {self.reset_timeout:g} s")
+            # Somebody else may have been quicker, and have an answer already.
+            known = store.load()
+            if known.name == STATE_OPEN:
+                raise self._rejected(self.reset_timeout)
+        if known.name == STATE_HALF_OPEN:
+            trial = store.take_trial(known, self._half_open_calls, self.reset_timeout)
+            if trial is None:
+                raise self._rejected(1.0)
+            return _Permit(known, trial)
+        return _Permit(known)
+
+    def _admitted(self) -> _Permit | None:
+        """As `_enter`; None where the fallback is to be called."""
+        try:
+            return self._enter()
+        except CircuitOpenError:
+            if self._fallback is None:
+                raise
+            return None
+
+    def _rejected(self, retry_after: float) -> CircuitOpenError:
+        self._tally.add("rejected")
+        return CircuitOpenError(f"{self.name} is not available now", retry_after=retry_after)
+
+    @contextmanager
+    def _watching(self, permit: _Permit) -> Iterator[None]:
+        self._tell("before_call", None)
+        try:
+            yield
+        except BaseException as error:
+            if self.is_system_error(error):
+                self._tally.add("failure")
+                self._tell("failure", error)
+                self._failed(permit, error)
+            else:
+                # Neither well nor ill: a missing row, a validation error, the end of the process.
+                self._tally.add("other")
+                if permit.trial is not None:
+                    self._store().give_back_trial(permit.known, permit.trial)
+            raise
+        self._tally.add("success")
+        self._tell("success")
+        self._succeeded(permit)
+
+    def _failed(self, permit: _Permit, error: BaseException) -> None:
+        failures = self._store().count(permit.known, "failures")
+        kind = type(error).__name__
+        if failures and permit.trial is not None:
+            self._move(permit.known, STATE_OPEN, f"a trial failed: {kind}")
+        elif failures >= self.fail_max:
+            self._move(permit.known, STATE_OPEN, f"{failures} failures in a row: {kind}")
+
+    def _succeeded(self, permit: _Permit) -> None:
+        store = self._store()
+        if permit.trial is not None:
+            if store.count(permit.known, "successes") >= self._half_open_calls:
+                self._move(permit.known, STATE_CLOSED, "trials went well")
+        else:
+            store.forget_failures(permit.known)
+
+    def _move(self, known: Snapshot, name: str, why: str) -> None:
+        at = self._clock()
+        # The time is what tells one period from the next.
+        at += 1e-6 if repr(at) == known.changed_at else 0.0
+        if known.name == name or not self._store().move(known, name, at):
+            return
+        shared = breakers.current()
+        if shared is not None:
+            shared.moved(self, _shown(known.name), _shown(name), why)
+        self._tell("state_change", self._create_new_state(known.name), self._create_new_state(name))
+
+    def _tell(self, hook: str, *arguments: Any) -> None:
+        for listener in list(self._listeners):
+            guard.call_hook("listener of a circuit breaker", getattr(listener, hook), self, *arguments)
+
+
+def _shown(state: str) -> str:
+    return state.replace("-", "_")

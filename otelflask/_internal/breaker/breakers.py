@@ -1,0 +1,171 @@
+"""What is seen of circuit breakers: their state, their calls by outcome, and each change of state."""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from flask import current_app, has_app_context
+from opentelemetry import context as context_api
+from opentelemetry import trace as trace_api
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from otelflask._internal import clock, event_names, guard
+from otelflask._internal.breaker.shared_redis import SharedRedis
+from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.locks import new_lock
+from otelflask._internal.sdk.log_records import Record, emit
+from otelflask._internal.version import __version__
+
+#: Where an app has its `Breakers`.
+EXTENSION_KEY = "otelflask.breakers"
+#: Names that have counts of their own; further ones share one.
+MAX_NAMES = 200
+OTHER = "_OTHER"
+#: As metrics and records name them.
+STATES = ("closed", "half_open", "open")
+
+
+class Breaker(Protocol):
+    """A circuit breaker, as it is seen from here."""
+
+    @property
+    def name(self) -> str | None: ...
+
+    def state_name(self) -> str: ...
+
+
+class Tally:
+    """Calls by outcome, of all breakers that have had this name: a sum that never goes back."""
+
+    def __init__(self) -> None:
+        self._lock = new_lock()
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """What the parent counted is the parent's."""
+        self._counts: Counter[str] = Counter()
+
+    def add(self, outcome: str) -> None:
+        """One call."""
+        with self._lock:
+            self._counts[outcome] += 1
+
+    def counts(self) -> dict[str, int]:
+        """Calls by outcome."""
+        with self._lock:
+            return dict(self._counts)
+
+
+#: The breakers that there are, and their calls, by name.
+_breakers: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+_tallies: dict[str, Tally] = {}
+_lock = new_lock()
+
+
+def register(breaker: Breaker) -> Tally:
+    """A breaker is made; it takes the place of an earlier one of its name. Out: where its calls are counted."""
+    name = str(breaker.name)
+    with _lock:
+        if name not in _tallies and len(_tallies) >= MAX_NAMES:
+            return _tallies.setdefault(OTHER, Tally())
+        _breakers[name] = breaker
+        return _tallies.setdefault(name, Tally())
+
+
+class Breakers(Part):
+    """What a process's breakers have in common.
+
+    In: providers; the URL of a redis that holds their states, or nothing; what they are called there. Raises
+    SettingError where that redis cannot be used.
+    """
+
+    def __init__(self, logger_provider: Any, meter_provider: Any, redis_url: str, namespace: str) -> None:
+        self._logger = logger_provider.get_logger("otelflask.breaker", __version__)
+        self.redis = SharedRedis(redis_url) if redis_url else None
+        self.namespace = namespace
+        meter = meter_provider.get_meter("otelflask.breaker", __version__)
+        meter.create_observable_gauge(
+            "otelflask.circuit_breaker.state",
+            callbacks=[self._observe_states],
+            unit="{breaker}",
+            description="1 for the state that a circuit breaker is in, 0 for the others.",
+        )
+        meter.create_observable_counter(
+            "otelflask.circuit_breaker.calls",
+            callbacks=[self._observe_calls],
+            unit="{call}",
+            description="Calls through a circuit breaker, by outcome.",
+        )
+
+    def after_fork(self) -> None:
+        for tally in _tallies.values():
+            tally.after_fork()
+
+    def _observe_states(self, options: CallbackOptions) -> Iterable[Observation]:
+        for name, breaker in list(_breakers.items()):
+            now = breaker.state_name()
+            for state in STATES:
+                yield Observation(int(state == now), {**_named(name), "otelflask.circuit_breaker.state": state})
+
+    def _observe_calls(self, options: CallbackOptions) -> Iterable[Observation]:
+        with _lock:
+            tallies = list(_tallies.items())
+        for name, tally in tallies:
+            for outcome, count in tally.counts().items():
+                yield Observation(count, {**_named(name), "otelflask.circuit_breaker.outcome": outcome})
+
+    @guard.guarded("a circuit breaker's change of state")
+    def moved(self, breaker: Breaker, before: str, after: str, why: str) -> None:
+        """A breaker of this process has changed the state of its circuit."""
+        attributes = {
+            **_named(breaker.name),
+            "otelflask.circuit_breaker.state": after,
+            "otelflask.circuit_breaker.previous_state": before,
+        }
+        context = context_api.get_current()
+        span = trace_api.get_current_span(context)
+        if span.is_recording():
+            span.add_event(event_names.CIRCUIT_BREAKER, attributes)
+        severity = (SeverityNumber.WARN, "WARN") if after == "open" else (SeverityNumber.INFO, "INFO")
+        text = f"circuit breaker {breaker.name}: {before} → {after}, {why}"
+        said_at = span.get_span_context()
+        emit(
+            self._logger,
+            Record(clock.time_ns(), *severity, text, (attributes,), said_at, context, event_names.CIRCUIT_BREAKER),
+        )
+
+
+def states() -> list[dict[str, str]]:
+    """All breakers of this process by name, and the state that each is in."""
+    return [{"name": name, "state": breaker.state_name()} for name, breaker in sorted(_breakers.items())]
+
+
+def _named(name: str | None) -> dict[str, str]:
+    return {"otelflask.circuit_breaker.name": str(name)}
+
+
+_of_process: Breakers | None = None
+
+
+def use(breakers: Breakers) -> None:
+    """Breakers used outside of any app belong to these from now on, unless others were named before."""
+    global _of_process
+    if _of_process is None:
+        _of_process = breakers
+
+
+def withdraw(breakers: Breakers) -> None:
+    """These have ended."""
+    global _of_process
+    if _of_process is breakers:
+        _of_process = None
+
+
+def current() -> Breakers | None:
+    """The current app's, else the process's; None before `init`."""
+    found = current_app.extensions.get(EXTENSION_KEY) if has_app_context() else None
+    return found or _of_process

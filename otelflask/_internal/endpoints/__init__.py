@@ -1,0 +1,1 @@
+"""Endpoints that answer in front of an app, and who may ask them."""

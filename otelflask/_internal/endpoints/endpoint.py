@@ -1,0 +1,107 @@
+"""Endpoints: what answers in front of an app. No trace, no log line, no hook of the app's sees what they answer."""
+
+from __future__ import annotations
+
+import gzip
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from flask import Flask
+from opentelemetry import context as context_api
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+from werkzeug.wrappers import Request, Response
+
+from otelflask._internal import guard
+from otelflask._internal.wsgi import StartResponse, WsgiApp
+
+#: Bytes from which on an answer is compressed.
+WORTH_COMPRESSING = 1_000
+_FAILED = object()
+
+
+class Endpoint(ABC):
+    """Answers GET and HEAD at a path, and below it. In: the app, and the path, such as ``/health``."""
+
+    def __init__(self, app: Flask, path: str) -> None:
+        self._app = app
+        self.path = path.rstrip("/")
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has begun in this process what it has to do from the first request on."""
+        return True
+
+    def begin(self) -> None:  # noqa: B027
+        """This process serves a request, of whatever path: a master that serves none does not come here."""
+
+    def takes(self, path: str) -> bool:
+        """Whether it may answer at this path; where the app has a rule there, the app's counts."""
+        return path == self.path and path not in self._rules_of_app()
+
+    def _rules_of_app(self) -> Iterator[str]:
+        return (rule.rule.rstrip("/") for rule in self._app.url_map.iter_rules())
+
+    @abstractmethod
+    def answer(self, request: Request) -> Response | None:
+        """The answer; None where the app has to give one."""
+
+    def failed(self, request: Request) -> Response | None:
+        """What is answered where `answer` raised; None where the app has to answer."""
+        return text_response("", 500)
+
+
+class Endpoints:
+    """Those of one app, in the order in which they are asked."""
+
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        self.all = tuple(endpoints)
+        self._beginning = [item for item in self.all if type(item).begin is not Endpoint.begin]
+
+    def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
+        """The WSGI app with them in front."""
+
+        def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+            for item in self._beginning:
+                if not item.has_begun:
+                    guard.call_hook(f"start of {item.path}", item.begin)
+            path = environ.get("PATH_INFO", "")
+            for item in self.all:
+                if path.startswith(item.path) and environ.get("REQUEST_METHOD") in ("GET", "HEAD"):
+                    answer = self._answer(item, path, environ)
+                    if answer is not None:
+                        return answer(environ, start_response)
+            return wsgi_app(environ, start_response)
+
+        return application
+
+    @staticmethod
+    def _answer(item: Endpoint, path: str, environ: dict[str, Any]) -> Response | None:
+        request = Request(environ, populate_request=False)
+        # What it uses may be instrumented, such as SQLite.
+        token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        try:
+            found = _asked(item, path, request)
+            return item.failed(request) if found is _FAILED else found
+        finally:
+            context_api.detach(token)
+
+
+@guard.guarded("an endpoint", default=_FAILED)
+def _asked(item: Endpoint, path: str, request: Request) -> Any:
+    return item.answer(request) if item.takes(path) else None
+
+
+def text_response(text: str | bytes, status: int = 200, content_type: str = "text/plain; charset=utf-8") -> Response:
+    """An answer that nobody keeps a copy of."""
+    return Response(text, status, {"Cache-Control": "no-store"}, content_type=content_type)
+
+
+def compressed(request: Request, response: Response) -> Response:
+    """The answer, by gzip where it is worth it and the client takes it."""
+    body = response.get_data()
+    response.vary.add("Accept-Encoding")
+    if len(body) >= WORTH_COMPRESSING and request.accept_encodings["gzip"] > 0:
+        response.set_data(gzip.compress(body, 1, mtime=0))
+        response.content_encoding = "gzip"
+    return response

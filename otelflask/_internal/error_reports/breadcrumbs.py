@@ -1,0 +1,49 @@
+"""A request's log lines as sentry-sdk's breadcrumbs."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from datetime import datetime, timezone
+
+from otelflask._internal.error_reports.event_attributes import MAX_MESSAGE
+from otelflask._internal.error_reports.request_errors import request_errors
+from otelflask._internal.error_reports.sentry import MAX_BREADCRUMBS, Event
+from otelflask._internal.record import RequestRecord, current_record
+from otelflask._internal.sdk.log_records import message_of
+
+_CONSTANT = (str, int, float, bool, type(None))
+
+
+def remember(request: RequestRecord, line: logging.LogRecord) -> None:
+    """Keep a line in case of an error.
+
+    Formatted then, unless its arguments may have changed by then.
+    """
+    known = request_errors.of(request)
+    if known.lines is None:
+        known.lines = deque(maxlen=MAX_BREADCRUMBS)
+    arguments = line.args
+    constant = not arguments or (
+        isinstance(arguments, tuple) and all(type(argument) in _CONSTANT for argument in arguments)
+    )
+    known.lines.append((line, None if constant else message_of(line)[: 4 * MAX_MESSAGE]))
+
+
+def breadcrumbs(request: RequestRecord | None) -> list[Event]:
+    """The lines before an error, oldest first."""
+    known = request_errors.known(request) if request is not None else None
+    if known is None or known.lines is None:
+        return []
+    found = []
+    for line, text in list(known.lines):
+        moment = datetime.fromtimestamp(line.created, timezone.utc)
+        message = text if text is not None else message_of(line)[: 4 * MAX_MESSAGE]
+        level = line.levelname.lower()
+        found.append({"timestamp": moment, "level": level, "category": line.name, "message": message, "type": "log"})
+    return found
+
+
+def current_breadcrumbs() -> list[Event]:
+    """Those of the request being handled."""
+    return breadcrumbs(current_record())

@@ -1,0 +1,201 @@
+"""Makes reports of candidates: which group, whether whole, with what attributes; and lets them go out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from opentelemetry import context as context_api
+from sentry_sdk.utils import get_error_message
+
+from otelflask._internal import guard
+from otelflask._internal.error_reports import fingerprint, sentry
+from otelflask._internal.error_reports.breadcrumbs import breadcrumbs
+from otelflask._internal.error_reports.event_attributes import MAX_MESSAGE, cut, event_attributes
+from otelflask._internal.error_reports.fingerprint import Group
+from otelflask._internal.error_reports.groups import GroupCounts
+from otelflask._internal.error_reports.log_records import Report, bounded, emit_count, emit_report
+from otelflask._internal.error_reports.occurrences import Candidate, Prepared
+from otelflask._internal.error_reports.request_errors import request_errors
+from otelflask._internal.exceptions.attributes import attributes_of, exception_type
+from otelflask._internal.record import RequestRecord
+from otelflask._internal.redaction import Scrubber
+from otelflask._internal.settings import Settings
+from otelflask._internal.version import __version__
+
+#: A function of the user's: exception in, parts of its fingerprint out; None for ours.
+Fingerprint = Callable[[BaseException], Sequence[str] | None]
+#: Told of each group: its last report, and how many there were since it was told last.
+Tell = Callable[[Report, int], None]
+
+#: Groups that are known to be split by the app's `before_send`.
+MAX_SPLIT = 1_000
+#: Longest message, in characters, that is compared with what `before_send` made of it.
+_COMPARED = 20_000
+
+
+class ReportMaker:
+    """Makes reports, counts them, and lets them go out.
+
+    In: providers, settings, the scrubber, the user's function that names an
+    exception's group, and what is told of groups.
+    """
+
+    def __init__(
+        self,
+        logger_provider: Any,
+        meter_provider: Any,
+        settings: Settings,
+        scrubber: Scrubber,
+        group: Fingerprint | None,
+        tell: Tell | None,
+    ) -> None:
+        self._logger = logger_provider.get_logger("otelflask.errors", __version__)
+        self._counter = meter_provider.get_meter("otelflask.errors", __version__).create_counter(
+            "otelflask.errors", unit="{error}", description="Errors, by type and route, and whether they were reported."
+        )
+        self._scrubber = scrubber
+        self._group = group
+        self._tell = tell
+        self.counts: GroupCounts[Report] = GroupCounts(settings.reports_per_minute, self._say)
+        self._split: set[str] = set()
+
+    def _say(self, last: Report, count: int, at: int) -> None:
+        emit_count(self._logger, last, count, at)
+        if self._tell is not None:
+            self._tell(last, count)
+
+    def count(self, error_type: str, handled: bool, route: str | None, reported: bool) -> None:
+        """One error on the metric."""
+        labels: dict[str, Any] = {
+            "error.type": error_type,
+            "otelflask.error.handled": handled,
+            "otelflask.error.reported": reported,
+        }
+        if route is not None:
+            labels["http.route"] = route
+        self._counter.add(1, labels)
+
+    def prepare(self, candidate: Candidate, record: RequestRecord | None, live: bool) -> Prepared:
+        """Decide on a candidate, and take what it holds of frames and scopes.
+
+        In: the candidate, its request, and whether that request's scopes and
+        context are the current ones.
+        """
+        captured = candidate.event
+        group = self._group_of(candidate, self._explicit(candidate, record, live))
+        splits = group.fingerprint in self._split
+        if not splits and not self.counts.admit(group.fingerprint):
+            return Prepared(group)
+        event = captured or self._event_of(candidate, record, live)
+        if event is None:
+            # `before_send` does not want it.
+            if not splits:
+                self.counts.dropped(group.fingerprint)
+            return Prepared(group)
+        explicit = event.get("fingerprint") if captured is None else None
+        of_event = self._group_of(candidate, explicit) if explicit else group
+        if splits or of_event.fingerprint != group.fingerprint:
+            if not splits:
+                self.counts.dropped(group.fingerprint)
+                if len(self._split) < MAX_SPLIT:
+                    self._split.add(group.fingerprint)
+            group = of_event
+            if not self.counts.admit(group.fingerprint):
+                return Prepared(group)
+        return Prepared(group, event)
+
+    def withdraw(self, prepared: Prepared) -> None:
+        """It turned out to be part of another problem."""
+        if prepared.event is not None:
+            self.counts.dropped(prepared.group.fingerprint)
+
+    def only_count(self, candidate: Candidate, record: RequestRecord) -> None:
+        """One of too many of a request."""
+        group = self._group_of(candidate, self._explicit(candidate, record, True))
+        if self.counts.admit(group.fingerprint):
+            self.counts.missed(group.fingerprint)
+        self.count(_type_of(candidate), candidate.handled, record.route, False)
+
+    def send(
+        self, prepared: Prepared, candidate: Candidate, record: RequestRecord | None, context: Mapping[str, Any]
+    ) -> None:
+        """Count it, and let it go out where it may. In: also the attributes that the request gives its reports."""
+        route = record.route if record is not None else None
+        event = prepared.event
+        self.count(_type_of(candidate), candidate.handled, route, event is not None)
+        if event is None:
+            return
+        own: dict[str, Any] = {
+            **context,
+            **event_attributes(event, self._scrubber),
+            "otelflask.error.handled": candidate.handled,
+        }
+        request_context = record.context if record is not None else None
+        body = cut(candidate.message, MAX_MESSAGE, self._scrubber)
+        if candidate.walk is not None:
+            layer = _as_wanted(attributes_of(candidate.walk), candidate.walk.error, event)
+            whole = layer["exception.message"]
+            message = cut(whole, MAX_MESSAGE, self._scrubber)
+            own.update(layer, **{"exception.message": message})
+            if len(whole) > MAX_MESSAGE:
+                # The stack ends with it: a long one would leave no room for frames.
+                own["exception.stacktrace"] = layer["exception.stacktrace"].replace(whole, message + "…")
+            body = f"{layer['exception.type']}: {message}"
+        level = guard.safe_text(event.get("level") or candidate.level)
+        span = candidate.span if candidate.span is not None and candidate.span.is_valid else None
+        report = Report(prepared.group, level, body, bounded(own, body), span, request_context)
+        emit_report(self._logger, report)
+        # Kept for a minute: without the context, which holds the exception and its frames.
+        self.counts.went_out(prepared.group.fingerprint, replace(report, context=None))
+
+    @staticmethod
+    def _explicit(candidate: Candidate, record: RequestRecord | None, live: bool) -> Sequence[str]:
+        """The fingerprint that the app said, of what is known without an event."""
+        if candidate.event is not None:
+            return candidate.event.get("fingerprint") or ()
+        return sentry.fingerprint_of_scopes(None if live or record is None else _scopes_of(record))
+
+    @staticmethod
+    def _event_of(candidate: Candidate, record: RequestRecord | None, live: bool) -> sentry.Event | None:
+        """sentry-sdk's event, made as if within the request; None where the app's `before_send` does not want it."""
+        scopes = _scopes_of(record) if record is not None and not live else None
+        token = context_api.attach(record.context) if record is not None and not live else None
+        try:
+            if candidate.walk is not None:
+                return sentry.event_of(candidate.walk, candidate.handled, scopes, breadcrumbs(record))
+            return sentry.event_of_message(candidate.message, candidate.level, scopes, breadcrumbs(record))
+        finally:
+            if token is not None:
+                context_api.detach(token)
+
+    def _group_of(self, candidate: Candidate, explicit: Sequence[str]) -> Group:
+        if candidate.walk is None:
+            return fingerprint.of_log(candidate.logger, candidate.template, candidate.message, explicit)
+        if not explicit and self._group is not None:
+            explicit = guard.call_hook("error_fingerprint", self._group, candidate.walk.error) or ()
+        return fingerprint.of_exception(candidate.walk, explicit)
+
+
+def _scopes_of(record: RequestRecord) -> sentry.Scopes | None:
+    known = request_errors.known(record)
+    return known.scopes if known is not None else None
+
+
+def _type_of(candidate: Candidate) -> str:
+    return exception_type(candidate.walk.error) if candidate.walk is not None else "message"
+
+
+def _as_wanted(layer: dict[str, Any], error: BaseException, event: sentry.Event) -> dict[str, Any]:
+    """The exception's attributes with the message that `before_send` left of it."""
+    values = (event.get("exception") or {}).get("values") or [{}]
+    wanted, original = values[-1].get("value"), get_error_message(error)
+    if not isinstance(wanted, str) or wanted[:_COMPARED] == original[:_COMPARED]:
+        return layer
+    message, stack = layer["exception.message"], layer["exception.stacktrace"]
+    changed = {
+        "exception.message": wanted,
+        "exception.stacktrace": stack.replace(message, wanted) if message else stack,
+    }
+    return {**layer, **changed}

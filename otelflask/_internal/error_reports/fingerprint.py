@@ -1,0 +1,173 @@
+"""Which errors are the same: a fingerprint that stays while the bug stays.
+
+What counts, in this order: what the user says; the app's own frames
+(module, function, source line) of the exception and of its causes; type and
+normalised message where no frame is the app's. Left out are line numbers,
+directories, libraries' frames, and whatever in a message changes from one time
+to the next, so that it is the same in another process, release, directory or
+Python version.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import linecache
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from types import CodeType, TracebackType
+from typing import NamedTuple
+
+from otelflask._internal.exceptions.attributes import exception_type
+from otelflask._internal.exceptions.walk import MAX_CHAIN, Node, Walk
+from otelflask._internal.guard import safe_text
+from otelflask._internal.own_code import is_in_app
+
+#: Characters of a message that count, and that regular expressions see: an e-mail pattern can run for minutes on 1 MB.
+MAX_TEXT = 512
+#: Characters of a title.
+MAX_TITLE = 200
+MAX_CALLER = 60
+
+#: What a user writes for the fingerprint that would have been (sentry-sdk's name for it).
+DEFAULT = "{{ default }}"
+
+#: Functions of their own up to Python 3.11, part of the one around them from 3.12 on (PEP 709).
+_COMPREHENSIONS = frozenset({"<listcomp>", "<dictcomp>", "<setcomp>"})
+
+_CHANGING = (
+    (re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"), "<uuid>"),
+    (re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://\S+"), "<url>"),
+    (re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}\.[\w.-]{1,64}"), "<email>"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"), "<date>"),
+    (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"), "<ip>"),
+    (re.compile(r"'[^']*'|\"[^\"]*\""), "<text>"),
+    (re.compile(r"(?<![\w<])(?:/[\w.@%+-]+){2,}"), "<path>"),
+    (re.compile(r"\b0x[0-9a-fA-F]+\b|\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{8,}\b"), "<hex>"),
+    (re.compile(r"[-+]?\b\d+(?:[.,]\d+)*(?:e[-+]?\d+)?"), "<number>"),
+)
+
+
+class Group(NamedTuple):
+    """Which errors are the same: 16 hex digits, and a title; errors of one group may differ in their title."""
+
+    fingerprint: str
+    title: str
+
+
+class _Place(NamedTuple):
+    """Where in the app, whatever the line's number."""
+
+    module: str
+    function: str
+    source: str
+
+
+def normalised(text: str) -> str:
+    """The text without what changes from one time to the next: ids, numbers, quoted text, addresses, dates."""
+    text = text[:MAX_TEXT]
+    for pattern, name in _CHANGING:
+        text = pattern.sub(name, text)
+    return " ".join(text.split())
+
+
+def of_exception(walk: Walk, explicit: Sequence[str] = ()) -> Group:
+    """An exception's group. In: its walk, and what the user says instead, with ``{{ default }}`` for ours."""
+    parts: list[str] = []
+    where = _identify(walk.root, set(), parts, 0)
+    error = walk.error
+    kind = exception_type(error)
+    default = Group(_digest(parts), f"{kind} in {where}" if where else f"{kind}: {normalised(safe_text(error))}")
+    return _explicit(explicit, default)
+
+
+def of_log(logger: str, template: str, text: str, explicit: Sequence[str] = ()) -> Group:
+    """The group of a log line without an exception. In: the logger, the template, the formatted text, and what the
+    user says instead.
+
+    The template is what identifies a line; where it is the text itself, the text is normalised.
+    """
+    same = template[:MAX_TEXT] if template != text else normalised(text)
+    return _explicit(explicit, Group(_digest(["log", logger, same]), same))
+
+
+def _explicit(parts: Sequence[str], default: Group) -> Group:
+    if not parts:
+        return default._replace(title=default.title[:MAX_TITLE])
+    of_digest = ["explicit", *(default.fingerprint if part == DEFAULT else safe_text(part) for part in parts)]
+    said = " · ".join(safe_text(part) for part in parts if part != DEFAULT)
+    return Group(_digest(of_digest), f"{default.title} ({said})"[:MAX_TITLE])
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.blake2b("\x00".join(parts).encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def _identify(node: Node, seen: set[int], parts: list[str], depth: int) -> str:
+    """Add what identifies an exception and its causes, outermost first. In: how deep in groups it is.
+
+    Out: where the outermost of them happened that has a frame in the app; empty where none has.
+    """
+    where = ""
+    chain: list[BaseException] = []
+    for current in node.chain():
+        if id(current) in seen:
+            break
+        seen.add(id(current))
+        chain.append(current.error)
+        places = list(dict.fromkeys(_frames(current.frames)))
+        parts += [" ".join(place) for place in places]
+        if places:
+            where = where or _named(places[-1], places[-2].source if len(places) > 1 else "")
+        if current.members and depth < MAX_CHAIN:
+            # The order of a group's members is the order in which tasks ended.
+            of_members: dict[str, str] = {}
+            for member in current.members:
+                of_member: list[str] = []
+                where_member = _identify(member, seen, of_member, depth + 1)
+                of_members[_digest(of_member)] = where_member or exception_type(member.error)
+            parts += sorted(of_members)
+            where = where or of_members[min(of_members)]
+        parts.append("caused by")
+    if not where:
+        parts[:] = [f"{exception_type(each)}: {normalised(safe_text(each))}" for each in chain]
+    return where
+
+
+@functools.lru_cache(maxsize=4_096)
+def _named(last: _Place, caller: str) -> str:
+    """The innermost function, and the line that called it: two bugs may end in the same helper."""
+    where = f"{last.module.rpartition('.')[2]}.{last.function}"
+    return f"{where} ← {caller[:MAX_CALLER]}" if caller else where
+
+
+def _frames(traces: Iterable[TracebackType]) -> Iterator[_Place]:
+    last: tuple[CodeType | None, int] = (None, 0)
+    for trace in traces:
+        frame, number = trace.tb_frame, trace.tb_lineno
+        code = frame.f_code
+        if code is last[0] and number == last[1]:
+            # A recursion's next step: thousands of them are one place.
+            continue
+        last = (code, number)
+        path = code.co_filename
+        if code.co_name in _COMPREHENSIONS or not is_in_app(path):
+            continue
+        # Its name is looked for first: to ask a frame for its variables copies them.
+        if "__tracebackhide__" in code.co_varnames and frame.f_locals.get("__tracebackhide__"):
+            continue
+        module = frame.f_globals.get("__name__") or ""
+        if "__jinja_exception__" in frame.f_globals:
+            # A template's frame: its module is its absolute path.
+            module = path.rpartition(f"{os.sep}templates{os.sep}")[2] or os.path.basename(path)
+        if path.startswith("<"):
+            # Made at run time (exec, a dataclass): the name may hold an id, and the line is of another file.
+            yield _Place(normalised(path), normalised(safe_text(module)), code.co_name)
+            continue
+        yield _place(code, number, module)
+
+
+@functools.lru_cache(maxsize=4_096)
+def _place(code: CodeType, number: int, module: str) -> _Place:
+    return _Place(module, code.co_name, " ".join(linecache.getline(code.co_filename, number).split()))

@@ -1,0 +1,107 @@
+"""Error reports and the counts of their groups as log records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanContext
+
+from otelflask._internal import clock, event_names
+from otelflask._internal.error_reports.fingerprint import Group
+from otelflask._internal.sdk.log_records import Record, emit
+
+_SEVERITIES = {
+    "fatal": (SeverityNumber.FATAL, "FATAL"),
+    "error": (SeverityNumber.ERROR, "ERROR"),
+    "warning": (SeverityNumber.WARN, "WARN"),
+    "info": (SeverityNumber.INFO, "INFO"),
+    "debug": (SeverityNumber.DEBUG, "DEBUG"),
+}
+#: Bytes of a report, without what the pipeline adds to every record (resource, ids, times).
+MAX_BYTES = 30_000
+#: Beginnings of names, in the order in which they are given up.
+_LEFT_OUT_FIRST = (
+    "otelflask.error.extra",
+    "otelflask.error.tags",
+    "otelflask.error.breadcrumbs",
+    "otelflask.error.frames",
+    "otelflask.tag.",
+    "url.query",
+)
+_CUT = "…\n"
+#: What the records of a group say of it, besides the counts: the same for all its reports, or nearly.
+_OF_GROUP = ("exception.type", "http.route", "otelflask.error.handled")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report: its group, its level as sentry-sdk names it, its text, its attributes, and where it happened."""
+
+    group: Group
+    level: str
+    body: str
+    attributes: dict[str, Any]
+    span: SpanContext | None = None
+    context: Context | None = None
+    #: Epoch nanoseconds.
+    at: int = field(default_factory=lambda: clock.time_ns())
+
+
+def bounded(attributes: dict[str, Any], body: str) -> dict[str, Any]:
+    """The attributes of a report, small enough that it stays below `MAX_BYTES` with its body."""
+    size = _size(attributes, body)
+    for left_out in _LEFT_OUT_FIRST:
+        if size <= MAX_BYTES:
+            return attributes
+        for name in [name for name in attributes if name.startswith(left_out)]:
+            del attributes[name]
+        size = _size(attributes, body)
+    stack = attributes.get("exception.stacktrace")
+    if size > MAX_BYTES and isinstance(stack, str):
+        # The innermost frames and the message are at its end.
+        kept = stack.encode("utf-8", "replace")[size - MAX_BYTES + len(_CUT) * 3 :]
+        attributes["exception.stacktrace"] = _CUT + kept.decode("utf-8", "ignore")
+    return attributes
+
+
+def _size(attributes: dict[str, Any], body: str) -> int:
+    texts = [text for name, value in attributes.items() for text in (name, str(value))]
+    characters = sum(map(len, texts)) + len(body)
+    if characters * 4 <= MAX_BYTES:
+        return characters * 4
+    return sum(len(text.encode("utf-8", "replace")) for text in (*texts, body))
+
+
+def emit_report(logger: Any, report: Report) -> None:
+    """Let a report go out whole."""
+    severity, text = _SEVERITIES.get(report.level, _SEVERITIES["error"])
+    name = event_names.EXCEPTION if "exception.type" in report.attributes else event_names.MESSAGE
+    of_group = {"otelflask.error.fingerprint": report.group.fingerprint, "otelflask.error.group": report.group.title}
+    # First: what a limit leaves out is at the end.
+    layers = (of_group, report.attributes)
+    emit(logger, Record(report.at, severity, text, report.body, layers, report.span, report.context, name))
+
+
+def emit_count(logger: Any, last: Report, count: int, at: int) -> None:
+    """Say how often a group occurred since it was said last.
+
+    In: its last report that went out, the count, and when the last of them was (epoch ns).
+
+    These records are small and hold all occurrences, those too that were held back: what an inbox lists groups from.
+    """
+    # First: what a limit leaves out is at the end.
+    attributes: dict[str, Any] = {
+        "otelflask.error.fingerprint": last.group.fingerprint,
+        "otelflask.error.count": count,
+        "otelflask.error.group": last.group.title,
+    }
+    attributes |= {name: last.attributes[name] for name in _OF_GROUP if name in last.attributes}
+    emit(
+        logger,
+        Record(
+            at, SeverityNumber.INFO, "INFO", last.group.title, (attributes,), last.span, None, event_names.ERROR_GROUP
+        ),
+    )

@@ -1,0 +1,241 @@
+"""Error reports: what went wrong, once, with what it takes to understand it, as a log record.
+
+Within a request everything waits for its end, because only then is it known
+what was the outermost error; outside of one a report leaves at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from opentelemetry import trace as trace_api
+
+from otelflask._internal import clock, guard
+from otelflask._internal.error_reports import sentry
+from otelflask._internal.error_reports.breadcrumbs import current_breadcrumbs, remember
+from otelflask._internal.error_reports.builder import ReportMaker
+from otelflask._internal.error_reports.event_attributes import MAX_MESSAGE
+from otelflask._internal.error_reports.occurrences import Candidate, outermost
+from otelflask._internal.error_reports.request_errors import RequestErrors, request_errors
+from otelflask._internal.exceptions.attributes import exception_type
+from otelflask._internal.exceptions.walk import Walk, trace_of, walk
+from otelflask._internal.observers import RequestObserver
+from otelflask._internal.record import RequestRecord, current_record
+from otelflask._internal.sdk.log_records import Raised, message_of
+from otelflask._internal.settings import Settings
+
+#: Most problems of one request that are kept until its end; further ones are counted.
+MAX_PENDING = 50
+#: Seconds in which the same exception on the same thread is the same problem, outside of requests.
+SAME_S = 60.0
+#: Where an exception carries when, and on which thread, it was reported.
+_MARK = "__otelflask_reported__"
+
+#: Whether this thread is at work on a record: logging from within it is no further problem.
+_busy = threading.local()
+
+
+def _about_telemetry(name: str) -> bool:
+    """Whether a logger speaks of telemetry itself; the demo shop is an app like any other."""
+    return name.startswith(("otelflask", "opentelemetry", "sentry_sdk")) and not name.startswith("otelflask.demo")
+
+
+class Reports(RequestObserver):
+    """Takes errors from requests, `logging` and sentry-sdk, and makes reports of them.
+
+    In: the logger provider whose app's records are taken, what makes
+    reports, and the settings.
+    """
+
+    def __init__(self, logger_provider: Any, maker: ReportMaker, settings: Settings) -> None:
+        self.logger_provider = logger_provider
+        self._maker = maker
+        self._level = getattr(logging, settings.report_level.upper(), logging.CRITICAL + 1)
+        sentry.start(settings, self._captured, current_breadcrumbs)
+
+    def after_fork(self) -> None:
+        self._maker.counts.after_fork()
+
+    def flush(self, deadline: float) -> bool:
+        """Say how often each group occurred since it was said last."""
+        self._maker.counts.flush()
+        return True
+
+    def around(self, record: RequestRecord) -> AbstractContextManager[Any]:
+        """Scopes of sentry-sdk's for one request: its tags, its user, its breadcrumbs."""
+        return _Scopes(request_errors.of(record))
+
+    def again(self, record: RequestRecord) -> Callable[[], AbstractContextManager[Any]] | None:
+        """Those scopes again, while a stream goes on."""
+        scopes = request_errors.of(record).scopes
+        # The record lets go of them when it is closed, and the server may go on.
+        return functools.partial(sentry.within, scopes) if scopes is not None else None
+
+    def take(self, record: logging.LogRecord, raised: Raised) -> None:
+        """A record of the `logging` module: a breadcrumb, or a problem at the report level and above."""
+        # One that is made by hand may have no name.
+        if record.levelno < logging.INFO or _about_telemetry(record.name or "") or getattr(_busy, "now", False):
+            return
+        request = current_record()
+        if record.levelno < self._level and request is None:
+            return
+        _busy.now = True
+        try:
+            if request is not None and record.exc_info is None:
+                remember(request, record)
+            if record.levelno >= self._level:
+                self._take(record, raised.walk, request)
+        except Exception:
+            guard.users_failed("record of `logging`")
+        finally:
+            _busy.now = False
+
+    def _take(self, record: logging.LogRecord, walked: Walk | None, request: RequestRecord | None) -> None:
+        if walked is None and record.name == "werkzeug":
+            # It tells of a broken stream as text; the request itself reports it.
+            return
+        if request is not None and walked is not None:
+            candidates = request_errors.of(request).candidates
+            if _is_prepared(candidates, walked.error):
+                # Flask logs what no handler wanted.
+                return
+        self._add(
+            Candidate(
+                walked,
+                True,
+                trace_api.get_current_span().get_span_context(),
+                level="fatal" if record.levelno >= logging.CRITICAL else "error",
+                message=message_of(record)[: 4 * MAX_MESSAGE],
+                logger=record.name,
+                template=guard.safe_text(record.msg),
+            ),
+            "logging",
+        )
+
+    def _captured(self, event: sentry.Event, error: BaseException | None) -> None:
+        """An event that the app, or a hook of sentry-sdk's, has captured."""
+        values = (event.get("exception") or {}).get("values") or [{}]
+        handled = bool((values[-1].get("mechanism") or {}).get("handled", True))
+        entry = event.get("logentry") or {}
+        message = event.get("message") or entry.get("formatted") or entry.get("message") or ""
+        self._add(
+            Candidate(
+                walk(error) if error is not None and event.get("exception") else None,
+                handled,
+                trace_api.get_current_span().get_span_context(),
+                event,
+                guard.safe_text(event.get("level") or "error"),
+                guard.safe_text(message)[: 4 * MAX_MESSAGE],
+                guard.safe_text(event.get("logger") or ""),
+                guard.safe_text(entry.get("message") or message),
+            ),
+            "sentry-sdk",
+        )
+
+    def _add(self, candidate: Candidate, source: str) -> None:
+        record = current_record()
+        if record is None or record.closed:
+            if not self._is_known(candidate, source):
+                self._maker.send(self._maker.prepare(candidate, None, live=True), candidate, None, {})
+            return
+        candidates = request_errors.of(record).candidates
+        if len(candidates) < MAX_PENDING:
+            candidates.append(candidate)
+        else:
+            self._maker.only_count(candidate, record)
+
+    @staticmethod
+    def _is_known(candidate: Candidate, source: str) -> bool:
+        """Whether this is what was reported a moment ago on this thread, outside of requests."""
+        now, thread = clock.monotonic(), threading.get_ident()
+        if candidate.error is not None:
+            marked = getattr(candidate.error, _MARK, None)
+            _mark(candidate.error)
+            return marked is not None and marked[0] == thread and now - marked[1] < SAME_S
+        # The same line, by way of `logging` and of an integration of sentry-sdk's.
+        last = getattr(_busy, "text", None)
+        _busy.text = (source, candidate.logger, candidate.message, now)
+        if last is not None and last[0] != source and last[1:3] == _busy.text[1:3] and now - last[3] < 1.0:
+            _busy.text = None
+            return True
+        return False
+
+    def failed(self, record: RequestRecord, error: Exception) -> None:
+        """Take its local variables now, before sessions are rolled back and closed."""
+        candidate = Candidate(walk(error, record.context), False, record.span.get_span_context())
+        _busy.now = True
+        try:
+            candidate.prepared = self._maker.prepare(candidate, record, live=True)
+        finally:
+            _busy.now = False
+        request_errors.of(record).candidates.append(candidate)
+
+    def closed(self, record: RequestRecord) -> None:
+        candidates = request_errors.of(record).candidates
+        error = record.error
+        if record.error_type is not None and error is not None and not _is_prepared(candidates, error):
+            walked = walk(error, record.context)
+            candidates.append(Candidate(walked, not record.unhandled, record.span.get_span_context()))
+        if candidates:
+            self._report(record, candidates)
+        if 400 <= record.status < 500 and not record.broken:
+            # Counted, not reported.
+            kind = exception_type(record.error) if record.error is not None else str(record.status)
+            self._maker.count(kind, True, record.route, False)
+
+    def _report(self, record: RequestRecord, candidates: list[Candidate]) -> None:
+        attributes = record.attributes
+        context = {**attributes.request, **attributes.outcome, **attributes.measured}
+        _busy.now = True
+        try:
+            for candidate in candidates:
+                walked = candidate.walk
+                if walked is not None and walked.trace is not trace_of(walked.error):
+                    # It was logged, and has gone on since: its stack has grown.
+                    candidate.walk = walk(walked.error, record.context)
+            kept, rest = outermost(candidates)
+            for candidate in rest:
+                if candidate.prepared is not None:
+                    self._maker.withdraw(candidate.prepared)
+            for candidate in kept:
+                prepared = candidate.prepared or self._maker.prepare(candidate, record, live=False)
+                self._maker.send(prepared, candidate, record, context)
+                if candidate.walk is not None:
+                    # A server may log it once more.
+                    _mark(candidate.walk.error)
+        finally:
+            _busy.now = False
+
+
+class _Scopes(sentry.RequestScopes):
+    """The scopes of one request, which are kept for when it goes on elsewhere."""
+
+    __slots__ = ("_errors",)
+
+    def __init__(self, errors: RequestErrors) -> None:
+        self._errors = errors
+
+    def __enter__(self) -> sentry.Scopes:
+        scopes = self._errors.scopes = super().__enter__()
+        return scopes
+
+
+def _is_prepared(candidates: list[Candidate], error: BaseException) -> bool:
+    """Whether a report of this exception was prepared when no handler wanted it."""
+    for candidate in candidates:
+        if candidate.prepared is not None and candidate.walk is not None and candidate.walk.error is error:
+            return True
+    return False
+
+
+def _mark(error: BaseException) -> None:
+    try:
+        setattr(error, _MARK, (threading.get_ident(), clock.monotonic()))
+    except AttributeError:
+        # A class without a place for it: reported each time.
+        return

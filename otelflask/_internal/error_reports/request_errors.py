@@ -1,0 +1,24 @@
+"""What one request has met that may become error reports; it is kept until the request ends."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+
+from otelflask._internal.error_reports.occurrences import Candidate
+from otelflask._internal.error_reports.sentry import Scopes
+from otelflask._internal.record import PerRequest
+
+
+class RequestErrors:
+    """Candidates for reports; the log lines before them, each with its text where that may change; the scopes."""
+
+    __slots__ = ("candidates", "lines", "scopes")
+
+    def __init__(self) -> None:
+        self.candidates: list[Candidate] = []
+        self.lines: deque[tuple[logging.LogRecord, str | None]] | None = None
+        self.scopes: Scopes | None = None
+
+
+request_errors = PerRequest(RequestErrors)

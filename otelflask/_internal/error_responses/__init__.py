@@ -1,0 +1,1 @@
+"""Answers errors: what the client gets."""

@@ -1,0 +1,146 @@
+"""Answers errors at the end of Flask's own chain: only where no handler of the app's wants to.
+
+A handler that we registered would win over the app's ``errorhandler(Exception)``
+by Flask's rules, so none is registered: Flask's search for a handler is asked
+first, and what it does not find is answered here.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import Flask, got_request_exception, request
+from werkzeug.exceptions import HTTPException, default_exceptions
+
+from otelflask._internal import guard
+from otelflask._internal.error_responses.app_errors import AppError
+from otelflask._internal.error_responses.problem import problem_of
+from otelflask._internal.error_responses.renderer import ErrorRenderer
+
+Handler = Callable[[Exception], Any]
+
+#: What an exception of Werkzeug's makes its answer by (``werkzeug.exceptions.HTTPException``).
+_MAKE_AN_ANSWER = frozenset({"__call__", "get_response", "get_body", "get_headers", "get_description"})
+#: Beginnings of the names of modules whose methods make stock answers.
+_MAKERS_OF_STOCK_ANSWERS = ("werkzeug.", "otelflask.errors.")
+
+
+def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
+    """Let the renderer answer what no handler of the app's answers."""
+    search = app._find_error_handler
+
+    def ours(error: Exception) -> Any:
+        assert isinstance(error, (HTTPException, AppError))
+        try:
+            return renderer.response(app, problem_of(error, request.environ))
+        except Exception:
+            # What the app has put into it cannot be shown: an answer that fails must not be one more error.
+            guard.users_failed("error answer")
+            return error if isinstance(error, HTTPException) else _as_http(error)
+
+    @functools.wraps(search)
+    def find(error: Exception, *arguments: Any) -> Handler | None:
+        if isinstance(error, AppError):
+            # Flask's order: code before class. A handler of HTTP exceptions is one of errors for the client.
+            http = _as_http(error)
+            of_status = _by_status(app, http)
+            of_class = of_status or search(error, *arguments)
+            of_http = None if of_class else search(http, *arguments)
+            if of_status or of_http:
+                return _given(app, http, of_status or of_http)
+            return of_class or ours
+        found = search(error, *arguments)
+        if found is not None:
+            return found
+        if not isinstance(error, HTTPException) or app.trap_http_exception(error):
+            # What Flask is told not to answer, it does not.
+            return None
+        # Redirects, and answers that the app makes itself, by `abort(response)` or by a class, are left alone.
+        if not isinstance(error.code, int) or error.code < 400 or _answers_itself(app, error):
+            return None
+        return ours
+
+    app._find_error_handler = find  # type: ignore[method-assign,assignment]
+
+
+def _answers_itself(app: Flask, error: HTTPException) -> bool:
+    """Whether the app makes the answer: the exception, its class, or the app's own `handle_http_exception`."""
+    if getattr(error, "response", None) is not None:
+        return True
+    if getattr(app.handle_http_exception, "__func__", None) is not Flask.handle_http_exception:
+        return True
+    kind: Any = type(error)
+    if not _is_stock(kind):
+        return True
+    own = [error.__dict__[name] for name in _MAKE_AN_ANSWER.intersection(error.__dict__)]
+    # We give one the headers of an `AppError`.
+    return any(not str(getattr(method, "__module__", "")).startswith(_MAKERS_OF_STOCK_ANSWERS) for method in own)
+
+
+@functools.lru_cache(maxsize=1_000)
+def _is_stock(kind: Any) -> bool:
+    """Whether exceptions of this class have all that makes an answer from Werkzeug."""
+    for name in _MAKE_AN_ANSWER:
+        owner = next(item for item in kind.__mro__ if name in item.__dict__)
+        # Either may be the app's: a decorator gives a method the name of another's module.
+        modules = (owner.__module__, str(getattr(getattr(kind, name), "__module__", "")))
+        if not all(module.startswith(_MAKERS_OF_STOCK_ANSWERS) for module in modules):
+            return False
+    return True
+
+
+def _as_http(error: AppError) -> HTTPException:
+    """The HTTP exception that handlers of its status expect, with its message, its headers and itself."""
+    kind = default_exceptions.get(error.status) or type("HTTPException", (HTTPException,), {"code": error.status})
+    http: HTTPException = kind(description=str(error))
+    http.original_exception = error  # type: ignore[attr-defined]
+    own = http.get_headers
+
+    def with_headers(*arguments: Any, **options: Any) -> list[tuple[str, str]]:
+        named = {name.lower() for name in error.headers}
+        return [item for item in own(*arguments, **options) if item[0].lower() not in named] + list(
+            error.headers.items()
+        )
+
+    http.get_headers = with_headers  # type: ignore[method-assign]
+    return http
+
+
+def _by_status(app: Flask, http: HTTPException) -> Any:
+    """The app's handler of exactly this status."""
+    for name in (*request.blueprints, None):
+        handlers = app.error_handler_spec[name][http.code]
+        for base in type(http).__mro__:
+            if base in handlers:
+                return handlers[base]
+    return None
+
+
+def _given(app: Flask, http: HTTPException, handler: Any) -> Handler:
+    def handle(error: Exception) -> Any:
+        return app.ensure_sync(handler)(http)
+
+    return handle
+
+
+def roll_back(app: Flask, sessions: Iterable[Any]) -> None:
+    """After an unhandled error, roll back Flask-SQLAlchemy's session and these, so that the next request can work.
+
+    In: objects with ``rollback()``, such as a ``scoped_session``.
+    """
+    given = tuple(sessions)
+
+    def after_error(sender: Flask, **values: Any) -> None:
+        known = app.extensions.get("sqlalchemy")
+        of_flask_sqlalchemy = getattr(known, "session", None)
+        for session in (*given, *((of_flask_sqlalchemy,) if of_flask_sqlalchemy is not None else ())):
+            try:
+                session.rollback()
+            except Exception:
+                guard.say("rollback", "a database session cannot be rolled back", exc_info=True)
+
+    # The app holds it: signals keep only weak references.
+    app.extensions["otelflask.rollback"] = after_error
+    got_request_exception.connect(after_error, app)

@@ -1,0 +1,1 @@
+"""Reads exceptions: one walk, and the attributes made of it."""

@@ -1,0 +1,151 @@
+"""An exception as ``exception.*`` attributes: bounded, once a request, whatever its methods do.
+
+`traceback.format_exception` parses each line's source again to draw carets
+(Python 3.11 and later), which was most of the cost of a failing request. The
+text here is the same without them. Source of the names: semantic
+conventions, "Exceptions".
+"""
+
+from __future__ import annotations
+
+import linecache
+import traceback
+from types import CodeType, TracebackType
+
+from opentelemetry.context import Context
+
+from otelflask._internal.attribute_layers import Layer
+from otelflask._internal.exceptions.walk import Node, Walk, walk
+from otelflask._internal.guard import safe_text
+from otelflask._internal.limits import STACKTRACE_LENGTH, cut, cut_stacktrace
+
+#: Frames kept at each end of a stack, and notes of an exception.
+_MAX_FRAMES = 60
+_MAX_NOTES = 10
+_CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
+_CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
+#: Characters after which no further member is shown: the middle is cut out in the end.
+MAX_TEXT = 4 * STACKTRACE_LENGTH
+#: Characters of a message within a stack trace.
+_MAX_MESSAGE = 8_192
+
+
+def exception_type(error: BaseException) -> str:
+    """The qualified type name, as the ``exception.type`` attribute wants it: builtins without module."""
+    kind = type(error)
+    module = kind.__module__
+    return kind.__qualname__ if module in (None, "builtins") else f"{module}.{kind.__qualname__}"
+
+
+def exception_layer(error: BaseException, context: Context | None = None) -> Layer:
+    """``exception.type``, ``.message`` and ``.stacktrace``. In: the request's context (default: the current one)."""
+    return attributes_of(walk(error, context))
+
+
+def attributes_of(walked: Walk) -> Layer:
+    """The same, of an exception that was walked."""
+    layer = walked.attributes
+    if layer is None:
+        layer = walked.attributes = Layer(
+            {
+                "exception.type": exception_type(walked.error),
+                "exception.message": safe_text(walked.error),
+                "exception.stacktrace": cut_stacktrace(_stacktrace(walked.root)),
+            }
+        )
+    return layer
+
+
+def _stacktrace(root: Node) -> str:
+    try:
+        return _Text().of(root)
+    except Exception:
+        return "".join(traceback.format_tb(root.error.__traceback__, limit=-_MAX_FRAMES))
+
+
+class _Text:
+    """The text of one exception.
+
+    It is bounded while it is made: groups may hold one another, and each member may bring the same causes.
+    """
+
+    def __init__(self) -> None:
+        self._left = MAX_TEXT
+
+    def of(self, node: Node, prefix: str = "", around: frozenset[int] = frozenset()) -> str:
+        """An exception below its causes. In: what each line begins with, and ids of the groups that it is within."""
+        parts: list[str] = []
+        link = ""
+        for each in node.chain():
+            if parts:
+                if self._left <= 0:
+                    break
+                parts.append(link)
+            link = _indented(_CAUSE if each.is_direct else _CONTEXT, prefix)
+            own = _indented(_one(each), prefix)
+            self._left -= len(own)
+            parts.append(own + self._members(each, prefix, around | {id(each)}))
+        return "".join(reversed(parts))
+
+    def _members(self, node: Node, prefix: str, around: frozenset[int]) -> str:
+        """A group's members, each indented below a ruler, as `traceback` has them."""
+        parts = []
+        shown = 0
+        for member in node.members:
+            if id(member) in around or self._left <= 0:
+                continue
+            shown += 1
+            parts.append(f"{prefix}  +---------------- {shown} ----------------\n")
+            parts.append(self.of(member, f"{prefix}  | ", around))
+        if node.member_count > shown:
+            parts.append(f"{prefix}  +---------------- … {node.member_count - shown} members left out …\n")
+        return "".join(parts)
+
+
+def _indented(text: str, prefix: str) -> str:
+    return "".join(prefix + line for line in text.splitlines(keepends=True)) if prefix else text
+
+
+def _one(node: Node) -> str:
+    error = node.error
+    lines = ["Traceback (most recent call last):\n"] if node.frames else []
+    lines += _frames(node.frames)
+    if isinstance(error, SyntaxError):
+        # It shows the line that cannot be read.
+        lines += traceback.format_exception_only(type(error), error)
+        return "".join(lines)
+    message = cut(safe_text(error), _MAX_MESSAGE)
+    lines.append(f"{exception_type(error)}: {message}\n" if message else f"{exception_type(error)}\n")
+    lines += [f"{safe_text(note)}\n" for note in getattr(error, "__notes__", ())[:_MAX_NOTES]]
+    return "".join(lines)
+
+
+def _frames(frames: list[TracebackType]) -> list[str]:
+    left_out = len(frames) - 2 * _MAX_FRAMES
+    if left_out <= 0:
+        return [_line(frame) for frame in frames]
+    return [
+        *(_line(frame) for frame in frames[:_MAX_FRAMES]),
+        f"  … {left_out} frames left out …\n",
+        *(_line(frame) for frame in frames[-_MAX_FRAMES:]),
+    ]
+
+
+#: Lines of stacks by code and number: the same ones fail again and again.
+_lines: dict[tuple[CodeType, int], str] = {}
+_MAX_LINES = 4_096
+
+
+def _line(place: TracebackType) -> str:
+    code = place.tb_frame.f_code
+    key = (code, place.tb_lineno)
+    text = _lines.get(key)
+    if text is None:
+        source = linecache.getline(code.co_filename, place.tb_lineno, place.tb_frame.f_globals).strip()
+        text = f'  File "{code.co_filename}", line {place.tb_lineno}, in {code.co_name}\n'
+        if source:
+            text += f"    {source}\n"
+        if len(_lines) >= _MAX_LINES:
+            _lines.clear()
+        _lines[key] = text
+    return text

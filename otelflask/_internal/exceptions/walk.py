@@ -1,0 +1,169 @@
+"""One walk of an exception: its stack, its causes and its members, read once, with one limit.
+
+Stack trace, title, fingerprint, frames with local variables and attributes are views of it, and so is what of several
+exceptions is one problem.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+from opentelemetry import context as context_api
+from opentelemetry.context import Context
+
+from otelflask._internal.attribute_layers import Layer
+
+#: Exceptions that are read of one, itself included; members of a group; those in a chain of causes that a view shows;
+#: and steps of a stack.
+MAX_EXCEPTIONS = 120
+MAX_MEMBERS = 50
+MAX_CHAIN = 10
+MAX_FRAMES = 20_000
+
+_NOTHING: frozenset[int] = frozenset()
+#: Where the walks of one request lie in its context.
+_KEY = context_api.create_key("otelflask-exceptions")
+_MAX_KEPT = 10
+
+
+class Node:
+    """One exception of a walk.
+
+    `cause` is the exception that its traceback shows above it, `is_direct` whether it was raised from that; `members`
+    are those that it holds, as a group does, and `member_count` is how many it has in all.
+    """
+
+    __slots__ = ("_frames", "cause", "error", "is_direct", "member_count", "members")
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.cause: Node | None = None
+        self.is_direct = False
+        self.members: list[Node] = []
+        self.member_count = 0
+        self._frames: list[TracebackType] | None = None
+
+    @property
+    def frames(self) -> list[TracebackType]:
+        """The steps of its stack, outermost first; of a very deep one those at both ends."""
+        if self._frames is None:
+            found: list[TracebackType] = []
+            trace = trace_of(self.error)
+            while trace is not None:
+                found.append(trace)
+                trace = trace.tb_next
+            if len(found) > MAX_FRAMES:
+                found[MAX_FRAMES // 2 : -MAX_FRAMES // 2] = []
+            self._frames = found
+        return self._frames
+
+    def chain(self) -> Iterator[Node]:
+        """This one and its causes, each once, as many as a view shows."""
+        seen: set[int] = set()
+        node: Node | None = self
+        while node is not None and id(node) not in seen and len(seen) < MAX_CHAIN:
+            seen.add(id(node))
+            yield node
+            node = node.cause
+
+
+class Walk:
+    """An exception with all that belongs to it. `inner` has the ids of what it was raised because of, or holds."""
+
+    __slots__ = ("attributes", "error", "inner", "root", "trace")
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.trace = trace_of(error)
+        self.root, self.inner = _read(error)
+        #: The ``exception.*`` attributes, once they were made (``pipeline.exceptions``).
+        self.attributes: Layer | None = None
+
+
+def _read(error: BaseException) -> tuple[Node, frozenset[int]]:
+    root = Node(error)
+    held, root.member_count = _members_of(error)
+    if not held and _cause_of(error) is None and _context_of(error) is None:
+        # Most stand alone.
+        return root, _NOTHING
+    known = {id(error): root}
+    # A cause is read before a further member, and a member only where its causes have room: the limit leaves whole
+    # members out, so that a group of a hundred equal ones is the same as one of ten.
+    causes: deque[Node] = deque([root])
+    members: deque[tuple[Node, BaseException]] = deque()
+
+    def node_of(other: BaseException) -> Node | None:
+        node = known.get(id(other))
+        if node is None and len(known) < MAX_EXCEPTIONS:
+            node = known[id(other)] = Node(other)
+            causes.append(node)
+        return node
+
+    while causes or members:
+        if not causes:
+            group, member = members.popleft()
+            if id(member) in known or len(known) + MAX_CHAIN <= MAX_EXCEPTIONS:
+                found = node_of(member)
+                if found is not None:
+                    group.members.append(found)
+            continue
+        node = causes.popleft()
+        cause, context = _cause_of(node.error), _context_of(node.error)
+        if cause is not None:
+            node.cause, node.is_direct = node_of(cause), True
+        if context is not None:
+            # Also where it is not shown: what was logged of it before is the same problem.
+            found = node_of(context)
+            if cause is None and not _suppresses_context(node.error):
+                node.cause = found
+        held, node.member_count = _members_of(node.error)
+        members.extend((node, member) for member in held)
+    return root, frozenset(known) - {id(error)}
+
+
+#: As Python has them, whatever a class of the app's puts in their place.
+_OF_PYTHON: dict[str, Any] = dict(vars(BaseException))
+_cause_of = _OF_PYTHON["__cause__"].__get__
+_context_of = _OF_PYTHON["__context__"].__get__
+_suppresses_context = _OF_PYTHON["__suppress_context__"].__get__
+trace_of = _OF_PYTHON["__traceback__"].__get__
+
+
+def _members_of(error: BaseException) -> tuple[list[BaseException], int]:
+    """A group's first members, and how many it has; none for any other exception.
+
+    Backports of groups count, and so do exceptions of the app's with an attribute of this name that holds others.
+    """
+    try:
+        found = getattr(error, "exceptions", None)
+        if not isinstance(found, (list, tuple)):
+            return [], 0
+        return [item for item in found[:MAX_MEMBERS] if isinstance(item, BaseException)], len(found)
+    except Exception:
+        # A property, or a list, of the app's.
+        return [], 0
+
+
+def remembering(context: Context) -> Context:
+    """A context within which an exception is walked once, however many views show it."""
+    return context_api.set_value(_KEY, [], context)
+
+
+def walk(error: BaseException, context: Context | None = None) -> Walk:
+    """The walk of an exception. In: the request's context (default: the current one), which knows earlier walks.
+
+    A stack that has grown since, as the exception went on its way, is read again.
+    """
+    known: Any = context_api.get_value(_KEY, context)
+    if known is None:
+        return Walk(error)
+    for found in known:
+        if found.error is error and found.trace is trace_of(error):
+            return found  # type: ignore[no-any-return]
+    made = Walk(error)
+    if len(known) < _MAX_KEPT:
+        known.append(made)
+    return made

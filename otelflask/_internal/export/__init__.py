@@ -1,0 +1,1 @@
+"""Exports telemetry: queues, masks, encodes and sends it."""

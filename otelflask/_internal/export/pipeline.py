@@ -1,0 +1,147 @@
+"""The providers in use, their queues and what else sends: flushed, ended in time, and put right in a forked child.
+
+One pipeline a process: several apps share it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk.trace import SpanProcessor
+
+from otelflask._internal.export.closing import Sender, close
+from otelflask._internal.export.destinations import Signal
+from otelflask._internal.export.queue import ExportQueue
+from otelflask._internal.export.scrubbed import scrubbed_metrics
+from otelflask._internal.export.self_metrics import QueueMetrics
+from otelflask._internal.limits import Limits
+from otelflask._internal.redaction import Scrubber
+from otelflask._internal.sdk import resource as resources
+from otelflask._internal.sdk.logger_provider import LoggerProvider
+from otelflask._internal.sdk.meter_provider import MeterProvider, PeriodicReader
+from otelflask._internal.sdk.tracer_provider import TracerProvider
+
+
+class QueueSpanProcessor(SpanProcessor):
+    """Appends ended, sampled spans to the export queue."""
+
+    def __init__(self, queue: ExportQueue, shutdown_timeout: float = 5.0) -> None:
+        self.queue = queue
+        self._shutdown_timeout = shutdown_timeout
+
+    def on_end(self, span: Any) -> None:
+        if span._context.trace_flags & 1:
+            self.queue.append(span)
+
+    def shutdown(self) -> None:
+        close([self.queue], time.monotonic() + self._shutdown_timeout)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self.queue.flush(timeout_millis / 1000)
+
+
+class QueueLogProcessor(LogRecordProcessor):
+    """Appends log records to the export queue."""
+
+    def __init__(self, queue: ExportQueue, shutdown_timeout: float = 5.0) -> None:
+        self.queue = queue
+        self._shutdown_timeout = shutdown_timeout
+
+    def on_emit(self, log_record: Any) -> None:
+        self.queue.append(log_record)
+
+    def shutdown(self) -> None:
+        close([self.queue], time.monotonic() + self._shutdown_timeout)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self.queue.flush(timeout_millis / 1000)
+
+
+@dataclass
+class Pipeline:
+    """The providers in use and what of them is ours to flush and end."""
+
+    tracer_provider: Any
+    meter_provider: Any
+    logger_provider: Any
+    scrubber: Scrubber
+    queues: list[ExportQueue] = field(default_factory=list)
+    reader: PeriodicReader | None = None
+    #: What a span, a log record and a set of a metric's attributes may carry.
+    span_limits: Limits = field(default_factory=Limits)
+    log_limits: Limits = field(default_factory=Limits)
+    metric_limits: Limits = field(default_factory=Limits)
+    shutdown_timeout: float = 5.0
+    #: What sends by other ways than OTLP, in the same time.
+    senders: list[Sender] = field(default_factory=list)
+    queue_metrics: QueueMetrics | None = None
+    _explicit_instance_id: str | None = None
+    _owned: list[Any] = field(default_factory=list)
+    _closed: bool = False
+
+    @property
+    def resource(self) -> dict[str, Any]:
+        """Attributes of the resource, as logs have it."""
+        found = getattr(self.logger_provider, "resource", None)
+        return dict(found.attributes) if found is not None else {}
+
+    def add_queue(self, signal: Signal, queue: ExportQueue) -> None:
+        """Flush, end, count and show this queue with the others."""
+        self.queues.append(queue)
+        if self.queue_metrics is not None:
+            queue.on_result = self.queue_metrics.recorder(signal, queue)
+            self.queue_metrics.watch(queue)
+
+    def scrubbed_metrics(self, data: Any) -> Any:
+        """Metrics as they may leave: without secrets, within the limits."""
+        return scrubbed_metrics(data, self.scrubber, self.metric_limits)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Send everything now. In: seconds (default: `shutdown_timeout`). Out: whether all was tried in time."""
+        deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        if self.reader is not None:
+            self.reader.collect_safely()
+        # Every queue is tried, also after one that was not in time.
+        done = [sender.flush(max(0.0, deadline - time.monotonic())) for sender in (*self.queues, *self.senders)]
+        return all(done)
+
+    def shutdown(self, timeout: float | None = None) -> None:
+        """Flush and end what is ours, all signals at once, within `timeout` seconds. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        if self.reader is not None:
+            self.reader.collect_last()
+        close([*self.queues, *self.senders], deadline)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was shut down in this process."""
+        return self._closed
+
+    def after_fork(self) -> None:
+        """Make a forked child a process of its own: resource, queues, threads, sums."""
+        self._closed = False
+        for provider in self._owned:
+            if isinstance(provider, TracerProvider):
+                provider._resource = resources.forked(provider._resource, self._explicit_instance_id)
+                for tracer in provider._tracers.values():
+                    tracer._set_resource(provider._resource)
+        forked = next((p._resource for p in self._owned if isinstance(p, TracerProvider)), None)
+        for provider in self._owned:
+            if isinstance(provider, LoggerProvider):
+                provider._resource = forked or resources.forked(provider._resource, self._explicit_instance_id)
+                for logger in list(provider._active_loggers):
+                    logger._set_resource(provider._resource)
+            elif isinstance(provider, MeterProvider):
+                current = provider._sdk_config.resource
+                provider._sdk_config.resource = forked or resources.forked(current, self._explicit_instance_id)
+                provider.after_fork()
+        for sender in (*self.queues, *self.senders):
+            sender.after_fork()
+        if self.reader is not None:
+            self.reader.start()

@@ -1,0 +1,135 @@
+"""Scrubbed copies, for exporters that take SDK objects instead of our bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk.metrics.export import MetricsData
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.trace.status import Status
+
+from otelflask._internal.guard import safe_text
+from otelflask._internal.limits import (
+    BODY_LENGTH,
+    MAX_ITEMS,
+    STACKTRACE_LENGTH,
+    Limits,
+    bounded,
+    clean_text,
+    cut_stacktrace,
+)
+from otelflask._internal.redaction import Scrubber
+from otelflask._internal.sdk.log_records import Record
+
+
+def _clean(value: Any, limits: Limits) -> Any:
+    if isinstance(value, str):
+        return clean_text(limits.text(value))
+    if isinstance(value, (list, tuple)):
+        return [_clean(item, limits) for item in value[:MAX_ITEMS]]
+    if isinstance(value, Mapping):
+        return {clean_text(str(key)): _clean(item, limits) for key, item in value.items()}
+    return value
+
+
+def scrubbed_attributes(attributes: Mapping[str, Any] | None, scrubber: Scrubber, limits: Limits) -> dict[str, Any]:
+    """The attributes, masked and bounded."""
+    of_stack = Limits(STACKTRACE_LENGTH)
+    kept: dict[str, Any] = {}
+    for key, value in (attributes or {}).items():
+        own = limits
+        if key == "exception.stacktrace":
+            value, own = cut_stacktrace(safe_text(value)), of_stack
+        kept[clean_text(key)] = _clean(scrubber.value(key, bounded(value, own.value_length, MAX_ITEMS)), own)
+    return kept
+
+
+def scrubbed_spans(spans: Sequence[ReadableSpan], scrubber: Scrubber, limits: Limits) -> list[ReadableSpan]:
+    """Copies of the spans with masked values."""
+    copies = []
+    for span in spans:
+        status = span.status
+        if status.description:
+            description = scrubber.text(bounded(status.description, limits.value_length))
+            status = Status(status.status_code, clean_text(limits.text(description)))
+        copies.append(
+            ReadableSpan(
+                name=clean_text(span.name),
+                context=span.get_span_context(),
+                parent=span.parent,
+                resource=span.resource,
+                attributes=scrubbed_attributes(span.attributes, scrubber, limits),
+                events=[
+                    Event(event.name, scrubbed_attributes(event.attributes, scrubber, limits), event.timestamp)
+                    for event in span.events
+                ],
+                links=span.links,
+                kind=span.kind,
+                status=status,
+                start_time=span.start_time,
+                end_time=span.end_time,
+                instrumentation_scope=span.instrumentation_scope,
+            )
+        )
+    return copies
+
+
+def scrubbed_records(
+    records: Sequence[ReadableLogRecord], scrubber: Scrubber, limits: Limits
+) -> list[ReadableLogRecord]:
+    """Copies of the log records with masked values."""
+    copies = []
+    for item in records:
+        source = item.log_record
+        body = scrubber.value("", bounded(source.body, BODY_LENGTH, MAX_ITEMS))
+        record = Record(
+            source.timestamp or 0,
+            source.severity_number,  # type: ignore[arg-type]
+            source.severity_text or "",
+            clean_text(limits.text(body, BODY_LENGTH)) if isinstance(body, str) else _clean(body, limits),
+            (scrubbed_attributes(source.attributes, scrubber, limits),),
+            None,
+            event_name=source.event_name,
+        )
+        record.trace_id, record.span_id, record.trace_flags = source.trace_id, source.span_id, source.trace_flags
+        copies.append(ReadableLogRecord(record, item.resource, item.instrumentation_scope, item.limits))
+    return copies
+
+
+def scrubbed_metrics(data: MetricsData, scrubber: Scrubber, limits: Limits) -> MetricsData:
+    """A copy of the metrics whose attribute values are masked and can be encoded."""
+    return dataclasses.replace(
+        data,
+        resource_metrics=[
+            dataclasses.replace(
+                resource_metrics,
+                scope_metrics=[
+                    dataclasses.replace(
+                        scope_metrics,
+                        metrics=[
+                            dataclasses.replace(
+                                metric,
+                                description=clean_text(metric.description or ""),
+                                data=dataclasses.replace(
+                                    metric.data,
+                                    data_points=[
+                                        dataclasses.replace(
+                                            point,
+                                            attributes=scrubbed_attributes(point.attributes, scrubber, limits),
+                                        )
+                                        for point in metric.data.data_points
+                                    ],
+                                ),
+                            )
+                            for metric in scope_metrics.metrics
+                        ],
+                    )
+                    for scope_metrics in resource_metrics.scope_metrics
+                ],
+            )
+            for resource_metrics in data.resource_metrics
+        ],
+    )

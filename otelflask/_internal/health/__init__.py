@@ -1,0 +1,1 @@
+"""Health checks, and what `/health` answers."""

@@ -1,0 +1,80 @@
+"""Checks of what an app depends on: databases, redis, the collector; and of the machine it is on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import urllib.parse
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import psutil
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from otelflask._internal.health.checks import Check, Degraded
+
+#: Percent that are used of a disk or of memory from which on it is worth a word.
+FULL_PERCENT = 90.0
+
+
+def database(name: str, engine: Any) -> Check:
+    """Whether an engine of SQLAlchemy's has a connection that answers; the check does not keep the engine alive."""
+    made_for = weakref.ref(engine)
+
+    def ask() -> None:
+        from sqlalchemy import text
+
+        engine = made_for()
+        if engine is None:
+            return
+        # Neither a span nor a duration: nobody's request asks it.
+        with suppress_instrumentation(), engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    return Check(f"database:{name}", ask)
+
+
+def redis(url: str) -> Check:
+    """Whether redis answers. In: its URL."""
+
+    def ask() -> None:
+        from redis import Redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        # Without its default retries, of which a redis that hangs costs twelve seconds.
+        with (
+            suppress_instrumentation(),
+            Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0)) as client,
+        ):
+            client.ping()
+
+    return Check("redis", ask)
+
+
+def collector(endpoint: str) -> Check:
+    """Whether something listens where telemetry goes; the app works without."""
+    parts = urllib.parse.urlsplit(endpoint if "//" in endpoint else f"//{endpoint}")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+
+    def ask() -> None:
+        socket.create_connection((parts.hostname or "localhost", port), timeout=0.5).close()
+
+    return Check(f"collector:{parts.hostname}:{port}", ask, critical=False)
+
+
+def _machine(name: str, used: Callable[[], float]) -> Check:
+    def ask() -> float:
+        percent = used()
+        if percent >= FULL_PERCENT:
+            raise Degraded(f"{percent:.0f} % used")
+        return percent
+
+    return Check(name, ask, critical=False, unit="percent")
+
+
+def machine() -> Iterable[Check]:
+    """How full disk and memory are."""
+    yield _machine("disk", lambda: float(psutil.disk_usage(os.getcwd()).percent))
+    yield _machine("memory", lambda: float(psutil.virtual_memory().percent))

@@ -1,0 +1,1 @@
+"""Observes an app: its requests, statements, log lines, libraries, users and runtime."""

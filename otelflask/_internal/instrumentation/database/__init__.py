@@ -1,0 +1,1 @@
+"""SQLAlchemy: spans, durations, pool. Nothing is imported where SQLAlchemy is not installed."""

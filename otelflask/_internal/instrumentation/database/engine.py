@@ -1,0 +1,375 @@
+"""Telemetry of one SQLAlchemy engine: a span and a duration a statement, the state of its pool.
+
+By SQLAlchemy's public events, so that 2.0 and 2.1, sync and async engines,
+pools of any kind and engines made before or after ``init`` are the same.
+Names: semantic conventions, database spans and metrics (stable).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from opentelemetry import context as context_api
+from opentelemetry import trace as trace_api
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+from opentelemetry.instrumentation.sqlcommenter_utils import _add_sql_comment
+from opentelemetry.instrumentation.utils import _get_opentelemetry_values
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.status import Status, StatusCode
+from sqlalchemy import __version__ as sqlalchemy_version
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from otelflask._internal import clock, guard
+from otelflask._internal.attribute_layers import Interned, Layer
+from otelflask._internal.exceptions.attributes import exception_type
+from otelflask._internal.instrumentation.database.plan import Execution
+from otelflask._internal.instrumentation.database.query_statistics import calling_place, place_attributes
+from otelflask._internal.instrumentation.database.request_queries import RequestQueries
+from otelflask._internal.instrumentation.database.slow_queries import SlowQueries
+from otelflask._internal.instrumentation.database.sql import Statement, read
+from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.locks import new_lock
+from otelflask._internal.sdk.meter_provider import BoundHistogram
+from otelflask._internal.sdk.spans import SpanStarter
+from otelflask._internal.version import __version__
+
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
+DURATION_BOUNDARIES = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
+#: ``db.system.name`` by SQLAlchemy's dialect name.
+SYSTEMS = {
+    "postgresql": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mariadb",
+    "sqlite": "sqlite",
+    "mssql": "microsoft.sql_server",
+    "oracle": "oracle.db",
+    "cockroachdb": "cockroachdb",
+}
+
+
+_READS = frozenset({"SELECT", "PRAGMA", "SHOW", "EXPLAIN", "BEGIN", "DESCRIBE", "VALUES", "SET"})
+
+
+class DatabaseTelemetry(Part):
+    """What all engines share: tracer, instruments, settings."""
+
+    def __init__(
+        self,
+        starter: SpanStarter,
+        meter_provider: MeterProvider,
+        slow: SlowQueries,
+        queries: RequestQueries,
+        enable_commenter: bool = False,
+        commenter_options: dict[str, Any] | None = None,
+        enable_attribute_commenter: bool = False,
+    ) -> None:
+        meter = meter_provider.get_meter("otelflask.database", __version__, SCHEMA_URL)
+        self.starter = starter
+        self.slow = slow
+        self.queries = queries
+        self.enable_commenter = enable_commenter
+        self.commenter_options = commenter_options or {}
+        self.enable_attribute_commenter = enable_attribute_commenter
+        self.duration = meter.create_histogram(
+            "db.client.operation.duration",
+            unit="s",
+            description="Duration of database client operations.",
+            explicit_bucket_boundaries_advisory=DURATION_BOUNDARIES,
+        )
+        meter.create_observable_up_down_counter(
+            "db.client.connection.count",
+            callbacks=[self._observe_connections],
+            unit="{connection}",
+            description="Connections of the pool by state.",
+        )
+        meter.create_observable_up_down_counter(
+            "db.client.connection.max",
+            callbacks=[self._observe_limits],
+            unit="{connection}",
+            description="Most connections that the pool opens.",
+        )
+        self.timeouts = meter.create_counter(
+            "db.client.connection.timeouts",
+            unit="{timeout}",
+            description="Times that no connection was free in time.",
+        )
+        # Weak: an engine that the app lets go takes its connections with it.
+        self._engines: WeakKeyDictionary[Engine, EngineTelemetry] = WeakKeyDictionary()
+        self._lock = new_lock()
+
+    def after_fork(self) -> None:
+        if self.slow.plans is not None:
+            self.slow.plans.after_fork()
+
+    def flush(self, deadline: float) -> bool:
+        """Wait for the plans of slow statements, which their records wait for."""
+        if self.slow.plans is not None:
+            self.slow.plans.flush()
+        return True
+
+    def watch(self, engine: Engine) -> None:
+        """Follow this engine from now on; a second call changes nothing."""
+        # Engine.execution_options() makes engines that share the first one's pool and events.
+        while hasattr(engine, "_proxied"):
+            engine = engine._proxied
+        with self._lock:
+            if engine not in self._engines:
+                self._engines[engine] = EngineTelemetry(self, engine)
+
+    def engines(self) -> list[Engine]:
+        """The engines that are followed."""
+        return [engine for engine, _ in self._followed()]
+
+    def forget(self) -> None:
+        """Follow no engine any more."""
+        with self._lock:
+            for engine, telemetry in self._engines.items():
+                telemetry.detach(engine)
+            self._engines.clear()
+
+    def _followed(self) -> list[tuple[Engine, EngineTelemetry]]:
+        with self._lock:
+            return list(self._engines.items())
+
+    def _observe_connections(self, options: CallbackOptions) -> Iterable[Observation]:
+        for engine, telemetry in self._followed():
+            pool = engine.pool
+            name = {"db.client.connection.pool.name": telemetry.pool_name}
+            if hasattr(pool, "checkedout") and hasattr(pool, "checkedin"):
+                yield Observation(pool.checkedout(), {**name, "db.client.connection.state": "used"})
+                yield Observation(pool.checkedin(), {**name, "db.client.connection.state": "idle"})
+
+    def _observe_limits(self, options: CallbackOptions) -> Iterable[Observation]:
+        for engine, telemetry in self._followed():
+            pool = engine.pool
+            overflow = getattr(pool, "_max_overflow", None)
+            if hasattr(pool, "size") and isinstance(overflow, int) and overflow >= 0:
+                yield Observation(pool.size() + overflow, {"db.client.connection.pool.name": telemetry.pool_name})
+
+
+class _StatementTelemetry:
+    """All that is the same each time one statement runs."""
+
+    __slots__ = ("duration", "layer", "name", "statement")
+
+    def __init__(self, statement: Statement, server: dict[str, Any], telemetry: DatabaseTelemetry) -> None:
+        self.statement = statement
+        labels: dict[str, Any] = dict(server)
+        if statement.operation:
+            labels["db.operation.name"] = statement.operation
+        if statement.collection:
+            labels["db.collection.name"] = statement.collection
+        self.duration = BoundHistogram(telemetry.duration, labels)
+        self.layer = Layer({**labels, "db.query.summary": statement.summary, "db.query.text": statement.text})
+        if not statement.summary:
+            del self.layer["db.query.summary"]
+        namespace = server.get("db.namespace")
+        self.name = statement.summary or str(namespace or server["db.system.name"])
+
+
+class EngineTelemetry:
+    """Listens to one engine's events; the engine holds it, and not the other way round."""
+
+    def __init__(self, telemetry: DatabaseTelemetry, engine: Engine) -> None:
+        self.telemetry = telemetry
+        self._server = _server_attributes(engine)
+        self.pool_name = engine.pool.logging_name or ":".join(
+            str(part) for part in (self._server["db.system.name"], self._server.get("db.namespace", "")) if part
+        )
+        self._statements: Interned[_StatementTelemetry] = Interned(self._read, size=1_000)
+        self._listeners = [
+            ("before_cursor_execute", self._before, {"retval": True}),
+            ("after_cursor_execute", self._after, {}),
+            ("handle_error", self._failed, {}),
+            ("commit", self._commit, {}),
+            ("rollback", self._rollback, {}),
+        ]
+        for name, listener, options in self._listeners:
+            event.listen(engine, name, listener, **options)
+        dialect: Any = engine.dialect
+        dialect.do_commit = self._timed(dialect.do_commit)
+        dialect.do_rollback = self._timed(dialect.do_rollback)
+
+    def detach(self, engine: Engine) -> None:
+        """Listen no more to this engine, which is the one that it was made for."""
+        for name, listener, _ in self._listeners:
+            if event.contains(engine, name, listener):
+                event.remove(engine, name, listener)
+        for name in ("do_commit", "do_rollback"):
+            engine.dialect.__dict__.pop(name, None)
+
+    def _read(self, statement: str) -> _StatementTelemetry:
+        return _StatementTelemetry(read(statement), self._server, self.telemetry)
+
+    def _before(
+        self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
+    ) -> tuple[str, Any]:
+        try:
+            return self._started(conn, statement, parameters, context, executemany), parameters
+        except Exception:
+            guard.failed("starting a database span")
+            return statement, parameters
+
+    def _started(self, conn: Any, statement: str, parameters: Any, context: Any, executemany: bool) -> str:
+        current = context_api.get_current()
+        if current.get(_SUPPRESS_INSTRUMENTATION_KEY):
+            return statement
+        known = self._statements(statement if len(statement) < 20_000 else statement[:20_000])
+        layers: tuple[dict[str, Any], ...] = (known.layer,)
+        if executemany and len(parameters) > 1:
+            layers = (known.layer, {"db.operation.batch.size": len(parameters)})
+        span = self.telemetry.starter.start(known.name, SpanKind.CLIENT, layers, clock.time_ns(), current)
+        if known.statement.operation not in _READS:
+            _wrote.add(id(conn))
+        if context is not None:
+            context._otelflask = (span, known, clock.perf_counter_ns(), current)
+        if self.telemetry.enable_commenter:
+            statement = self._commented(conn.engine.driver, statement, span, current)
+        return statement
+
+    def _commented(self, driver: str, statement: str, span: trace_api.Span, current: Any) -> str:
+        token = context_api.attach(trace_api.set_span_in_context(span, current))
+        try:
+            data = {"db_driver": driver, "db_framework": f"sqlalchemy:{sqlalchemy_version}"}
+            options = self.telemetry.commenter_options
+            if options.get("opentelemetry_values", True):
+                data.update(**_get_opentelemetry_values())
+            data = {key: value for key, value in data.items() if options.get(key, True)}
+            commented: str = _add_sql_comment(statement, **data)
+        finally:
+            context_api.detach(token)
+        if self.telemetry.enable_attribute_commenter:
+            span.set_attribute("db.query.text", commented)
+        return commented
+
+    @guard.guarded("ending a database span")
+    def _after(self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool) -> None:
+        state = context.__dict__.pop("_otelflask", None) if context is not None else None
+        if state is None:
+            return
+        span, known, started, current = state
+        elapsed = clock.perf_counter_ns() - started
+        rows = getattr(cursor, "rowcount", -1)
+        # DB-API: -1 where the driver does not know, as for SELECT on SQLite.
+        known_rows = rows if isinstance(rows, int) and rows >= 0 else None
+        if known_rows is not None and span.is_recording():
+            span.set_attribute("db.response.returned_rows", known_rows)
+        self.telemetry.queries.ran(known.statement.text, elapsed)
+        slow = self.telemetry.slow
+        if elapsed >= slow.after_ns:
+            execution = Execution(conn.engine, statement, parameters, executemany)
+            slow.ended(known.layer, elapsed, known_rows, span, current, execution)
+        self._ended(span, known, elapsed, current)
+
+    def _ended(self, span: trace_api.Span, known: _StatementTelemetry, elapsed: int, current: Any) -> None:
+        # The exemplar names the request's span or the app's own: what a person looks for.
+        known.duration.record(elapsed / 1e9, current, bool(span.get_span_context().trace_flags & 1))
+        span.end()
+
+    @guard.guarded("ending a failed database span")
+    def _failed(self, context: Any) -> None:
+        error = context.original_exception
+        if type(error).__module__.startswith("sqlalchemy") and type(error).__name__ == "TimeoutError":
+            self.telemetry.timeouts.add(1, {"db.client.connection.pool.name": self.pool_name})
+        execution = context.execution_context
+        state = execution.__dict__.pop("_otelflask", None) if execution is not None else None
+        if state is None:
+            return
+        span, known, started, current = state
+        if context.connection is not None:
+            _wrote.add(id(context.connection))
+        kind = exception_type(error)
+        code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+        if code is None:
+            code = getattr(error, "sqlite_errorname", None)
+        elapsed = clock.perf_counter_ns() - started
+        if span.is_recording():
+            span.set_attribute("error.type", kind)
+            if code:
+                span.set_attribute("db.response.status_code", str(code))
+            span.set_status(Status(StatusCode.ERROR, guard.safe_text(error)[:1_024]))
+            span.set_attributes(place_attributes(calling_place()))
+        self.telemetry.duration.record(elapsed / 1e9, {**known.duration._attributes, "error.type": kind}, current)
+        span.end()
+
+    @guard.guarded("a transaction's start")
+    def _commit(self, conn: Any) -> None:
+        self._begin("COMMIT")
+        _wrote.discard(id(conn))
+
+    @guard.guarded("a transaction's start")
+    def _rollback(self, conn: Any) -> None:
+        # A connection that only read is rolled back each time it goes back to its pool: that says nothing.
+        if id(conn) in _wrote:
+            _wrote.discard(id(conn))
+            self._begin("ROLLBACK")
+
+    def _begin(self, operation: str) -> None:
+        current = context_api.get_current()
+        if not current.get(_SUPPRESS_INSTRUMENTATION_KEY):
+            # The event comes just before the dialect's call, in the same context.
+            _pending.set((operation, current))
+
+    def _timed(self, original: Callable[[Any], None]) -> Callable[[Any], None]:
+        """The dialect's do_commit or do_rollback, as a span where the event before it asked for one."""
+
+        @functools.wraps(original)
+        def timed(dbapi_connection: Any) -> None:
+            pending = _pending.get()
+            if pending is None:
+                return original(dbapi_connection)
+            _pending.set(None)
+            began = self._transaction_ends(*pending)
+            try:
+                original(dbapi_connection)
+            except BaseException as error:
+                self._transaction_ended(began, error)
+                raise
+            self._transaction_ended(began, None)
+
+        return timed
+
+    @guard.guarded("starting a transaction's span")
+    def _transaction_ends(self, operation: str, current: Any) -> tuple[trace_api.Span, _StatementTelemetry, int, Any]:
+        known = self._statements(operation)
+        span = self.telemetry.starter.start(known.name, SpanKind.CLIENT, (known.layer,), clock.time_ns(), current)
+        return span, known, clock.perf_counter_ns(), current
+
+    @guard.guarded("ending a transaction's span")
+    def _transaction_ended(
+        self, began: tuple[trace_api.Span, _StatementTelemetry, int, Any] | None, error: BaseException | None
+    ) -> None:
+        if began is None:
+            return
+        span, known, started, current = began
+        if error is not None:
+            span.set_attribute("error.type", exception_type(error))
+            span.set_status(Status(StatusCode.ERROR, guard.safe_text(error)[:1_024]))
+        self._ended(span, known, clock.perf_counter_ns() - started, current)
+
+
+#: The transaction end that SQLAlchemy has announced and the dialect has not carried out yet.
+_pending: ContextVar[tuple[str, Any] | None] = ContextVar("otelflask_transaction", default=None)
+#: Connections (by id) whose open transaction has written or failed.
+_wrote: set[int] = set()
+
+
+def _server_attributes(engine: Engine) -> dict[str, Any]:
+    """``db.system.name``, ``db.namespace``, ``server.address``, ``server.port`` of an engine's URL."""
+    url = engine.url
+    attributes: dict[str, Any] = {"db.system.name": SYSTEMS.get(engine.dialect.name, engine.dialect.name)}
+    if getattr(engine.dialect, "is_mariadb", False):
+        attributes["db.system.name"] = "mariadb"
+    if url.database:
+        attributes["db.namespace"] = url.database
+    if url.host:
+        attributes["server.address"] = url.host
+        if url.port:
+            attributes["server.port"] = url.port
+    return attributes

@@ -1,0 +1,111 @@
+"""Our SQLAlchemy instrumentor: stands where contrib's stands, and accepts what it accepts.
+
+Contrib's declares ``sqlalchemy < 2.1`` and, with 2.1 installed, does nothing
+and says so in one log line; this one follows the public events of both.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Collection
+from typing import Any
+
+from opentelemetry import trace as trace_api
+from opentelemetry._logs import get_logger_provider
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.metrics import get_meter_provider
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+
+from otelflask._internal import guard
+from otelflask._internal.instrumentation.database.engine import SCHEMA_URL, DatabaseTelemetry
+from otelflask._internal.instrumentation.database.plan import PlanReader
+from otelflask._internal.instrumentation.database.request_queries import RequestQueries, note_relationship
+from otelflask._internal.instrumentation.database.slow_queries import SlowQueries
+from otelflask._internal.sdk.spans import SpanStarter
+from otelflask._internal.settings import Settings
+from otelflask._internal.version import __version__
+from otelflask._internal.versions import OLDEST, is_supported
+
+
+class SQLAlchemyInstrumentor(BaseInstrumentor):
+    """Instruments all SQLAlchemy engines of the process, made before or afterwards, sync or async.
+
+    Takes contrib's arguments: ``engine``, ``engines`` (then only these),
+    ``tracer_provider``, ``meter_provider``, ``logger_provider``, ``enable_commenter``,
+    ``commenter_options``, ``enable_attribute_commenter``; and ``settings`` and ``queries``, an observer of requests.
+    """
+
+    telemetry: DatabaseTelemetry | None = None
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        return (f"sqlalchemy >= {OLDEST['SQLAlchemy']}",)
+
+    def instrument(self, **kwargs: Any) -> None:
+        """Instrument the engines; those of a SQLAlchemy that is too old are left alone."""
+        if is_supported("SQLAlchemy"):
+            super().instrument(**kwargs)
+
+    def _instrument(self, **kwargs: Any) -> None:
+        settings: Settings = kwargs.get("settings") or Settings()
+        tracer = trace_api.get_tracer(
+            "otelflask.database", __version__, kwargs.get("tracer_provider"), schema_url=SCHEMA_URL
+        )
+        self.telemetry = DatabaseTelemetry(
+            SpanStarter(tracer),
+            kwargs.get("meter_provider") or get_meter_provider(),
+            SlowQueries(
+                kwargs.get("logger_provider") or get_logger_provider(),
+                settings.slow_query_threshold,
+                PlanReader() if settings.slow_query_plan else None,
+            ),
+            kwargs.get("queries") or self._joining(kwargs.get("logger_provider") or get_logger_provider(), settings),
+            bool(kwargs.get("enable_commenter", False)),
+            kwargs.get("commenter_options"),
+            bool(kwargs.get("enable_attribute_commenter", False)),
+        )
+        event.listen(Session, "do_orm_execute", note_relationship)
+        given = [engine for engine in [kwargs.get("engine"), *(kwargs.get("engines") or ())] if engine is not None]
+        self._all = not given
+        if given:
+            for engine in given:
+                self.telemetry.watch(getattr(engine, "sync_engine", engine))
+            return
+        # An engine is noticed when it is first used: a class-level listener sees every engine there is.
+        for engine in _made_before():
+            self.telemetry.watch(engine)
+        event.listen(Engine, "engine_connect", self._connected)
+
+    @staticmethod
+    def _joining(logger_provider: Any, settings: Settings) -> RequestQueries:
+        return RequestQueries(logger_provider, settings.repeated_query_count, settings.repeated_query_time, joins=True)
+
+    def _connected(self, conn: Any) -> None:
+        telemetry = self.telemetry
+        if telemetry is None:
+            return
+        try:
+            telemetry.watch(conn.engine)
+        except Exception:
+            guard.failed("watching an engine")
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        event.remove(Session, "do_orm_execute", note_relationship)
+        if self._all:
+            event.remove(Engine, "engine_connect", self._connected)
+        if self.telemetry is not None:
+            self.telemetry.forget()
+            self.telemetry = None
+
+
+def _made_before() -> list[Engine]:
+    """The engines that exist: an instance refers to its class.
+
+    Never by `gc.get_objects()`: while its list exists, `tuple(...)` of a
+    generator raises SystemError in each other thread.
+    """
+    classes: list[type[Engine]] = [Engine]
+    for each in classes:
+        classes.extend(each.__subclasses__())
+    return [item for item in gc.get_referrers(*classes) if isinstance(item, Engine)]

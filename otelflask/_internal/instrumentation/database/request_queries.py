@@ -1,0 +1,97 @@
+"""What each request asks of its databases: how much in all, and which statement again and again (N+1)."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+from opentelemetry._logs import SeverityNumber
+
+from otelflask._internal import clock, event_names, guard
+from otelflask._internal.instrumentation.database.query_statistics import QueryTally, Repetition, place_attributes
+from otelflask._internal.observers import RequestObserver
+from otelflask._internal.record import PerRequest, RequestRecord, current_record
+from otelflask._internal.sdk.log_records import Record, emit
+from otelflask._internal.version import __version__
+
+#: The path of the relationship that the ORM is loading (SQLAlchemy's), for the statement that comes next.
+loading: ContextVar[Any] = ContextVar("otelflask_loading", default=None)
+
+_tally = PerRequest(QueryTally)
+
+
+@guard.guarded("noting a relationship")
+def note_relationship(state: Any) -> None:
+    """SQLAlchemy's ``do_orm_execute``: remember which relationship the next statement loads."""
+    loading.set(state.loader_strategy_path if state.is_relationship_load else None)
+
+
+class RequestQueries(RequestObserver):
+    """Says which statements a request has repeated.
+
+    In: the logger provider; runs of one statement from one line in one
+    request, and their seconds together, from which it is repeated; and
+    whether it stands among the observers of all apps, or joins each request
+    that runs a statement.
+    """
+
+    def __init__(self, logger_provider: Any, repeated: int, repeated_time: float, joins: bool) -> None:
+        self._joins = joins
+        self._logger = logger_provider.get_logger("otelflask.database", __version__)
+        self._least = repeated
+        self._least_ns = int(repeated_time * 1e9)
+
+    def ran(self, statement: str, elapsed: int) -> None:
+        """A statement ended. In: its text without literals, and ns."""
+        record = current_record()
+        if record is None or record.closed:
+            return
+        record.query_count += 1
+        record.query_time += elapsed
+        if self._joins and self not in record.joined:
+            record.joined = (*record.joined, self)
+        _tally.of(record).add(statement, elapsed, loading.get())
+
+    def closed(self, record: RequestRecord) -> None:
+        tally = _tally.known(record)
+        if tally is not None:
+            for repetition in tally.repeated(self._least, self._least_ns):
+                self._say(record, repetition)
+
+    def _say(self, record: RequestRecord, repetition: Repetition) -> None:
+        seconds = repetition.elapsed / 1e9
+        own: dict[str, Any] = {
+            "db.query.text": repetition.statement,
+            "otelflask.db.query.count": repetition.count,
+            "otelflask.db.query.duration": seconds,
+            **place_attributes(repetition.place),
+        }
+        if record.route is not None:
+            own["http.route"] = record.route
+        times = f"{repetition.count} times in one request"
+        text = f"repeated query: {times}, {seconds:.2f} s: {repetition.statement[:200]}"
+        if repetition.relationship is not None:
+            own["otelflask.db.relationship"] = _path(repetition.relationship)
+            text = f"repeated query: {own['otelflask.db.relationship']} loaded {times}, one by one"
+        emit(
+            self._logger,
+            Record(
+                clock.time_ns(),
+                SeverityNumber.WARN,
+                "WARN",
+                text,
+                (own,),
+                record.span.get_span_context(),
+                record.context,
+                event_names.REPEATED_QUERY,
+            ),
+        )
+
+
+def _path(relationship: Any) -> str:
+    """``Product.reviews`` of SQLAlchemy's path of mappers and attributes."""
+    for part in reversed(list(relationship)):
+        key, parent = getattr(part, "key", None), getattr(part, "parent", None)
+        if key is not None and parent is not None:
+            return f"{parent.class_.__name__}.{key}"
+    return str(relationship)

@@ -1,0 +1,72 @@
+"""Says which statements are slow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry import trace as trace_api
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.context import Context
+
+from otelflask._internal import clock, event_names
+from otelflask._internal.instrumentation.database.plan import Execution, PlanReader
+from otelflask._internal.instrumentation.database.query_statistics import calling_place, place_attributes
+from otelflask._internal.instrumentation.http.attributes import route_of
+from otelflask._internal.record import current_record
+from otelflask._internal.sdk.log_records import Record, emit
+from otelflask._internal.version import __version__
+
+
+class SlowQueries:
+    """Watches statements.
+
+    In: the logger provider; seconds from which a statement is slow; what reads the plans of slow statements, or None.
+    """
+
+    def __init__(self, logger_provider: Any, slow_after: float, plans: PlanReader | None = None) -> None:
+        self._logger = logger_provider.get_logger("otelflask.database", __version__)
+        self.after_ns = int(slow_after * 1e9)
+        self.plans = plans
+
+    def ended(
+        self,
+        layer: dict[str, Any],
+        elapsed: int,
+        rows: int | None,
+        span: trace_api.Span,
+        context: Context,
+        execution: Execution,
+    ) -> None:
+        """A statement took long.
+
+        In: its attributes, ns, rows where the driver knows, its span, the context around, and what was sent.
+        """
+        own: dict[str, Any] = {"otelflask.db.query.duration": elapsed / 1e9}
+        if rows is not None:
+            own["db.response.returned_rows"] = rows
+        record = current_record()
+        route = route_of(record.environ) if record is not None else None
+        if route is not None:
+            own["http.route"] = route
+        place = place_attributes(calling_place())
+        if span.is_recording():
+            span.set_attributes(place)
+        own.update(place)
+        said_at, ended_at = span.get_span_context(), clock.time_ns()
+
+        def say(plan: str | None = None, missing: str | None = None) -> None:
+            planned = {"otelflask.db.query.plan": plan, "otelflask.db.query.plan_missing": missing}
+            own.update({name: value for name, value in planned.items() if value})
+            text = f"slow query: {_named(layer)} took {elapsed / 1e9:.2f} s"
+            severity = (SeverityNumber.WARN, "WARN")
+            layers = (layer, own)
+            emit(self._logger, Record(ended_at, *severity, text, layers, said_at, context, event_names.SLOW_QUERY))
+
+        if self.plans is None:
+            say()
+        else:
+            self.plans.read_later(execution, say)
+
+
+def _named(layer: dict[str, Any]) -> str:
+    return str(layer.get("db.query.summary") or layer.get("db.query.text", ""))[:200]

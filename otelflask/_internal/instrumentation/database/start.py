@@ -1,0 +1,75 @@
+"""Follows SQLAlchemy's engines as soon as the app has imported it; until then nothing of it is imported."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import threading
+from collections.abc import Callable
+
+from otelflask._internal import guard
+from otelflask._internal.export.pipeline import Pipeline
+from otelflask._internal.imports import when_imported
+from otelflask._internal.instrumentation.database.request_queries import RequestQueries
+from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.locks import new_lock
+from otelflask._internal.settings import Settings
+
+_INSTRUMENTOR = "otelflask._internal.instrumentation.database.instrumentor"
+_lock = new_lock()
+
+#: Told of what follows the engines, once it does.
+Started = Callable[[Part], None]
+
+
+def await_sqlalchemy(settings: Settings, pipeline: Pipeline, queries: RequestQueries, started: Started) -> None:
+    """Instrument SQLAlchemy when it is imported. Whichever of the two modules is imported first imports the other."""
+    action = functools.partial(_start, settings, pipeline, queries, started)
+    for name in ("sqlalchemy", _INSTRUMENTOR):
+        when_imported(name, action)
+
+
+def _start(
+    settings: Settings, pipeline: Pipeline, queries: RequestQueries, started: Started, again: bool = True
+) -> None:
+    try:
+        module = importlib.import_module(_INSTRUMENTOR)
+    except ImportError:
+        if not again:
+            raise
+        # Another thread is at a part of it, and may wait for what this one imports: neither may wait for the other.
+        threading.Thread(
+            target=_start_later, args=(settings, pipeline, queries, started), name="otelflask-database", daemon=True
+        ).start()
+        return
+    kind = getattr(module, "SQLAlchemyInstrumentor", None)
+    if kind is None:
+        # It is what imports SQLAlchemy: it is waited for too.
+        return
+    if not _lock.acquire(blocking=False):
+        # Another thread is at it. To wait for it here, within an import that it may wait for, would be for ever.
+        return
+    try:
+        instrumentor = kind()
+        if instrumentor.is_instrumented_by_opentelemetry:
+            return
+        instrumentor.instrument(
+            tracer_provider=pipeline.tracer_provider,
+            meter_provider=pipeline.meter_provider,
+            logger_provider=pipeline.logger_provider,
+            settings=settings,
+            queries=queries,
+        )
+    finally:
+        _lock.release()
+    if instrumentor.telemetry is not None:
+        started(instrumentor.telemetry)
+
+
+def _start_later(settings: Settings, pipeline: Pipeline, queries: RequestQueries, started: Started) -> None:
+    try:
+        # Returns when whoever is at it has imported it.
+        importlib.import_module("sqlalchemy.orm")
+        _start(settings, pipeline, queries, started, again=False)
+    except Exception:
+        guard.say("library:sqlalchemy", "SQLAlchemy cannot be instrumented; the app is not affected", exc_info=True)

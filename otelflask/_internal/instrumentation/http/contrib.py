@@ -1,0 +1,131 @@
+"""Takes the place of OpenTelemetry's own Flask instrumentation on an app that has it already.
+
+Both together would make two spans and two durations of a request. Contrib's
+`uninstrument_app` is no way: it takes off whatever stands around the app since,
+such as ProxyFix, and forgets the user's hooks. So what the user gave it is
+taken over, its functions are taken off the app, and its WSGI wrapper, around
+which others may stand, is made to hand requests through.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import CellType, CodeType, FunctionType, MethodType
+from typing import Any
+
+from flask import Flask
+from opentelemetry.instrumentation import flask as contrib
+from opentelemetry.metrics import NoOpMeter
+
+from otelflask._internal import guard
+
+
+@dataclass
+class TakenOver:
+    """What the user had given contrib; None and empty where nothing."""
+
+    request_hook: Callable[..., Any] | None = None
+    response_hook: Callable[..., Any] | None = None
+    excluded_urls: Any = None
+    enable_commenter: bool = False
+    commenter_options: dict[str, Any] = field(default_factory=dict)
+    tracer: Any = None
+    histogram: Any = None
+
+
+class _AllExcluded:
+    def url_disabled(self, url: str) -> bool:
+        return True
+
+
+def _code_within(maker: Any, name: str) -> CodeType:
+    """The code of the function of this name that another one makes."""
+    return next(item for item in maker.__code__.co_consts if isinstance(item, CodeType) and item.co_name == name)
+
+
+_WRAPPER = _code_within(contrib._rewrapped_app, "_wrapped_app")
+_BEFORE = _code_within(contrib._wrapped_before_request, "_before_request")
+_TEARDOWN = _code_within(contrib._wrapped_teardown_request, "_teardown_request")
+
+
+def take_over(app: Flask) -> TakenOver | None:
+    """Take contrib's instrumentation off the app. Out: what it was given; None where the app has none."""
+    befores: list[Any] = app.before_request_funcs.get(None, [])
+    teardowns: list[Any] = app.teardown_request_funcs.get(None, [])
+    before = next((item for item in befores if getattr(item, "__code__", None) is _BEFORE), None)
+    if before is None:
+        return None
+    wrapper = _wrapper_of(app)
+    if wrapper is None:
+        guard.say("contrib:wrapper", "app %r keeps FlaskInstrumentor's spans beside otelflask's: take it off", app.name)
+        return None
+    given, around = _cells(before), _cells(wrapper)
+    excluded = given["excluded_urls"].cell_contents
+    taken = TakenOver(
+        given["request_hook"].cell_contents,
+        around["response_hook"].cell_contents,
+        None if excluded is contrib._excluded_urls_from_env else excluded,
+        bool(given["enable_commenter"].cell_contents),
+        dict(given["commenter_options"].cell_contents or {}),
+        given["tracer"].cell_contents,
+        around["duration_histogram_new"].cell_contents or around["duration_histogram_old"].cell_contents,
+    )
+    befores.remove(before)
+    for function in [item for item in teardowns if getattr(item, "__code__", None) is _TEARDOWN]:
+        teardowns.remove(function)
+    if app.wsgi_app is wrapper:
+        app.wsgi_app = around["wsgi_app"].cell_contents  # type: ignore[method-assign]
+    else:
+        around["excluded_urls"].cell_contents = _AllExcluded()
+        around["response_hook"].cell_contents = None
+        around["duration_histogram_old"].cell_contents = around["duration_histogram_new"].cell_contents = None
+        around["active_requests_counter"].cell_contents = NoOpMeter("").create_up_down_counter("")
+    for name in ("_original_wsgi_app", "_before_request", "_teardown_request"):
+        # By these contrib would take off what is not there any more.
+        app.__dict__.pop(name, None)
+    return taken
+
+
+def _wrapper_of(app: Flask) -> Any:
+    """Contrib's wrapper of the app, wherever it is by now: it knows what it stood around when it was made."""
+    inner = app.__dict__.get("_original_wsgi_app")
+    for item in gc.get_referrers(_WRAPPER):
+        is_wrapper = isinstance(item, FunctionType) and item.__code__ is _WRAPPER
+        if is_wrapper and _is_same(_cells(item)["wsgi_app"].cell_contents, inner):
+            return item
+    return None
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if isinstance(one, MethodType) and isinstance(other, MethodType):
+        return one.__self__ is other.__self__ and one.__func__ is other.__func__
+    return one is other
+
+
+def _cells(function: Any) -> dict[str, CellType]:
+    return dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+
+
+class AnyOf:
+    """Excludes what any of these excludes. In: objects with contrib's ``url_disabled(url)``."""
+
+    def __init__(self, *lists: Any) -> None:
+        self._lists = lists
+
+    def url_disabled(self, url: str) -> bool:
+        """Whether requests of this URL leave nothing."""
+        return any(item.url_disabled(url) for item in self._lists)
+
+
+def all_of(name: str, hooks: list[Callable[..., Any]]) -> Callable[..., Any] | None:
+    """A hook that calls all of these, whatever one of them does; None for none."""
+    if len(hooks) < 2:
+        return hooks[0] if hooks else None
+
+    def hook(*arguments: Any) -> None:
+        for each in hooks:
+            guard.call_hook(name, each, *arguments)
+
+    return hook

@@ -1,0 +1,251 @@
+"""What one app is instrumented with: its middleware, its metrics, its hooks, and what sees its exceptions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import flask
+from opentelemetry import context as context_api
+from opentelemetry import trace as trace_api
+from opentelemetry._logs import get_logger_provider
+from opentelemetry.instrumentation import flask as contrib
+from opentelemetry.metrics import get_meter_provider
+from opentelemetry.util.http import parse_excluded_urls
+from werkzeug.exceptions import HTTPException
+
+from otelflask._internal import guard
+from otelflask._internal.instrumentation.http.attributes import route_of
+from otelflask._internal.instrumentation.http.contrib import AnyOf, TakenOver, all_of
+from otelflask._internal.instrumentation.http.flask_login import user_of_flask_login
+from otelflask._internal.instrumentation.http.metrics import SCHEMA_URL, HttpMetrics
+from otelflask._internal.instrumentation.http.middleware import Middleware, MiddlewareParts
+from otelflask._internal.instrumentation.http.request_log import RequestLog
+from otelflask._internal.instrumentation.http.spans import RequestSpans
+from otelflask._internal.lifecycle.forks import on_fork
+from otelflask._internal.observers import Observers, RequestObserver
+from otelflask._internal.record import ENVIRON_KEY, RequestRecord, current_record
+from otelflask._internal.sdk.spans import SpanStarter
+from otelflask._internal.settings import Settings
+from otelflask._internal.settings.loading import load as load_settings
+from otelflask._internal.version import __version__
+
+_COMMENTER_KEY = "SQLCOMMENTER_ORM_TAGS_AND_VALUES"
+
+
+class InstrumentedApp:
+    """What an app is instrumented with; `complete` adds to it."""
+
+    def __init__(self, app: flask.Flask) -> None:
+        self._app = app
+        self._given: dict[str, Any] = {}
+        self._taken = TakenOver()
+        #: What is given more than once counts together.
+        self._request_hooks: list[Callable[..., Any]] = []
+        self._response_hooks: list[Callable[..., Any]] = []
+        self._excluded: list[str] = []
+        self._hooks: list[Callable[[], None]] = []
+        self._middleware: Middleware | None = None
+        self._observers = Observers(())
+        self._inner = app.wsgi_app
+        self._wrapped: Any = None
+        self._handlers: dict[str, tuple[Any, Any]] = {}
+
+    def complete(self, given: dict[str, Any], taken: TakenOver | None) -> None:
+        """Use this too. In: arguments of `instrument_app` that were given, and what contrib had been given."""
+        self._given.update(given)
+        of = self._given.get
+        settings = of("settings") or load_settings({}, {})
+        if taken is not None:
+            self._taken = taken
+        for hooks, hook in (
+            (self._request_hooks, self._taken.request_hook),
+            (self._response_hooks, self._taken.response_hook),
+            (self._request_hooks, given.get("request_hook")),
+            (self._response_hooks, given.get("response_hook")),
+        ):
+            if hook is not None and not any(hook is known for known in hooks):
+                hooks.append(hook)
+        patterns = given.get("excluded_urls", settings.excluded_urls)
+        if patterns and patterns not in self._excluded:
+            self._excluded.append(patterns)
+        tracer = trace_api.get_tracer("otelflask.http", __version__, of("tracer_provider"), schema_url=SCHEMA_URL)
+        spans = RequestSpans(SpanStarter(tracer, settings.remote_sampling == "trust"), settings)
+        given_observers = self._given_observers(given, settings)
+        self._observers = Observers(
+            [
+                *(item for item in given_observers if not item.after_span),
+                spans,
+                *(item for item in given_observers if item.after_span),
+            ]
+        )
+        _compare("tracer_provider", "spans", self._taken.tracer, tracer, "span_processor")
+        for observer in self._observers.all:
+            if isinstance(observer, HttpMetrics):
+                histogram = observer.duration
+                _compare("meter_provider", "durations", self._taken.histogram, histogram, "_measurement_consumer")
+        parts = MiddlewareParts(
+            settings,
+            self._observers,
+            self._all_excluded(),
+            all_of("response_hook", list(self._response_hooks)),
+            of("user") or functools.partial(user_of_flask_login, self._app),
+        )
+        self._add_hooks()
+        if self._middleware is not None:
+            self._middleware.use(parts)
+            return
+        self._middleware = Middleware(parts)
+        self._wrapped = self._app.wsgi_app = self._middleware.wrap(self._inner)  # type: ignore[method-assign,assignment,arg-type]
+        for name in ("handle_user_exception", "handle_exception"):
+            self._watch(name)
+
+    def _all_excluded(self) -> AnyOf | None:
+        lists = [parse_excluded_urls(patterns) for patterns in self._excluded]
+        if self._taken.excluded_urls is not None:
+            lists.append(self._taken.excluded_urls)
+        return AnyOf(*lists) if lists else None
+
+    def _given_observers(self, given: dict[str, Any], settings: Settings) -> list[RequestObserver]:
+        """The app's observers. In: what this call gives, whose providers count also where an earlier gave observers."""
+        known = self._given.get("observers")
+        if known is None:
+            return self._standalone(settings)
+        if "observers" not in given:
+            known = [self._by_providers(item, given) for item in known]
+            self._given["observers"] = known
+        return list(known)
+
+    @staticmethod
+    def _by_providers(observer: RequestObserver, given: dict[str, Any]) -> RequestObserver:
+        if isinstance(observer, HttpMetrics) and "meter_provider" in given:
+            metrics = HttpMetrics.by(given["meter_provider"])
+            on_fork(metrics)
+            return metrics
+        if isinstance(observer, RequestLog) and "logger_provider" in given:
+            return RequestLog(given["logger_provider"])
+        return observer
+
+    def _standalone(self, settings: Settings) -> list[RequestObserver]:
+        """The observers of an app that is instrumented without `otelflask.init`: metrics and request log."""
+        of = self._given.get
+        metrics = HttpMetrics.by(of("meter_provider") or get_meter_provider())
+        on_fork(metrics)
+        observers: list[RequestObserver] = [metrics]
+        if settings.request_log:
+            observers.append(RequestLog(of("logger_provider") or get_logger_provider()))
+        return observers
+
+    def _add_hooks(self) -> None:
+        """In front: a before_request of the app that answers must not hide the hook's request."""
+        functions = self._app.before_request_funcs.setdefault(None, [])
+        for hook in self._hooks:
+            functions.remove(hook)
+        self._hooks = []
+        request_hook = all_of("request_hook", list(self._request_hooks))
+        if request_hook is not None:
+            self._hooks.append(_request_hook(request_hook))
+        if self._given.get("enable_commenter") or self._taken.enable_commenter:
+            self._hooks.append(_commenter(self._given.get("commenter_options") or self._taken.commenter_options))
+        functions[:0] = self._hooks
+
+    def _watch(self, name: str) -> None:
+        """Keep the exception of a request, also where a handler of the app's makes an answer of it."""
+        original = getattr(self._app, name)
+
+        @functools.wraps(original)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            error = args[0] if args else next(iter(kwargs.values()), None)
+            if isinstance(error, Exception):
+                _see(error, name == "handle_exception", self._observers)
+            return original(*args, **kwargs)
+
+        self._handlers[name] = (watched, self._app.__dict__.get(name))
+        setattr(self._app, name, watched)
+
+    def undo(self) -> None:
+        """Take it back; where something else stands around it by now, see nothing any more."""
+        app = self._app
+        if self._middleware is not None:
+            self._middleware.off = True
+        if app.wsgi_app is self._wrapped:
+            app.wsgi_app = self._inner  # type: ignore[method-assign]
+        for name, (watched, before) in self._handlers.items():
+            if app.__dict__.get(name) is not watched:
+                continue
+            if before is None:
+                del app.__dict__[name]
+            else:
+                setattr(app, name, before)
+        for hook in self._hooks:
+            app.before_request_funcs[None].remove(hook)
+
+
+def _compare(option: str, what: str, contribs: Any, ours: Any, attribute: str) -> None:
+    """Say so where something of requests goes elsewhere from now on.
+
+    In: a provider's name, what comes from it, what contrib had of it and what we have, and the attribute by which
+    both know where it goes.
+    """
+    # The API's stand-in for what has no provider yet knows the real one, once there is one.
+    before, now = (
+        getattr(getattr(item, "_real_tracer", None) or getattr(item, "_real_instrument", None) or item, attribute, None)
+        for item in (contribs, ours)
+    )
+    if before is not None and before is not now:
+        guard.say(
+            f"contrib:{option}",
+            "FlaskInstrumentor was given another %s than otelflask: %s of requests go to otelflask's from now on; give "
+            "otelflask.init the same %s to send them there",
+            option,
+            what,
+            option,
+        )
+
+
+@guard.guarded("seeing an exception")
+def _see(error: Exception, unhandled: bool, observers: Observers) -> None:
+    """In: an exception of the current request's, whether no handler wants it, and who is told then."""
+    record = current_record()
+    if record is None:
+        return
+    # Flask forgets the match with the request context; an error that goes to the server has no answer.
+    record.route = route_of(record.environ)
+    if unhandled:
+        record.unhandled = True
+    elif _is_an_answer(error):
+        return
+    record.error = error
+    if unhandled:
+        observers.failed(record, error)
+
+
+def _is_an_answer(error: Exception) -> bool:
+    """Whether it is raised to answer, such as ``abort(404)``, or an app's own class for 201."""
+    return isinstance(error, HTTPException) and isinstance(error.code, int) and error.code < 500
+
+
+def _request_hook(hook: Callable[..., Any]) -> Callable[[], None]:
+    def before_request() -> None:
+        environ = flask.request.environ
+        record = environ.get(ENVIRON_KEY)
+        if isinstance(record, RequestRecord):
+            guard.call_hook("request_hook", hook, record.span, environ)
+
+    return before_request
+
+
+def _commenter(options: dict[str, Any]) -> Callable[[], None]:
+    def before_request() -> None:
+        values = {}
+        if options.get("framework", True):
+            values["framework"] = f"flask:{contrib.flask_version}"
+        if options.get("controller", True) and flask.request.endpoint:
+            values["controller"] = flask.request.endpoint
+        if options.get("route", True) and flask.request.url_rule is not None:
+            values["route"] = flask.request.url_rule.rule
+        # Detached with the request's own context, which lies below this one.
+        context_api.attach(context_api.set_value(_COMMENTER_KEY, values))
+
+    return before_request

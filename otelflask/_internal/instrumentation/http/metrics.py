@@ -1,0 +1,119 @@
+"""The HTTP server metrics (semantic conventions, HTTP metrics)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+
+from otelflask._internal.attribute_layers import Interned
+from otelflask._internal.locks import new_lock
+from otelflask._internal.observers import RequestObserver
+from otelflask._internal.record import RequestRecord
+from otelflask._internal.sdk.meter_provider import BoundHistogram
+from otelflask._internal.version import __version__
+
+DURATION_BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+SIZE_BOUNDARIES = (0.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 16_777_216.0)
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
+
+
+class HttpMetrics(RequestObserver):
+    """Duration, body sizes and requests in flight, by method, route, status and scheme; of all apps of a provider."""
+
+    def __init__(self, meter_provider: MeterProvider) -> None:
+        meter = meter_provider.get_meter("otelflask.http", __version__, SCHEMA_URL)
+        self.duration = meter.create_histogram(
+            "http.server.request.duration",
+            unit="s",
+            description="Duration of HTTP server requests.",
+            explicit_bucket_boundaries_advisory=DURATION_BOUNDARIES,
+        )
+        self._request_size = meter.create_histogram(
+            "http.server.request.body.size",
+            unit="By",
+            description="Size of HTTP server request bodies.",
+            explicit_bucket_boundaries_advisory=SIZE_BOUNDARIES,
+        )
+        self._response_size = meter.create_histogram(
+            "http.server.response.body.size",
+            unit="By",
+            description="Size of HTTP server response bodies.",
+            explicit_bucket_boundaries_advisory=SIZE_BOUNDARIES,
+        )
+        meter.create_observable_up_down_counter(
+            "http.server.active_requests",
+            callbacks=[self._observe_active],
+            unit="{request}",
+            description="Number of active HTTP server requests.",
+        )
+        self._bound: Interned[tuple[BoundHistogram, BoundHistogram, BoundHistogram]] = Interned(self._bind)
+        self._lock = new_lock()
+        self.after_fork()
+
+    @classmethod
+    def by(cls, meter_provider: MeterProvider) -> HttpMetrics:
+        """Those of a meter provider, made where there are none yet.
+
+        One for all apps: two instruments of one name would be two metrics of one name.
+        """
+        known = _by_provider.get(meter_provider)
+        if known is None:
+            known = _by_provider[meter_provider] = cls(meter_provider)
+        return known
+
+    def after_fork(self) -> None:
+        """Requests in flight in the parent are not in flight here."""
+        self._active: Counter[tuple[str, str]] = Counter()
+
+    def _bind(
+        self, method: str, route: str | None, status: int, error_type: str | None, scheme: str, protocol: str | None
+    ) -> tuple[BoundHistogram, BoundHistogram, BoundHistogram]:
+        attributes: dict[str, Any] = {
+            "http.request.method": method,
+            "url.scheme": scheme,
+            "http.response.status_code": status,
+        }
+        if route is not None:
+            attributes["http.route"] = route
+        if error_type is not None:
+            attributes["error.type"] = error_type
+        if protocol is not None:
+            attributes["network.protocol.version"] = protocol
+        return (
+            BoundHistogram(self.duration, attributes),
+            BoundHistogram(self._request_size, attributes),
+            BoundHistogram(self._response_size, attributes),
+        )
+
+    def _observe_active(self, options: CallbackOptions) -> Iterable[Observation]:
+        with self._lock:
+            active = list(self._active.items())
+        return [Observation(n, {"http.request.method": method, "url.scheme": s}) for (method, s), n in active]
+
+    def active(self) -> int:
+        """Requests in flight."""
+        return sum(dict(self._active).values())
+
+    def opened(self, record: RequestRecord) -> None:
+        with self._lock:
+            self._active[record.method, record.scheme] += 1
+
+    def closed(self, record: RequestRecord) -> None:
+        with self._lock:
+            self._active[record.method, record.scheme] -= 1
+        duration, request_size, response_size = self._bound(
+            record.method, record.route, record.status, record.error_type, record.scheme, record.protocol
+        )
+        context, sampled = record.context, record.sampled
+        duration.record(record.duration, context, sampled)
+        if record.request_size is not None:
+            request_size.record(record.request_size, context, sampled)
+        response_size.record(record.response_size, context, sampled)
+
+
+#: The provider holds its metrics by their callbacks, so they last as long as it does.
+_by_provider: WeakKeyDictionary[MeterProvider, HttpMetrics] = WeakKeyDictionary()

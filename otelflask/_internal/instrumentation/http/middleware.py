@@ -1,0 +1,180 @@
+"""Opens a request's record when the server hands it over, closes it when its last byte is sent.
+
+Stands around ``app.wsgi_app``, so that it sees every request: those that a
+``before_request`` answers, those that raise to the server, and streams whose
+client goes away.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from flask import has_request_context
+from opentelemetry import context as context_api
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
+from opentelemetry.instrumentation.propagators import get_global_response_propagator
+from opentelemetry.instrumentation.wsgi import default_response_propagation_setter
+from werkzeug.wsgi import get_current_url
+
+from otelflask._internal import guard
+from otelflask._internal.instrumentation.http.attributes import of_arrival, of_end, route_of
+from otelflask._internal.instrumentation.http.body import observed
+from otelflask._internal.observers import Observers
+from otelflask._internal.record import ENVIRON_KEY, MAX_LENGTH, RequestRecord
+from otelflask._internal.settings import Settings
+from otelflask._internal.wsgi import StartResponse, WsgiApp
+
+Hook = Callable[..., Any]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
+
+
+class MiddlewareParts(NamedTuple):
+    """What sees an app's requests, and how."""
+
+    settings: Settings
+    observers: Observers
+    excluded_urls: Any
+    response_hook: Hook | None
+    #: Says who makes the current request.
+    user: Callable[[], object]
+
+
+class Middleware:
+    """Telemetry of one app's requests; ``wrap`` gives the WSGI app with it."""
+
+    def __init__(self, parts: MiddlewareParts) -> None:
+        #: Whether requests are handed through unseen.
+        self.off = False
+        self.use(parts)
+
+    def use(self, parts: MiddlewareParts) -> None:
+        """See requests with these from now on."""
+        self._observers = parts.observers
+        self._excluded_urls = parts.excluded_urls
+        self._response_hook = parts.response_hook
+        self._user = parts.user
+        self._traceresponse = parts.settings.traceresponse
+        header = parts.settings.request_id_header
+        self._request_id_header = header
+        self._request_id_key = "HTTP_" + header.upper().replace("-", "_") if header else ""
+
+    def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
+        """The WSGI app whose requests leave telemetry."""
+
+        def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+            outer = environ.get(ENVIRON_KEY)
+            if self.off or (outer is not None and not outer.closed):
+                # An outer app of this process (a dispatcher, a second init) has opened the record.
+                return wsgi_app(environ, start_response)
+            if self._excluded_urls is not None and self._is_excluded(environ):
+                return self._run_excluded(wsgi_app, environ, start_response)
+            record = self._open(environ)
+            if record is None:
+                return wsgi_app(environ, start_response)
+            observers = self._observers
+            token = context_api.attach(record.context)
+            begun = observers.enter(record)
+            try:
+                try:
+                    result = wsgi_app(environ, self._start_response(record, start_response))
+                finally:
+                    observers.leave(begun)
+                    # An exception that waits to be exported keeps this frame, and what stands in it.
+                    begun = None
+            except BaseException as error:
+                record.error = error
+                record.unhandled = True
+                record.status = record.status or 500
+                self._close(record)
+                raise
+            finally:
+                context_api.detach(token)
+            try:
+                return observed(record, result, environ, self._close, observers.again)
+            except Exception:
+                guard.failed("observing a response")
+                self._close(record)
+                return result
+
+        return application
+
+    def _is_excluded(self, environ: dict[str, Any]) -> bool:
+        try:
+            # A setting's expression may look at it from each of its characters.
+            return bool(self._excluded_urls.url_disabled(get_current_url(environ)[:MAX_LENGTH]))
+        except Exception:
+            guard.failed("excluded URLs")
+            return False
+
+    @staticmethod
+    def _run_excluded(wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        # Without this, statements of an excluded request would be traces of their own.
+        token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        try:
+            return wsgi_app(environ, start_response)
+        finally:
+            context_api.detach(token)
+
+    @guard.guarded("opening a request")
+    def _open(self, environ: dict[str, Any]) -> RequestRecord | None:
+        record = RequestRecord(environ)
+        if self._request_id_key:
+            given = environ.get(self._request_id_key, "")
+            record.request_id = given if _REQUEST_ID.match(given) else f"{random.getrandbits(128):032x}"
+        record.attributes = of_arrival(record)
+        environ[ENVIRON_KEY] = record
+        # Last: it is closed from now on.
+        self._observers.opened(record)
+        return record
+
+    def _start_response(self, record: RequestRecord, start_response: StartResponse) -> StartResponse:
+        def wrapped(status: str, headers: list[tuple[str, str]], *args: Any, **kwargs: Any) -> Any:
+            completed = self._answered(record, status, headers)
+            return start_response(status, headers if completed is None else completed, *args, **kwargs)
+
+        return wrapped
+
+    @guard.guarded("reading a response")
+    def _answered(
+        self, record: RequestRecord, status: str, given: list[tuple[str, str]]
+    ) -> list[tuple[str, str]] | None:
+        """The response's headers with ours. In: the app's, whose list is the app's and may be used again."""
+        headers = list(given)
+        code = status[:3]
+        record.status = int(code) if code.isdigit() else 0
+        record.response_headers = headers
+        # Who answers in the app's place does so when Flask has forgotten the match.
+        record.route = route_of(record.environ) or record.route
+        if record.user_id is None and has_request_context():
+            found = guard.call_hook("user", self._user)
+            record.user_id = None if found is None else guard.safe_text(found)[:256]
+        names = {name.lower() for name, _ in headers}
+        if record.request_id and self._request_id_header.lower() not in names:
+            headers.append((self._request_id_header, record.request_id))
+        context = record.span.get_span_context()
+        if self._traceresponse and context.is_valid and "traceresponse" not in names:
+            headers.append(
+                ("traceresponse", f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}")
+            )
+        propagator = get_global_response_propagator()
+        if propagator is not None:
+            propagator.inject(headers, context=record.context, setter=default_response_propagation_setter)
+        if self._response_hook is not None:
+            guard.call_hook("response_hook", self._response_hook, record.span, status, headers)
+        return headers
+
+    @guard.guarded("closing a request")
+    def _close(self, record: RequestRecord) -> None:
+        if record.closed:
+            return
+        record.closed = True
+        record.stop()
+        record.attributes = of_end(record)
+        try:
+            self._observers.closed(record)
+        finally:
+            record.release()

@@ -1,0 +1,61 @@
+"""What a caller's trace context is to us."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry import propagate
+from opentelemetry import trace as trace_api
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
+from opentelemetry.context import Context
+from opentelemetry.instrumentation.wsgi import wsgi_getter
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.trace import Link
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from otelflask._internal import guard
+
+#: Longest header, in characters, that is handed to a propagator; baggage is limited to 8192 bytes by W3C.
+MAX_HEADER_LENGTH = 8_192
+_W3C_HEADERS = ("HTTP_TRACEPARENT", "HTTP_BAGGAGE")
+_EMPTY = Context()
+
+
+def _is_w3c(propagator: Any) -> bool:
+    parts = propagator._propagators if isinstance(propagator, CompositePropagator) else [propagator]
+    return all(isinstance(part, (TraceContextTextMapPropagator, W3CBaggagePropagator)) for part in parts)
+
+
+def remote_context(environ: dict[str, Any], mode: str) -> tuple[Context, tuple[Link, ...]]:
+    """The parent context and the links of a request.
+
+    In: the WSGI environ and `remote_context` of the settings. Whatever the
+    headers hold, the answer is a context; what cannot be read is ignored.
+    """
+    if mode == "ignore":
+        return _EMPTY, ()
+    propagator = propagate.get_global_textmap()
+    if _is_w3c(propagator) and not any(header in environ for header in _W3C_HEADERS):
+        return _EMPTY, ()
+    carrier = environ
+    if any(len(environ.get(header, "")) > MAX_HEADER_LENGTH for header in (*_W3C_HEADERS, "HTTP_TRACESTATE")):
+        carrier = {
+            key: value
+            for key, value in environ.items()
+            if not (isinstance(value, str) and key.startswith("HTTP_") and len(value) > MAX_HEADER_LENGTH)
+        }
+    baggage = carrier.get("HTTP_BAGGAGE", "")
+    if "  " in baggage or "\t" in baggage:
+        # White space around members means nothing (W3C Baggage, 3.2.1), and a propagator reads a long run of it again
+        # from each of its characters.
+        carrier = {**carrier, "HTTP_BAGGAGE": " ".join(baggage.split())}
+    try:
+        context = propagator.extract(carrier, context=Context(), getter=wsgi_getter)
+    except Exception:
+        guard.say("propagator", "a propagator raised on a request's headers; they are ignored", exc_info=True)
+        return _EMPTY, ()
+    remote = trace_api.get_current_span(context).get_span_context()
+    if mode == "link" and remote.is_valid:
+        # Baggage stays; only the span is no parent.
+        return trace_api.set_span_in_context(trace_api.INVALID_SPAN, context), (Link(remote),)
+    return context, ()

@@ -1,0 +1,49 @@
+"""One log record a request: what an access log would say, joined to its trace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry._logs import SeverityNumber
+
+from otelflask._internal import event_names
+from otelflask._internal.exceptions.attributes import exception_layer
+from otelflask._internal.observers import RequestObserver
+from otelflask._internal.record import RequestRecord
+from otelflask._internal.sdk.log_records import Record, emit
+from otelflask._internal.version import __version__
+
+
+class RequestLog(RequestObserver):
+    """Emits the record at INFO, WARN (4xx) or ERROR (5xx). In: the logger provider."""
+
+    def __init__(self, logger_provider: Any) -> None:
+        self._logger = logger_provider.get_logger("otelflask.http", __version__)
+
+    def closed(self, record: RequestRecord) -> None:
+        status = record.status
+        if status < 400 and not record.broken:
+            severity, text = SeverityNumber.INFO, "INFO"
+        elif status < 500 and not record.broken:
+            severity, text = SeverityNumber.WARN, "WARN"
+        else:
+            severity, text = SeverityNumber.ERROR, "ERROR"
+        own: dict[str, Any] = {"http.server.request.duration": record.duration}
+        if record.error is not None and record.error_type is not None:
+            # The stack is on the span's event, and on the log line of whoever logged it.
+            layer = exception_layer(record.error, record.context)
+            own["exception.type"] = layer["exception.type"]
+            own["exception.message"] = layer["exception.message"]
+        emit(
+            self._logger,
+            Record(
+                record.ended_at,
+                severity,
+                text,
+                f"{record.method} {record.path} {status} {record.duration * 1000:.1f} ms",
+                (*record.attributes, own),
+                record.span.get_span_context(),
+                record.context,
+                event_names.REQUEST,
+            ),
+        )

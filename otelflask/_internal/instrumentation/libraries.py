@@ -1,0 +1,245 @@
+"""Other libraries: OpenTelemetry's own instrumentations, with what is known to be wrong with them put right.
+
+Each comes with an extra (``otelflask[redis]``) and is used where both the
+library and its instrumentation are installed. What is put right: names that
+grow with the data, secrets in URLs, attributes that the conventions ask for
+and that are missing, spans that die with a Celery process.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.trace import INVALID_SPAN, Span, Tracer, TracerProvider, get_current_span
+
+from otelflask._internal import guard
+from otelflask._internal.export.pipeline import Pipeline
+from otelflask._internal.imports import Cancel, is_importable, when_imported
+from otelflask._internal.limits import bounded
+from otelflask._internal.redaction import Scrubber
+from otelflask._internal.settings import SettingError
+
+#: The instrumentor of each library.
+INSTRUMENTORS = {
+    "celery": "CeleryInstrumentor",
+    "httpx": "HTTPXClientInstrumentor",
+    "jinja2": "Jinja2Instrumentor",
+    "redis": "RedisInstrumentor",
+    "requests": "RequestsInstrumentor",
+    "urllib3": "URLLib3Instrumentor",
+}
+#: Where the instrumentors are.
+_PACKAGE = "opentelemetry.instrumentation"
+#: Instrumentations of database drivers: below SQLAlchemy, each statement would be a second span.
+DRIVERS = frozenset(
+    {"aiopg", "asyncpg", "dbapi", "mysql", "mysqlclient", "psycopg", "psycopg2", "pymssql", "pymysql", "sqlite3"}
+)
+#: Longest URL that is kept, in characters.
+MAX_URL = 8_192
+#: The instrumentors that were used.
+_instrumented: list[Any] = []
+#: What takes back that a library is instrumented when it is imported.
+_waiting: list[Cancel] = []
+_DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+
+
+def chosen(setting: str) -> list[str]:
+    """The libraries that a setting names: ``all``, ``none``, or names. Raises SettingError for a name that is none."""
+    names = [name.strip().lower() for name in setting.split(",") if name.strip()]
+    if names == ["all"]:
+        return sorted(INSTRUMENTORS)
+    if names == ["none"]:
+        return []
+    for name in names:
+        if name not in INSTRUMENTORS:
+            raise SettingError(
+                f"libraries (OTELFLASK_LIBRARIES) is {setting!r}; allowed are all, none, or any of "
+                f"{', '.join(sorted(INSTRUMENTORS))}, separated by commas"
+            )
+    return names
+
+
+def instrument(names: Iterable[str], pipeline: Pipeline, end: Callable[[], None]) -> None:
+    """Instrument these when the app imports them, where they are installed and nobody has done it before.
+
+    In: names of `INSTRUMENTORS`, the pipeline, and what ends the telemetry of a process that ends by itself.
+    """
+    disabled = {name.strip() for name in os.environ.get(_DISABLED, "").split(",")}
+    for name in names:
+        if name not in disabled and "*" not in disabled and _is_installed(name):
+            action = functools.partial(_instrument, name, pipeline, end)
+            # Whichever is imported first imports the other.
+            _waiting.extend(when_imported(module, action) for module in (name, f"{_PACKAGE}.{name}"))
+
+
+def uninstrument() -> None:
+    """Take back what `instrument` did; for tests."""
+    while _waiting:
+        _waiting.pop()()
+    while _instrumented:
+        _instrumented.pop().uninstrument()
+
+
+def _is_installed(name: str) -> bool:
+    return is_importable(name) and is_importable(f"{_PACKAGE}.{name}")
+
+
+def _instrument(name: str, pipeline: Pipeline, end: Callable[[], None]) -> None:
+    module = importlib.import_module(f"{_PACKAGE}.{name}")
+    kind = getattr(module, INSTRUMENTORS[name], None)
+    if kind is None:
+        # It is what imports the library: it is noticed itself when it is all there.
+        return
+    instrumentor = kind()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        return
+    given = {"tracer_provider": pipeline.tracer_provider, "meter_provider": pipeline.meter_provider}
+    options = _OPTIONS.get(name)
+    instrumentor.instrument(**given | (options(pipeline) if options is not None else {}))
+    if name == "celery":
+        _end_with_celery(end)
+    _instrumented.append(instrumentor)
+
+
+def _url_masked(scrubber: Scrubber) -> Callable[..., None]:
+    """A request hook: `url.full` without secrets; the instrumentations mask five names of cloud providers only."""
+
+    @guard.guarded("masking a URL")
+    def hook(span: Any, *request: Any) -> None:
+        attributes = getattr(span, "attributes", None) or {}
+        # The second one with OTEL_SEMCONV_STABILITY_OPT_IN=http/dup.
+        for name in ("url.full", "http.url"):
+            url = attributes.get(name)
+            masked = scrubber.text(bounded(url, MAX_URL)) if isinstance(url, str) else url
+            if masked != url:
+                span.set_attribute(name, masked)
+
+    return hook
+
+
+def _requests(pipeline: Pipeline) -> dict[str, Any]:
+    return {"request_hook": _url_masked(pipeline.scrubber)}
+
+
+def _httpx(pipeline: Pipeline) -> dict[str, Any]:
+    masked = _url_masked(pipeline.scrubber)
+
+    async def async_hook(span: Any, request: Any) -> None:
+        masked(span, request)
+
+    return {"request_hook": masked, "async_request_hook": async_hook}
+
+
+def _urllib3(pipeline: Pipeline) -> dict[str, Any]:
+    masked = _url_masked(pipeline.scrubber)
+
+    @guard.guarded("a request by urllib3")
+    def hook(span: Any, pool: Any, request: Any) -> None:
+        masked(span)
+        if span.is_recording():
+            # Required by the conventions, and set by requests and httpx.
+            span.set_attribute("server.address", pool.host)
+            span.set_attribute("server.port", pool.port or (443 if pool.scheme == "https" else 80))
+
+    return {"request_hook": hook}
+
+
+def _redis(pipeline: Pipeline) -> dict[str, Any]:
+    module: Any = importlib.import_module("opentelemetry.instrumentation.redis")
+    build = module._build_span_meta_data_for_pipeline
+    if not hasattr(build, "_otelflask"):
+
+        def bounded(instance: Any) -> tuple[list[Any], str, str]:
+            # Stock: every command's name, one after the other, is the span's.
+            commands, text, name = build(instance)
+            return commands, text, _pipeline_name(name) if commands else name
+
+        bounded._otelflask = True  # type: ignore[attr-defined]
+        module._build_span_meta_data_for_pipeline = bounded
+
+    @guard.guarded("a command of redis")
+    def named(span: Any, client: Any, arguments: Any, options: Any) -> None:
+        if span.is_recording() and arguments:
+            span.set_attribute("db.operation.name", str(arguments[0]).upper())
+
+    @guard.guarded("a pipeline of redis")
+    def sized(span: Any, client: Any, answer: Any) -> None:
+        attributes = getattr(span, "attributes", None) or {}
+        length = attributes.get("db.redis.pipeline_length")
+        if length is not None:
+            span.set_attribute("db.operation.name", span.name)
+            if length > 1:
+                span.set_attribute("db.operation.batch.size", length)
+
+    return {"request_hook": named, "response_hook": sized}
+
+
+def _pipeline_name(commands: str) -> str:
+    """``PIPELINE SET`` where all are of one name, else ``PIPELINE`` (semantic conventions, database spans: batches)."""
+    kinds = {command.upper() for command in commands.split(" ")}
+    return f"PIPELINE {kinds.pop()}" if len(kinds) == 1 else "PIPELINE"
+
+
+class _WithinTraces(TracerProvider):
+    """A provider whose tracers make no trace of their own: a template that is compiled at start is none."""
+
+    def __init__(self, provider: Any) -> None:
+        self._provider = provider
+
+    def get_tracer(self, *arguments: Any, **options: Any) -> Tracer:
+        return _ChildTracer(self._provider.get_tracer(*arguments, **options))
+
+
+class _ChildTracer(Tracer):
+    """Starts spans below others, where instrumentation is not suppressed."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    def start_span(self, name: str, context: Any = None, *arguments: Any, **options: Any) -> Span:
+        if not self._is_within(context):
+            return INVALID_SPAN
+        return self._tracer.start_span(name, context, *arguments, **options)
+
+    @staticmethod
+    def _is_within(context: Any) -> bool:
+        return is_instrumentation_enabled() and get_current_span(context).get_span_context().is_valid
+
+    @contextmanager
+    def start_as_current_span(self, name: str, *arguments: Any, **options: Any) -> Iterator[Span]:  # type: ignore[override]
+        if not self._is_within(None):
+            yield INVALID_SPAN
+            return
+        # By the tracer itself, which takes the text of the app's exception with care.
+        with self._tracer.start_as_current_span(name, *arguments, **options) as span:
+            yield span
+
+
+def _jinja2(pipeline: Pipeline) -> dict[str, Any]:
+    return {"tracer_provider": _WithinTraces(pipeline.tracer_provider)}
+
+
+def _end_with_celery(end: Callable[[], None]) -> None:
+    from celery import signals
+
+    @guard.guarded("the end of a Celery process")
+    def ends(**values: Any) -> None:
+        # It ends by os._exit, so that nothing that waits would leave (contrib#4916).
+        end()
+
+    signals.worker_process_shutdown.connect(ends, weak=False, dispatch_uid="otelflask")
+
+
+_OPTIONS: dict[str, Callable[[Pipeline], dict[str, Any]]] = {
+    "httpx": _httpx,
+    "jinja2": _jinja2,
+    "redis": _redis,
+    "requests": _requests,
+    "urllib3": _urllib3,
+}

@@ -1,0 +1,1 @@
+"""Records of the ``logging`` module, and events, as OpenTelemetry log records."""

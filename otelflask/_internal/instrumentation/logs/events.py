@@ -1,0 +1,89 @@
+"""Business events: what happened, in the app's own words, joined to the trace it happened in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import current_app, has_app_context
+from opentelemetry import context as context_api
+from opentelemetry import trace as trace_api
+from opentelemetry._logs import SeverityNumber
+
+from otelflask._internal import clock, event_names, guard
+from otelflask._internal.instrumentation.logs.capture import attribute_value
+from otelflask._internal.limits import Limits
+from otelflask._internal.locks import new_lock
+from otelflask._internal.sdk.log_records import Record, emit
+from otelflask._internal.version import __version__
+
+#: Names that have a counter of their own; a name with an id in it would make one each.
+MAX_NAMES = 200
+OTHER = "_OTHER"
+#: Where an app has its `Events`.
+EXTENSION_KEY = "otelflask.events"
+
+
+class Events:
+    """Emits events, and counts them by name. In: providers, and what a record may carry."""
+
+    def __init__(self, logger_provider: Any, meter_provider: Any, limits: Limits) -> None:
+        self._limits = limits
+        self._logger = logger_provider.get_logger("otelflask.events", __version__)
+        self._counter = meter_provider.get_meter("otelflask.events", __version__).create_counter(
+            "otelflask.events", unit="{event}", description="Business events, by name."
+        )
+        self._names: set[str] = set()
+        self._lock = new_lock()
+
+    @guard.guarded("emitting an event")
+    def emit(self, name: str, attributes: dict[str, Any]) -> None:
+        """One event."""
+        if not isinstance(name, str) or not name or event_names.is_reserved(name):
+            guard.say(f"event:{name!r}", event_names.NOT_ALLOWED, name)
+            return
+        values = {key: attribute_value(value, self._limits) for key, value in attributes.items()}
+        context = context_api.get_current()
+        span = trace_api.get_current_span(context).get_span_context()
+        emit(self._logger, Record(clock.time_ns(), SeverityNumber.INFO, "INFO", name, (values,), span, context, name))
+        self._counter.add(1, {"event.name": self._counted(name)})
+
+    def _counted(self, name: str) -> str:
+        if name not in self._names:
+            with self._lock:
+                if len(self._names) >= MAX_NAMES:
+                    return OTHER
+                self._names.add(name)
+        return name
+
+
+_of_process: Events | None = None
+
+
+def use(events: Events) -> None:
+    """What is said outside of any app goes here from now on, unless another was named before."""
+    global _of_process
+    if _of_process is None:
+        _of_process = events
+
+
+def withdraw(events: Events) -> None:
+    """These have ended."""
+    global _of_process
+    if _of_process is events:
+        _of_process = None
+
+
+def event(name: str, /, **attributes: Any) -> None:
+    """Say that something happened: ``otelflask.event("order.placed", order_id=7, amount=12.5)``.
+
+    In: the event's name, which is one of few (``<thing>.<what happened>``),
+    and its attributes, whose types are kept: text, numbers, truth values,
+    bytes, lists and dicts of them; anything else becomes text. It leaves as a
+    log record with that event name on the current trace, and is counted in
+    the metric ``otelflask.events``. Never raises; does nothing before `init`.
+    Source: OpenTelemetry Logs Data Model, "Events".
+    """
+    events = current_app.extensions.get(EXTENSION_KEY) if has_app_context() else None
+    events = events or _of_process
+    if events is not None:
+        events.emit(name, attributes)

@@ -1,0 +1,43 @@
+"""Process and system metrics, by opentelemetry-instrumentation-system-metrics, right after a fork too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psutil
+from opentelemetry.instrumentation.system_metrics import SystemMetricsInstrumentor
+
+from otelflask._internal.lifecycle.part import Part
+
+#: What is collected. Left out: ``process.runtime.*`` (deprecated names), per-CPU and per-disk series, and
+#: ``process.cpu.utilization``, which is since the last look, whoever looked: the rate of ``process.cpu.time`` says it.
+CONFIGURATION: dict[str, list[str] | None] = {
+    "process.cpu.time": ["user", "system"],
+    "process.memory.usage": None,
+    "process.memory.virtual": None,
+    "process.context_switches": ["involuntary", "voluntary"],
+    "process.thread.count": None,
+    "process.open_file_descriptor.count": None,
+    "cpython.gc.collections": None,
+    "cpython.gc.collected_objects": None,
+    "cpython.gc.uncollectable_objects": None,
+    "system.memory.usage": ["used", "free", "cached"],
+    "system.network.io": ["transmit", "receive"],
+}
+
+
+class RuntimeMetrics(Part):
+    """Registers the metrics on a meter provider, once a process."""
+
+    def __init__(self, meter_provider: Any) -> None:
+        self._instrumentor = SystemMetricsInstrumentor(config=CONFIGURATION)
+        if not self._instrumentor.is_instrumented_by_opentelemetry:
+            self._instrumentor.instrument(meter_provider=meter_provider)
+
+    def after_fork(self) -> None:
+        """Look at this process: the instrumentation keeps the parent's psutil.Process."""
+        self._instrumentor._proc = psutil.Process()
+
+    def stop(self) -> None:
+        """Allow another registration; the SDK keeps instruments as long as their provider lives."""
+        self._instrumentor.uninstrument()

@@ -1,0 +1,1 @@
+"""Forks, ends, worker threads, and the processes of a server."""

@@ -1,0 +1,43 @@
+"""Forks: what is put right in every child."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Protocol
+
+from otelflask._internal import guard
+
+
+class Forkable(Protocol):
+    """Something that has to be put right in a forked child."""
+
+    def after_fork(self) -> None: ...
+
+
+_forkables: list[weakref.ref[Forkable]] = []
+
+
+def on_fork(item: Forkable) -> None:
+    """Call ``item.after_fork()`` in every forked child from now on, in the order of registration; it is held weakly."""
+    _forkables[:] = [reference for reference in _forkables if (known := reference()) is not None and known is not item]
+    _forkables.append(weakref.ref(item))
+
+
+def _after_fork() -> None:
+    for reference in _forkables:
+        item = reference()
+        if item is not None:
+            reset(item)
+
+
+def reset(item: Forkable) -> None:
+    """Put something right in a forked child, whatever that meets."""
+    try:
+        item.after_fork()
+    except Exception:
+        guard.say("fork", "telemetry could not be put right after a fork", exc_info=True)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

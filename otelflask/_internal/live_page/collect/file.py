@@ -1,0 +1,169 @@
+"""The local SQLite file that the workers of one server share, and the mark by which they see that somebody looks."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from otelflask._internal.lifecycle.servers import is_gone, server_id
+from otelflask._internal.shared_folder import SharedFolder
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS era (name TEXT);
+INSERT INTO era SELECT lower(hex(randomblob(4))) WHERE NOT EXISTS (SELECT * FROM era);
+CREATE TABLE IF NOT EXISTS requests (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, trace_id TEXT, span_id TEXT, time INTEGER, duration INTEGER, method TEXT,
+    route TEXT, path TEXT, status INTEGER, queries INTEGER, query_time REAL, error TEXT, user TEXT, pid INTEGER,
+    notable INTEGER, UNIQUE (trace_id, span_id)
+);
+CREATE INDEX IF NOT EXISTS requests_notable ON requests (notable, id);
+CREATE TABLE IF NOT EXISTS entries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT, trace_id TEXT, time INTEGER, duration INTEGER, subject TEXT,
+    about TEXT, amount INTEGER, severity INTEGER, body TEXT
+);
+CREATE INDEX IF NOT EXISTS entries_trace ON entries (trace_id);
+CREATE INDEX IF NOT EXISTS entries_kind ON entries (kind, id);
+CREATE INDEX IF NOT EXISTS entries_subject ON entries (subject, about, duration, amount);
+CREATE TABLE IF NOT EXISTS tiles (
+    worker TEXT, slot INTEGER, route TEXT, count INTEGER, failed INTEGER, total REAL, buckets TEXT,
+    PRIMARY KEY (worker, slot, route)
+);
+CREATE TABLE IF NOT EXISTS vitals (
+    worker TEXT, slot INTEGER, cpu REAL, memory INTEGER, active INTEGER, waiting INTEGER, dropped INTEGER,
+    PRIMARY KEY (worker, slot)
+);
+CREATE TABLE IF NOT EXISTS processes (worker TEXT PRIMARY KEY, time REAL, body TEXT);
+"""
+#: How its name begins.
+PREFIX = "monitor-"
+#: Seconds that a write waits for another worker's.
+BUSY_TIMEOUT_S = 2.0
+#: Seconds without a look after which the file of a server that is gone is removed.
+FORGOTTEN_S = 60.0
+
+
+class MonitorFile:
+    """In: a folder of this user's, made when somebody looks; what the workers of one app have in common."""
+
+    def __init__(self, folder: SharedFolder, service: str) -> None:
+        self._folder = folder
+        self._service = hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
+        self._connections = threading.local()
+
+    @functools.cached_property
+    def _server(self) -> str:
+        """Asked for in a worker, whose parent is the server."""
+        return server_id()
+
+    @property
+    def _name(self) -> str:
+        return f"{PREFIX}{self._service}-{self._server}.sqlite3"
+
+    @property
+    def path(self) -> str:
+        """The file's."""
+        return self._folder.path_of(self._name)
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether this process is the whole server: nobody will ask when it has ended."""
+        return self._server.partition("-")[0] == str(os.getpid())
+
+    @property
+    def era(self) -> str:
+        """What tells this file's rows from those of the one before it: numbers of rows begin anew with each."""
+        with self.connected():
+            return str(self._connections.known[2])
+
+    def look(self) -> None:
+        """Somebody looks: all workers see it by the time of a file's change. Raises OSError and SettingError."""
+        os.utime(self._folder.make(f"{self._name}.viewer"))
+
+    def looked_at(self) -> float:
+        """Epoch seconds of the last look; 0 where nobody has looked."""
+        return self._folder.changed(f"{self._name}.viewer")
+
+    def _forget_others(self) -> None:
+        """Remove what servers that are gone have left."""
+        for name in self._folder.names(PREFIX):
+            server, dot, suffix = name.removeprefix(PREFIX).partition("-")[2].partition(".")
+            # Not too soon: it may be that of a container with processes of its own.
+            parts = [f"{name}{part}" for part in ("", "-wal", ".viewer")]
+            newest = max(map(self._folder.changed, parts))
+            if f"{dot}{suffix}" == ".sqlite3" and is_gone(server) and time.time() - newest > FORGOTTEN_S:
+                self._folder.remove(*parts, f"{name}-shm")
+
+    @contextmanager
+    def connected(self) -> Iterator[sqlite3.Connection]:
+        """This thread's connection to the file that is there now, opened in this process.
+
+        One that was open before a fork is not ours. Raises OSError, SettingError and sqlite3.Error where the file
+        cannot be used.
+        """
+        known = getattr(self._connections, "known", None)
+        if known is None or known[0] != self._identity():
+            if known is not None and known[0][0] == os.getpid():
+                known[1].close()
+            try:
+                connection, era = self._open()
+            except sqlite3.DatabaseError as error:
+                self._remove_damaged(error)
+                connection, era = self._open()
+            known = self._connections.known = (self._identity(), connection, era)
+        yield known[1]
+
+    def _open(self) -> tuple[sqlite3.Connection, str]:
+        if not os.path.exists(self.path):
+            self._forget_others()
+        self._folder.make(self._name)
+        connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # What a crash of the machine would lose is lost with the processes anyway.
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.executescript(_SCHEMA)
+            return connection, connection.execute("SELECT name FROM era").fetchone()[0]
+        except BaseException:
+            connection.close()
+            raise
+
+    def _identity(self) -> tuple[int, int]:
+        try:
+            return os.getpid(), os.stat(self.path).st_ino
+        except FileNotFoundError:
+            return os.getpid(), 0
+
+    @contextmanager
+    def at_once(self, kind: str = "") -> Iterator[sqlite3.Connection]:
+        """A transaction: what is asked in it is of one moment. In: ``IMMEDIATE`` for one that writes."""
+        with self.connected() as connection:
+            connection.execute(f"BEGIN {kind}")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException as error:
+                # A full disk ends it by itself.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.DatabaseError):
+                    self._remove_damaged(error)
+                raise
+
+    def _remove_damaged(self, error: sqlite3.DatabaseError) -> None:
+        """Make room for another file: what a damaged one held is lost. Raises the error where it is another."""
+        if type(error) is not sqlite3.DatabaseError:
+            # Such as one that is locked.
+            raise error
+        self._folder.remove(self._name, f"{self._name}-wal", f"{self._name}-shm")
+
+    def ask(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Rows. Raises as `connected` does."""
+        with self.connected() as connection:
+            return connection.execute(query, values).fetchall()

@@ -1,0 +1,180 @@
+"""Spans and log records as rows that the store keeps and the page shows, without secrets and bounded."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry.trace import SpanKind, StatusCode
+
+from otelflask._internal.export.scrubbed import scrubbed_attributes
+from otelflask._internal.guard import safe_text
+from otelflask._internal.limits import Limits, clean_text, cut
+from otelflask._internal.redaction import Scrubber
+
+STATEMENT = "statement"
+#: Names of attributes that other rooms give.
+SUMMARY = "db.query.summary"
+FINGERPRINT = "otelflask.error.fingerprint"
+ERROR_COUNT = "otelflask.error.count"
+#: As Flask's development server has it in its lines.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+#: Characters of a name, and the largest number that SQLite keeps.
+NAME_LENGTH = 256
+LARGEST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One span or log record; `time` in epoch ns, `duration` in ns, `body` JSON of everything."""
+
+    kind: str
+    trace_id: str
+    time: int
+    duration: int
+    #: `STATEMENT` for that of a statement, a log record's event name.
+    subject: str
+    #: What the subject is about: a statement's summary, an error's group.
+    about: str
+    #: How many: rows that a statement returned, occurrences that a record of an error's group tells of.
+    amount: int
+    severity: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a row of the table of requests shows."""
+
+    trace_id: str
+    span_id: str
+    time: int
+    duration: int
+    method: str
+    route: str
+    path: str
+    status: int
+    queries: int
+    query_time: float
+    error: str
+    user: str
+
+
+class Rows:
+    """Makes rows. In: what masks secrets, and what a span and a log record may carry."""
+
+    def __init__(self, scrubber: Scrubber, span_limits: Limits, log_limits: Limits) -> None:
+        self._scrubber = scrubber
+        self._span_limits = span_limits
+        self._log_limits = log_limits
+
+    def of(self, item: Any) -> tuple[Entry, Request | None]:
+        """The row of an item, and, where it is a request's span, that of the request."""
+        return self._log(item) if hasattr(item, "log_record") else self._span(item)
+
+    def _attributes(self, attributes: Any, limits: Limits) -> dict[str, Any]:
+        return scrubbed_attributes(attributes, self._scrubber, limits)
+
+    def _text(self, value: object, length: int) -> str:
+        # Masked before it is cut: half a secret would not be known as one.
+        return clean_text(cut(self._scrubber.text(_COLOUR.sub("", safe_text(value))), length))
+
+    def _span(self, span: Any) -> tuple[Entry, Request | None]:
+        context = span.get_span_context()
+        trace_id, span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
+        attributes = self._attributes(span.attributes, self._span_limits)
+        failed = span.status.status_code is StatusCode.ERROR
+        start, end = _whole(span.start_time), _whole(span.end_time)
+        body = {
+            "span_id": span_id,
+            "parent_id": f"{span.parent.span_id:016x}" if span.parent is not None else None,
+            "name": self._text(span.name, NAME_LENGTH),
+            "kind": span.kind.name.lower(),
+            "start": start,
+            "end": end,
+            "error": self._text(span.status.description or "", self._span_limits.value_length) if failed else None,
+            "failed": failed,
+            "scope": self._scope(span),
+            "attributes": attributes,
+            "events": [
+                {
+                    "name": self._text(event.name, NAME_LENGTH),
+                    "time": _whole(event.timestamp),
+                    "attributes": self._attributes(event.attributes, self._span_limits),
+                }
+                for event in span.events
+            ],
+        }
+        entry = Entry(
+            "span",
+            trace_id,
+            start,
+            end - start,
+            STATEMENT if SUMMARY in attributes else "",
+            str(attributes.get(SUMMARY, "")),
+            _whole(attributes.get("db.response.returned_rows")),
+            int(failed),
+            _json(body),
+        )
+        if span.kind is not SpanKind.SERVER or "http.request.method" not in attributes:
+            return entry, None
+        return entry, Request(
+            trace_id,
+            span_id,
+            start,
+            end - start,
+            str(attributes["http.request.method"]),
+            str(attributes.get("http.route", "")),
+            str(attributes.get("url.path", "")),
+            _whole(attributes.get("http.response.status_code")),
+            _whole(attributes.get("otelflask.db.query.count")),
+            _whole(attributes.get("otelflask.db.query.duration", 0.0), 1e9) / 1e9,
+            str(attributes.get("error.type", "")),
+            str(attributes.get("user.id", "")),
+        )
+
+    def _log(self, item: Any) -> tuple[Entry, None]:
+        record = item.log_record
+        trace_id = f"{record.trace_id:032x}" if record.trace_id else ""
+        event = self._text(record.event_name or "", NAME_LENGTH)
+        time = _whole(record.timestamp or record.observed_timestamp)
+        attributes = self._attributes(record.attributes, self._log_limits)
+        body = {
+            "span_id": f"{record.span_id:016x}" if record.span_id else None,
+            "time": time,
+            "level": self._text(record.severity_text or "", NAME_LENGTH),
+            "logger": self._scope(item),
+            "text": self._text(record.body if record.body is not None else "", self._log_limits.value_length),
+            "event": event,
+            "attributes": attributes,
+        }
+        entry = Entry(
+            "log",
+            trace_id,
+            time,
+            0,
+            event,
+            str(attributes.get(FINGERPRINT) or attributes.get(SUMMARY, "")),
+            _whole(attributes.get(ERROR_COUNT)),
+            record.severity_number.value if record.severity_number is not None else 0,
+            _json(body),
+        )
+        return entry, None
+
+    def _scope(self, item: Any) -> str:
+        scope = item.instrumentation_scope
+        return self._text(scope.name, NAME_LENGTH) if scope is not None else ""
+
+
+def _json(body: dict[str, Any]) -> str:
+    """As it is searched: not escaped."""
+    return json.dumps(body, ensure_ascii=False, default=safe_text)
+
+
+def _whole(value: object, factor: float = 1) -> int:
+    """A whole number that SQLite keeps; 0 for what is none: attributes are whatever an app has set."""
+    if not isinstance(value, (int, float)) or value != value:
+        return 0
+    return int(max(-LARGEST, min(LARGEST, value * factor)))

@@ -1,0 +1,166 @@
+"""Answers below `monitor_path`, in front of the app: not traced, not logged, not counted.
+
+To who may not see it, every path below is the app's own, whatever the method.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from http import HTTPStatus
+from urllib.parse import parse_qs, quote, urlencode
+
+from flask import Flask
+from markupsafe import Markup
+from werkzeug.wrappers import Request, Response
+
+from otelflask._internal.endpoints.endpoint import Endpoint, compressed, text_response
+from otelflask._internal.live_page.collect.publisher import Publisher
+from otelflask._internal.live_page.show.assets import Asset, Assets
+from otelflask._internal.live_page.show.gate import PARAMETER, Gate
+from otelflask._internal.live_page.show.rendering import make_environment
+from otelflask._internal.live_page.show.views import View, Views
+from otelflask._internal.settings import SettingError
+
+SECURITY = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Vary": "Accept-Encoding",
+}
+#: Says in the environ that who asks was let in.
+_ADMITTED = "otelflask.monitor.admitted"
+_FOR_EVER = "private, max-age=31536000, immutable"
+#: Parameters of the script's, which are no part of a view's address.
+_OF_SCRIPT = ("live", "after", "before")
+_CANNOT_BE_DRAWN = View("problem.html", {"problem": "This view cannot be drawn; the app's log says why."})
+
+
+class MonitorEndpoint(Endpoint):
+    """The page of one app.
+
+    In: the app, and where the page is; the service's name; who may see it; its views; what brings this worker's items
+    into the file that they ask.
+    """
+
+    def __init__(self, app: Flask, path: str, service: str, gate: Gate, views: Views, publisher: Publisher) -> None:
+        super().__init__(app, path)
+        self._service = service
+        self._gate = gate
+        self._views = views
+        self._publisher = publisher
+        self._assets = Assets()
+        self._templates = make_environment()
+
+    @property
+    def has_begun(self) -> bool:
+        return self._publisher.started
+
+    def begin(self) -> None:
+        self._publisher.start()
+
+    def takes(self, path: str) -> bool:
+        return path == self.path or path.startswith(f"{self.path}/")
+
+    def answer(self, request: Request) -> Response | None:
+        """The answer; None for who may not see it, and for what is not there: the app answers then."""
+        path = request.path.removeprefix(self.path)
+        base = _quoted(request.root_path.rstrip("/")) + self.path
+        # Not Werkzeug's, which raises for bytes that are no UTF-8.
+        asked = {name: values[-1] for name, values in parse_qs(request.environ.get("QUERY_STRING", "")).items()}
+        if self._gate.admits_by_url(request):
+            return self._with_cookie(request, base, path, asked)
+        if not self._gate.admits(request):
+            return None
+        request.environ[_ADMITTED] = True
+        asset = self._assets.get(path)
+        if asset is not None:
+            return _secured(_asset_response(request, asset))
+        return self._draw(request, base, path, asked)
+
+    def failed(self, request: Request) -> Response | None:
+        if _ADMITTED not in request.environ:
+            # To who may not see the page there is none.
+            return None
+        base = _quoted(request.root_path.rstrip("/")) + self.path
+        html, _ = self._html(_CANNOT_BE_DRAWN, base, request.path.removeprefix(self.path), {})
+        return self._html_response(request, HTTPStatus.INTERNAL_SERVER_ERROR, html)
+
+    def _with_cookie(self, request: Request, base: str, path: str, asked: dict[str, str]) -> Response:
+        """Back to the same view, without the token in its address."""
+        rest = urlencode({name: value for name, value in asked.items() if name != PARAMETER})
+        response = text_response("", HTTPStatus.SEE_OTHER)
+        response.location = base + _quoted(path) + (f"?{rest}" if rest else "")
+        self._gate.set_cookie(request, response, base)
+        return _secured(response)
+
+    def _draw(self, request: Request, base: str, path: str, asked: dict[str, str]) -> Response | None:
+        status = HTTPStatus.OK
+        try:
+            self._publisher.look()
+            view = self._views.view(path, asked)
+        except (OSError, sqlite3.Error, SettingError) as error:
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+            view = View("problem.html", {"problem": f"What was seen cannot be read: {error}"})
+        except ValueError as error:
+            status = HTTPStatus.BAD_REQUEST
+            view = View("problem.html", {"problem": str(error)})
+        if view is None:
+            return None
+        if not view.is_news:
+            return _nothing_new()
+        html, version = self._html(view, base, path, asked)
+        if asked.get("live") == version and not view.is_list:
+            return _nothing_new()
+        return self._html_response(request, status, html)
+
+    def _html(self, view: View, base: str, path: str, asked: dict[str, str]) -> tuple[str, str]:
+        """The drawn view, alone where the script asks for it, else in its frame; and its version."""
+        given = {
+            "base": base,
+            "assets": f"{base}/assets/{self._assets.version}",
+            "service": self._service,
+            "here": path.strip("/").partition("/")[0],
+            "query": urlencode({name: value for name, value in asked.items() if name not in _OF_SCRIPT}),
+            **view.context,
+        }
+        main = Markup(self._templates.get_template(view.template).render(given))
+        version = view.version or hashlib.blake2b(main.encode(), digest_size=8).hexdigest()
+        if "live" in asked:
+            return f'<!doctype html><meta charset=utf-8><main data-version="{version}">{main}</main>', version
+        return self._templates.get_template("base.html").render(given, main=main, version=version), version
+
+    @staticmethod
+    def _html_response(request: Request, status: HTTPStatus, html: str) -> Response:
+        return _secured(compressed(request, text_response(html, status, "text/html; charset=utf-8")))
+
+
+def _asset_response(request: Request, asset: Asset) -> Response:
+    zipped = request.accept_encodings["gzip"] > 0
+    response = text_response(asset.compressed if zipped else asset.content, 200, asset.content_type)
+    response.headers["Cache-Control"] = _FOR_EVER
+    if zipped:
+        response.content_encoding = "gzip"
+    return response
+
+
+def _secured(response: Response) -> Response:
+    for name, value in SECURITY.items():
+        response.headers[name] = value
+    return response
+
+
+def _quoted(path: str) -> str:
+    """A path for an address of this host: two slashes would be another."""
+    return "/" + quote(path).lstrip("/") if path else ""
+
+
+def _nothing_new() -> Response:
+    response = _secured(text_response("", HTTPStatus.NO_CONTENT))
+    # Of nothing (RFC 9110, section 8.6).
+    del response.headers["Content-Type"]
+    return response

@@ -1,0 +1,108 @@
+"""The page's templates, and how times, sizes and shares are written in them. All that is put in is escaped."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+NOTHING = "–"
+
+
+def make_environment() -> Environment:
+    """Jinja with the page's templates and filters."""
+    environment = Environment(
+        loader=PackageLoader("otelflask._internal.live_page.show"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(
+        duration=duration, seconds=seconds, clock=clock, size=size, share=share, rate=rate, figure=figure,
+        short=short, level=level, parsed=parsed, segment=segment,
+    )  # fmt: skip
+    return environment
+
+
+def duration(ns: float) -> str:
+    """Nanoseconds, such as ``12.3 ms``."""
+    milliseconds = ns / 1e6 if math.isfinite(ns) else 0.0
+    if milliseconds >= 1000:
+        return f"{milliseconds / 1000:.2f} s"
+    return f"{milliseconds:.0f} ms" if milliseconds >= 10 else f"{milliseconds:.2g} ms"
+
+
+def seconds(value: float | None) -> str:
+    """Seconds, such as ``12.3 ms``."""
+    return NOTHING if value is None else duration(value * 1e9)
+
+
+def clock(ns: int) -> Markup:
+    """A time, in UTC; the script writes it in the reader's own zone."""
+    at = datetime.fromtimestamp(ns / 1e9, timezone.utc)
+    text = f"{at:%H:%M:%S}"
+    iso = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(iso, text)
+
+
+def size(value: float | None) -> str:
+    """Bytes, such as ``12 MiB``."""
+    return NOTHING if value is None else f"{value / 2**20:,.0f} MiB"
+
+
+def share(value: float | None) -> str:
+    """A share of 1, such as ``12 %``."""
+    if value is None:
+        return NOTHING
+    return f"{100 * value:.1f} %" if 0 < value < 0.1 else f"{100 * value:.0f} %"
+
+
+def rate(value: float | None) -> str:
+    """A rate a second, such as ``1.2/s``; of a seldom one ``1.2/min`` or ``1.2/h``."""
+    if value is None:
+        return NOTHING
+    if 0 < value < 0.1:
+        return f"{60 * value:.1f}/min" if value * 60 >= 0.1 else f"{3600 * value:.1f}/h"
+    return f"{value:.2f}/s" if value < 10 else f"{value:,.0f}/s"
+
+
+def figure(value: float | None, kind: str) -> str:
+    """A tile's value by its kind."""
+    writers = {"seconds": seconds, "bytes": size, "share": share, "rate": rate}
+    if kind in writers:
+        return writers[kind](value)
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def short(identifier: str) -> str:
+    """The beginning of an id."""
+    return identifier[:8]
+
+
+def level(text: str) -> str:
+    """What a level is shown as: ``error``, ``warn`` or ``info``."""
+    upper = text.upper()
+    if upper.startswith("WARN"):
+        return "warn"
+    return "error" if upper.startswith(("ERROR", "CRITICAL", "FATAL")) else "info"
+
+
+def parsed(text: Any) -> list[Any]:
+    """A JSON list that another room has made; an empty one for what was cut and is none any more."""
+    try:
+        found = json.loads(text or "[]")
+    except ValueError:
+        return []
+    return found if isinstance(found, list) else []
+
+
+def segment(text: str) -> str:
+    """A text as one segment of a path, or a value in a query."""
+    return quote(text, safe="")

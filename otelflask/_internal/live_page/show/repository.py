@@ -1,0 +1,259 @@
+"""What the page asks of the file that the workers share. All raise as `MonitorFile.connected` does."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from otelflask._internal import event_names
+from otelflask._internal.live_page.collect.file import MonitorFile
+from otelflask._internal.live_page.collect.rows import STATEMENT
+from otelflask._internal.live_page.collect.store import REQUEST_COLUMNS
+from otelflask._internal.live_page.collect.time_series import Slot
+from otelflask._internal.live_page.collect.worker_stats import Vital
+
+#: Events that are shown elsewhere than among the lines.
+NOT_LINES = (event_names.REQUEST, *event_names.REPORTS, event_names.ERROR_GROUP)
+#: Parts of the last hour that a group's trend has.
+TREND = 30
+#: Groups, statements and suspects that are shown.
+MOST = 200
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Rows, newest first, and how many fit the filters altogether."""
+
+    rows: list[Row]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which rows of a list: those with a number above `after` and, where it is given, below `before`."""
+
+    after: int = 0
+    before: int = 0
+    limit: int = 200
+
+
+class Questions:
+    """In: the file, and from how many ns on a statement is slow."""
+
+    def __init__(self, file: MonitorFile, slow_ns: int) -> None:
+        self.file = file
+        self._slow_ns = slow_ns
+
+    def requests(
+        self, window: Window, *, route: str = "", status: str = "", least_ns: int = 0, text: str = ""
+    ) -> Listed:
+        """Requests. In: filters; `status` is one, or a class such as ``5xx``."""
+        where: list[str] = []
+        values: list[Any] = []
+        if route:
+            where.append("route = ?")
+            values.append(route)
+        if status.endswith("xx") and status[:1].isdigit():
+            where.append("status / 100 = ?")
+            values.append(int(status[0]))
+        elif status.isdigit():
+            where.append("status = ?")
+            values.append(int(status))
+        if least_ns:
+            where.append("duration >= ?")
+            values.append(least_ns)
+        if text:
+            where.append("instr(lower(path || ' ' || error || ' ' || user || ' ' || trace_id), lower(?)) > 0")
+            values.append(text)
+        found = self._listed("requests", ", ".join(REQUEST_COLUMNS), where, values, window)
+        return Listed([dict(zip(REQUEST_COLUMNS, row, strict=True)) for row in found[0]], found[1])
+
+    def routes(self) -> list[str]:
+        """Routes that have requests, by name."""
+        return [row[0] for row in self.file.ask("SELECT DISTINCT route FROM requests WHERE route <> '' ORDER BY route")]
+
+    def lines(self, window: Window, *, least_severity: int = 0, text: str = "") -> Listed:
+        """Log lines: not the requests' own, which are requests, and no reports, which are errors."""
+        where = ["kind = 'log'", "severity >= ?", f"subject NOT IN ({', '.join('?' * len(NOT_LINES))})"]
+        values: list[Any] = [least_severity, *NOT_LINES]
+        if text:
+            where.append("instr(lower(body || trace_id), lower(?)) > 0")
+            values.append(text)
+        rows, total = self._listed("entries", "id, trace_id, body", where, values, window)
+        return Listed([{"id": key, "trace_id": trace, **json.loads(body)} for key, trace, body in rows], total)
+
+    def _listed(
+        self, table: str, columns: str, where: list[str], values: list[Any], window: Window
+    ) -> tuple[list[Any], int]:
+        fits = " AND ".join(where) or "1"
+        query = f"SELECT {columns} FROM {table} WHERE {fits} AND id > ?"
+        asked: list[Any] = [*values, window.after]
+        if window.before:
+            query += " AND id < ?"
+            asked.append(window.before)
+        rows = self.file.ask(f"{query} ORDER BY id DESC LIMIT ?", [*asked, window.limit])
+        return rows, self.file.ask(f"SELECT count(*) FROM {table} WHERE {fits}", values)[0][0]
+
+    def oldest(self) -> int | None:
+        """When the oldest request that is kept began, in epoch ns; None without any."""
+        found: int | None = self.file.ask("SELECT min(time) FROM requests")[0][0]
+        return found
+
+    def errors(self, now: float, text: str = "") -> Listed:
+        """Groups of error reports, the latest first: how often, since when, and when in the last hour.
+
+        In: epoch seconds, and what title or route have in them.
+        """
+        width = 3_600_000_000_000 // TREND
+        now_ns = int(now * 1e9)
+        trends: dict[str, list[int]] = {}
+        for about, part, count in self.file.ask(
+            "SELECT about, (? - time) / ?, sum(amount) FROM entries WHERE subject = ? AND time > ? GROUP BY 1, 2",
+            [now_ns, width, event_names.ERROR_GROUP, now_ns - TREND * width],
+        ):
+            trends.setdefault(about, [0] * TREND)[TREND - 1 - min(max(part, 0), TREND - 1)] += count
+        # A group's record tells of all that came in a minute, when it is over; until then reports are what is known.
+        reported = {
+            about: (count, last)
+            for about, count, last in self.file.ask(
+                "SELECT about, count(*), max(time) FROM entries WHERE subject IN (?, ?) GROUP BY about",
+                event_names.REPORTS,
+            )
+        }
+        rows = self.file.ask(
+            "SELECT about, sum(amount), min(time), max(time), max(id) FROM entries WHERE subject = ? GROUP BY about",
+            [event_names.ERROR_GROUP],
+        )
+        bodies = self._bodies([row[4] for row in rows])
+        found = []
+        for about, count, first, last, last_id in rows:
+            reports, last_report = reported.get(about, (0, 0))
+            told = bodies[last_id]["attributes"]
+            found.append(
+                {
+                    "fingerprint": about,
+                    "count": max(count, reports),
+                    "first_seen": first,
+                    "last_seen": max(last, last_report),
+                    "trend": trends.get(about, [0] * TREND),
+                    "title": told.get("otelflask.error.group", about),
+                    "route": told.get("http.route", ""),
+                }
+            )
+        found = [row for row in found if text.lower() in f"{row['title']} {row['route']}".lower()]
+        return Listed(sorted(found, key=lambda row: -row["last_seen"])[:MOST], len(found))
+
+    def reports(self, fingerprint: str) -> list[Row]:
+        """The reports of a group that are kept, the latest first: at most ten."""
+        rows = self.file.ask(
+            "SELECT id, trace_id, body FROM entries WHERE subject IN (?, ?) AND about = ? ORDER BY id DESC LIMIT 10",
+            [*event_names.REPORTS, fingerprint],
+        )
+        return [{"id": key, "trace_id": trace, **json.loads(body)} for key, trace, body in rows]
+
+    def statements(self, text: str = "") -> Listed:
+        """Statements by their summary, those that took most time together first; times in ns.
+
+        In: what their summary has in it.
+        """
+        fits = "subject = ? AND instr(lower(about), lower(?)) > 0"
+        rows = self.file.ask(
+            "SELECT about, count(*), sum(duration), max(duration), sum(amount), sum(duration >= ?), max(id) "
+            f"FROM entries WHERE {fits} GROUP BY about ORDER BY 3 DESC LIMIT {MOST}",
+            [self._slow_ns, STATEMENT, text],
+        )
+        ((total,),) = self.file.ask(f"SELECT count(DISTINCT about) FROM entries WHERE {fits}", [STATEMENT, text])
+        names = ("summary", "count", "total", "max", "rows", "slow", "last")
+        found = [dict(zip(names, row, strict=True)) for row in rows]
+        bodies = self._bodies([row["last"] for row in found])
+        callers = self._callers()
+        routes = dict(
+            self.file.ask(
+                "SELECT about, route FROM entries JOIN requests USING (trace_id) "
+                f"WHERE entries.id IN ({', '.join('?' * len(found))})",
+                [row["last"] for row in found],
+            )
+        )
+        for row in found:
+            row["text"] = bodies[row["last"]]["attributes"].get("db.query.text", "")
+            row["caller"] = callers.get(row["text"], "")
+            row["route"] = routes.get(row["summary"], "")
+            slowest = self.file.ask(
+                "SELECT trace_id FROM entries WHERE subject = ? AND about = ? AND duration = ? LIMIT 1",
+                [STATEMENT, row["summary"], row["max"]],
+            )
+            row["slowest"] = slowest[0][0] if slowest else ""
+        return Listed(found, total)
+
+    def _callers(self) -> dict[str, str]:
+        """The line that last ran a statement slowly, or again and again, by the statement's text."""
+        rows = self.file.ask(
+            "SELECT body FROM entries WHERE subject IN (?, ?) ORDER BY id DESC LIMIT 1000",
+            [event_names.SLOW_QUERY, event_names.REPEATED_QUERY],
+        )
+        said = [json.loads(body)["attributes"] for (body,) in reversed(rows)]
+        return {str(attributes.get("db.query.text", "")): caller(attributes) for attributes in said}
+
+    def repeated(self) -> list[Row]:
+        """What single requests ran again and again: one of each line of the app, the latest, first the costliest."""
+        rows = self.file.ask(
+            "SELECT trace_id, body FROM entries WHERE subject = ? ORDER BY id DESC LIMIT 1000",
+            [event_names.REPEATED_QUERY],
+        )
+        suspects: dict[tuple[str, str], Row] = {}
+        times: Counter[tuple[str, str]] = Counter()
+        for trace_id, body in rows:
+            line = json.loads(body)
+            key = (caller(line["attributes"]), str(line["attributes"].get("db.query.text", "")))
+            times[key] += 1
+            suspects.setdefault(key, {"trace_id": trace_id, **line})
+        found = [{**line, "caller": key[0], "requests": times[key]} for key, line in suspects.items()]
+        found.sort(key=lambda line: line["attributes"]["otelflask.db.query.duration"], reverse=True)
+        return found[:MOST]
+
+    def state(self, trace_id: str = "") -> str:
+        """What changes with anything new, in a trace or at all."""
+        where, values = ("WHERE trace_id = ?", [trace_id]) if trace_id else ("", [])
+        ((newest,),) = self.file.ask(f"SELECT max(id) FROM entries {where}", values)
+        return f"{self.file.era}.{newest or 0}"
+
+    def trace(self, trace_id: str) -> list[Row]:
+        """All that is known of a trace: spans and log records, by time, the former first."""
+        rows = self.file.ask(
+            "SELECT kind, body FROM entries WHERE trace_id = ? ORDER BY time, kind = 'log', id", [trace_id]
+        )
+        return [{"is": kind, **json.loads(body)} for kind, body in rows]
+
+    def tiles(self, since: int) -> list[tuple[int, str, Slot]]:
+        """What all workers together have counted since a slot: its number, route, and counts."""
+        found: dict[tuple[int, str], Slot] = {}
+        query = "SELECT slot, route, count, failed, total, buckets FROM tiles WHERE slot > ?"
+        for number, route, count, failed, total, buckets in self.file.ask(query, [since]):
+            counts = Counter({int(bucket): n for bucket, n in json.loads(buckets).items()})
+            found.setdefault((number, route), Slot()).add(Slot(count, failed, total, counts))
+        return [(number, route, slot) for (number, route), slot in found.items()]
+
+    def vitals(self, since: int) -> list[tuple[str, int, Vital]]:
+        """How each worker was since a slot: who it is, the slot, and what was seen, by slot."""
+        rows = self.file.ask("SELECT * FROM vitals WHERE slot >= ? ORDER BY slot", [since])
+        return [(worker, number, Vital(*values)) for worker, number, *values in rows]
+
+    def processes(self, since: float) -> list[Row]:
+        """Workers that have said how they are since then (epoch seconds)."""
+        rows = self.file.ask("SELECT time, body FROM processes WHERE time > ? ORDER BY worker", [since])
+        return [{"time": time, **json.loads(body)} for time, body in rows]
+
+    def _bodies(self, ids: Sequence[int]) -> dict[int, Row]:
+        rows = self.file.ask(f"SELECT id, body FROM entries WHERE id IN ({', '.join('?' * len(ids))})", list(ids))
+        return {key: json.loads(body) for key, body in rows}
+
+
+def caller(attributes: Row) -> str:
+    """The line of the app that ``code.*`` attributes name, short; empty where they name none."""
+    path = str(attributes.get("code.file.path", ""))
+    return f"{path.rpartition('/')[2]}:{attributes.get('code.line.number', '')}" if path else ""

@@ -1,0 +1,206 @@
+"""The views: each a path, the template that draws it, and what it asks of the shared file."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from otelflask._internal import clock, event_names
+from otelflask._internal.live_page.show.overview import overview
+from otelflask._internal.live_page.show.repository import Questions, Window
+from otelflask._internal.live_page.show.runtime import Runtime
+from otelflask._internal.live_page.show.waterfall import waterfall
+
+_TRACE_ID = re.compile(r"[0-9a-f]{32}")
+_STATUS = re.compile(r"[1-9](xx|\d\d)", re.ASCII)
+_MILLISECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+_CURSOR = re.compile(r"([0-9a-f]{8})\.(\d{1,18})")
+#: Names of a trace's log records that are no rows: the request is, and a group is counted elsewhere.
+_NO_ROWS = (event_names.REQUEST, event_names.ERROR_GROUP)
+#: Seconds after which a trend has moved on.
+TREND_S = 60
+#: Views that can be of one thing.
+_OF_ONE = ("traces", "errors")
+
+Asked = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is drawn: a template's name, its context, and, of a list that grows, whether there is anything new."""
+
+    template: str
+    context: dict[str, Any]
+    is_list: bool = False
+    is_news: bool = True
+    #: What the script asks with again: it changes when there is anything new. Empty: what is drawn tells.
+    version: str = ""
+
+
+_NOTHING_NEW = View("", {}, is_news=False)
+
+
+class Views:
+    """In: what is asked, the runtime's view, and Grafana's address, or an empty text."""
+
+    def __init__(self, questions: Questions, runtime: Runtime, grafana: str) -> None:
+        self._questions = questions
+        self._runtime = runtime
+        self._grafana = grafana
+        self._by_name: dict[str, Callable[[str, Asked], View | None]] = {
+            "": self._overview,
+            "requests": self._requests,
+            "traces": self._trace,
+            "errors": self._errors,
+            "logs": self._logs,
+            "queries": self._queries,
+            "runtime": self._shown_runtime,
+        }
+
+    def view(self, path: str, asked: Asked) -> View | None:
+        """The view of a path below the page's own; None where there is none.
+
+        Raises ValueError for what cannot be asked, and as `MonitorFile.connected` does where the file cannot be read.
+        """
+        name, _, rest = path.strip("/").partition("/")
+        draw = self._by_name.get(name)
+        if draw is None or "/" in rest or (rest and name not in _OF_ONE) or (name == "traces" and not rest):
+            return None
+        # Of one moment: what one question has found, the next one finds too.
+        with self._questions.file.at_once():
+            return draw(rest, asked)
+
+    def _renewed(self, asked: Asked, trace_id: str = "") -> str | None:
+        """The version of a view that is drawn from rows alone; None where the script has it already."""
+        version = f"{self._questions.state(trace_id)}.{int(clock.time()) // TREND_S}"
+        return None if asked.get("live") == version else version
+
+    def _overview(self, rest: str, asked: Asked) -> View:
+        return View("overview.html", overview(self._questions, _number(asked, "minutes") or 5, clock.time()))
+
+    def _requests(self, rest: str, asked: Asked) -> View:
+        filters = {name: asked.get(name, "") for name in ("route", "status", "slower", "text")}
+        window = self._window(asked)
+        found = self._questions.requests(
+            window,
+            route=filters["route"],
+            status=_status(asked),
+            least_ns=_milliseconds(asked, "slower"),
+            text=filters["text"],
+        )
+        context = {
+            "rows": found.rows,
+            "total": found.total,
+            "filters": filters,
+            "routes": self._questions.routes(),
+            "oldest": self._questions.oldest(),
+        }
+        return self._list("requests.html", context, window)
+
+    def _logs(self, rest: str, asked: Asked) -> View:
+        filters = {name: asked.get(name, "") for name in ("severity", "text")}
+        window = self._window(asked)
+        found = self._questions.lines(window, least_severity=_number(asked, "severity"), text=filters["text"])
+        level = logging.getLogger().level
+        context = {
+            "rows": found.rows,
+            "total": found.total,
+            "filters": filters,
+            "root_level": logging.getLevelName(level) if level > logging.INFO else "",
+        }
+        return self._list("logs.html", context, window)
+
+    def _list(self, template: str, context: dict[str, Any], window: Window) -> View:
+        # Workers tell theirs one after the other: numbers rise in another order than time.
+        rows = context["rows"] = sorted(context["rows"], key=lambda row: -row["time"])
+        newest = max([row["id"] for row in rows], default=window.after)
+        context["cursor"] = f"{self._questions.file.era}.{newest}"
+        context["last"] = min([row["id"] for row in rows], default=0)
+        context["has_older"] = len(rows) == window.limit
+        return View(template, context, is_list=True, is_news=bool(rows) or not window.after)
+
+    def _window(self, asked: Asked) -> Window:
+        """A cursor of the server before this one is none: its rows had other numbers."""
+        cursor = _CURSOR.fullmatch(asked.get("after", ""))
+        if asked.get("after") and cursor is None:
+            raise ValueError(f"after is {asked['after'][:40]!r}; allowed is what the page gave as its cursor")
+        is_ours = cursor is not None and cursor[1] == self._questions.file.era
+        return Window(int(cursor[2]) if cursor is not None and is_ours else 0, _number(asked, "before"))
+
+    def _trace(self, trace_id: str, asked: Asked) -> View:
+        if not _TRACE_ID.fullmatch(trace_id):
+            raise ValueError(f"{trace_id[:40]!r} is no trace id; allowed are 32 hexadecimal digits")
+        version = self._renewed(asked, trace_id)
+        if version is None:
+            return _NOTHING_NEW
+        items = [item for item in self._questions.trace(trace_id) if item.get("event") not in _NO_ROWS]
+        drawing = waterfall(items)
+        spans = [item for item in items if item["is"] == "span"]
+        root = next((span for span in spans if span["kind"] == "server"), spans[0] if spans else None)
+        failed = [span for span in spans if span["failed"]]
+        wanted = asked.get("span", "")
+        chosen = next((span for span in spans if span["span_id"] == wanted), failed[-1] if failed else root)
+        context = {
+            "trace_id": trace_id,
+            "drawing": drawing,
+            "root": root,
+            "chosen": chosen,
+            "lines": [
+                item for item in items if item["is"] == "log" and chosen and item["span_id"] == chosen["span_id"]
+            ],
+            "spans": len(spans),
+            "grafana": self._grafana,
+        }
+        return View("trace.html", context, version=version)
+
+    def _errors(self, fingerprint: str, asked: Asked) -> View:
+        version = self._renewed(asked)
+        if version is None:
+            return _NOTHING_NEW
+        if not fingerprint:
+            text = asked.get("text", "")
+            found = self._questions.errors(clock.time(), text)
+            return View("errors.html", {"errors": found.rows, "total": found.total, "text": text}, version=version)
+        reports = self._questions.reports(fingerprint)
+        groups = [row for row in self._questions.errors(clock.time()).rows if row["fingerprint"] == fingerprint]
+        wanted = _number(asked, "report")
+        report = next((item for item in reports if item["id"] == wanted), reports[0] if reports else None)
+        context = {"report": report, "reports": reports, "group": groups[0] if groups else None}
+        return View("error.html", {**context, "fingerprint": fingerprint}, version=version)
+
+    def _queries(self, rest: str, asked: Asked) -> View:
+        version = self._renewed(asked)
+        if version is None:
+            return _NOTHING_NEW
+        text = asked.get("text", "")
+        found = self._questions.statements(text)
+        context = {"statements": found.rows, "total": found.total, "text": text}
+        return View("queries.html", {**context, "suspects": self._questions.repeated()}, version=version)
+
+    def _shown_runtime(self, rest: str, asked: Asked) -> View:
+        return View("runtime.html", self._runtime.shown(self._questions, clock.time()))
+
+
+def _number(asked: Asked, name: str) -> int:
+    given = asked.get(name) or "0"
+    if not given.isascii() or not given.isdigit() or len(given) > 15:
+        raise ValueError(f"{name} is {given[:40]!r}; allowed is a whole number")
+    return int(given)
+
+
+def _status(asked: Asked) -> str:
+    given = asked.get("status", "")
+    if given and not _STATUS.fullmatch(given):
+        raise ValueError(f"status is {given[:40]!r}; allowed are one such as 404, and a class such as 4xx")
+    return given
+
+
+def _milliseconds(asked: Asked, name: str) -> int:
+    """In ns."""
+    given = asked.get(name) or "0"
+    if not _MILLISECONDS.fullmatch(given):
+        raise ValueError(f"{name} is {given[:40]!r}; allowed are milliseconds, such as 0.5 or 250")
+    return int(float(given) * 1_000_000)

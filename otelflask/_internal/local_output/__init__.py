@@ -1,0 +1,1 @@
+"""Writes log lines and traces on this machine: console and files."""

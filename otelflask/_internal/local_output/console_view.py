@@ -1,0 +1,181 @@
+"""The console view: each finished request as a tree of its spans, with its logs and its error in place.
+
+For a developer's terminal. Fed by a span and a log processor; values are
+scrubbed before they are printed. Bounded: traces that never end are let go.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.trace import SpanKind, StatusCode
+
+from otelflask._internal import event_names, guard
+from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.limits import clean_text
+from otelflask._internal.locks import new_lock
+from otelflask._internal.redaction import Scrubber
+
+#: Events that a request's tree shows in its own way, or not at all.
+_SHOWN_OTHERWISE = frozenset({event_names.REQUEST, *event_names.REPORTS, event_names.ERROR_GROUP})
+#: Traces whose root has not ended that are kept, and items of one trace.
+MAX_TRACES = 500
+MAX_ITEMS = 400
+_WIDTH = 118
+_COLOURS = {"red": "31", "yellow": "33", "green": "32", "blue": "34", "grey": "90", "bold": "1"}
+_CONTROL = dict.fromkeys([*range(32), *range(127, 160), 8232, 8233], "·")
+
+
+@dataclass
+class _Trace:
+    spans: list[ReadableSpan] = field(default_factory=list)
+    records: list[Any] = field(default_factory=list)
+
+
+class ConsoleView(Part, SpanProcessor, LogRecordProcessor):
+    """Prints a request's trace when its SERVER span ends; other traces are not requests.
+
+    In: where to print, the scrubber, and whether in colour (default: when
+    `stream` is a terminal and ``NO_COLOR`` is not set).
+    """
+
+    def __init__(self, stream: TextIO, scrubber: Scrubber, colour: bool | None = None) -> None:
+        self._stream = stream
+        self._scrubber = scrubber
+        self._colour = stream.isatty() and "NO_COLOR" not in os.environ if colour is None else colour
+        self._lock = new_lock()
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        self._traces: OrderedDict[int, _Trace] = OrderedDict()
+
+    def _trace(self, trace_id: int) -> _Trace:
+        trace = self._traces.get(trace_id)
+        if trace is None:
+            trace = self._traces[trace_id] = _Trace()
+            if len(self._traces) > MAX_TRACES:
+                self._traces.popitem(last=False)
+        return trace
+
+    def on_end(self, span: ReadableSpan) -> None:
+        context = span.get_span_context()
+        if context is None:
+            return
+        is_root = span.parent is None or span.parent.is_remote
+        with self._lock:
+            trace = self._trace(context.trace_id)
+            if len(trace.spans) < MAX_ITEMS or is_root:
+                trace.spans.append(span)
+            if is_root:
+                del self._traces[context.trace_id]
+        if is_root and span.kind is SpanKind.SERVER:
+            try:
+                self._stream.write("\n".join(self._lines(trace, span)) + "\n")
+                self._stream.flush()
+            except Exception:
+                guard.failed("the console view")
+
+    def on_emit(self, log_record: Any) -> None:
+        record = log_record.log_record
+        # Requests are the trees themselves, and an error stands where it was logged.
+        if not record.trace_id or record.event_name in _SHOWN_OTHERWISE:
+            return
+        with self._lock:
+            trace = self._trace(record.trace_id)
+            if len(trace.records) < MAX_ITEMS:
+                trace.records.append(record)
+
+    def shutdown(self) -> None:
+        """Nothing is waiting."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing is waiting."""
+        return True
+
+    def _lines(self, trace: _Trace, root: ReadableSpan) -> Iterator[str]:
+        children: dict[int, list[Any]] = {}
+        known = {span.get_span_context().span_id for span in trace.spans}  # type: ignore[union-attr]
+        root_id = root.get_span_context().span_id  # type: ignore[union-attr]
+        for span in trace.spans:
+            if span is not root:
+                parent = span.parent.span_id if span.parent is not None else root_id
+                children.setdefault(parent if parent in known else root_id, []).append((span.start_time, span))
+        for record in trace.records:
+            owner = record.span_id if record.span_id in known else root_id
+            children.setdefault(owner, []).append((record.timestamp, record))
+        yield self._span_line(root)
+        yield from self._children(root_id, children, "")
+        yield from self._error_lines(root)
+
+    def _children(self, parent: int, children: dict[int, list[Any]], indent: str) -> Iterator[str]:
+        items = sorted(children.get(parent, ()), key=lambda item: item[0] or 0)
+        for position, (_, item) in enumerate(items):
+            last = position == len(items) - 1
+            branch = self._paint("grey", indent + ("└─ " if last else "├─ "))
+            if isinstance(item, ReadableSpan):
+                yield branch + self._span_line(item)
+                context = item.get_span_context()
+                if context is not None and len(indent) < 60:
+                    yield from self._children(context.span_id, children, indent + ("   " if last else "│  "))
+            else:
+                colour = "red" if (item.severity_number.value >= 17) else "yellow"
+                if item.severity_number.value < 13:
+                    colour = "blue"
+                yield branch + self._paint(colour, item.severity_text) + " " + self._text(str(item.body), 90)
+
+    def _span_line(self, span: ReadableSpan) -> str:
+        attributes = span.attributes or {}
+        milliseconds = ((span.end_time or 0) - (span.start_time or 0)) / 1e6
+        failed = span.status.status_code is StatusCode.ERROR
+        if span.kind is SpanKind.SERVER:
+            status = int(str(attributes.get("http.response.status_code", 0)))
+            colour = "red" if status >= 500 or failed else "yellow" if status >= 400 else "green"
+            context = span.get_span_context()
+            label = f"{attributes.get('http.request.method', '')} {attributes.get('url.path', '')}"
+            trace_id = self._paint("grey", f" trace {context.trace_id:032x}") if context is not None else ""
+            return (
+                f"{self._paint(colour, str(status))} {self._paint('bold', self._text(label, 60))} "
+                f"{milliseconds:.1f} ms{trace_id}"
+            )
+        label = str(attributes.get("db.query.text") or span.name)
+        mark = self._paint("red", "✗ ") if failed else ""
+        return f"{mark}{self._text(label, 90)} {self._paint('grey', f'{milliseconds:.1f} ms')}"
+
+    def _error_lines(self, span: ReadableSpan) -> Iterator[str]:
+        for event in span.events:
+            if event.name == "exception":
+                attributes = event.attributes or {}
+                kind, message = attributes.get("exception.type"), attributes.get("exception.message")
+                yield self._paint("red", f"   {self._text(f'{kind}: {message}', _WIDTH)}")
+                frames = [
+                    line.strip()
+                    for line in str(attributes.get("exception.stacktrace", "")).splitlines()
+                    if line.lstrip().startswith("File ")
+                ]
+                for line in frames[-2:]:
+                    yield self._paint("grey", f"   {self._text(line, _WIDTH)}")
+
+    def _text(self, text: str, width: int) -> str:
+        """One line: scrubbed, without control characters, cut to `width` characters."""
+        text = clean_text(self._scrubber.text(" ".join(text[:4_096].split()))).translate(_CONTROL)
+        return text if len(text) <= width else text[: width - 1] + "…"
+
+    def _paint(self, colour: str, text: str) -> str:
+        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self._colour else text
+
+
+def attach(pipeline: Any, stream: TextIO) -> ConsoleView | None:
+    """Print the pipeline's traces to `stream`. Out: the view, or None where the providers take no processors."""
+    if not hasattr(pipeline.tracer_provider, "add_span_processor"):
+        return None
+    view = ConsoleView(stream, pipeline.scrubber)
+    pipeline.tracer_provider.add_span_processor(view)
+    if hasattr(pipeline.logger_provider, "add_log_record_processor"):
+        pipeline.logger_provider.add_log_record_processor(view)
+    return view

@@ -1,0 +1,108 @@
+"""A log record as one line, for people or for programs, that nothing in it can break or forge."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from otelflask._internal import event_names
+from otelflask._internal.export.scrubbed import scrubbed_attributes
+from otelflask._internal.guard import safe_text
+from otelflask._internal.limits import BODY_LENGTH, Limits, bounded
+from otelflask._internal.record import RequestRecord, current_record
+from otelflask._internal.redaction import Scrubber
+
+#: Control characters, line separators that are no newline (U+0085, U+2028, U+2029), and marks that turn the direction
+#: of text round: shown as what they are, never obeyed.
+_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}
+_SHOWN |= {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}
+#: What a line for people has in its text already, or does not need.
+_LEFT_OUT = ("code.", "exception.", "http.", "url.", "network.", "server.", "client.", "user_agent.", "user.", "error.")
+
+
+class Whose(NamedTuple):
+    """The request that a line belongs to."""
+
+    request_id: str = ""
+    method: str = ""
+    path: str = ""
+    client: str = ""
+    user: str = ""
+
+
+def whose() -> Whose:
+    """Of the request being handled; empty outside of one."""
+    record = current_record()
+    return _of(record) if record is not None else Whose()
+
+
+def _of(record: RequestRecord) -> Whose:
+    return Whose(record.request_id, record.method, record.path, record.client, record.user_id or "")
+
+
+class LineFormat:
+    """Lines of log records.
+
+    In: the scrubber and limits of the pipeline. ``json`` and ``text`` take
+    the SDK's log record with its scope, and the request it belongs to.
+    """
+
+    def __init__(self, scrubber: Scrubber, limits: Limits) -> None:
+        self._scrubber = scrubber
+        self.limits = limits
+
+    def _parts(self, item: Any, request: Whose) -> tuple[dict[str, str], str, dict[str, Any]]:
+        """What every line has, its message, and its attributes, masked and bounded."""
+        record = item.log_record
+        attributes = scrubbed_attributes(record.attributes, self._scrubber, self.limits)
+        moment = datetime.fromtimestamp((record.timestamp or record.observed_timestamp) / 1e9, timezone.utc)
+        scope = item.instrumentation_scope
+        head = {
+            "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.severity_text or "",
+            "logger": scope.name if scope is not None else "",
+            "event": record.event_name or "",
+            "trace_id": f"{record.trace_id:032x}" if record.trace_id else "",
+            "span_id": f"{record.span_id:016x}" if record.span_id else "",
+            # The request's own line is written when the request is over, and has them as attributes.
+            "request_id": request.request_id or str(attributes.pop("http.request.id", "")),
+            "method": request.method or str(attributes.get("http.request.method", "")),
+            "path": self._scrubber.text(request.path) if request.path else str(attributes.get("url.path", "")),
+            "client": request.client or str(attributes.get("client.address", "")),
+            "user": request.user or str(attributes.get("user.id", "")),
+        }
+        length = BODY_LENGTH
+        body = record.body if isinstance(record.body, str) else safe_text(record.body)
+        return head, self.limits.text(self._scrubber.text(bounded(body, length)), length), attributes
+
+    def json(self, item: Any, request: Whose) -> str:
+        """One JSON object; ASCII only, so that no reader sees a line end within it."""
+        head, message, attributes = self._parts(item, request)
+        line: dict[str, Any] = {name: value for name, value in head.items() if value}
+        line["message"] = message
+        for name, value in attributes.items():
+            line.setdefault(name, value)
+        return json.dumps(line, ensure_ascii=True, default=safe_text, separators=(",", ":"))
+
+    def text(self, item: Any, request: Whose) -> str:
+        """One line, and below it the stack of an exception, each of its lines marked by a bar."""
+        head, message, attributes = self._parts(item, request)
+        extras = {name: value for name, value in attributes.items() if not name.startswith(_LEFT_OUT)}
+        about = {name: head[name] for name in ("client", "user", "request_id", "trace_id") if head[name]}
+        if head["event"] != event_names.REQUEST:
+            about = {"request": f"{head['method']} {head['path']}".strip(), **about}
+        tail = " ".join(f"{_shown(name)}={_shown(value)}" for name, value in {**extras, **about}.items() if value != "")
+        line = f"{head['timestamp']} {head['level']:<5} {_shown(head['logger'])}: {_shown(message)}"
+        if tail:
+            line += f"  [{tail}]"
+        stack = attributes.get("exception.stacktrace")
+        if stack:
+            line += "".join(f"\n    | {_shown(part)}" for part in str(stack).rstrip("\n").split("\n"))
+        return line
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else safe_text(value)
+    return text.translate(_SHOWN).encode("utf-8", "backslashreplace").decode()

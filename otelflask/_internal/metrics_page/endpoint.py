@@ -1,0 +1,137 @@
+"""The page of metrics at `metrics_path`: of all workers of a server together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from opentelemetry.sdk.metrics import (
+    Counter,
+    Histogram,
+    ObservableCounter,
+    ObservableGauge,
+    ObservableUpDownCounter,
+    UpDownCounter,
+)
+from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReader, MetricsData
+from opentelemetry.sdk.resources import Resource
+from werkzeug.wrappers import Request, Response
+
+from otelflask._internal import guard
+from otelflask._internal.endpoints import access
+from otelflask._internal.endpoints.endpoint import Endpoint, compressed, text_response
+from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.metrics_page.exposition import exposition
+from otelflask._internal.metrics_page.snapshot import Snapshot, taken, to_sdk
+from otelflask._internal.metrics_page.workers import Workers
+from otelflask._internal.settings import SettingError, Settings
+from otelflask._internal.shared_folder import SharedFolder
+
+_INSTRUMENTS = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
+
+
+class SnapshotReader(MetricReader):
+    """Reads the meter provider when it is asked to; sums since the start, whatever the exporter prefers."""
+
+    def __init__(self) -> None:
+        super().__init__(preferred_temporality=dict.fromkeys(_INSTRUMENTS, AggregationTemporality.CUMULATIVE))
+        self._data: MetricsData | None = None
+        self.closed = False
+
+    def read(self) -> MetricsData | None:
+        """What there is now."""
+        self.collect()
+        return self._data
+
+    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> None:
+        self._data = metrics_data
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """The provider ends: nothing more comes."""
+        self.closed = True
+
+
+class MetricsPage(Part):
+    """The page of one process's apps.
+
+    In: a folder for the workers of one server to share; what the workers of
+    one app have in common; the meter provider, which has to be the SDK's; what
+    masks secrets in metrics. Raises TypeError for another meter provider.
+    """
+
+    def __init__(
+        self, folder: SharedFolder, service: str, meter_provider: Any, scrubbed: Callable[[MetricsData], MetricsData]
+    ) -> None:
+        if not hasattr(meter_provider, "add_metric_reader"):
+            raise TypeError(f"metrics_path needs a meter provider of OpenTelemetry's SDK, not {meter_provider!r}")
+        self._reader = SnapshotReader()
+        self._scrubbed = scrubbed
+        self._last: Snapshot = {}
+        meter_provider.add_metric_reader(self._reader)
+        resource: Resource = meter_provider._sdk_config.resource
+        # What tells one worker from another is not said of all of them.
+        of_service = {
+            k: v for k, v in resource.attributes.items() if not k.startswith(("service.instance", "process."))
+        }
+        self._resource = Resource(of_service)
+        self.workers = Workers(folder, service, self._take, lambda: self._reader.closed)
+
+    def _take(self) -> Snapshot:
+        data = self._reader.read()
+        snapshot = taken(self._scrubbed(data) if data is not None else None)
+        # The SDK forgets exemplars when they are read, and a scrape comes seldom.
+        for key, series in snapshot.items():
+            if key in self._last:
+                series.keep_exemplars(self._last[key].exemplars)
+        self._last = snapshot
+        return snapshot
+
+    def shown(self, accept: str) -> tuple[bytes, str]:
+        """The metrics of all workers. In: the request's Accept. Out: the body, and its Content-Type.
+
+        Raises OSError, TimeoutError and SettingError where those of the others cannot be read.
+        """
+        return exposition(to_sdk(self.workers.all(), self._resource), accept)
+
+    def after_fork(self) -> None:
+        self._last = {}
+        self.workers.after_fork()
+
+    def flush(self, deadline: float) -> bool:
+        """Leave what this worker has counted for the others."""
+        if self.workers.started:
+            self.workers.write()
+        return True
+
+
+class MetricsEndpoint(Endpoint):
+    """The page at one app's `metrics_path`. In: the app, its settings, and the page of the process."""
+
+    def __init__(self, app: Flask, settings: Settings, page: MetricsPage) -> None:
+        super().__init__(app, settings.metrics_path)
+        self._settings = settings
+        self._page = page
+
+    @property
+    def has_begun(self) -> bool:
+        return self._page.workers.started
+
+    def begin(self) -> None:
+        self._page.workers.start()
+
+    def answer(self, request: Request) -> Response | None:
+        if not self._may_see(request):
+            return None
+        try:
+            body, content_type = self._page.shown(request.headers.get("Accept", ""))
+        except (OSError, TimeoutError, SettingError) as error:
+            # A scrape that fails is a gap; one of this worker alone would be counters that go back.
+            guard.say("metrics page", "the other workers' metrics cannot be read: %s", error)
+            return text_response("", 503)
+        return compressed(request, text_response(body, 200, content_type))
+
+    def _may_see(self, request: Request) -> bool:
+        if self._settings.metrics_token:
+            return access.bears(request, self._settings.metrics_token)
+        return access.is_development(self._app, self._settings) or access.is_local(request)

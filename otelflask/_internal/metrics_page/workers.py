@@ -1,0 +1,193 @@
+"""The workers of one server share their metrics by files, so that any of them can answer for all.
+
+Each worker has a file that it replaces every few seconds and before it
+answers a scrape, and a lock that it holds while it lives. Whoever answers
+adds up those of the living, and puts what the dead have counted into one
+file that also says whose that is: a crash in between counts nothing twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any
+
+from otelflask._internal import guard
+from otelflask._internal.lifecycle.servers import server_id
+from otelflask._internal.lifecycle.worker import Worker
+from otelflask._internal.locks import new_lock
+from otelflask._internal.metrics_page.snapshot import Snapshot, from_json, lasting, merged, to_json
+from otelflask._internal.settings import SettingError
+from otelflask._internal.shared_folder import SharedFolder
+
+#: Seconds between two writes: what a killed worker loses at most.
+INTERVAL_S = 3.0
+#: Writes after which a worker looks for those that are gone.
+FOLD_EVERY = 20
+#: Seconds that a scrape waits for another one.
+LOCK_TIMEOUT_S = 2.0
+#: Seconds after which the folder of a server that nobody writes to is removed.
+FORGOTTEN_S = 86_400.0
+FOLDED = "folded.json"
+
+
+class Workers:
+    """The files of this worker and of the others.
+
+    In: a folder that belongs to this user alone; what the workers of one app
+    have in common; what takes this worker's snapshot, and
+    what says that there will be nothing more to take.
+    """
+
+    def __init__(
+        self,
+        folder: SharedFolder,
+        service: str,
+        take: Callable[[], Snapshot],
+        has_ended: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._has_ended = has_ended
+        self._base = folder
+        self._service = hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
+        self._take = take
+        self._worker = Worker("metrics-page", self._share, INTERVAL_S)
+        self._lock = new_lock()
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """A child is a worker of its own."""
+        self.started = False
+        self._alive: Any = None
+        self._folder = self._base
+        self._name = ""
+        self._worker.after_fork()
+        self._shares = 0
+
+    def start(self) -> None:
+        """Begin to share: called by the first request, so that a master that serves none is no worker."""
+        with self._lock:
+            if self.started:
+                return
+            self.started = True
+            try:
+                self._folder = self._base.below(f"metrics-{self._service}-{server_id()}")
+                self._name = f"{os.getpid()}-{os.urandom(4).hex()}"
+                self._alive = self._folder.hold(f"{self._name}.alive")
+                self._forget_others()
+            except (OSError, SettingError) as error:
+                guard.say("metrics page", "metrics cannot be shared with the other workers: %s", error)
+        self._worker.start()
+
+    def _share(self) -> float | None:
+        if self._has_ended():
+            return None
+        self._shares += 1
+        with contextlib.suppress(TimeoutError):
+            guard.call_hook("metrics page's thread", self.write)
+        if self._shares % FOLD_EVERY == 0 and self._alive is not None:
+            # Where nobody scrapes, the files of workers that are gone would pile up.
+            with contextlib.suppress(OSError, TimeoutError, SettingError):
+                self._others()
+        return INTERVAL_S
+
+    def write(self) -> Snapshot:
+        """Leave this worker's metrics for the others. Out: what was left.
+
+        Raises TimeoutError where that is going on already.
+        """
+        # Not waited for without end: a signal's handler may have interrupted just that.
+        if not self._lock.acquire(timeout=LOCK_TIMEOUT_S):
+            raise TimeoutError("metrics are being collected")
+        try:
+            snapshot = self._take()
+            if self._alive is not None:
+                try:
+                    self._folder.write(f"{self._name}.json", json.dumps(to_json(snapshot)).encode())
+                except (OSError, SettingError) as error:
+                    guard.say("metrics page", "metrics cannot be shared with the other workers: %s", error)
+            return snapshot
+        finally:
+            self._lock.release()
+
+    def all(self) -> Snapshot:
+        """The metrics of all workers, as they are now or a few seconds ago, and of those that are gone.
+
+        Raises OSError, TimeoutError and SettingError where the others' cannot be read: this worker's alone would be
+        counters that go back.
+        """
+        own = self.write()
+        if self._alive is None:
+            return own
+        alive = f"{self._name}.alive"
+        with self._lock:
+            if not self._folder.changed(alive):
+                self._alive.close()
+                self._alive = self._folder.hold(alive)
+                raise FileNotFoundError("what the workers share was removed; from now on they share again")
+        return merged([*self._others(), own])
+
+    def _others(self) -> list[Snapshot]:
+        """What the dead have counted, and the living; the dead's files become one."""
+        with self._folder.locked(LOCK_TIMEOUT_S):
+            folded, ids = self._read_folded()
+            living, dead = self._find(ids)
+            if dead:
+                folded = lasting(merged([folded, *dead.values()]))
+                body = {"of": [*ids, *dead], "metrics": to_json(folded)}
+                self._folder.write(FOLDED, json.dumps(body).encode())
+                for name in dead:
+                    self._remove(name)
+        return [folded, *living]
+
+    def _read_folded(self) -> tuple[Snapshot, list[str]]:
+        found = self._read(FOLDED)
+        if not isinstance(found, dict):
+            return {}, []
+        # Whose files are gone needs no mention any more.
+        known = set(self._folder.names())
+        return from_json(found["metrics"]), [name for name in found["of"] if f"{name}.alive" in known]
+
+    def _find(self, folded: list[str]) -> tuple[list[Snapshot], dict[str, Snapshot]]:
+        living: list[Snapshot] = []
+        dead: dict[str, Snapshot] = {}
+        for entry in self._folder.names():
+            name, _, kind = entry.rpartition(".")
+            if kind != "alive" or name == self._name:
+                continue
+            if name in folded:
+                self._remove(name)
+                continue
+            # Asked first: what it leaves while it is asked is read then.
+            lives = self._folder.is_held(entry)
+            found = self._read(f"{name}.json")
+            snapshot = from_json(found) if isinstance(found, list) else {}
+            if lives:
+                living.append(snapshot)
+            else:
+                dead[name] = snapshot
+        return living, dead
+
+    def _read(self, name: str) -> Any:
+        data = self._folder.read(name)
+        try:
+            return json.loads(data) if data is not None else None
+        except ValueError:
+            return None
+
+    def _remove(self, name: str) -> None:
+        self._folder.remove(f"{name}.json", f"{name}.alive")
+
+    def _forget_others(self) -> None:
+        """Remove the folders of servers that ended long ago."""
+        for name in self._base.names("metrics-"):
+            folder = self._base.below(name)
+            if folder.path == self._folder.path:
+                continue
+            newest = max(map(folder.changed, folder.names()), default=os.stat(folder.path).st_mtime)
+            if time.time() - newest > FORGOTTEN_S:
+                shutil.rmtree(folder.path, ignore_errors=True)

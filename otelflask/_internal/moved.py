@@ -1,0 +1,61 @@
+"""Import paths of public names from before everything else moved below `otelflask._internal`; each warns."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+#: A module as it was: where its public names are now, and which these are.
+MOVED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "otelflask.database": ("", ()),
+    "otelflask.database.instrumentor": ("otelflask", ("SQLAlchemyInstrumentor",)),
+    "otelflask.distro": ("otelflask._internal.wiring.distro", ("Configurator", "Distro")),
+    "otelflask.errors.answers": ("otelflask.errors", ("created", "deleted", "success", "updated")),
+    "otelflask.errors.problem": ("otelflask.errors", ("Problem",)),
+    "otelflask.errors.rendering": ("otelflask.errors", ("answer_errors_with",)),
+    "otelflask.extension": ("otelflask", ("OtelFlask", "init")),
+    "otelflask.health.checks": ("otelflask.health", ("Degraded", "check")),
+    "otelflask.http": ("", ()),
+    "otelflask.http.instrumentor": ("otelflask", ("FlaskInstrumentor",)),
+    "otelflask.logs": ("", ()),
+    "otelflask.logs.events": ("otelflask", ("event",)),
+    "otelflask.record": ("otelflask", ("get_request_id", "set_user")),
+    "otelflask.settings": ("otelflask", ("SettingError",)),
+    "otelflask.testing.capture": ("otelflask.testing", ("CapturedTelemetry", "SequentialIds")),
+    "otelflask.testing.clock": ("otelflask.testing", ("FixedClock",)),
+    "otelflask.testing.collector": ("otelflask.testing", ("FakeCollector", "Received", "Reply")),
+    "otelflask.testing.plugin": (
+        "otelflask._internal.testing.plugin",
+        ("captured_telemetry", "fake_collector", "fixed_clock"),
+    ),
+    "otelflask.version": ("otelflask", ("__version__",)),
+    "otelflask.wiring": ("otelflask", ("flush", "shutdown")),
+}
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Finds the modules of `MOVED`, where nothing else has found them."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self, is_package=not MOVED[fullname][0]) if fullname in MOVED else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        place, names = MOVED[module.__name__]
+        if place:
+            message = f"{module.__name__} has moved: import {', '.join(names)} from {place}"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+        for name in names:
+            setattr(module, name, getattr(importlib.import_module(place), name))
+
+
+def find_moved_modules() -> None:
+    """Let ``import`` find them from now on."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())

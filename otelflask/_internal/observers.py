@@ -1,0 +1,105 @@
+"""Observers: what wants to know of requests. They stand in one list, in the order in which they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+from otelflask._internal import guard
+from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.record import RequestRecord
+
+
+class RequestObserver(Part):
+    """Told of requests; each method does nothing unless an observer has something to do.
+
+    All run on the request's own thread. What one raises is said, and neither
+    the app nor another observer notices; but for what `again` surrounds.
+    """
+
+    #: Whether it is told of a request's end after the request's span has ended, instead of before.
+    after_span: ClassVar[bool] = False
+
+    def opened(self, record: RequestRecord) -> None:
+        """A request has arrived: what came is known."""
+
+    def failed(self, record: RequestRecord, error: Exception) -> None:
+        """No handler of the app's wants this exception; its frames and the app's sessions are still as they were."""
+
+    def closed(self, record: RequestRecord) -> None:
+        """A request has ended: its record is complete."""
+
+    def around(self, record: RequestRecord) -> AbstractContextManager[Any]:
+        """What surrounds the app's code while it makes the response. Of all observers, at most one has this."""
+        raise NotImplementedError
+
+    def again(self, record: RequestRecord) -> Callable[[], AbstractContextManager[Any]] | None:
+        """What surrounds the app's code while it goes on with a stream, each time; None where nothing does."""
+
+
+class Observers:
+    """The observers of one app's requests, in order; only those are called that have something to do."""
+
+    def __init__(self, observers: Iterable[RequestObserver]) -> None:
+        self.all = tuple(observers)
+        self._opened = [item.opened for item in self.all if type(item).opened is not RequestObserver.opened]
+        self._failed = [item.failed for item in self.all if type(item).failed is not RequestObserver.failed]
+        self._closed = [item.closed for item in self.all if type(item).closed is not RequestObserver.closed]
+        surrounding = [item for item in self.all if type(item).around is not RequestObserver.around]
+        self._around = surrounding[0].around if surrounding else None
+        #: `again` of the one that has it.
+        self.again = surrounding[0].again if surrounding else None
+
+    def enter(self, record: RequestRecord) -> AbstractContextManager[Any] | None:
+        """Begin what surrounds the app's code; None where nothing does. What begins is given to `leave`."""
+        if self._around is None:
+            return None
+        try:
+            begun = self._around(record)
+            begun.__enter__()
+            return begun
+        except Exception:
+            guard.failed("what surrounds a request")
+            return None
+
+    @staticmethod
+    def leave(begun: AbstractContextManager[Any] | None) -> None:
+        """End what `enter` has begun."""
+        if begun is not None:
+            try:
+                begun.__exit__(None, None, None)
+            except Exception:
+                guard.failed("what surrounds a request")
+
+    def opened(self, record: RequestRecord) -> None:
+        """Tell all of them."""
+        for tell in self._opened:
+            try:
+                tell(record)
+            except Exception:
+                guard.failed("opening a request")
+
+    def failed(self, record: RequestRecord, error: Exception) -> None:
+        """Tell all of them."""
+        for tell in self._failed:
+            try:
+                tell(record, error)
+            except Exception:
+                guard.failed("an exception of a request")
+
+    def closed(self, record: RequestRecord) -> None:
+        """Tell all of them."""
+        # Those that have joined this request alone come first: what they say belongs to it.
+        rest = iter([*(item.closed for item in record.joined), *self._closed] if record.joined else self._closed)
+        try:
+            for tell in rest:
+                try:
+                    tell(record)
+                except Exception:
+                    guard.failed("closing a request")
+        except BaseException:
+            # What is no Exception (a signal's, a greenlet's) ends one of them, and not the others.
+            for tell in rest:
+                guard.call_hook("observer", tell, record)
+            raise

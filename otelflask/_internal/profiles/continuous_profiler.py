@@ -1,0 +1,74 @@
+"""Pyroscope: a profile of each worker all the time, whose samples name the request that they are of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+try:
+    import pyroscope
+except ImportError:
+    raise ImportError("pyroscope_url needs pyroscope-io: pip install otelflask[pyroscope]") from None
+
+from otelflask._internal import guard
+from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.locks import new_lock
+from otelflask._internal.record import ENVIRON_KEY, RequestRecord
+from otelflask._internal.wsgi import StartResponse, WsgiApp
+
+#: What Grafana looks for on a span, and Pyroscope on a sample.
+SPAN_ATTRIBUTE = "pyroscope.profile.id"
+TAG = "span_id"
+
+
+class ContinuousProfiler(Part):
+    """Configures the agent, in each process by its first request: it is silent in a child of the one that began it.
+
+    In: the server's URL, the application's name, and tags of all its samples.
+    """
+
+    def __init__(self, url: str, name: str, tags: dict[str, str]) -> None:
+        self._url = url
+        self._name = name
+        self._tags = tags
+        self._lock = new_lock()
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Begin anew in a child."""
+        self._started = False
+
+    def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
+        """The WSGI app whose samples name its requests' spans; inside of what records requests."""
+
+        def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+            if not self._started:
+                self._start()
+            record = environ.get(ENVIRON_KEY)
+            if not isinstance(record, RequestRecord) or not record.sampled:
+                return wsgi_app(environ, start_response)
+            span_id = f"{record.span.get_span_context().span_id:016x}"
+            record.span.set_attribute(SPAN_ATTRIBUTE, span_id)
+            guard.call_hook("Pyroscope's agent", pyroscope.add_thread_tag, TAG, span_id)
+            try:
+                return wsgi_app(environ, start_response)
+            finally:
+                # By the thread that took it, also where the span ends elsewhere.
+                guard.call_hook("Pyroscope's agent", pyroscope.remove_thread_tag, TAG, span_id)
+
+        return application
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._started:
+                return
+            self._started = True
+            try:
+                pyroscope.configure(
+                    application_name=self._name,
+                    server_address=self._url,
+                    tags={**self._tags, "process_pid": str(os.getpid())},
+                )
+            except Exception:
+                guard.say("pyroscope", "the process is not profiled", exc_info=True)

@@ -1,0 +1,236 @@
+"""What is known of one request, from the moment the server hands it over to its last byte.
+
+A leaf: it knows nothing of who reads it. What came and what became of it has
+a name of its own here; what one observer alone needs of each request is that
+observer's, behind a `PerRequest`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from flask import has_request_context, request
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, Span
+
+from otelflask._internal import clock
+
+#: Where a request's record lies in the WSGI environ.
+ENVIRON_KEY = "otelflask.record"
+
+#: Methods that may stand on metrics and span names (semantic conventions, ``http.request.method``).
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
+#: Longest path, query and header that is kept, in characters.
+MAX_LENGTH = 2_048
+
+_PROTOCOLS = {"HTTP/1.0": "1.0", "HTTP/1.1": "1.1", "HTTP/2": "2", "HTTP/2.0": "2", "HTTP/3": "3", "HTTP/3.0": "3"}
+#: A proxy's header must not make metric series.
+_SCHEMES = frozenset({"http", "https", "ws", "wss"})
+_NUMBER = re.compile(r"\d{1,18}\Z", re.A)
+_EMPTY_CONTEXT = Context()
+#: Never written to.
+_NOTHING: dict[str, Any] = {}
+
+T = TypeVar("T")
+
+
+class RequestAttributes(NamedTuple):
+    """A request by the semantic conventions; made once, and shared by its span, its log record and its reports.
+
+    What tells most comes first: a limit leaves out what is at the end. None of
+    them changes what is in it.
+    """
+
+    #: What became of it: method (known from the beginning), status, route, error type.
+    outcome: dict[str, Any] = _NOTHING
+    #: This request's own: path, query, client, id.
+    request: dict[str, Any] = _NOTHING
+    #: What was counted: sizes, statements; and who it was.
+    measured: dict[str, Any] = _NOTHING
+    #: What requests of one kind of caller have in common: scheme, server, protocol, user agent.
+    caller: dict[str, Any] = _NOTHING
+
+
+class RequestRecord:
+    """One request. ``http.middleware`` opens it and closes it once; observers read it, and add to it in between.
+
+    In: the WSGI environ, whose values are a stranger's: they are cut here.
+    Times are epoch nanoseconds (`started_at`, `ended_at`) and seconds
+    (`duration`). Sizes are body bytes, None where unknown. `status` is 0
+    while there is none. `unhandled` says that no handler of the app's wanted
+    its exception, `broken` that the body ended with one, after a status was sent.
+    """
+
+    __slots__ = (
+        "_started_ticks",
+        "attributes",
+        "broken",
+        "client",
+        "closed",
+        "context",
+        "duration",
+        "ended_at",
+        "environ",
+        "error",
+        "error_type",
+        "host",
+        "joined",
+        "method",
+        "path",
+        "profile_id",
+        "protocol",
+        "query",
+        "query_count",
+        "query_time",
+        "request_id",
+        "request_size",
+        "response_headers",
+        "response_size",
+        "route",
+        "sampled",
+        "scheme",
+        "span",
+        "started_at",
+        "states",
+        "status",
+        "unhandled",
+        "user_agent",
+        "user_id",
+    )
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self.started_at = clock.time_ns()
+        self._started_ticks = clock.perf_counter_ns()
+        self.environ = environ
+        get = environ.get
+        method = get("REQUEST_METHOD", "")
+        self.method: str = method if method in KNOWN_METHODS else "_OTHER"
+        scheme = get("wsgi.url_scheme", "http")
+        self.scheme: str = scheme if scheme in _SCHEMES else "_OTHER"
+        self.host: str = (get("HTTP_HOST") or get("SERVER_NAME") or "")[:255]
+        self.protocol: str | None = _PROTOCOLS.get(get("SERVER_PROTOCOL", ""))
+        self.user_agent: str = (get("HTTP_USER_AGENT") or "")[:512]
+        path = (get("SCRIPT_NAME") or "") + (get("PATH_INFO") or "/")
+        self.path: str = path[:MAX_LENGTH] if path.isascii() else _decoded(path[:MAX_LENGTH])
+        self.query: str = (get("QUERY_STRING") or "")[:MAX_LENGTH]
+        # A hand-written fix for a proxy may put None there.
+        self.client: str = (get("REMOTE_ADDR") or "")[:64]
+        self.request_id = ""
+        self.span: Span = INVALID_SPAN
+        self.sampled = False
+        self.context: Context = _EMPTY_CONTEXT
+        self.attributes = _NO_ATTRIBUTES
+        self.user_id: str | None = None
+        self.route: str | None = None
+        self.status = 0
+        self.request_size: int | None = None
+        self.response_size = 0
+        self.response_headers: list[tuple[str, str]] = []
+        self.error: BaseException | None = None
+        #: ``error.type``: the exception's type where one ended the request, else a 5xx status as text; set at the end.
+        self.error_type: str | None = None
+        self.unhandled = False
+        self.broken = False
+        #: Statements, and the nanoseconds that they took together.
+        self.query_count = 0
+        self.query_time = 0
+        #: The profile that is kept of it.
+        self.profile_id = ""
+        self.states: dict[PerRequest[Any], Any] = {}
+        #: Observers that have joined this request alone, and are told of its end besides those of the app.
+        self.joined: tuple[Any, ...] = ()
+        self.duration = 0.0
+        self.ended_at = 0
+        self.closed = False
+
+    @property
+    def method_original(self) -> str:
+        """The method as it came, cut: what `method` has no name for."""
+        return str(self.environ.get("REQUEST_METHOD"))[:64]
+
+    def stop(self) -> None:
+        """Fix what became of it. Its end is by the monotonic clock: never before the start."""
+        elapsed = clock.perf_counter_ns() - self._started_ticks
+        self.duration = elapsed / 1e9
+        self.ended_at = self.started_at + elapsed
+        if not self.status:
+            # The server got no answer: the app returned without calling start_response.
+            self.status = 500
+        self.error_type = self._error_type()
+        length = self.environ.get("CONTENT_LENGTH")
+        if length and _NUMBER.match(length):
+            self.request_size = int(length)
+
+    def release(self) -> None:
+        """It is closed: let go of what is large, and of the environ, which holds this record."""
+        self.environ = {}
+        self.states = {}
+        self.joined = ()
+        self.error = None
+
+    def _error_type(self) -> str | None:
+        if self.status < 500 and not self.broken:
+            return None
+        # Asked of the class: an exception may answer for attributes itself.
+        if self.error is not None and not hasattr(type(self.error), "get_response"):
+            kind = type(self.error)
+            return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        return str(self.status)
+
+
+_NO_ATTRIBUTES = RequestAttributes()
+
+
+class PerRequest(Generic[T]):
+    """What one observer keeps of each request. In: what makes it when it is asked for first."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+
+    def of(self, record: RequestRecord) -> T:
+        """A request's; made where there is none yet."""
+        found = record.states.get(self)
+        if found is None:
+            found = record.states[self] = self._make()
+        return found  # type: ignore[no-any-return]
+
+    def known(self, record: RequestRecord) -> T | None:
+        """A request's; None where there is none."""
+        return record.states.get(self)
+
+
+def _decoded(path: str) -> str:
+    """A WSGI path as text: WSGI carries the bytes as Latin-1 (PEP 3333)."""
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def current_record() -> RequestRecord | None:
+    """The record of the request being handled, or None outside of one."""
+    if not has_request_context():
+        return None
+    # Asked on every log line: the request itself is faster than its proxy.
+    record = request._get_current_object().environ.get(ENVIRON_KEY)  # type: ignore[attr-defined]
+    return record if isinstance(record, RequestRecord) else None
+
+
+def get_request_id() -> str | None:
+    """The id of the request being handled: the caller's, or one of ours; None outside of a request."""
+    record = current_record()
+    return record.request_id or None if record is not None else None
+
+
+def set_user(user_id: object) -> None:
+    """Say who makes the current request: `user_id` goes to its span and request log as ``user.id``.
+
+    Does nothing outside of a request. None takes it back.
+    """
+    record = current_record()
+    if record is not None:
+        try:
+            record.user_id = None if user_id is None else str(user_id)[:256]
+        except Exception:
+            record.user_id = None

@@ -1,0 +1,131 @@
+"""Log records of ours: real SDK records, made without what nobody looks at."""
+
+from __future__ import annotations
+
+import logging
+from itertools import islice
+from typing import Any
+
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.context import Context
+from opentelemetry.sdk import _logs as sdk_logs
+from opentelemetry.sdk._logs import ReadWriteLogRecord
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
+
+from otelflask._internal import clock, guard
+from otelflask._internal.attribute_layers import Layers, merged
+from otelflask._internal.exceptions.walk import Walk, walk
+from otelflask._internal.limits import BODY_LENGTH, cut
+from otelflask._internal.sdk.guarded import processor_failed
+from otelflask._internal.sdk.logger_provider import Logger
+
+
+class Record(LogRecord):
+    """A log record whose attributes are layers (see ``attributes``)."""
+
+    # The API's __init__ looks up the current span again; we know it already.
+    def __init__(  # pylint: disable=super-init-not-called
+        self,
+        timestamp: int,
+        severity_number: SeverityNumber,
+        severity_text: str,
+        body: Any,
+        layers: Layers,
+        span_context: SpanContext | None,
+        context: Context | None = None,
+        event_name: str | None = None,
+    ) -> None:
+        if span_context is None:
+            span_context = INVALID_SPAN_CONTEXT
+        self.timestamp = timestamp
+        self.observed_timestamp = clock.time_ns()
+        self.context = context or Context()
+        self.trace_id = span_context.trace_id
+        self.span_id = span_context.span_id
+        self.trace_flags = span_context.trace_flags
+        self.severity_text = severity_text
+        self.severity_number = severity_number
+        self.body = body
+        self.layers = layers
+        self.event_name = event_name
+        self.exception = None
+        #: Attributes that were more than a record may have.
+        self.dropped = 0
+
+    @property
+    def attributes(self) -> dict[str, Any]:  # type: ignore[override]
+        """All attributes. A processor that changes them assigns the whole, as with the SDK's record."""
+        return merged(self.layers)
+
+    @attributes.setter
+    def attributes(self, value: dict[str, Any]) -> None:
+        self.layers = (dict(value),)
+
+    def bound(self, count: int | None) -> None:
+        """Keep the first `count` attributes; None for all."""
+        layers = self.layers
+        if count is None or sum(map(len, layers)) <= count:
+            return
+        found = merged(layers)
+        self.dropped += max(0, len(found) - count)
+        self.layers = (dict(islice(found.items(), count)),)
+
+
+class EmittedRecord(ReadWriteLogRecord):
+    """What processors are handed: the SDK's class, without copying the attributes once more."""
+
+    log_record: Record
+
+    def __post_init__(self) -> None:
+        # The base class copies the attributes into a bounded dict, and cuts their values: the encoder does.
+        self.log_record.bound(self.limits.max_log_record_attributes)
+
+    @property
+    def dropped_attributes(self) -> int:
+        return self.log_record.dropped
+
+
+def emit(logger: Any, record: Record) -> None:
+    """Hand the record to the logger's processors; any other API logger gets it by its own `emit`.
+
+    What a processor of the user's raises goes no further.
+    """
+    try:
+        # By its class first: `isinstance` of a subclass goes a long way round (ABCMeta).
+        if type(logger) is not Logger and not isinstance(logger, sdk_logs.Logger):
+            logger.emit(record)
+        elif logger._is_enabled():
+            emitted = EmittedRecord(record, logger._resource, logger._instrumentation_scope, logger._log_record_limits)
+            logger._multi_log_record_processor.on_emit(emitted)
+    except Exception:
+        processor_failed(logger)
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """The record's text, whatever its arguments do when formatted."""
+    try:
+        text = record.getMessage()
+    except Exception as error:
+        text = f"{guard.safe_text(record.msg)} [arguments cannot be formatted: {type(error).__name__}]"
+    return cut(text, BODY_LENGTH)
+
+
+class Raised:
+    """The exception of a record of `logging`, walked when somebody asks first, and once for all who ask."""
+
+    __slots__ = ("_is_known", "_record", "_walk")
+
+    def __init__(self, record: logging.LogRecord) -> None:
+        self._record = record
+        self._is_known = False
+        self._walk: Walk | None = None
+
+    @property
+    def walk(self) -> Walk | None:
+        """None where the record has no exception."""
+        if not self._is_known:
+            self._is_known = True
+            given = self._record.exc_info
+            error = given[1] if isinstance(given, tuple) and len(given) > 1 else None
+            self._walk = walk(error) if isinstance(error, BaseException) else None
+        return self._walk

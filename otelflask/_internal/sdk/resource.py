@@ -1,0 +1,72 @@
+"""Who sends: the resource of this process, right after a fork too."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry.sdk.resources import OTELResourceDetector, ProcessResourceDetector, Resource
+
+from otelflask._internal.version import __version__
+
+
+def build(settings_attributes: Mapping[str, Any]) -> Resource:
+    """The resource; attributes of the user's (``OTEL_RESOURCE_ATTRIBUTES``) win over detected ones.
+
+    In: attributes from our settings, such as ``service.name``; empty values are left out.
+    """
+    explicit = dict(OTELResourceDetector().detect().attributes)
+    process = ProcessResourceDetector().detect().attributes
+    attributes: dict[str, Any] = {
+        "service.instance.id": str(uuid.uuid4()),
+        "host.name": socket.gethostname(),
+        "telemetry.distro.name": "otelflask",
+        "telemetry.distro.version": __version__,
+        **{name: value for name, value in process.items() if name in _PROCESS_ATTRIBUTES},
+        **{name: value for name, value in settings_attributes.items() if value},
+        **explicit,
+    }
+    attributes.setdefault("service.name", f"unknown_service:{os.path.basename(sys.executable) or 'python'}")
+    # Resource.create would put its own detectors' values over these; it adds telemetry.sdk.* only.
+    sdk = {name: value for name, value in Resource.create({}).attributes.items() if name.startswith("telemetry.sdk.")}
+    return Resource({**sdk, **attributes})
+
+
+def forked(resource: Resource, explicit_instance_id: str | None) -> Resource:
+    """The resource of a forked child: its own pid and instance id.
+
+    An instance id that the user set stays recognisable: the pid is appended,
+    since two processes must not report under one id.
+    """
+    instance_id = f"{explicit_instance_id}:{os.getpid()}" if explicit_instance_id else str(uuid.uuid4())
+    return Resource(
+        {
+            **resource.attributes,
+            "service.instance.id": instance_id,
+            "process.pid": os.getpid(),
+            "process.parent_pid": os.getppid(),
+        },
+        resource.schema_url,
+    )
+
+
+def explicit_instance_id() -> str | None:
+    """The ``service.instance.id`` that the user set by ``OTEL_RESOURCE_ATTRIBUTES``, if any."""
+    value = OTELResourceDetector().detect().attributes.get("service.instance.id")
+    return str(value) if value else None
+
+
+_PROCESS_ATTRIBUTES = frozenset(
+    {
+        "process.pid",
+        "process.parent_pid",
+        "process.executable.name",
+        "process.runtime.name",
+        "process.runtime.version",
+        "process.runtime.description",
+    }
+)

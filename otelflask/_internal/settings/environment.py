@@ -1,0 +1,93 @@
+"""What OpenTelemetry's variables say, and what counts where they say nothing.
+
+The specification leaves the exporters' names to ``otlp``, and everything else
+to the stock parts, which read the variables themselves. Ours differ in three:
+``http/protobuf``, gzip, and the stable names of HTTP and databases. `init`
+gives them to the parts that it makes; only the distro, which starts a process
+for them, writes them into its environment.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+from typing import Any
+
+import grpc
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.instrumentation._semconv import (
+    _OpenTelemetrySemanticConventionStability,
+    _OpenTelemetryStabilitySignalType,
+    _StabilityMode,
+)
+from opentelemetry.sdk._configuration import _get_exporter_entry_point
+
+from otelflask._internal.settings import SettingError
+
+_EXPORTER = "otlp"
+_PROTOCOL = "http/protobuf"
+_STABLE_NAMES = "OTEL_SEMCONV_STABILITY_OPT_IN"
+
+
+def set_defaults(environ: MutableMapping[str, str]) -> None:
+    """Write our defaults into an environment; nothing that the user set is changed."""
+    for signal in ("TRACES", "METRICS", "LOGS"):
+        environ.setdefault(f"OTEL_{signal}_EXPORTER", _EXPORTER)
+    environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", _PROTOCOL)
+    environ.setdefault("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+    environ.setdefault(_STABLE_NAMES, "http,database")
+
+
+def exporter_names(signal: str) -> list[str]:
+    """The entry points of a signal's exporters, such as ``otlp_proto_http``; none for ``none``.
+
+    Raises SettingError for a protocol that does not exist.
+    """
+    named = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER") or _EXPORTER
+    if named.strip().lower() == "none":
+        return []
+    return [_entry_point(name.strip(), signal) for name in named.split(",")]
+
+
+def _entry_point(name: str, signal: str) -> str:
+    if name == _EXPORTER and not _of_exporter(signal, "PROTOCOL"):
+        return "otlp_proto_http"
+    try:
+        found: str = _get_exporter_entry_point(name, signal)  # type: ignore[arg-type]
+    except RuntimeError as error:
+        raise SettingError(f"OTEL_EXPORTER_OTLP_PROTOCOL: {error}; allowed are http/protobuf and grpc") from None
+    return found
+
+
+def http_compression(signal: str) -> Compression | None:
+    """What the stock exporter over HTTP is given: gzip, or None where a variable says what to do."""
+    return None if _of_exporter(signal, "COMPRESSION") else Compression.Gzip
+
+
+def grpc_compression(signal: str) -> Any:
+    """The same for the one over gRPC."""
+    return None if _of_exporter(signal, "COMPRESSION") else grpc.Compression.Gzip
+
+
+def _of_exporter(signal: str, what: str) -> str | None:
+    """A variable of the OTLP exporters, a signal's own before the common one; None where both are unset."""
+    own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{what}")
+    return own or os.environ.get(f"OTEL_EXPORTER_OTLP_{what}") or None
+
+
+def use_stable_names() -> None:
+    """Let the stock instrumentations use the stable names, unless a variable says which to use.
+
+    They read the variable once, at the first that is instrumented: whoever came before has decided.
+    """
+    known = _OpenTelemetrySemanticConventionStability
+    if os.environ.get(_STABLE_NAMES):
+        return
+    with known._lock:
+        if not known._initialized:
+            known._OTEL_SEMCONV_STABILITY_SIGNAL_MAPPING = {
+                _OpenTelemetryStabilitySignalType.HTTP: _StabilityMode.HTTP,
+                _OpenTelemetryStabilitySignalType.DATABASE: _StabilityMode.DATABASE,
+                _OpenTelemetryStabilitySignalType.GEN_AI: _StabilityMode.DEFAULT,
+            }
+            known._initialized = True

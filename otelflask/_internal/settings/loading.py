@@ -1,0 +1,170 @@
+"""Reads the settings in force from where they may be set, and says what is wrong with them.
+
+Precedence: keyword argument > ``app.config["OTELFLASK_<NAME>"]`` > environment
+> default. An empty ``OTELFLASK_*`` variable counts, and means "none".
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from email.utils import getaddresses
+from typing import Any
+
+from otelflask._internal.settings import SettingError, Settings
+
+_ADDRESS = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
+#: Settings that are paths of the app.
+_EXAMPLES = {
+    "health_path": "/health",
+    "metrics_path": "/metrics",
+    "profile_path": "/profiles",
+    "monitor_path": "/monitoring",
+}
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+def _parse(name: str, source: str, value: Any, default: Any, metadata: Mapping[str, Any]) -> Any:
+    where = f"{name} ({source})"
+    if isinstance(default, bool):
+        if isinstance(value, bool):
+            return value
+        text = str(value).strip().lower()
+        if text in _TRUE or text in _FALSE:
+            return text in _TRUE
+        raise SettingError(f"{where} is {value!r}; allowed are true and false")
+    if isinstance(default, (int, float)):
+        kind = type(default)
+        unit = f" {metadata['unit']}" if metadata["unit"] else ""
+        minimum = metadata["minimum"]
+        allowed = f"{'a whole number' if kind is int else 'a number'} of at least {minimum:g}{unit}"
+        if isinstance(value, bool):
+            raise SettingError(f"{where} is {value!r}; allowed is {allowed}")
+        try:
+            number = kind(value)
+        except (TypeError, ValueError):
+            raise SettingError(f"{where} is {value!r}; allowed is {allowed}") from None
+        if not minimum <= number < float("inf") or (kind is int and number != float(value)):
+            raise SettingError(f"{where} is {value!r}; allowed is {allowed}")
+        return number
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        value = (" " if name == "redact_patterns" else ",").join(value)
+    if not isinstance(value, str):
+        raise SettingError(f"{where} is {value!r}; allowed is text")
+    choices = metadata["choices"]
+    if choices:
+        value = value.strip().lower()
+        if not value and "off" in choices:
+            value = "off"
+        if value not in choices:
+            raise SettingError(f"{where} is {value!r}; allowed are {', '.join(choices)}")
+    if name in ("excluded_urls", "request_headers", "response_headers", "sanitized_headers", "redact_patterns"):
+        for pattern in value.split(None if name == "redact_patterns" else ","):
+            try:
+                re.compile(pattern.strip())
+            except re.error as error:
+                raise SettingError(
+                    f"{where} holds {pattern.strip()!r}, which is no regular expression: {error}; "
+                    "allowed are Python regular expressions"
+                ) from None
+    if name in _EXAMPLES and value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
+        raise SettingError(f"{where} is {value!r}; allowed is a path such as {_EXAMPLES[name]}, or nothing")
+    if name == "request_id_header" and value and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
+        raise SettingError(f"{where} is {value!r}; allowed is a header name of letters, digits and hyphens")
+    return value
+
+
+def sources(
+    keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Where each setting comes from that is not at its default, in words. In: as for `load`."""
+    return {name: source for name, (_, source) in _given(keywords, config, environ).items()}
+
+
+def _given(
+    keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mapping[str, str] | None
+) -> dict[str, tuple[Any, str]]:
+    """What is set of each setting where it counts, and where that is."""
+    environ = os.environ if environ is None else environ
+    given: dict[str, tuple[Any, str]] = {}
+    for item in fields(Settings):
+        name, env = item.name, item.metadata["env"]
+        key = f"OTELFLASK_{name.upper()}"
+        if keywords.get(name) is not None:
+            given[name] = keywords[name], "keyword argument"
+        elif config.get(key) is not None:
+            given[name] = config[key], f'app.config["{key}"]'
+        elif environ.get(env) or (env in environ and env.startswith("OTELFLASK_")):
+            # An empty one of ours is the value "none"; an empty one of OpenTelemetry's is unset, as its specification
+            # has it ("Environment Variable Specification", "Parsing empty value").
+            given[name] = environ[env], f"environment variable {env}"
+        elif name == "excluded_urls" and environ.get("OTEL_PYTHON_EXCLUDED_URLS"):
+            given[name] = environ["OTEL_PYTHON_EXCLUDED_URLS"], "environment variable OTEL_PYTHON_EXCLUDED_URLS"
+    return given
+
+
+def load(
+    keywords: Mapping[str, Any],
+    config: Mapping[str, Any],
+    environ: Mapping[str, str] | None = None,
+    other_names: Collection[str] = (),
+) -> Settings:
+    """The settings in force.
+
+    In: keyword arguments, the Flask app's config, the environment (default:
+    the process's), and names that could have been meant besides settings.
+    Raises SettingError for a name that is not declared and for a value that
+    is not allowed.
+    """
+    declared = {item.name: item for item in fields(Settings)}
+    for name in keywords:
+        if name not in declared:
+            raise _unknown(repr(name), name, [*declared, *other_names])
+    for key in config:
+        if key.startswith("OTELFLASK_") and key[len("OTELFLASK_") :].lower() not in declared:
+            raise _unknown(f'app.config["{key}"]', key, [f"OTELFLASK_{name.upper()}" for name in declared])
+    values: dict[str, Any] = {name: item.default for name, item in declared.items()}
+    for name, (value, source) in _given(keywords, config, environ).items():
+        values[name] = _parse(name, source, value, declared[name].default, declared[name].metadata)
+    settings = Settings(**values)
+    if settings.profile_share > 1:
+        raise SettingError(
+            f"profile_share (OTELFLASK_PROFILE_SHARE) is {settings.profile_share!r}; allowed is a number from 0 to 1"
+        )
+    _check_mail(settings)
+    return settings
+
+
+def _unknown(where: str, name: str, names: Collection[str]) -> SettingError:
+    """An error that names what was meant, where that can be guessed. In: the names that there are."""
+    nearest = difflib.get_close_matches(name, names, n=1)
+    meant = f"did you mean {nearest[0]}? " if nearest else ""
+    return SettingError(f"{where} is no setting of otelflask; {meant}allowed are {', '.join(sorted(names))}")
+
+
+def _check_mail(settings: Settings) -> None:
+    """Raise SettingError where the settings of mail cannot work together."""
+    if not settings.mail_to:
+        return
+    for name, value in (("mail_to", settings.mail_to), ("mail_from", settings.mail_from)):
+        addresses = [address for _, address in getaddresses([value])]
+        if not addresses or not all(_ADDRESS.fullmatch(address) for address in addresses):
+            raise SettingError(
+                f"{name} (OTELFLASK_{name.upper()}) is {value!r}; with mail_to set, allowed are mail addresses such as "
+                "a@b.example"
+            )
+    host, _, port = settings.mail_server.partition(":")
+    if not host or (":" in settings.mail_server and not (port.isdecimal() and 0 < int(port) < 65_536)):
+        raise SettingError(
+            f"mail_server (OTELFLASK_MAIL_SERVER) is {settings.mail_server!r}; with mail_to set, allowed is `host` "
+            "or `host:port`"
+        )
+    if bool(settings.mail_user) != bool(settings.mail_password):
+        raise SettingError(
+            "mail_user (OTELFLASK_MAIL_USER) and mail_password (OTELFLASK_MAIL_PASSWORD) go together; "
+            "allowed are both or neither"
+        )

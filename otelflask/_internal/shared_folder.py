@@ -1,0 +1,212 @@
+"""A folder in which the processes of a machine share what they have to agree on.
+
+What lies there may be anybody's: the temporary directory is everybody's. So
+only regular files of this user's are read, no link is followed, nothing that
+blocks is opened, and no more is read than what one of ours can hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from otelflask._internal.settings import SettingError, Settings
+
+#: Bytes of a file that are read at most.
+MAX_BYTES = 16 * 2**20
+#: Seconds after which what a killed process was about to write is removed.
+ABANDONED_S = 60.0
+#: A file that is being written, until it takes its place.
+_UNFINISHED = ".new"
+_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class SharedFolder:
+    """One folder; made when something is written. In: its path, and the one that it lies in, where that is ours too."""
+
+    def __init__(self, path: str | os.PathLike[str], within: SharedFolder | None = None) -> None:
+        self.path = os.fspath(path)
+        self._within = within
+
+    @classmethod
+    def of(cls, settings: Settings) -> SharedFolder:
+        """That of the settings: `state_dir`, or one of this user's in the temporary directory."""
+        return cls(settings.state_dir or os.path.join(tempfile.gettempdir(), f"otelflask-{_user()}"))
+
+    def below(self, name: str) -> SharedFolder:
+        """A folder in this one."""
+        return SharedFolder(self.path_of(name), self)
+
+    def path_of(self, name: str) -> str:
+        """The path of a file."""
+        return os.path.join(self.path, name)
+
+    def check(self) -> None:
+        """Make the folder if it is not there.
+
+        Raises SettingError for one that cannot be made, or that others than
+        this user could change.
+        """
+        if self._within is not None:
+            self._within.check()
+        try:
+            os.makedirs(self.path, mode=0o700, exist_ok=True)
+            # Not followed: a link at this place may be another user's.
+            found = os.lstat(self.path)
+            writable = os.access(self.path, os.W_OK | os.X_OK)
+        except OSError as error:
+            raise SettingError(
+                f"state_dir is {self.path!r}, which cannot be made ({error.strerror}); allowed is a folder that this "
+                "process can write"
+            ) from None
+        if not stat.S_ISDIR(found.st_mode) or not writable or _is_others(found):
+            raise SettingError(
+                f"state_dir is {self.path!r}; allowed is a folder that belongs to this user, that it can write and "
+                "nobody else"
+            )
+
+    def make(self, name: str) -> str:
+        """A file that is this user's alone, made where it is not there. Out: its path.
+
+        Raises OSError where something else is at its place, and SettingError as `check` does.
+        """
+        self.check()
+        path = self.path_of(name)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _SAFELY, 0o600)
+        try:
+            if not _is_own(os.fstat(descriptor)):
+                raise PermissionError(f"{path} belongs to somebody else")
+        finally:
+            os.close(descriptor)
+        return path
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file in place at once: nobody reads half of it. Raises OSError, and SettingError as `check` does."""
+        self.check()
+        unfinished = self.path_of(f"{name}.{os.getpid()}{_UNFINISHED}")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(unfinished)
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFELY, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(data)
+        os.replace(unfinished, self.path_of(name))
+
+    def read(self, name: str) -> bytes | None:
+        """A file's bytes; None where there is none of this user's, or one that is too large to be ours.
+
+        Raises OSError where it cannot be read.
+        """
+        try:
+            descriptor = os.open(self.path_of(name), os.O_RDONLY | _SAFELY)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                # A link.
+                return None
+            raise
+        found = os.fstat(descriptor)
+        if not _is_own(found) or found.st_size > MAX_BYTES:
+            os.close(descriptor)
+            return None
+        with open(descriptor, "rb") as file:
+            return file.read()
+
+    def names(self, prefix: str = "") -> list[str]:
+        """Names of what lies there, without what is being written; what was left unfinished is removed."""
+        found = []
+        try:
+            entries = os.listdir(self.path)
+        except OSError:
+            # Not there (yet), or somebody else's.
+            return []
+        for name in entries:
+            if not name.startswith(prefix):
+                continue
+            if not name.endswith(_UNFINISHED):
+                found.append(name)
+            elif 0.0 < self.changed(name) < time.time() - ABANDONED_S:
+                with contextlib.suppress(OSError):
+                    self.remove(name)
+        return found
+
+    def changed(self, name: str) -> float:
+        """When a file of this user's was written last, in epoch seconds; 0 where there is none."""
+        try:
+            found = os.lstat(self.path_of(name))
+        except OSError:
+            return 0.0
+        return found.st_mtime if _is_own(found) else 0.0
+
+    def remove(self, *names: str) -> None:
+        """Remove files; what is not there (any more) is none."""
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path_of(name))
+
+    def hold(self, name: str) -> IO[bytes]:
+        """Say by a file that this process lives: the kernel takes its lock when it ends, however it does.
+
+        Out: the file, to be kept. Raises OSError, and SettingError as `check` does.
+        """
+        import fcntl  # not on Windows
+
+        # Under another name until it is locked: others would take it for that of a process that is gone.
+        path = self.make(f"{name}{_UNFINISHED}")
+        file = open(path, "wb")  # noqa: SIM115
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.rename(path, self.path_of(name))
+        return file
+
+    def is_held(self, name: str) -> bool:
+        """Whether the process that holds this file lives."""
+        import fcntl
+
+        try:
+            descriptor = os.open(self.path_of(name), os.O_RDONLY | _SAFELY)
+        except FileNotFoundError:
+            return False
+        with open(descriptor, "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    @contextmanager
+    def locked(self, timeout: float) -> Iterator[None]:
+        """Alone of all processes. In: seconds. Raises TimeoutError where another takes longer, and as `make` does."""
+        import fcntl
+
+        with open(self.make("lock"), "wb") as file:
+            end = time.monotonic() + timeout
+            while True:
+                try:
+                    # Asked again rather than waited for: a wait would hold up a whole hub of gevent's.
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > end:
+                        raise TimeoutError("another process takes too long") from None
+                    time.sleep(0.01)
+            yield
+
+
+def _user() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
+def _is_own(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and (not hasattr(os, "getuid") or found.st_uid == _user())
+
+
+def _is_others(found: os.stat_result) -> bool:
+    """Whether others than this user could change what lies there."""
+    return hasattr(os, "getuid") and (found.st_uid != _user() or bool(found.st_mode & 0o022))

@@ -1,0 +1,60 @@
+"""A clock that stands still until it is told to move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
+
+from otelflask._internal import clock as ours
+
+#: 2024-01-01T00:00:00Z in epoch nanoseconds.
+START_NS = 1_704_067_200_000_000_000
+
+#: What `otelflask.clock` gives, and how it is made of epoch nanoseconds.
+_OURS: dict[str, Callable[[int], float]] = {
+    "time_ns": lambda now: now,
+    "perf_counter_ns": lambda now: now,
+    "time": lambda now: now / 1e9,
+    "monotonic": lambda now: now / 1e9,
+}
+#: Where the SDK reads the time of what the app makes itself: spans, log records, measurements.
+_OF_THE_SDK = (
+    "opentelemetry.sdk.trace",
+    "opentelemetry._logs._internal",
+    "opentelemetry.sdk._logs._internal",
+    "opentelemetry.sdk.metrics._internal.instrument",
+    "opentelemetry.sdk.metrics._internal.metric_reader_storage",
+    "opentelemetry.sdk.metrics._internal._view_instrument_match",
+)
+
+
+class FixedClock:
+    """Time as epoch nanoseconds; `advance` moves it on."""
+
+    def __init__(self, now: int = START_NS) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Move on by `seconds`. Raises ValueError when they are negative."""
+        if seconds < 0:
+            raise ValueError(f"a clock does not go back: {seconds}")
+        self.now += round(seconds * 1e9)
+
+
+@contextmanager
+def frozen(clock: FixedClock) -> Iterator[FixedClock]:
+    """Within this context all telemetry reads its time from `clock`."""
+
+    def read(made: Callable[[int], float]) -> Callable[[], float]:
+        return lambda: made(clock.now)
+
+    with ExitStack() as replaced:
+        for name, made in _OURS.items():
+            replaced.enter_context(patch.object(ours, name, read(made)))
+        for module in _OF_THE_SDK:
+            replaced.enter_context(patch(f"{module}.time_ns", clock))
+        yield clock

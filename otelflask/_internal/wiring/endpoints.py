@@ -1,0 +1,122 @@
+"""The endpoints that an app's settings ask for: live page, metrics, health; and what they need once a process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from flask import Flask
+
+from otelflask._internal.breaker import breakers
+from otelflask._internal.endpoints.endpoint import Endpoint
+from otelflask._internal.health import dependencies
+from otelflask._internal.health.checks import Check, Checks
+from otelflask._internal.health.endpoint import HealthEndpoint
+from otelflask._internal.live_page.show.gate import Gate, MayMonitor
+from otelflask._internal.settings import SettingError, Settings
+from otelflask._internal.shared_folder import SharedFolder
+from otelflask._internal.wiring.telemetry import Telemetry
+
+
+def watch(app: Flask, telemetry: Telemetry, settings: Settings, may_monitor: MayMonitor | None) -> Gate | None:
+    """Begin to keep what the live page shows, where somebody may see it: who may. None where the page is off.
+
+    Raises SettingError where the page is on and nobody could see it.
+    """
+    gate = Gate(app, settings, may_monitor)
+    if not gate.is_on:
+        return None
+    if telemetry.monitor is None:
+        # Imported where it is wanted: it brings SQLite.
+        from otelflask._internal.live_page.monitor import Monitor
+
+        def facts() -> dict[str, Any]:
+            checks = telemetry.health.all() if telemetry.health is not None else []
+            outcomes = [(item.name, item.last) for item in checks]
+            return {
+                "health": [
+                    {"name": name, "state": last.status, "output": last.output} for name, last in outcomes if last
+                ],
+                "breakers": breakers.states(),
+            }
+
+        folder = SharedFolder.of(telemetry.settings)
+        telemetry.made_with["monitor_size"] = settings.monitor_size
+        telemetry.monitor = Monitor(
+            telemetry.pipeline, folder, telemetry.service, settings.monitor_size, telemetry.metrics.active, facts
+        )
+        telemetry.parts.append(telemetry.monitor)
+    return gate
+
+
+def endpoints_of(
+    app: Flask, telemetry: Telemetry, settings: Settings, sources: Mapping[str, str], gate: Gate | None
+) -> list[Endpoint]:
+    """Those of one app.
+
+    In: its settings and where they come from; who may see its live page, None where that is off. Raises SettingError
+    where a setting asks for what is not there.
+    """
+    found: list[Endpoint] = []
+    if gate is not None and telemetry.monitor is not None:
+        service = str(telemetry.pipeline.resource.get("service.name") or app.name)
+        found.append(telemetry.monitor.endpoint(app, gate, settings, sources, service))
+    if settings.metrics_path:
+        found.append(_metrics(app, telemetry, settings))
+    if settings.health_path:
+        found.append(_health(app, telemetry, settings))
+    return found
+
+
+def _health(app: Flask, telemetry: Telemetry, settings: Settings) -> Endpoint:
+    if telemetry.health is None:
+        telemetry.health = Checks(_checks_of(settings, telemetry), telemetry.pipeline.meter_provider)
+        telemetry.parts.append(telemetry.health)
+        telemetry.made_with["health_redis"] = settings.health_redis
+    resource = telemetry.pipeline.resource
+    about = {"serviceId": resource.get("service.name", ""), "version": resource.get("service.version", "")}
+    return HealthEndpoint(app, settings, telemetry.health, about)
+
+
+def _metrics(app: Flask, telemetry: Telemetry, settings: Settings) -> Endpoint:
+    try:
+        # Imported where it is wanted: it is an extra.
+        from otelflask._internal.metrics_page.endpoint import MetricsEndpoint, MetricsPage
+
+        if telemetry.metrics_page is None:
+            pipeline = telemetry.pipeline
+            folder = SharedFolder.of(telemetry.settings)
+            telemetry.metrics_page = MetricsPage(
+                folder, telemetry.service, pipeline.meter_provider, pipeline.scrubbed_metrics
+            )
+            telemetry.parts.append(telemetry.metrics_page)
+    except (ImportError, TypeError) as error:
+        raise SettingError(str(error)) from None
+    return MetricsEndpoint(app, settings, telemetry.metrics_page)
+
+
+def _checks_of(settings: Settings, telemetry: Telemetry) -> Callable[[], list[Check]]:
+    given = [*dependencies.machine()]
+    if settings.health_redis:
+        given.append(dependencies.redis(settings.health_redis))
+    destinations = [queue.destination for queue in telemetry.pipeline.queues]
+    endpoints = {item.endpoint for item in destinations if item.component_type.startswith("otlp")}
+    given += [dependencies.collector(endpoint) for endpoint in sorted(endpoints)]
+    known: WeakKeyDictionary[Any, Check] = WeakKeyDictionary()
+
+    def check_of(engine: Any) -> Check:
+        return known.setdefault(engine, dependencies.database(engine.url.database or engine.dialect.name, engine))
+
+    def checks() -> list[Check]:
+        return [*map(check_of, _engines()), *given]
+
+    return checks
+
+
+def _engines() -> list[Any]:
+    """The engines of SQLAlchemy's that are watched, where one can ask them from a thread."""
+    instrumentor = sys.modules.get("otelflask._internal.instrumentation.database.instrumentor")
+    telemetry = instrumentor.SQLAlchemyInstrumentor().telemetry if instrumentor is not None else None
+    return [engine for engine in (telemetry.engines() if telemetry is not None else ()) if not engine.dialect.is_async]

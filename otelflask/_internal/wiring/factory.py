@@ -1,0 +1,128 @@
+"""Makes what a process has once, as its settings ask for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from otelflask._internal.breaker import breakers
+from otelflask._internal.error_reports.builder import ReportMaker
+from otelflask._internal.error_reports.log_records import Report
+from otelflask._internal.error_reports.reporter import Reports
+from otelflask._internal.error_reports.sentry import SentryFlush
+from otelflask._internal.export.pipeline import Pipeline
+from otelflask._internal.instrumentation import libraries
+from otelflask._internal.instrumentation.database.request_queries import RequestQueries
+from otelflask._internal.instrumentation.database.start import await_sqlalchemy
+from otelflask._internal.instrumentation.http.metrics import HttpMetrics
+from otelflask._internal.instrumentation.http.request_log import RequestLog
+from otelflask._internal.instrumentation.logs import capture, events
+from otelflask._internal.instrumentation.runtime import RuntimeMetrics
+from otelflask._internal.instrumentation.users.active_users import ActiveUsers
+from otelflask._internal.local_output import output
+from otelflask._internal.settings import PER_PROCESS, WHEN_WANTED, Settings
+from otelflask._internal.settings.environment import use_stable_names
+from otelflask._internal.shared_folder import SharedFolder
+from otelflask._internal.versions import is_supported
+from otelflask._internal.wiring import providers
+from otelflask._internal.wiring.options import PROVIDERS, Hooks
+from otelflask._internal.wiring.telemetry import Telemetry
+
+#: How the SDK names a service that nobody has named (Resource Semantic Conventions, "service.name").
+_UNKNOWN = "unknown_service"
+
+
+def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
+    """Make it, and begin.
+
+    In: settings; the service's name where none of them says it; what is no setting. Raises SettingError for a value
+    that cannot be used here, such as a folder that others can write.
+    """
+    if settings.mail_to or settings.state_dir:
+        # Before anything is started: a folder that cannot be used is an error of the settings'.
+        SharedFolder.of(settings).check()
+    other_libraries = libraries.chosen(settings.libraries)
+    use_stable_names()
+    pipeline = providers.build(settings, service_name, *(hooks.get(name) for name in PROVIDERS))
+    logger_provider, meter_provider = pipeline.logger_provider, pipeline.meter_provider
+    service = _service_of(pipeline, settings.service_name or service_name, settings.environment)
+    telemetry = Telemetry(
+        settings,
+        pipeline,
+        service,
+        events.Events(logger_provider, meter_provider, pipeline.log_limits),
+        breakers.Breakers(logger_provider, meter_provider, settings.breaker_redis, service),
+        HttpMetrics.by(meter_provider),
+        RequestLog(logger_provider),
+        made_with={
+            name: getattr(settings, name) for name in PER_PROCESS if name not in WHEN_WANTED and name != "environment"
+        }
+        | {"service_name": settings.service_name or service_name},
+    )
+    events.use(telemetry.events)
+    breakers.use(telemetry.breakers)
+    telemetry.parts.append(telemetry.breakers)
+    if settings.console == "traces":
+        from otelflask._internal.local_output.console_view import attach
+
+        view = attach(pipeline, sys.stderr)
+        if view is not None:
+            telemetry.parts.append(view)
+    if settings.log_dir:
+        output.attach_files(pipeline, settings)
+    if settings.logs:
+        capture.install(logger_provider, settings.log_level, pipeline.log_limits)
+    if settings.reports:
+        telemetry.reports = _reports(telemetry, hooks)
+    if settings.active_users:
+        telemetry.users = ActiveUsers(meter_provider, SharedFolder.of(settings), service)
+    if settings.runtime_metrics:
+        telemetry.parts.append(RuntimeMetrics(meter_provider))
+    if settings.database and is_supported("SQLAlchemy"):
+        telemetry.queries = RequestQueries(
+            logger_provider, settings.repeated_query_count, settings.repeated_query_time, joins=False
+        )
+        await_sqlalchemy(settings, pipeline, telemetry.queries, telemetry.parts.append)
+    libraries.instrument(other_libraries, pipeline, telemetry.shutdown)
+    return telemetry
+
+
+def _service_of(pipeline: Pipeline, name: str, environment: str) -> str:
+    """What the processes of one service have in common; its resource may be another's, or say it by other variables."""
+    found = pipeline.resource
+    known = str(found.get("service.name", ""))
+    return f"{name if known.startswith(_UNKNOWN) else known}/{found.get('deployment.environment.name', environment)}"
+
+
+def _reports(telemetry: Telemetry, hooks: Hooks) -> Reports:
+    pipeline, settings = telemetry.pipeline, telemetry.settings
+    tell = _mail(telemetry) if settings.mail_to else None
+    maker = ReportMaker(
+        pipeline.logger_provider,
+        pipeline.meter_provider,
+        settings,
+        pipeline.scrubber,
+        hooks.get("error_fingerprint"),
+        tell,
+    )
+    reports = Reports(pipeline.logger_provider, maker, settings)
+    capture.add(reports)
+    pipeline.senders.append(SentryFlush())
+    return reports
+
+
+def _mail(telemetry: Telemetry) -> Callable[[Report, int], None]:
+    # Imported where it is wanted: it brings the mail and TLS modules.
+    from otelflask._internal.notifications.mail import ErrorMail
+
+    pipeline = telemetry.pipeline
+    mail = ErrorMail(
+        telemetry.settings,
+        telemetry.service,
+        pipeline.resource,
+        pipeline.scrubber,
+        pipeline.log_limits,
+        pipeline.meter_provider,
+    )
+    pipeline.senders.append(mail)
+    return mail.told

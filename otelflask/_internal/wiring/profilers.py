@@ -1,0 +1,60 @@
+"""Puts profilers around an app, inside of what records its requests: one of single requests, one of all the time."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from otelflask._internal.endpoints.access import is_development
+from otelflask._internal.endpoints.endpoint import Endpoint
+from otelflask._internal.imports import is_importable
+from otelflask._internal.locks import new_lock
+from otelflask._internal.settings import SettingError, Settings
+from otelflask._internal.shared_folder import SharedFolder
+from otelflask._internal.wiring.telemetry import Telemetry
+
+
+def surround(app: Flask, telemetry: Telemetry, settings: Settings) -> list[Endpoint]:
+    """Put the profilers that the settings ask for around the app. Out: what shows the kept profiles.
+
+    Raises SettingError where a setting asks for an extra that is not installed.
+    """
+    if settings.pyroscope_url:
+        _profile_all_the_time(app, telemetry, settings)
+    asked = settings.profile_token or settings.profile_share
+    if not settings.profile_path or not (asked or is_development(app, settings)):
+        return []
+    if not asked and not is_importable("pyinstrument"):
+        # In development it is there for who has installed the extra.
+        return []
+    return [_profile_requests(app, telemetry, settings)]
+
+
+def _profile_requests(app: Flask, telemetry: Telemetry, settings: Settings) -> Endpoint:
+    try:
+        from otelflask._internal.profiles.endpoint import ProfilesEndpoint
+        from otelflask._internal.profiles.request_profiler import RequestProfiler
+        from otelflask._internal.profiles.store import ProfileStore
+    except ImportError as error:
+        raise SettingError(str(error)) from None
+    if telemetry.profiles is None:
+        telemetry.profiles = new_lock()
+    store = ProfileStore(SharedFolder.of(telemetry.settings), settings.profile_count)
+    profiler = RequestProfiler(app, settings, store, telemetry.profiles)
+    app.wsgi_app = profiler.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
+    return ProfilesEndpoint(app, settings, store)
+
+
+def _profile_all_the_time(app: Flask, telemetry: Telemetry, settings: Settings) -> None:
+    if telemetry.pyroscope is None:
+        try:
+            from otelflask._internal.profiles.continuous_profiler import ContinuousProfiler
+        except ImportError as error:
+            raise SettingError(str(error)) from None
+        resource = telemetry.pipeline.resource
+        names = ("service.version", "deployment.environment.name")
+        tags = {name.replace(".", "_"): str(resource[name]) for name in names if resource.get(name)}
+        name = str(resource.get("service.name") or app.name)
+        telemetry.pyroscope = ContinuousProfiler(settings.pyroscope_url, name, tags)
+        telemetry.parts.append(telemetry.pyroscope)
+        telemetry.made_with["pyroscope_url"] = settings.pyroscope_url
+    app.wsgi_app = telemetry.pyroscope.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]

@@ -1,0 +1,277 @@
+"""Builds the three providers, or takes the host application's.
+
+Providers that are set already are used as they are, so that nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from opentelemetry import metrics as metrics_api
+from opentelemetry import trace as trace_api
+from opentelemetry._logs import _internal as logs_internal
+from opentelemetry._logs import get_logger_provider, set_logger_provider
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.metrics import _internal as metrics_internal
+from opentelemetry.sdk._configuration import (
+    _get_id_generator,
+    _get_sampler,
+    _import_exporters,
+    _import_id_generator,
+    _import_sampler,
+)
+from opentelemetry.sdk._logs import LogRecordLimits
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanLimits, sampling
+
+from otelflask._internal.export.destinations import (
+    Destination,
+    GrpcDestination,
+    HttpDestination,
+    SdkDestination,
+    Signal,
+)
+from otelflask._internal.export.otlp_encoder import Encoder
+from otelflask._internal.export.pipeline import Pipeline, QueueLogProcessor, QueueSpanProcessor
+from otelflask._internal.export.queue import ExportQueue, QueueSizes
+from otelflask._internal.export.scrubbed import scrubbed_records, scrubbed_spans
+from otelflask._internal.export.self_metrics import QueueMetrics
+from otelflask._internal.limits import Limits
+from otelflask._internal.redaction import Scrubber
+from otelflask._internal.sdk import resource as resources
+from otelflask._internal.sdk.logger_provider import LoggerProvider
+from otelflask._internal.sdk.meter_provider import MeterProvider, PeriodicReader
+from otelflask._internal.sdk.tracer_provider import TracerProvider
+from otelflask._internal.settings import SettingError, Settings
+from otelflask._internal.settings.environment import exporter_names
+
+_OTLP = {"otlp_proto_http": HttpDestination, "otlp_proto_grpc": GrpcDestination}
+
+
+def _stock_exporter(signal: Signal, name: str) -> Any:
+    names: dict[str, list[str]] = {"traces": [], "metrics": [], "logs": [], signal: [name]}
+    try:
+        found = _import_exporters(names["traces"], names["metrics"], names["logs"])
+    except RuntimeError:
+        variable = f"OTEL_{signal.upper()}_EXPORTER"
+        raise SettingError(
+            f"{variable} names {name!r}, and no installed package offers such an exporter; "
+            "allowed are otlp, console, none and what is installed"
+        ) from None
+    return found[("traces", "metrics", "logs").index(signal)][name]
+
+
+def _destination(signal: Signal, name: str) -> Destination:
+    if name in _OTLP:
+        return _OTLP[name](signal)
+    return SdkDestination(_stock_exporter(signal, name)(), f"{name}_exporter")
+
+
+def build(
+    settings: Settings,
+    service_name: str,
+    tracer_provider: Any = None,
+    meter_provider: Any = None,
+    logger_provider: Any = None,
+) -> Pipeline:
+    """The pipeline of this process.
+
+    In: settings, the service name to fall back to, and providers that the
+    caller brings. A provider that is neither brought nor set globally is
+    built, with exporters by the standard variables, and set globally. Raises
+    SettingError for a standard variable with a value that cannot work.
+    """
+    span_limits, log_limits = _limits_of(settings)
+    scrubber = Scrubber(settings.redact_names.split(","), settings.redact_patterns.split())
+    resource = resources.build(
+        {
+            "service.name": settings.service_name or service_name,
+            "service.version": settings.service_version,
+            "deployment.environment.name": settings.environment,
+        }
+    )
+    pipeline = Pipeline(
+        tracer_provider or trace_api._TRACER_PROVIDER,
+        meter_provider or metrics_internal._METER_PROVIDER,
+        logger_provider or logs_internal._LOGGER_PROVIDER,
+        scrubber,
+        span_limits=Limits(
+            _or(span_limits.max_span_attribute_length, settings.value_length),
+            _or(span_limits.max_span_attributes, settings.attribute_count),
+        ),
+        log_limits=Limits(
+            _or(log_limits.max_log_record_attribute_length, settings.value_length),
+            _or(log_limits.max_log_record_attributes, settings.attribute_count),
+        ),
+        metric_limits=Limits(settings.value_length, settings.attribute_count),
+        shutdown_timeout=settings.shutdown_timeout,
+        _explicit_instance_id=resources.explicit_instance_id(),
+    )
+    if pipeline.meter_provider is None:
+        _build_metrics(pipeline, settings, resource)
+    queue_metrics = pipeline.queue_metrics = QueueMetrics(pipeline.meter_provider)
+    for queue in pipeline.queues:
+        queue.on_result = queue_metrics.recorder("metrics", queue)
+    if pipeline.tracer_provider is None:
+        _build_traces(pipeline, settings, resource, span_limits, queue_metrics)
+    if pipeline.logger_provider is None:
+        _build_logs(pipeline, settings, resource, log_limits, queue_metrics)
+    for queue in pipeline.queues:
+        queue_metrics.watch(queue)
+    return pipeline
+
+
+def _queues(
+    pipeline: Pipeline,
+    signal: Signal,
+    encoder: Callable[[], Callable[[Sequence[Any]], Any]],
+    fallback: Callable[[Sequence[Any]], Any],
+    sizes: QueueSizes,
+    queue_metrics: QueueMetrics,
+) -> list[ExportQueue]:
+    made = []
+    for name in exporter_names(signal):
+        destination = _destination(signal, name)
+        encode = fallback if isinstance(destination, SdkDestination) else encoder()
+        queue = ExportQueue({"traces": "spans", "logs": "log records"}[signal], encode, destination, sizes)
+        queue.on_result = queue_metrics.recorder(signal, queue)
+        made.append(queue)
+    pipeline.queues += made
+    return made
+
+
+def _limits_of(settings: Settings) -> tuple[SpanLimits, LogRecordLimits]:
+    """The SDK's limits, which read the variables of spans, events, links and log records before the common ones.
+
+    Raises SettingError for a variable that is no number.
+    """
+    common = {"max_attributes": settings.attribute_count, "max_attribute_length": settings.value_length}
+    try:
+        return SpanLimits(**common), LogRecordLimits(**common)
+    except ValueError as error:
+        raise SettingError(f"{error}; allowed is a whole number of at least 0") from None
+
+
+def _or(limit: int | None, otherwise: int) -> int:
+    return otherwise if limit is None else limit
+
+
+def _build_traces(
+    pipeline: Pipeline, settings: Settings, resource: Resource, span_limits: SpanLimits, queue_metrics: QueueMetrics
+) -> None:
+    provider = TracerProvider(
+        sampler=_import_sampler(_get_sampler()) or sampling.DEFAULT_ON,
+        resource=resource,
+        shutdown_on_exit=False,
+        id_generator=_import_id_generator(_get_id_generator()),
+        span_limits=span_limits,
+    )
+    sizes = QueueSizes(settings.span_queue_size, settings.span_batch_size, settings.span_schedule_delay / 1000)
+    for queue in _queues(
+        pipeline,
+        "traces",
+        lambda: Encoder(pipeline.scrubber, pipeline.span_limits).spans,
+        lambda spans: scrubbed_spans(spans, pipeline.scrubber, pipeline.span_limits),
+        sizes,
+        queue_metrics,
+    ):
+        provider.add_span_processor(QueueSpanProcessor(queue, pipeline.shutdown_timeout))
+    trace_api.set_tracer_provider(provider)
+    pipeline.tracer_provider = provider
+    pipeline._owned.append(provider)
+
+
+def _build_logs(
+    pipeline: Pipeline, settings: Settings, resource: Resource, log_limits: LogRecordLimits, queue_metrics: QueueMetrics
+) -> None:
+    provider = LoggerProvider(resource=resource, shutdown_on_exit=False, log_record_limits=log_limits)
+    sizes = QueueSizes(settings.log_queue_size, settings.log_batch_size, settings.log_schedule_delay / 1000)
+    for queue in _queues(
+        pipeline,
+        "logs",
+        lambda: Encoder(pipeline.scrubber, pipeline.log_limits).logs,
+        lambda records: scrubbed_records(records, pipeline.scrubber, pipeline.log_limits),
+        sizes,
+        queue_metrics,
+    ):
+        provider.add_log_record_processor(QueueLogProcessor(queue, pipeline.shutdown_timeout))
+    set_logger_provider(provider)
+    pipeline.logger_provider = get_logger_provider()
+    pipeline._owned.append(provider)
+
+
+def _points(data: Any) -> int:
+    """Data points of a collection."""
+    return sum(
+        len(metric.data.data_points)
+        for resource_metrics in data.resource_metrics
+        for scope_metrics in resource_metrics.scope_metrics
+        for metric in scope_metrics.metrics
+    )
+
+
+def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource) -> None:
+    readers: list[MetricReader] = []
+
+    def encode(batch: Sequence[Any]) -> bytes:
+        # MetricsData messages may be concatenated: protobuf merges repeated fields.
+        return b"".join(encode_metrics(pipeline.scrubbed_metrics(data)).SerializePartialToString() for data in batch)
+
+    queues = []
+    temporality: Mapping[type, Any] | None = None
+    aggregation: Mapping[type, Any] | None = None
+    for name in exporter_names("metrics"):
+        if name in _OTLP:
+            destination: Destination = _OTLP[name]("metrics")
+            # The stock exporter reads the variables for preferred temporality and aggregation.
+            from otelflask._internal.export.destinations import _HTTP
+
+            preferences = _HTTP["metrics"]()
+            encoding: Callable[[Sequence[Any]], Any] = encode
+        else:
+            component = _stock_exporter("metrics", name)
+            if issubclass(component, MetricReader):
+                readers.append(component())
+                continue
+            preferences = component()
+            destination = SdkDestination(preferences, f"{name}_exporter")
+
+            def encoding(batch: Sequence[Any]) -> Any:
+                return pipeline.scrubbed_metrics(batch[-1])
+
+        if isinstance(preferences, MetricExporter):
+            temporality, aggregation = preferences._preferred_temporality, preferences._preferred_aggregation
+        # A snapshot replaces the one before: a few are kept for a receiver that is away, no more.
+        queues.append(
+            ExportQueue("metrics", encoding, destination, QueueSizes(8, 1, settings.metric_interval / 1000), _points)
+        )
+    if queues:
+
+        def deliver(data: Any) -> None:
+            for queue in queues:
+                queue.append(data)
+
+        def send(seconds: float) -> bool:
+            deadline = time.monotonic() + seconds
+            # Each is tried, also after one that was not in time.
+            done = [queue.flush(max(0.0, deadline - time.monotonic())) for queue in queues]
+            return all(done)
+
+        pipeline.reader = PeriodicReader(
+            deliver,
+            send,
+            settings.metric_interval / 1000,
+            dict(temporality) if temporality else None,
+            dict(aggregation) if aggregation else None,
+        )
+        readers.append(pipeline.reader)
+    provider = MeterProvider(metric_readers=readers, resource=resource, cap=settings.metric_sets)
+    metrics_api.set_meter_provider(provider)
+    pipeline.meter_provider = provider
+    pipeline.queues += queues
+    pipeline._owned.append(provider)
+    if pipeline.reader is not None:
+        pipeline.reader.start()

@@ -1,0 +1,98 @@
+"""What a process has once, however many apps it has: the pipeline, the observers of requests, and the other parts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from otelflask._internal import guard
+from otelflask._internal.breaker.breakers import Breakers
+from otelflask._internal.error_reports.reporter import Reports
+from otelflask._internal.export.pipeline import Pipeline
+from otelflask._internal.health.checks import Checks
+from otelflask._internal.instrumentation.database.request_queries import RequestQueries
+from otelflask._internal.instrumentation.http.metrics import HttpMetrics
+from otelflask._internal.instrumentation.http.request_log import RequestLog
+from otelflask._internal.instrumentation.logs.events import Events
+from otelflask._internal.instrumentation.users.active_users import ActiveUsers
+from otelflask._internal.lifecycle import forks
+from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.observers import RequestObserver
+from otelflask._internal.settings import Settings
+
+if TYPE_CHECKING:
+    # Imported where they are wanted: each brings a library.
+    from otelflask._internal.live_page.monitor import Monitor
+    from otelflask._internal.metrics_page.endpoint import MetricsPage
+    from otelflask._internal.profiles.continuous_profiler import ContinuousProfiler
+
+
+@dataclass(eq=False)
+class Telemetry:
+    """A process's telemetry. `service` is what the processes of one service have in common."""
+
+    settings: Settings
+    pipeline: Pipeline
+    service: str
+    events: Events
+    breakers: Breakers
+    metrics: HttpMetrics
+    request_log: RequestLog
+    #: Settings of what the process has made by now, by name: what a later app wants otherwise is not used.
+    made_with: dict[str, Any] = field(default_factory=dict)
+    queries: RequestQueries | None = None
+    users: ActiveUsers | None = None
+    reports: Reports | None = None
+    monitor: Monitor | None = None
+    #: What is neither told of requests nor sends: it is flushed before what sends is.
+    parts: list[Part] = field(default_factory=list)
+    #: Those of them that apps share: made for the first app that wants them.
+    health: Checks | None = None
+    metrics_page: MetricsPage | None = None
+    pyroscope: ContinuousProfiler | None = None
+    #: Held while a request is profiled.
+    profiles: threading.Lock | None = None
+
+    @property
+    def observers(self) -> list[RequestObserver]:
+        """What wants to know of requests, in the order in which they are told."""
+        ring = self.monitor.ring if self.monitor is not None else None
+        observers = (self.queries, self.users, self.metrics, self.request_log, self.reports, ring)
+        return [observer for observer in observers if observer is not None]
+
+    def observers_of(self, settings: Settings, is_watched: bool) -> list[RequestObserver]:
+        """Those of one app's requests. In: its settings, and whether somebody may see its live page."""
+        left_out: list[object] = []
+        if not settings.request_log:
+            left_out.append(self.request_log)
+        if not is_watched and self.monitor is not None:
+            left_out.append(self.monitor.ring)
+        return [observer for observer in self.observers if observer not in left_out]
+
+    @property
+    def shutdown_timeout(self) -> float:
+        """Seconds that an ending process waits for."""
+        return self.pipeline.shutdown_timeout
+
+    def after_fork(self) -> None:
+        """Make a forked child a process of its own."""
+        for part in (*self.observers, *self.parts):
+            forks.reset(part)
+        forks.reset(self.pipeline)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Send everything now. In: seconds (default: `shutdown_timeout`). Out: whether all was tried in time."""
+        return self._within(timeout, self.pipeline.flush)
+
+    def shutdown(self, timeout: float | None = None) -> None:
+        """Flush and end within `timeout` seconds (default: `shutdown_timeout`). Safe to call twice."""
+        if not self.pipeline.is_closed:
+            self._within(timeout, self.pipeline.shutdown)
+
+    def _within(self, timeout: float | None, send: Callable[[float], Any]) -> bool:
+        deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        done = [guard.call_hook("flush", part.flush, deadline) for part in (*self.observers, *self.parts)]
+        return send(max(0.0, deadline - time.monotonic())) is not False and False not in done

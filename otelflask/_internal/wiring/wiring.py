@@ -1,0 +1,212 @@
+"""The one wiring: starts what a process has once, and installs an app into it.
+
+`init`, `OtelFlask`, zero code and tests all go this way, in any order, and
+twice harmlessly. Nothing below imports it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from typing import Any, cast
+
+from flask import Flask
+
+from otelflask._internal import guard
+from otelflask._internal.breaker import breakers
+from otelflask._internal.endpoints.endpoint import Endpoints
+from otelflask._internal.error_responses.handlers import answer_errors, roll_back
+from otelflask._internal.error_responses.renderer import ErrorRenderer
+from otelflask._internal.instrumentation import libraries
+from otelflask._internal.instrumentation.http.instrumentor import FlaskInstrumentor
+from otelflask._internal.instrumentation.logs import capture, events
+from otelflask._internal.lifecycle import ending, forks
+from otelflask._internal.lifecycle.reloader import is_reloader_parent
+from otelflask._internal.local_output import output
+from otelflask._internal.locks import new_lock
+from otelflask._internal.settings import SettingError, Settings
+from otelflask._internal.settings.loading import load as load_settings
+from otelflask._internal.settings.loading import sources as setting_sources
+from otelflask._internal.versions import is_supported
+from otelflask._internal.wiring import endpoints, profilers
+from otelflask._internal.wiring.factory import make_telemetry
+from otelflask._internal.wiring.options import PROVIDERS, Hooks, InitOptions
+from otelflask._internal.wiring.telemetry import Telemetry
+
+#: Where an app has its `AppTelemetry`.
+EXTENSION_KEY = "otelflask"
+_HOOKS = frozenset(Hooks.__optional_keys__)
+_FUNCTIONS = ("request_hook", "response_hook", "error_renderer", "error_fingerprint", "user", "may_monitor")
+
+_lock = new_lock()
+_telemetry: Telemetry | None = None
+
+
+class AppTelemetry:
+    """What lies in ``app.extensions["otelflask"]``: the app's settings, and the telemetry that apps share."""
+
+    def __init__(self, settings: Settings, telemetry: Telemetry, options: InitOptions) -> None:
+        self.settings = settings
+        #: What `init` was given.
+        self.options = options
+        self.telemetry = telemetry
+        self.pipeline = telemetry.pipeline
+
+    def __repr__(self) -> str:
+        return f"AppTelemetry({self.settings!r})"
+
+
+def install(app: Flask, options: InitOptions) -> None:
+    """Give an app its telemetry, and start that of the process where there is none yet; a second call changes nothing.
+
+    Raises SettingError for an option that does not exist, and for a value that is not allowed.
+    """
+    settings = {name: value for name, value in options.items() if name not in _HOOKS}
+    hooks = cast(Hooks, {name: value for name, value in options.items() if name in _HOOKS})
+    if EXTENSION_KEY in app.extensions:
+        _say_ignored(app, options)
+        return
+    _check_hooks(hooks)
+    in_force = load_settings(settings, app.config, other_names=_HOOKS)
+    if in_force.disabled or is_reloader_parent() or not is_supported("Flask"):
+        return
+    sources = setting_sources(settings, app.config)
+    name = app.import_name if app.import_name != "__main__" else app.name
+    telemetry = start(in_force, name, hooks)
+    app.extensions[EXTENSION_KEY] = AppTelemetry(in_force, telemetry, options)
+    app.extensions[events.EXTENSION_KEY] = telemetry.events
+    app.extensions[breakers.EXTENSION_KEY] = telemetry.breakers
+    profiles = profilers.surround(app, telemetry, in_force)
+    gate = endpoints.watch(app, telemetry, in_force, hooks.get("may_monitor"))
+    FlaskInstrumentor.instrument_app(
+        app,
+        request_hook=hooks.get("request_hook"),
+        response_hook=hooks.get("response_hook"),
+        user=hooks.get("user"),
+        **_of_requests(telemetry, in_force, is_watched=gate is not None),
+    )
+    in_front = Endpoints([*endpoints.endpoints_of(app, telemetry, in_force, sources, gate), *profiles])
+    app.wsgi_app = in_front.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
+    _attach_console(telemetry, in_force, app.debug)
+    _say_differences(telemetry, in_force, sources, hooks)
+    roll_back(app, hooks.get("rollback_sessions") or ())
+    if in_force.error_answers:
+        answer_errors(app, ErrorRenderer(in_force, hooks.get("error_renderer")))
+
+
+def instrument_new_apps(settings: Settings, service_name: str) -> None:
+    """Zero code: start the telemetry of the process, and record the requests of each app that is made from now on."""
+    telemetry = start(settings, service_name, {})
+    _attach_console(telemetry, settings, debug=False)
+    FlaskInstrumentor().instrument(**_of_requests(telemetry, settings, is_watched=False))
+
+
+def _attach_console(telemetry: Telemetry, settings: Settings, debug: bool) -> None:
+    if output.attach_console(telemetry.pipeline, output.console_style(settings, debug)):
+        telemetry.made_with["log_console"] = settings.log_console
+
+
+def _of_requests(telemetry: Telemetry, settings: Settings, is_watched: bool) -> dict[str, Any]:
+    """What records an app's requests. In: its settings, and whether somebody may see its live page."""
+    pipeline = telemetry.pipeline
+    return {
+        "tracer_provider": pipeline.tracer_provider,
+        "meter_provider": pipeline.meter_provider,
+        "logger_provider": pipeline.logger_provider,
+        "settings": settings,
+        "observers": telemetry.observers_of(settings, is_watched),
+    }
+
+
+def _check_hooks(hooks: Hooks) -> None:
+    for name in _FUNCTIONS:
+        hook = hooks.get(name)
+        if hook is not None and not callable(hook):
+            raise SettingError(f"{name} is {hook!r}; allowed is a function")
+
+
+def _say_ignored(app: Flask, options: InitOptions) -> None:
+    had: dict[str, Any] = dict(getattr(app.extensions[EXTENSION_KEY], "options", {}))
+    names = [name for name, value in options.items() if value not in (None, ()) and value != had.get(name)]
+    if names:
+        guard.say(
+            f"again:{app.name}",
+            "otelflask.init was called again for app %r, and ignores %s: give them to its first call",
+            app.name,
+            ", ".join(sorted(names)),
+        )
+
+
+def start(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
+    """The process's telemetry, which all apps share; with providers of the caller's, one of its own.
+
+    In: settings; the service's name where none of them says it; what is no setting.
+    """
+    global _telemetry
+    with _lock:
+        brought = any(hooks.get(name) is not None for name in PROVIDERS)
+        if _telemetry is not None and not brought:
+            # What one more app wants masked is masked everywhere.
+            _telemetry.pipeline.scrubber.add(settings.redact_names.split(","), settings.redact_patterns.split())
+            return _telemetry
+        telemetry = make_telemetry(settings, service_name, hooks)
+        forks.on_fork(telemetry)
+        ending.end_in_time(telemetry)
+        _telemetry = _telemetry or telemetry
+        return telemetry
+
+
+def _say_differences(telemetry: Telemetry, settings: Settings, given: Collection[str], hooks: Hooks) -> None:
+    """Name what an app wants otherwise than the process has it by now. In: names of settings that are set."""
+    scrubber = telemetry.pipeline.scrubber
+    said = []
+    for name, known in telemetry.made_with.items():
+        wanted = getattr(settings, name)
+        if name in given and wanted != known:
+            said.append(f"{name}={scrubber.value(name, wanted)!r} (it has {scrubber.value(name, known)!r})")
+    if telemetry.settings is not settings and hooks.get("error_fingerprint") is not None:
+        said.append("error_fingerprint")
+    if said:
+        guard.say(
+            f"joined:{said}",
+            "what a process has once was set by its first app, or by zero code: %s is not used; set it there",
+            ", ".join(said),
+        )
+    if "environment" in given and settings.environment != telemetry.settings.environment:
+        guard.say(
+            f"environment:{settings.environment}",
+            "environment=%r counts for what this app opens in development; the resource of the process has %r",
+            settings.environment,
+            telemetry.settings.environment,
+        )
+
+
+def withdraw(logger_provider: Any) -> None:
+    """Take back what was started with a provider: for the test kit, whose next test begins anew."""
+    global _telemetry
+    with _lock:
+        if _telemetry is not None and _telemetry.pipeline.logger_provider is logger_provider:
+            ending.let_go(_telemetry)
+            events.withdraw(_telemetry.events)
+            breakers.withdraw(_telemetry.breakers)
+            _telemetry = None
+    capture.uninstall_all(logger_provider)
+    instrumentor = sys.modules.get("otelflask._internal.instrumentation.database.instrumentor")
+    if instrumentor is not None and instrumentor.SQLAlchemyInstrumentor().is_instrumented_by_opentelemetry:
+        instrumentor.SQLAlchemyInstrumentor().uninstrument()
+    libraries.uninstrument()
+
+
+def flush(timeout: float | None = None) -> bool:
+    """Send everything now, such as before an ``os._exit``.
+
+    In: seconds to wait (default: setting `shutdown_timeout`). Out: whether
+    all was tried in time; True where nothing was started.
+    """
+    return _telemetry.flush(timeout) if _telemetry is not None else True
+
+
+def shutdown(timeout: float | None = None) -> None:
+    """Flush and end the process's telemetry within `timeout` seconds (default: setting `shutdown_timeout`)."""
+    if _telemetry is not None:
+        _telemetry.shutdown(timeout)

@@ -1,1 +1,0 @@
-"""What circuit breakers are made of, beside `otelflask.breaker`; nothing here needs pybreaker before one is made."""

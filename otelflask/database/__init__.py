@@ -1,1 +1,0 @@
-"""SQLAlchemy: spans, durations, pool; nothing is imported where SQLAlchemy is not installed."""

@@ -1,1 +1,0 @@
-"""Records of the ``logging`` module as OpenTelemetry log records."""

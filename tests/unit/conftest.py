@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import flask
+import pytest
+
+import otelflask
+from otelflask.testing import CapturedTelemetry
+
+Make = Callable[..., flask.Flask]
+
+
+@pytest.fixture
+def make(telemetry: CapturedTelemetry) -> Make:
+    """An app with a view at `/x` and at `/api/x` that raises what it is given."""
+
+    def made(error: Any = None, *, init: bool = True, **options: Any) -> flask.Flask:
+        app = flask.Flask("shop")
+
+        def view() -> str:
+            raise error() if isinstance(error, type) else error
+
+        app.add_url_rule("/x", "x", view)
+        app.add_url_rule("/api/x", "api_x", view, methods=["GET", "POST"])
+        if init:
+            otelflask.init(app, runtime_metrics=False, **telemetry.providers, **options)
+        return app
+
+    return made
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    found = logging.getLogger("shop.stock")
+    found.setLevel(logging.INFO)
+    yield found
+    found.setLevel(logging.NOTSET)

@@ -1,0 +1,305 @@
+"""What clients are answered, in which format."""
+
+from __future__ import annotations
+
+import json
+import re
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import flask
+import pytest
+from werkzeug.exceptions import HTTPException, ServiceUnavailable, Unauthorized
+from werkzeug.test import TestResponse
+
+import otelflask
+from otelflask import errors
+from otelflask.testing import CapturedTelemetry
+from tests.unit.conftest import Make
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+AXIOS = "application/json, text/plain, */*"
+
+
+def _get(app: flask.Flask, path: str = "/x", accept: str | None = None, method: str = "GET") -> TestResponse:
+    return app.test_client().open(path, method=method, headers={"Accept": accept} if accept else {})
+
+
+@pytest.mark.parametrize(
+    ("accept", "mimetype"),
+    [
+        (BROWSER, "text/html"),
+        (AXIOS, "application/problem+json"),
+        (None, "application/problem+json"),
+        ("*/*", "application/problem+json"),
+        ("text/html", "text/html"),
+        ("text/html;q=0.5, application/json", "application/problem+json"),
+        ("application/json;q=0.5, text/html;q=0.5", "text/html"),
+        ("text/html;q=0, */*", "application/problem+json"),
+        ("text/*", "application/problem+json"),
+    ],
+)
+def test_the_client_gets_a_page_only_where_it_lists_one_no_worse_than_json(
+    make: Make, accept: str | None, mimetype: str
+) -> None:
+    answer = _get(make(errors.NotFoundError), accept=accept)
+    assert answer.mimetype == mimetype
+    assert answer.vary.to_header() == "Accept"
+
+
+def test_below_the_path_prefix_errors_are_json_even_for_a_browser(make: Make) -> None:
+    app = make(errors.NotFoundError)
+    for path in ("/api/x", "/api/nothing-here"):
+        answer = _get(app, path, BROWSER)
+        assert (answer.mimetype, answer.status_code) == ("application/problem+json", 404)
+        assert "Accept" not in answer.vary
+
+
+def test_the_prefixes_are_a_setting(make: Make) -> None:
+    app = make(errors.NotFoundError, json_paths="/v1/, /x")
+    assert _get(app, "/x", BROWSER).mimetype == "application/problem+json"
+    assert _get(app, "/api/x", BROWSER).mimetype == "text/html"
+
+
+@pytest.mark.parametrize(("format", "mimetype"), [("json", "application/problem+json"), ("html", "text/html")])
+def test_a_blueprints_own_setting_goes_before_path_and_accept(make: Make, format: str, mimetype: str) -> None:
+    app = make()
+    blueprint = flask.Blueprint("admin", __name__)
+    errors.answer_errors_with(blueprint, format)
+
+    @blueprint.get("/api/admin")
+    def admin() -> str:
+        raise errors.AuthorizationError
+
+    app.register_blueprint(blueprint)
+    for accept in (BROWSER, AXIOS):
+        assert _get(app, "/api/admin", accept).mimetype == mimetype
+
+
+def test_a_format_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(otelflask.SettingError, match="'admin' is 'xml'; allowed are json and html"):
+        errors.answer_errors_with(flask.Blueprint("admin", __name__), "xml")
+
+
+def test_problem_details_hold_everything_a_client_needs(make: Make, telemetry: CapturedTelemetry) -> None:
+    app = make(errors.ValidationError("The order is not complete.", fields={"name": "is missing"}, details=[1]))
+    answer = app.test_client().post("/api/x", headers={"X-Request-ID": "order-1"})
+    (span,) = telemetry.spans
+    assert answer.status_code == 422
+    assert answer.json == {
+        "type": "about:blank",
+        "title": HTTPStatus(422).phrase,
+        "status": 422,
+        "detail": "The order is not complete.",
+        "instance": "/api/x",
+        "code": "validation_failed",
+        "errors": {"name": "is missing"},
+        "details": [1],
+        "trace_id": f"{span.context.trace_id:032x}",
+        "request_id": "order-1",
+    }
+
+
+def test_the_envelope_is_the_classic_one(make: Make, telemetry: CapturedTelemetry) -> None:
+    app = make(errors.ConflictError("It is there already.", code=40901, details={"id": 7}), error_format="envelope")
+    answer = app.test_client().post("/api/x")
+    (span,) = telemetry.spans
+    body: dict[str, Any] = json.loads(answer.data)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", body.pop("timestamp"))
+    assert (answer.status_code, answer.mimetype) == (409, "application/json")
+    assert body == {
+        "success": False,
+        "message": "It is there already.",
+        "data": {"id": 7},
+        "error_code": 40901,
+        "request": "POST /api/x",
+        "trace_id": f"{span.context.trace_id:032x}",
+    }
+
+
+def test_a_renderer_of_the_users_makes_the_body(make: Make) -> None:
+    def renderer(problem: errors.Problem) -> flask.Response:
+        return flask.jsonify(oops=problem.detail, code=problem.code)
+
+    answer = _get(make(errors.RateLimitError("slow down", retry_after=3), error_renderer=renderer), "/api/x")
+    assert (answer.status_code, answer.json) == (429, {"oops": "slow down", "code": "too_many_requests"})
+    assert answer.headers["Retry-After"] == "3"
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 500, 503])
+def test_a_page_says_what_happened_what_to_do_and_which_id_to_quote(make: Make, status: int) -> None:
+    app = make(lambda: None)
+    app.view_functions["x"] = lambda: flask.abort(status)
+    answer = app.test_client().get("/x", headers={"Accept": BROWSER, "X-Request-ID": "quote-me"})
+    assert answer.status_code == status
+    assert "quote-me" in answer.text
+    assert "<h1>" in answer.text
+    assert re.search(r"Try|try|Check|Go back", answer.text)
+
+
+def test_a_page_shows_no_markup_traceback_or_sql(make: Make) -> None:
+    attack = "<script>alert(1)</script>"
+    app = make(RuntimeError(f"SELECT secret FROM users; {attack}"))
+    page = _get(app, f"/x?q={attack}", BROWSER).text
+    assert "SELECT" not in page
+    assert "Traceback" not in page
+    missing = _get(app, f"/{attack}", BROWSER).text
+    said = _get(make(errors.BadRequestError(attack)), "/x", BROWSER).text
+    for text in (page, missing, said):
+        assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in said
+
+
+@pytest.mark.parametrize("answer", ["json", "html"])
+def test_an_unhandled_error_says_nothing_of_its_cause(make: Make, answer: str) -> None:
+    app = make(RuntimeError("password=hunter2"))
+    response = _get(app, "/x", BROWSER if answer == "html" else AXIOS)
+    assert response.status_code == 500
+    assert "hunter2" not in response.text
+    assert "RuntimeError" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("404.html", 404),
+        ("4xx.html", 404),
+        ("4xx.html", 409),
+        ("5xx.html", 500),
+        ("5xx.html", 503),
+        ("error.html", 404),
+    ],
+)
+def test_the_apps_own_templates_go_before_ours(make: Make, tmp_path: Path, name: str, status: int) -> None:
+    app = make(errors.AppError("said", status=status))
+    (tmp_path / "errors").mkdir()
+    (tmp_path / "errors" / name).write_text("own {{ status }} {{ message }} {{ request_id }}")
+    app.template_folder = str(tmp_path)
+    answer = app.test_client().get("/x", headers={"Accept": BROWSER, "X-Request-ID": "me"})
+    assert (answer.status_code, answer.text) == (status, f"own {status} said me")
+
+
+@pytest.mark.parametrize("template", ["{{ 1 / 0 }}", "{% if %}"])
+def test_a_template_that_fails_is_replaced_by_ours(make: Make, tmp_path: Path, template: str) -> None:
+    app = make(errors.NotFoundError("There is no lamp 7."))
+    (tmp_path / "errors").mkdir()
+    (tmp_path / "errors" / "404.html").write_text(template)
+    app.template_folder = str(tmp_path)
+    answer = _get(app, accept=BROWSER)
+    assert answer.status_code == 404
+    assert "There is no lamp 7." in answer.text
+
+
+@pytest.mark.parametrize("accept", [BROWSER, AXIOS])
+def test_headers_of_the_exception_are_kept(make: Make, accept: str) -> None:
+    app = make(lambda: None)
+    assert set(_get(app, "/x", accept, "DELETE").headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+
+    def busy() -> None:
+        raise ServiceUnavailable(retry_after=17)
+
+    app.view_functions["x"] = busy  # type: ignore[assignment]
+    assert _get(app, "/x", accept).headers["Retry-After"] == "17"
+
+    def login() -> None:
+        from werkzeug.datastructures import WWWAuthenticate
+
+        raise Unauthorized(www_authenticate=WWWAuthenticate("basic", {"realm": "shop"}))
+
+    app.view_functions["x"] = login  # type: ignore[assignment]
+    assert "realm=shop" in _get(app, "/x", accept).headers["WWW-Authenticate"].replace('"', "")
+
+
+def test_a_response_that_is_aborted_with_is_left_alone(make: Make) -> None:
+    app = make(lambda: None)
+    app.view_functions["x"] = lambda: flask.abort(flask.Response("teapot", 418, {"X-Own": "1"}))
+    answer = _get(app)
+    assert (answer.status_code, answer.text, answer.headers["X-Own"]) == (418, "teapot", "1")
+
+
+def test_a_status_that_is_not_standard_works_by_a_subclass(make: Make) -> None:
+    class InsufficientStorage(HTTPException):
+        code = 507
+        description = "The disk is full."
+        name = "Insufficient Storage"
+
+    answer = _get(make(InsufficientStorage), "/api/x")
+    assert answer.status_code == 507
+    assert answer.json is not None
+    assert (answer.json["title"], answer.json["detail"]) == ("Insufficient Storage", "The disk is full.")
+
+
+@pytest.mark.parametrize("accept", [BROWSER, AXIOS])
+def test_head_has_the_headers_and_no_body(make: Make, accept: str) -> None:
+    app = make(errors.NotFoundError)
+    head, get = _get(app, "/x", accept, "HEAD"), _get(app, "/x", accept)
+    assert (head.status_code, head.data, head.mimetype) == (404, b"", get.mimetype)
+
+
+def test_not_modified_and_redirects_are_left_alone(make: Make) -> None:
+    class NotModified(HTTPException):
+        code = 304
+
+    app = make(NotModified)
+    app.add_url_rule("/folder/", "folder", lambda: "folder")
+    answer = _get(app, "/x", BROWSER)
+    assert (answer.status_code, answer.data) == (304, b"")
+    assert _get(app, "/folder").status_code == 308
+
+
+def test_it_can_be_turned_off(make: Make) -> None:
+    answer = _get(make(lambda: None, error_answers=False), "/nothing-here")
+    assert "The requested URL was not found" in answer.text
+
+
+def test_successful_answers_have_the_same_form(make: Make) -> None:
+    app = make(lambda: None)
+    app.view_functions["x"] = lambda: errors.success([1], message="two")
+    assert _get(app).json == {"data": [1], "message": "two"}
+    app = make(lambda: None, error_format="envelope")
+    app.view_functions["x"] = lambda: errors.created({"id": 1}, location="/things/1")
+    answer = _get(app)
+    assert answer.json is not None
+    assert (answer.status_code, answer.location) == (201, "/things/1")
+    assert {
+        "success": True,
+        "message": "Created",
+        "data": {"id": 1},
+        "request": "GET /x",
+    }.items() <= answer.json.items()
+    for function, message in ((errors.updated, "Updated"), (errors.deleted, "Deleted")):
+        app.view_functions["x"] = function
+        answer = _get(app)
+        assert answer.json is not None
+        assert (answer.status_code, answer.json["message"]) == (200, message)
+
+
+def test_a_success_with_a_status_of_an_error_is_refused(make: Make) -> None:
+    with make(lambda: None).test_request_context(), pytest.raises(ValueError, match="allowed are 200 to 299"):
+        errors.success(status=404)
+
+
+@pytest.mark.parametrize("renderer", [lambda problem: 1 / 0, lambda problem: None], ids=["raises", "returns nothing"])
+def test_a_renderer_that_fails_is_replaced_by_ours(make: Make, renderer: Any) -> None:
+    app = make(RuntimeError("boom"), error_renderer=renderer)
+    for path, status in (("/api/x", 500), ("/api/nowhere", 404)):
+        answer = app.test_client().get(path)
+        assert answer.status_code == status
+        assert answer.mimetype == "application/problem+json"
+
+
+def test_a_content_type_among_an_errors_headers_is_not_sent_twice(make: Make) -> None:
+    app = make(errors.ConflictError("Taken.", headers={"Content-Type": "text/plain", "X-Reason": "taken"}))
+    answer = app.test_client().get("/api/x")
+    assert answer.headers.getlist("Content-Type") == ["application/problem+json"]
+    assert answer.headers["X-Reason"] == "taken"
+
+
+@pytest.mark.parametrize("format", ["problem", "envelope"])
+def test_every_error_has_a_code_in_words(make: Make, format: str) -> None:
+    app = make(RuntimeError("boom"), error_format=format)
+    name = "code" if format == "problem" else "error_code"
+    assert app.test_client().get("/api/nowhere").json[name] == "not_found"
+    assert app.test_client().delete("/api/x").json[name] == "method_not_allowed"
+    assert app.test_client().get("/api/x").json[name] == "internal_server_error"

@@ -1,0 +1,69 @@
+"""How one worker is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+
+from otelflask._internal.live_page.collect.time_series import SLOT_S, SLOTS
+from otelflask._internal.live_page.collect.worker_stats import Vitals
+from otelflask._internal.redaction import Scrubber
+
+
+class _Destination:
+    endpoint = "http://user:pa55word@collector.example:4318/v1/traces"
+
+
+class _Queue:
+    name = "spans"
+    capacity = 100
+    destination = _Destination()
+
+    def __init__(self) -> None:
+        self.counts = Counter({"delivered": 7, "dropped:queue_full": 3, "rejected": 2})
+
+    def __len__(self) -> int:
+        return 5
+
+
+def _vitals() -> Vitals:
+    return Vitals(lambda: 3, [_Queue()], Scrubber(), lambda: {"health": []})  # type: ignore[list-item]
+
+
+def test_a_worker_is_told_by_what_it_does_holds_and_lost() -> None:
+    found = _vitals().now(time.time())
+    assert (found.active, found.waiting, found.dropped) == (3, 5, 5)
+    assert found.memory > 1_000_000
+
+
+def test_an_hour_is_kept_and_no_more() -> None:
+    vitals = _vitals()
+    for number in range(SLOTS + 20):
+        vitals.take(1_000_000.0 + number * SLOT_S)
+    assert len(vitals.series()) == SLOTS
+
+
+def test_a_clock_that_is_put_back_leaves_no_slots_ahead() -> None:
+    vitals = _vitals()
+    vitals.take(1_000_000.0)
+    vitals.take(900_000.0)
+    assert [number for number, _ in vitals.series()] == [90_000]
+
+
+def test_threads_are_told_by_name_and_what_was_lost_by_reason_without_secrets() -> None:
+    ready, done = threading.Event(), threading.Event()
+    thread = threading.Thread(target=lambda: (ready.set(), done.wait()), name="busy with lamps")
+    thread.start()
+    try:
+        ready.wait()
+        found = _vitals().describe()
+    finally:
+        done.set()
+        thread.join()
+    assert ("busy with lamps", 1) in found["threads"]
+    (queue,) = found["queues"]
+    assert queue["lost"] == {"dropped:queue_full": 3, "rejected": 2}
+    assert queue["delivered"] == 7
+    assert "pa55word" not in queue["to"]
+    assert len(found["gc"]["generations"]) == 3

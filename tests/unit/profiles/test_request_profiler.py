@@ -1,0 +1,209 @@
+"""Profiles of single requests."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import flask
+import pytest
+
+import otelflask
+from otelflask._internal.profiles import request_profiler as profiling
+from otelflask._internal.settings import SettingError
+from otelflask.testing import CapturedTelemetry
+
+
+def a_slow_function() -> str:
+    end = time.perf_counter() + 0.05
+    while time.perf_counter() < end:
+        sum(range(100))
+    return "slow"
+
+
+@pytest.fixture
+def make(telemetry: CapturedTelemetry, tmp_path: Path) -> Any:
+    def made(**settings: Any) -> flask.Flask:
+        app = flask.Flask("shop")
+        app.add_url_rule("/slow", "slow", a_slow_function)
+        app.add_url_rule("/away", "away", lambda: flask.redirect("/slow"))
+        app.add_url_rule("/boom", "boom", lambda: 1 // 0)
+        options = {"environment": "development", "state_dir": str(tmp_path), "runtime_metrics": False}
+        otelflask.init(app, **telemetry.providers, **{**options, **settings})
+        return app
+
+    return made
+
+
+def _kept(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "profiles").glob("*.json")) if (tmp_path / "profiles").exists() else []
+
+
+@pytest.mark.parametrize("asked", ["1", "html"])
+def test_a_profile_takes_the_answers_place_as_a_page(make: Any, asked: str) -> None:
+    answer = make().test_client().get(f"/slow?profile={asked}")
+    assert (answer.status_code, answer.mimetype) == (200, "text/html")
+    assert "a_slow_function" in answer.text
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_or_as_text(make: Any) -> None:
+    answer = make().test_client().get("/slow?profile=text")
+    assert answer.mimetype == "text/plain"
+    assert "a_slow_function" in answer.text
+
+
+def test_or_for_speedscope_also_by_a_header(make: Any) -> None:
+    answer = make().test_client().get("/slow", headers={"X-Profile": "speedscope"})
+    names = {frame["name"] for frame in json.loads(answer.text)["shared"]["frames"]}
+    assert "a_slow_function" in names
+
+
+def test_it_is_kept_and_its_trace_and_request_log_name_it(make: Any, telemetry: CapturedTelemetry) -> None:
+    client = make().test_client()
+    answer = client.get("/slow", headers={"X-Profile": "keep"})
+    assert answer.text == "slow"
+    name = telemetry.span("GET /slow").attributes["otelflask.profile.id"]
+    (log,) = [record for record in telemetry.logs if record.event_name == "http.server.request"]
+    assert log.attributes["otelflask.profile.id"] == name
+    assert answer.headers["X-Profile"] == f"/profiles/{name}"
+    assert "a_slow_function" in client.get(f"/profiles/{name}").text
+    assert client.get(f"/profiles/{name}/text").mimetype == "text/plain"
+    assert client.get(f"/profiles/{name}/speedscope").mimetype == "application/json"
+    # Looking at it is no request of the app's.
+    assert len(telemetry.spans) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../etc/passwd", "..%2f..%2fetc%2fpasswd", "0" * 32, "0" * 31, "", "%2e%2e/state"],
+)
+def test_what_is_no_profile_is_the_apps_own_404(make: Any, name: str) -> None:
+    client = make().test_client()
+    own = client.get("/nowhere")
+    answer = client.get(f"/profiles/{name}")
+    assert answer.status_code == own.status_code == 404
+    assert answer.mimetype == own.mimetype
+
+
+def test_a_path_that_is_a_script_is_none_in_its_profile(make: Any, tmp_path: Path) -> None:
+    client = make().test_client()
+    client.get("/x</script><script>alert(1)</script>", headers={"X-Profile": "keep"})
+    name = _kept(tmp_path)[0].name.partition(".")[0]
+    answer = client.get(f"/profiles/{name}")
+    assert "<script>alert" not in answer.text
+    assert "sandbox allow-scripts" in answer.headers["Content-Security-Policy"]
+
+
+def test_the_apps_own_pages_at_this_path_are_left_to_it(make: Any, tmp_path: Path) -> None:
+    app = make(profile_token="t0ken")
+    client = app.test_client()
+    assert client.get("/profiles/" + "0" * 32).status_code == 404
+    client.get("/slow", headers={"X-Profile": "keep", "X-Profile-Token": "t0ken"})
+    name = _kept(tmp_path)[0].name.partition(".")[0]
+    own = make(profile_token="t0ken")
+    own.add_url_rule("/profiles/<name>", "own", lambda name: f"the app's {name}")
+    assert own.test_client().get(f"/profiles/{name}").text == f"the app's {name}"
+
+
+def test_a_profile_that_is_damaged_is_none(make: Any, tmp_path: Path) -> None:
+    client = make().test_client()
+    client.get("/slow", headers={"X-Profile": "keep"})
+    (path,) = _kept(tmp_path)
+    path.write_text("{}")
+    assert client.get(f"/profiles/{path.name.partition('.')[0]}").status_code == 404
+
+
+def test_an_unknown_format_is_the_apps_own_answer(make: Any) -> None:
+    assert make().test_client().get("/slow?profile=dot").text == "slow"
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "is_profiled"),
+    [
+        ({"environment": "production"}, {}, False),
+        ({"environment": "production", "profile_token": "t0ken"}, {}, False),
+        ({"environment": "production", "profile_token": "t0ken"}, {"X-Profile-Token": "wrong"}, False),
+        ({"environment": "production", "profile_token": "t0ken"}, {"X-Profile-Token": "t0ken"}, True),
+        ({"profile_token": "t0ken"}, {}, False),
+        ({"profile_path": ""}, {}, False),
+    ],
+    ids=str,
+)
+def test_who_may_ask_for_one(
+    make: Any, settings: dict[str, str], headers: dict[str, str], is_profiled: bool, tmp_path: Path
+) -> None:
+    client = make(**settings).test_client()
+    answer = client.get("/slow?profile=text", headers=headers)
+    assert (answer.text == "slow") != is_profiled
+    assert len(_kept(tmp_path)) == int(is_profiled)
+    if is_profiled:
+        name = _kept(tmp_path)[0].name.partition(".")[0]
+        assert client.get(f"/profiles/{name}", headers=headers).status_code == 200
+        assert client.get(f"/profiles/{name}", headers={"X-Profile-Token": "wrong"}).status_code == 404
+        # A browser is asked for the token, and sends it as a password.
+        assert client.get(f"/profiles/{name}").headers["WWW-Authenticate"].startswith("Basic")
+        assert client.get(f"/profiles/{name}", auth=("", "t0ken")).status_code == 200
+        assert client.get(f"/profiles/{name}", auth=("", "wrong")).status_code == 404
+
+
+def test_a_redirect_and_an_error_show_their_profile(make: Any) -> None:
+    client = make().test_client()
+    assert client.get("/away?profile=text").status_code == 200
+    failed = client.get("/boom?profile=text")
+    assert failed.status_code == 500
+    assert failed.mimetype == "text/plain"
+
+
+def test_one_at_a_time(make: Any, tmp_path: Path) -> None:
+    app = make()
+    inside, leave = threading.Event(), threading.Event()
+    app.add_url_rule("/wait", "wait", lambda: (inside.set(), leave.wait(5), "waited")[2])
+    first: list[Any] = []
+    running = threading.Thread(target=lambda: first.append(app.test_client().get("/wait?profile=text")))
+    running.start()
+    inside.wait(5)
+    second = app.test_client().get("/slow?profile=text")
+    leave.set()
+    running.join()
+    assert (second.text, second.headers["X-Profile"]) == ("slow", "busy")
+    assert first[0].mimetype == "text/plain"
+    assert app.test_client().get("/slow?profile=text").mimetype == "text/plain"
+
+
+def test_samples_are_bounded(make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(profiling, "MAX_SAMPLES", 10)
+    make().test_client().get("/slow?profile=text")
+    assert len(json.loads(_kept(tmp_path)[0].read_text())["frame_records"]) == 10
+
+
+def test_the_oldest_profiles_go(make: Any, tmp_path: Path) -> None:
+    client = make(profile_count=3).test_client()
+    for _ in range(5):
+        client.get("/slow?profile=text")
+    assert len(_kept(tmp_path)) == 3
+
+
+@pytest.mark.parametrize(("slow", "kept"), [(0.01, 1), (5.0, 0)])
+def test_of_a_share_of_requests_those_of_slow_ones_are_kept(
+    make: Any, telemetry: CapturedTelemetry, tmp_path: Path, slow: float, kept: int
+) -> None:
+    client = make(environment="production", profile_share=1.0, profile_slow=slow).test_client()
+    assert client.get("/slow").text == "slow"
+    assert len(_kept(tmp_path)) == kept
+    assert ("otelflask.profile.id" in telemetry.span("GET /slow").attributes) == bool(kept)
+
+
+def test_a_folder_that_is_full_or_gone_costs_the_profile_only(make: Any, tmp_path: Path) -> None:
+    client = make().test_client()
+    (tmp_path / "profiles").write_text("a file, not a folder")
+    assert client.get("/slow", headers={"X-Profile": "keep"}).text == "slow"
+    assert client.get("/slow?profile=text").mimetype == "text/plain"
+
+
+def test_a_share_of_more_than_all_is_an_error(make: Any) -> None:
+    with pytest.raises(SettingError, match="allowed is a number from 0 to 1"):
+        make(profile_share=1.5)

@@ -1,0 +1,77 @@
+"""The meter provider: a cap on attribute sets, and sums of a process's own."""
+
+from __future__ import annotations
+
+import os
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.view import View
+
+from otelflask._internal.sdk.meter_provider import BoundHistogram, MeterProvider
+from otelflask.testing import CapturedTelemetry
+
+
+def test_sets_beyond_the_cap_are_summed_in_the_overflow_set() -> None:
+    telemetry = CapturedTelemetry(metric_sets=5)
+    counter = telemetry.meter_provider.get_meter("m").create_counter("hits")
+    for n in range(20):
+        counter.add(1, {"n": n})
+    points = telemetry.points("hits")
+    assert len(points) == 5
+    assert sum(p.value for p in points) == 20
+    assert [p.value for p in points if p.attributes == {"otel.metric.overflow": True}] == [16]
+    telemetry.close()
+
+
+def test_a_bound_histogram_counts_as_the_histogram_does(telemetry: CapturedTelemetry) -> None:
+    histogram = telemetry.meter_provider.get_meter("m").create_histogram("time", unit="s")
+    bound = BoundHistogram(histogram, {"route": "/a"})
+    for value in (0.1, 0.2, 7.0):
+        bound.record(value, Context(), False)
+    histogram.record(1.0, {"route": "/a"})
+    (point,) = telemetry.points("time")
+    assert point.count == 4
+    assert point.attributes == {"route": "/a"}
+
+
+def test_views_and_readers_of_the_users_count_for_bound_histograms() -> None:
+    first, second = InMemoryMetricReader(), InMemoryMetricReader()
+    provider = MeterProvider(
+        metric_readers=[first], cap=100, views=[View(instrument_name="time", name="renamed", attribute_keys={"kept"})]
+    )
+    bound = BoundHistogram(provider.get_meter("m").create_histogram("time"), {"kept": 1, "dropped": 2})
+    bound.record(1, Context(), False)
+    provider.add_metric_reader(second)
+    bound.record(1, Context(), False)
+    bound.record(1, Context(), False)
+    counts = []
+    for reader in (first, second):
+        data = reader.get_metrics_data()
+        assert data is not None
+        (metric,) = data.resource_metrics[0].scope_metrics[0].metrics
+        assert metric.name == "renamed"
+        (point,) = metric.data.data_points
+        assert point.attributes == {"kept": 1}
+        counts.append(point.count)  # type: ignore[union-attr]
+    assert counts == [3, 2]
+    provider.shutdown()
+
+
+def test_a_forked_child_does_not_report_its_parents_counts(telemetry: CapturedTelemetry) -> None:
+    from otelflask._internal.lifecycle import forks as lifecycle
+
+    counter = telemetry.meter_provider.get_meter("m").create_counter("hits")
+    counter.add(5)
+    lifecycle.on_fork(telemetry.meter_provider)
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        counter.add(1)
+        os.write(write, str(sum(p.value for p in telemetry.points("hits"))).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        assert pipe.read() == "1"
+    assert [p.value for p in telemetry.points("hits")] == [5]

@@ -1,0 +1,92 @@
+"""Settings: one declaration, four sources, clear errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import flask
+import pytest
+
+import otelflask
+from otelflask._internal.settings import SettingError, Settings
+from otelflask._internal.settings.loading import load
+from tests.settings_page import page
+
+
+def test_the_order_is_keyword_config_environment_default() -> None:
+    environ = {"OTELFLASK_SHUTDOWN_TIMEOUT": "1"}
+    config = {"OTELFLASK_SHUTDOWN_TIMEOUT": 2}
+    assert load({"shutdown_timeout": 3}, config, environ).shutdown_timeout == 3
+    assert load({}, config, environ).shutdown_timeout == 2
+    assert load({}, {}, environ).shutdown_timeout == 1
+    assert load({}, {}, {}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("keywords", "environ", "said"),
+    [
+        ({"console": "pretty"}, {}, "console (keyword argument) is 'pretty'; allowed are off, traces"),
+        ({}, {"OTELFLASK_REQUEST_LOG": "maybe"}, "request_log (environment variable OTELFLASK_REQUEST_LOG) is 'maybe'"),
+        ({"metric_sets": 1}, {}, "metric_sets (keyword argument) is 1; allowed is a whole number of at least 2"),
+        ({"metric_sets": 2.5}, {}, "allowed is a whole number"),
+        ({"metric_sets": True}, {}, "allowed is a whole number"),
+        ({}, {"OTEL_BSP_SCHEDULE_DELAY": "soon"}, "at least 1 milliseconds"),
+        ({"shutdown_timeout": float("nan")}, {}, "allowed is a number of at least 0 seconds"),
+        ({"excluded_urls": "("}, {}, "'(', which is no regular expression"),
+        ({"request_id_header": "X Request"}, {}, "letters, digits and hyphens"),
+        ({"service_name": 5}, {}, "allowed is text"),
+        ({"no_such": 1}, {}, "'no_such' is no setting of otelflask; allowed are"),
+    ],
+)
+def test_a_wrong_value_names_setting_value_and_what_is_allowed(
+    keywords: dict[str, object], environ: dict[str, str], said: str
+) -> None:
+    with pytest.raises(SettingError) as caught:
+        load(keywords, {}, environ)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environ", "name", "value"),
+    [
+        ({"OTELFLASK_HEALTH_PATH": ""}, "health_path", ""),
+        ({"OTELFLASK_REQUEST_ID_HEADER": ""}, "request_id_header", ""),
+        ({"OTELFLASK_JSON_PATHS": ""}, "json_paths", ""),
+        ({"OTELFLASK_LIBRARIES": ""}, "libraries", ""),
+        ({"OTELFLASK_MONITOR": ""}, "monitor", "off"),
+        ({"OTELFLASK_REPORTS": ""}, "reports", False),
+        ({"OTEL_SERVICE_NAME": ""}, "service_name", ""),
+        ({"OTEL_SDK_DISABLED": ""}, "disabled", False),
+        ({"OTEL_BSP_SCHEDULE_DELAY": ""}, "span_schedule_delay", 5_000),
+        ({"OTEL_ATTRIBUTE_COUNT_LIMIT": ""}, "attribute_count", 128),
+    ],
+)
+def test_an_empty_variable_of_ours_means_none_and_one_of_opentelemetrys_is_unset(
+    environ: dict[str, str], name: str, value: object
+) -> None:
+    assert getattr(load({}, {}, environ), name) == value
+
+
+@pytest.mark.parametrize("name", ["OTELFLASK_MAIL_PER_DAY", "OTELFLASK_SHUTDOWN_TIMEOUT", "OTELFLASK_ERROR_FORMAT"])
+def test_an_empty_variable_that_cannot_mean_none_is_an_error(name: str) -> None:
+    with pytest.raises(SettingError, match=f"{name}\\) is ''; allowed"):
+        load({}, {}, {name: ""})
+
+
+def test_a_path_that_is_empty_in_the_environment_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTELFLASK_HEALTH_PATH", "")
+    app = flask.Flask("x")
+    otelflask.init(app, runtime_metrics=False)
+    assert app.test_client().get("/health").status_code == 404
+
+
+def test_init_raises_for_a_misspelt_config_key() -> None:
+    app = flask.Flask("x")
+    app.config["OTELFLASK_CONSOEL"] = "traces"
+    with pytest.raises(SettingError, match="OTELFLASK_CONSOEL"):
+        otelflask.init(app)
+
+
+def test_the_docs_page_is_made_from_the_declaration() -> None:
+    written = Path(__file__).parents[3] / "docs" / "settings.md"
+    assert page() == written.read_text(), "run: python -m tests.settings_page > docs/settings.md"
