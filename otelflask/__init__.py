@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from otelflask._internal.current_request import get_request_id, set_user
 from otelflask._internal.instrumentation.http.instrumentor import FlaskInstrumentor
 from otelflask._internal.instrumentation.logs.events import event
 from otelflask._internal.moved import find_moved_modules
-from otelflask._internal.record import get_request_id, set_user
 from otelflask._internal.settings import SettingError
 from otelflask._internal.version import __version__
 from otelflask._internal.wiring.extension import OtelFlask, init

@@ -1,9 +1,10 @@
-"""The one place where a broad ``except`` lives.
+"""The one place where a broad ``except`` stands.
 
-Telemetry must never raise into the app. Everything that runs on the app's own
-threads, and touches objects or hooks we do not control, runs inside
-:func:`guarded` or below :class:`Guard`. Under pytest the error is raised
-again, so that our own mistakes fail a test instead of vanishing.
+Telemetry never raises into the app. What runs on the app's own threads, and
+touches objects or functions that are not ours, is called from here: by
+`attempt`, `call_hook` and `tell_each`, or below `guarded` and `saying`. Under
+pytest an error of our own is raised again, so that it fails a test instead of
+vanishing.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import sys
 import time
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from otelflask._internal.locks import new_rlock
@@ -38,11 +38,13 @@ def strict() -> bool:
     return "PYTEST_CURRENT_TEST" in os.environ and os.environ.get("OTELFLASK_GUARD") != "swallow"
 
 
-def say(key: str, message: str, *args: object, level: int = logging.WARNING, exc_info: bool = False) -> None:
+def say(
+    key: str, message: str, *args: object, level: int = logging.WARNING, exc_info: BaseException | None = None
+) -> None:
     """Log a diagnostic about ourselves, at most once a minute for each `key`.
 
     The ``otelflask`` logger is never exported as telemetry (see
-    ``logs.handler``), so that a failing exporter cannot feed itself.
+    ``instrumentation.logs.capture``), so that a failing exporter cannot feed itself.
     """
     now = time.monotonic()
     with _lock:
@@ -64,15 +66,63 @@ def say(key: str, message: str, *args: object, level: int = logging.WARNING, exc
         return
 
 
-def failed(where: str) -> None:
-    """Report the exception being handled; raise it again under pytest."""
+def failed(where: str, error: BaseException) -> None:
+    """Say that our own code raised; raise it again under pytest."""
     if strict():
-        raise
-    say(where, "telemetry error in %s; the app is not affected", where, exc_info=True)
+        raise error
+    say(where, "telemetry error in %s; the app is not affected", where, exc_info=error)
+
+
+def users_failed(name: str, error: BaseException) -> None:
+    """Say that something of the user's raised; an error of ours is raised again under pytest.
+
+    In: what it is, in words.
+    """
+    if strict() and _is_ours(error):
+        raise error
+    say(f"hook:{name}", "the %s raised; the app is not affected", name, exc_info=error)
+
+
+def attempt(function: Callable[..., R], *args: Any, instead: Callable[[Exception], R]) -> R:
+    """Call a function that may raise anything. Out: what it returns, or what `instead` makes of its exception."""
+    try:
+        return function(*args)
+    except Exception as error:
+        return instead(error)
+
+
+def call_hook(name: str, hook: Callable[..., Any], *args: Any) -> Any:
+    """Call a hook of the user's; whatever it raises is said once a minute and goes no further."""
+    try:
+        return hook(*args)
+    except Exception as error:
+        users_failed(name, error)
+        return None
+
+
+def tell_each(where: str, tell: Iterable[Callable[..., object]], *args: Any) -> None:
+    """Call each of our functions, also where one before it has raised."""
+    for function in tell:
+        try:
+            function(*args)
+        except Exception as error:
+            failed(where, error)
+
+
+def call_each(items: Iterable[Any], method: str, *args: Any, failed: Callable[[Any, Exception], object]) -> None:
+    """Call a method of each of these, also where that of one before has raised.
+
+    In: what is told of the one that raised, and of its exception.
+    """
+    for item in items:
+        try:
+            getattr(item, method)(*args)
+        except Exception as error:
+            failed(item, error)
 
 
 def guarded(where: str, default: Any = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a function so that its errors never reach the app.
+    """Decorate a function of ours so that its errors never reach the app.
 
     In: a name for the diagnostic and the value returned after an error.
     """
@@ -82,8 +132,8 @@ def guarded(where: str, default: Any = None) -> Callable[[Callable[P, R]], Calla
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 return function(*args, **kwargs)
-            except Exception:
-                failed(where)
+            except Exception as error:
+                failed(where, error)
                 return default  # type: ignore[no-any-return]
 
         return wrapper
@@ -91,27 +141,18 @@ def guarded(where: str, default: Any = None) -> Callable[[Callable[P, R]], Calla
     return decorate
 
 
-def call_hook(name: str, hook: Callable[..., Any], *args: Any) -> Any:
-    """Call a hook of the user's; whatever it raises is said once a minute and goes no further."""
+@contextmanager
+def saying(key: str, message: str, *args: object) -> Iterator[None]:
+    """Run a block; what it raises is said in these words, as by `say`, and goes no further."""
     try:
-        return hook(*args)
-    except Exception:
-        users_failed(name)
-        return None
+        yield
+    except Exception as error:
+        say(key, message, *args, exc_info=error)
 
 
-def users_failed(name: str) -> None:
-    """Say that something of the user's raised the exception being handled; ours is raised again under pytest.
-
-    In: what it is, in words.
-    """
-    if strict() and _is_ours(sys.exc_info()[2]):
-        raise
-    say(f"hook:{name}", "the %s raised; the app is not affected", name, exc_info=True)
-
-
-def _is_ours(trace: TracebackType | None) -> bool:
+def _is_ours(error: BaseException) -> bool:
     """Whether the innermost frame is of this package: nobody else's code has raised."""
+    trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("otelflask.")

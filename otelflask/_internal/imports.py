@@ -30,10 +30,8 @@ def when_imported(name: str, action: Callable[[], None]) -> Cancel:
 
     def imported(module: ModuleType) -> None:
         while waiting:
-            try:
+            with guard.saying(f"library:{name}", "%s cannot be instrumented; the app is not affected", name):
                 waiting.pop()()
-            except Exception:
-                guard.say(f"library:{name}", "%s cannot be instrumented; the app is not affected", name, exc_info=True)
 
     wrapt.register_post_import_hook(imported, name)
     return waiting.clear

@@ -7,6 +7,8 @@ import threading
 import weakref
 from typing import Any
 
+from otelflask._internal.compat.python import free_after_fork
+
 _locks: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
@@ -26,8 +28,7 @@ def new_rlock() -> Any:
 
 def _free() -> None:
     for lock in list(_locks):
-        # What CPython itself calls for the locks of `logging` and `concurrent.futures`; gevent's have it too.
-        lock._at_fork_reinit()
+        free_after_fork(lock)
 
 
 if hasattr(os, "register_at_fork"):

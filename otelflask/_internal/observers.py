@@ -53,53 +53,39 @@ class Observers:
 
     def enter(self, record: RequestRecord) -> AbstractContextManager[Any] | None:
         """Begin what surrounds the app's code; None where nothing does. What begins is given to `leave`."""
-        if self._around is None:
-            return None
-        try:
-            begun = self._around(record)
-            begun.__enter__()
-            return begun
-        except Exception:
-            guard.failed("what surrounds a request")
-            return None
+        return _begun(self._around, record) if self._around is not None else None
 
     @staticmethod
     def leave(begun: AbstractContextManager[Any] | None) -> None:
         """End what `enter` has begun."""
         if begun is not None:
-            try:
-                begun.__exit__(None, None, None)
-            except Exception:
-                guard.failed("what surrounds a request")
+            guard.tell_each("what surrounds a request", (begun.__exit__,), None, None, None)
 
     def opened(self, record: RequestRecord) -> None:
         """Tell all of them."""
-        for tell in self._opened:
-            try:
-                tell(record)
-            except Exception:
-                guard.failed("opening a request")
+        guard.tell_each("opening a request", self._opened, record)
 
     def failed(self, record: RequestRecord, error: Exception) -> None:
         """Tell all of them."""
-        for tell in self._failed:
-            try:
-                tell(record, error)
-            except Exception:
-                guard.failed("an exception of a request")
+        guard.tell_each("an exception of a request", self._failed, record, error)
 
     def closed(self, record: RequestRecord) -> None:
         """Tell all of them."""
         # Those that have joined this request alone come first: what they say belongs to it.
         rest = iter([*(item.closed for item in record.joined), *self._closed] if record.joined else self._closed)
         try:
-            for tell in rest:
-                try:
-                    tell(record)
-                except Exception:
-                    guard.failed("closing a request")
+            guard.tell_each("closing a request", rest, record)
         except BaseException:
             # What is no Exception (a signal's, a greenlet's) ends one of them, and not the others.
             for tell in rest:
                 guard.call_hook("observer", tell, record)
             raise
+
+
+@guard.guarded("what surrounds a request")
+def _begun(
+    around: Callable[[RequestRecord], AbstractContextManager[Any]], record: RequestRecord
+) -> AbstractContextManager[Any] | None:
+    begun = around(record)
+    begun.__enter__()
+    return begun

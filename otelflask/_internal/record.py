@@ -11,11 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from flask import has_request_context, request
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
-
-from otelflask._internal import clock
 
 #: Where a request's record lies in the WSGI environ.
 ENVIRON_KEY = "otelflask.record"
@@ -54,9 +51,12 @@ class RequestAttributes(NamedTuple):
 
 
 class RequestRecord:
-    """One request. ``http.middleware`` opens it and closes it once; observers read it, and add to it in between.
+    """One request; observers read it, and add to it.
 
-    In: the WSGI environ, whose values are a stranger's: they are cut here.
+    ``instrumentation.http.middleware`` opens it, and closes it once.
+
+    In: the WSGI environ, whose values are a stranger's: they are cut here; its
+    start in epoch nanoseconds, and by the monotonic clock.
     Times are epoch nanoseconds (`started_at`, `ended_at`) and seconds
     (`duration`). Sizes are body bytes, None where unknown. `status` is 0
     while there is none. `unhandled` says that no handler of the app's wanted
@@ -100,9 +100,9 @@ class RequestRecord:
         "user_id",
     )
 
-    def __init__(self, environ: dict[str, Any]) -> None:
-        self.started_at = clock.time_ns()
-        self._started_ticks = clock.perf_counter_ns()
+    def __init__(self, environ: dict[str, Any], started_at: int, ticks: int) -> None:
+        self.started_at = started_at
+        self._started_ticks = ticks
         self.environ = environ
         get = environ.get
         method = get("REQUEST_METHOD", "")
@@ -150,9 +150,9 @@ class RequestRecord:
         """The method as it came, cut: what `method` has no name for."""
         return str(self.environ.get("REQUEST_METHOD"))[:64]
 
-    def stop(self) -> None:
-        """Fix what became of it. Its end is by the monotonic clock: never before the start."""
-        elapsed = clock.perf_counter_ns() - self._started_ticks
+    def stop(self, ticks: int) -> None:
+        """Fix what became of it. In: the monotonic clock in nanoseconds, by which its end is never before its start."""
+        elapsed = ticks - self._started_ticks
         self.duration = elapsed / 1e9
         self.ended_at = self.started_at + elapsed
         if not self.status:
@@ -206,31 +206,3 @@ class PerRequest(Generic[T]):
 def _decoded(path: str) -> str:
     """A WSGI path as text: WSGI carries the bytes as Latin-1 (PEP 3333)."""
     return path.encode("latin-1", "replace").decode("utf-8", "replace")
-
-
-def current_record() -> RequestRecord | None:
-    """The record of the request being handled, or None outside of one."""
-    if not has_request_context():
-        return None
-    # Asked on every log line: the request itself is faster than its proxy.
-    record = request._get_current_object().environ.get(ENVIRON_KEY)  # type: ignore[attr-defined]
-    return record if isinstance(record, RequestRecord) else None
-
-
-def get_request_id() -> str | None:
-    """The id of the request being handled: the caller's, or one of ours; None outside of a request."""
-    record = current_record()
-    return record.request_id or None if record is not None else None
-
-
-def set_user(user_id: object) -> None:
-    """Say who makes the current request: `user_id` goes to its span and request log as ``user.id``.
-
-    Does nothing outside of a request. None takes it back.
-    """
-    record = current_record()
-    if record is not None:
-        try:
-            record.user_id = None if user_id is None else str(user_id)[:256]
-        except Exception:
-            record.user_id = None

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from flask import current_app, has_app_context
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
-from opentelemetry._logs import SeverityNumber
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otelflask._internal import clock, event_names, guard
 from otelflask._internal.breaker.shared_redis import SharedRedis
+from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.lifecycle.part import Part
 from otelflask._internal.locks import new_lock
 from otelflask._internal.sdk.log_records import Record, emit

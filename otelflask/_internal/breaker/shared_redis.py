@@ -50,12 +50,13 @@ class SharedRedis:
         """What `question(client)` returns; where redis does not answer, or did not just now, what `instead` does."""
         if time.monotonic() < self._away_until:
             return instead()
-        try:
-            # No spans of what a breaker itself asks.
-            with suppress_instrumentation():
-                return question(self._client)
-        except Exception as error:
+
+        def away(error: Exception) -> T:
             # Not asked again at once: each call would wait for it.
             self._away_until = time.monotonic() + PAUSE_S
             guard.say("breaker", "redis does not answer, circuit breakers are this process's own: %s", error)
             return instead()
+
+        # No spans of what a breaker itself asks.
+        with suppress_instrumentation():
+            return guard.attempt(question, self._client, instead=away)

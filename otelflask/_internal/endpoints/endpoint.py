@@ -9,10 +9,10 @@ from typing import Any
 
 from flask import Flask
 from opentelemetry import context as context_api
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from werkzeug.wrappers import Request, Response
 
 from otelflask._internal import guard
+from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
 from otelflask._internal.wsgi import StartResponse, WsgiApp
 
 #: Bytes from which on an answer is compressed.
@@ -79,7 +79,7 @@ class Endpoints:
     def _answer(item: Endpoint, path: str, environ: dict[str, Any]) -> Response | None:
         request = Request(environ, populate_request=False)
         # What it uses may be instrumented, such as SQLite.
-        token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        token = context_api.attach(context_api.set_value(SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
             found = _asked(item, path, request)
             return item.failed(request) if found is _FAILED else found

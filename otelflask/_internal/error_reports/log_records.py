@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
 from otelflask._internal import clock, event_names
+from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.error_reports.fingerprint import Group
 from otelflask._internal.sdk.log_records import Record, emit
 

@@ -16,6 +16,7 @@ from typing import Any
 from opentelemetry import trace as trace_api
 
 from otelflask._internal import clock, guard
+from otelflask._internal.current_request import current_record
 from otelflask._internal.error_reports import sentry
 from otelflask._internal.error_reports.breadcrumbs import current_breadcrumbs, remember
 from otelflask._internal.error_reports.builder import ReportMaker
@@ -25,7 +26,7 @@ from otelflask._internal.error_reports.request_errors import RequestErrors, requ
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.exceptions.walk import Walk, trace_of, walk
 from otelflask._internal.observers import RequestObserver
-from otelflask._internal.record import RequestRecord, current_record
+from otelflask._internal.record import RequestRecord
 from otelflask._internal.sdk.log_records import Raised, message_of
 from otelflask._internal.settings import Settings
 
@@ -86,14 +87,15 @@ class Reports(RequestObserver):
             return
         _busy.now = True
         try:
-            if request is not None and record.exc_info is None:
-                remember(request, record)
-            if record.levelno >= self._level:
-                self._take(record, raised.walk, request)
-        except Exception:
-            guard.users_failed("record of `logging`")
+            guard.call_hook("record of `logging`", self._note, record, raised, request)
         finally:
             _busy.now = False
+
+    def _note(self, record: logging.LogRecord, raised: Raised, request: RequestRecord | None) -> None:
+        if request is not None and record.exc_info is None:
+            remember(request, record)
+        if record.levelno >= self._level:
+            self._take(record, raised.walk, request)
 
     def _take(self, record: logging.LogRecord, walked: Walk | None, request: RequestRecord | None) -> None:
         if walked is None and record.name == "werkzeug":

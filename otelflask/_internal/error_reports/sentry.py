@@ -24,6 +24,7 @@ from sentry_sdk.scope import Scope, register_external_propagation_context, use_i
 from sentry_sdk.transport import HttpTransport, Transport
 
 from otelflask._internal import guard
+from otelflask._internal.compat.sentry import fingerprint_of, unsent_events
 from otelflask._internal.error_reports.sentry_exceptions import exception_values
 from otelflask._internal.error_reports.sentry_scrubber import writes_into_copies
 from otelflask._internal.exceptions.walk import Walk
@@ -209,7 +210,7 @@ def within(scopes: Scopes) -> Iterator[None]:
 def fingerprint_of_scopes(scopes: Scopes | None) -> Sequence[str]:
     """The fingerprint that the app has set on a scope (None: the current ones); empty where it has not."""
     isolation, current = scopes or (sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope())
-    return current._fingerprint or isolation._fingerprint or ()
+    return fingerprint_of(current) or fingerprint_of(isolation)
 
 
 class SentryFlush:
@@ -227,8 +228,7 @@ class SentryFlush:
     @staticmethod
     def _waiting() -> int:
         """Events that Sentry has not taken yet, as far as the transports say."""
-        queues = [getattr(getattr(item.inner, "_worker", None), "_queue", None) for item in list(_transports)]
-        return sum(int(getattr(queue, "unfinished_tasks", 0)) for queue in queues)
+        return sum(unsent_events(item.inner) for item in list(_transports))
 
     def begin_close(self, deadline: float) -> None:
         """The transport takes until it is flushed."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from sentry_sdk.scrubber import EventScrubber
 
+from otelflask._internal import guard
 from otelflask._internal.guard import safe_text
 
 Copy = Callable[[Any], Any]
@@ -89,11 +90,10 @@ def _one(value: Any) -> Any:
     """A dict of its own with the same in it; what is no dict is not written to."""
     if not isinstance(value, dict):
         return value
-    try:
-        # A subclass stays what it is: it may say itself how it is shown.
-        return dict(value) if type(value) is dict else copy.copy(value)
-    except Exception:
-        return safe_text(type(value))
+    # A subclass stays what it is: it may say itself how it is shown.
+    return guard.attempt(
+        dict if type(value) is dict else copy.copy, value, instead=lambda error: safe_text(type(value))
+    )
 
 
 def _one_or_each(value: Any) -> Any:

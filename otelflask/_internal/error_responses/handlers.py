@@ -15,6 +15,7 @@ from flask import Flask, got_request_exception, request
 from werkzeug.exceptions import HTTPException, default_exceptions
 
 from otelflask._internal import guard
+from otelflask._internal.compat.flask import handler_search, replace_handler_search
 from otelflask._internal.error_responses.app_errors import AppError
 from otelflask._internal.error_responses.problem import problem_of
 from otelflask._internal.error_responses.renderer import ErrorRenderer
@@ -24,21 +25,23 @@ Handler = Callable[[Exception], Any]
 #: What an exception of Werkzeug's makes its answer by (``werkzeug.exceptions.HTTPException``).
 _MAKE_AN_ANSWER = frozenset({"__call__", "get_response", "get_body", "get_headers", "get_description"})
 #: Beginnings of the names of modules whose methods make stock answers.
-_MAKERS_OF_STOCK_ANSWERS = ("werkzeug.", "otelflask.errors.")
+_MAKERS_OF_STOCK_ANSWERS = ("werkzeug.", __name__)
 
 
 def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
     """Let the renderer answer what no handler of the app's answers."""
-    search = app._find_error_handler
+    search = handler_search(app)
+
+    def answer(error: HTTPException | AppError) -> Any:
+        return renderer.response(app, problem_of(error, request.environ))
 
     def ours(error: Exception) -> Any:
         assert isinstance(error, (HTTPException, AppError))
-        try:
-            return renderer.response(app, problem_of(error, request.environ))
-        except Exception:
-            # What the app has put into it cannot be shown: an answer that fails must not be one more error.
-            guard.users_failed("error answer")
-            return error if isinstance(error, HTTPException) else _as_http(error)
+        # What the app has put into it may not be fit to be shown: an answer that fails must not be one more error.
+        found = guard.call_hook("error answer", answer, error)
+        if found is not None:
+            return found
+        return error if isinstance(error, HTTPException) else _as_http(error)
 
     @functools.wraps(search)
     def find(error: Exception, *arguments: Any) -> Handler | None:
@@ -51,7 +54,7 @@ def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
             if of_status or of_http:
                 return _given(app, http, of_status or of_http)
             return of_class or ours
-        found = search(error, *arguments)
+        found: Handler | None = search(error, *arguments)
         if found is not None:
             return found
         if not isinstance(error, HTTPException) or app.trap_http_exception(error):
@@ -62,7 +65,7 @@ def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
             return None
         return ours
 
-    app._find_error_handler = find  # type: ignore[method-assign,assignment]
+    replace_handler_search(app, find)
 
 
 def _answers_itself(app: Flask, error: HTTPException) -> bool:
@@ -136,10 +139,8 @@ def roll_back(app: Flask, sessions: Iterable[Any]) -> None:
         known = app.extensions.get("sqlalchemy")
         of_flask_sqlalchemy = getattr(known, "session", None)
         for session in (*given, *((of_flask_sqlalchemy,) if of_flask_sqlalchemy is not None else ())):
-            try:
+            with guard.saying("rollback", "a database session cannot be rolled back"):
                 session.rollback()
-            except Exception:
-                guard.say("rollback", "a database session cannot be rolled back", exc_info=True)
 
     # The app holds it: signals keep only weak references.
     app.extensions["otelflask.rollback"] = after_error

@@ -12,8 +12,8 @@ from flask import Blueprint, Flask, Response, request
 from opentelemetry import trace as trace_api
 
 from otelflask._internal import clock, guard
+from otelflask._internal.current_request import get_request_id
 from otelflask._internal.error_responses.problem import Problem
-from otelflask._internal.record import get_request_id
 from otelflask._internal.settings import SettingError, Settings
 
 #: A renderer of the user's: problem and request's ids in, anything that a view may return out.
@@ -86,13 +86,11 @@ class ErrorRenderer:
     def _by_user(self, app: Flask, problem: Problem) -> Response | None:
         if self._renderer is None:
             return None
-        try:
-            response: Response = app.make_response(self._renderer(problem))
-        except Exception:
-            # An answer that fails must not be one more error.
-            guard.say("error renderer", "the error_renderer failed; ours is used", exc_info=True)
-            return None
-        response.status_code = problem.status
+        response: Response | None = None
+        # An answer that fails must not be one more error.
+        with guard.saying("error renderer", "the error_renderer failed; ours is used"):
+            response = app.make_response(self._renderer(problem))
+            response.status_code = problem.status
         return response
 
     def _json(self, app: Flask, problem: Problem) -> Response:
@@ -155,19 +153,15 @@ class ErrorRenderer:
             "request_id": request_id,
         }
         names = [f"errors/{status}.html", f"errors/{status // 100}xx.html", "errors/error.html"]
-        try:
-            template = app.jinja_env.select_template(names)
-        except jinja2.TemplatesNotFound:
-            return self._page.render(values)
-        except jinja2.TemplateError:
-            guard.say("error template", "a template of an error page cannot be read; ours is shown", exc_info=True)
-            return self._page.render(values)
-        try:
-            return flask.render_template(template, **values)
-        except Exception:
-            # An error page that fails must not be one more error.
-            guard.say("error template", "a template of an error page failed; ours is shown", exc_info=True)
-            return self._page.render(values)
+        # An error page that fails must not be one more error.
+        with guard.saying("error template", "a template of an error page failed; ours is shown"):
+            try:
+                return flask.render_template(app.jinja_env.select_template(names), **values)
+            except jinja2.TemplatesNotFound as error:
+                if error.templates != names:
+                    # One of the app's extends or includes what is not there.
+                    raise
+        return self._page.render(values)
 
 
 def envelope(success: bool, message: str, data: Any) -> dict[str, Any]:

@@ -8,12 +8,14 @@ conventions, "Exceptions".
 
 from __future__ import annotations
 
+import functools
 import linecache
 import traceback
 from types import CodeType, TracebackType
 
 from opentelemetry.context import Context
 
+from otelflask._internal import guard
 from otelflask._internal.attribute_layers import Layer
 from otelflask._internal.exceptions.walk import Node, Walk, walk
 from otelflask._internal.guard import safe_text
@@ -57,10 +59,11 @@ def attributes_of(walked: Walk) -> Layer:
 
 
 def _stacktrace(root: Node) -> str:
-    try:
-        return _Text().of(root)
-    except Exception:
-        return "".join(traceback.format_tb(root.error.__traceback__, limit=-_MAX_FRAMES))
+    return guard.attempt(_Text().of, root, instead=functools.partial(_frames_alone, root))
+
+
+def _frames_alone(root: Node, error: Exception) -> str:
+    return "".join(traceback.format_tb(root.error.__traceback__, limit=-_MAX_FRAMES))
 
 
 class _Text:

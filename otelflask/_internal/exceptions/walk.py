@@ -14,6 +14,7 @@ from typing import Any
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
 
+from otelflask._internal import guard
 from otelflask._internal.attribute_layers import Layer
 
 #: Exceptions that are read of one, itself included; members of a group; those in a chain of causes that a view shows;
@@ -79,7 +80,7 @@ class Walk:
         self.error = error
         self.trace = trace_of(error)
         self.root, self.inner = _read(error)
-        #: The ``exception.*`` attributes, once they were made (``pipeline.exceptions``).
+        #: The ``exception.*`` attributes, once they were made (``exceptions.attributes``).
         self.attributes: Layer | None = None
 
 
@@ -137,14 +138,15 @@ def _members_of(error: BaseException) -> tuple[list[BaseException], int]:
 
     Backports of groups count, and so do exceptions of the app's with an attribute of this name that holds others.
     """
-    try:
-        found = getattr(error, "exceptions", None)
-        if not isinstance(found, (list, tuple)):
-            return [], 0
-        return [item for item in found[:MAX_MEMBERS] if isinstance(item, BaseException)], len(found)
-    except Exception:
-        # A property, or a list, of the app's.
+    # It may be a property, or a list, of the app's.
+    return guard.attempt(_found_members, error, instead=lambda error: ([], 0))
+
+
+def _found_members(error: BaseException) -> tuple[list[BaseException], int]:
+    found = getattr(error, "exceptions", None)
+    if not isinstance(found, (list, tuple)):
         return [], 0
+    return [item for item in found[:MAX_MEMBERS] if isinstance(item, BaseException)], len(found)
 
 
 def remembering(context: Context) -> Context:

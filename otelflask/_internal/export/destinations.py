@@ -13,35 +13,22 @@ import email.utils
 import errno
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogExporter
-from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetricExporter
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpanExporter
-from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from otelflask._internal import guard
+from otelflask._internal.compat.otel_exporters import GrpcClient, HttpAnswer, HttpClient
 from otelflask._internal.settings.environment import grpc_compression, http_compression
 
 Signal = Literal["traces", "metrics", "logs"]
 
-_HTTP: dict[str, Callable[..., Any]] = {
-    "traces": OTLPSpanExporter,
-    "metrics": OTLPMetricExporter,
-    "logs": OTLPLogExporter,
-}
-_GRPC: dict[str, Callable[..., Any]] = {
-    "traces": GrpcSpanExporter,
-    "metrics": GrpcMetricExporter,
-    "logs": GrpcLogExporter,
-}
 _GRPC_METHOD = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
@@ -155,36 +142,31 @@ class HttpDestination:
         self.reconnect()
 
     def reconnect(self) -> None:
-        self._client = _HTTP[self._signal](compression=http_compression(self._signal))._client
-        self.endpoint: str = self._client._endpoint
-        self._timeout: float = self._client._timeout
+        self._client = HttpClient(self._signal, http_compression(self._signal))
+        self.endpoint = self._client.endpoint
 
     def send(self, payload: bytes, timeout: float) -> Answer:
-        client = self._client
-        try:
-            result = client._transport.request(
-                "POST",
-                client._endpoint,
-                headers=client._headers,
-                data=client._compress(payload),
-                timeout=max(0.05, min(timeout, self._timeout)),
-            )
-        except Exception as error:
-            return _failed(error)
+        return guard.attempt(self._send, payload, max(0.05, min(timeout, self._client.timeout)), instead=_failed)
+
+    def _send(self, payload: bytes, timeout: float) -> Answer:
+        result = self._client.post(payload, timeout)
         status = result.status_code
         if status is None:
             return _failed(result.error)
-        headers = result.headers()
         if status in _RETRYABLE_HTTP:
-            return Answer(False, True, _retry_after(headers.get("retry-after")), error=str(status))
+            return Answer(False, True, _retry_after(result.headers().get("retry-after")), error=str(status))
         if not 200 <= status < 300:
             return Answer(False, error=str(status))
-        content_type = (headers.get("content-type") or "").partition(";")[0].strip().lower()
+        return self._taken(result)
+
+    def _taken(self, result: HttpAnswer) -> Answer:
+        """What a receiver says that has taken a batch, or of which it seems so."""
+        content_type = (result.headers().get("content-type") or "").partition(";")[0].strip().lower()
         body = result.content()
         if content_type == "application/x-protobuf":
             try:
                 response = _RESPONSES[self._signal].FromString(body)
-            except Exception:
+            except DecodeError:
                 return Answer(False, error="invalid_response")
             return Answer(True, rejected=_rejected(response))
         if body and content_type != "application/json":
@@ -193,7 +175,7 @@ class HttpDestination:
         return Answer(True)
 
     def close(self) -> None:
-        self._client.shutdown()
+        self._client.close()
 
 
 class GrpcDestination:
@@ -204,43 +186,39 @@ class GrpcDestination:
         self.component_type = (
             "otlp_grpc_" + {"traces": "span", "logs": "log", "metrics": "metric"}[signal] + "_exporter"
         )
-        self._exporter: Any = None
+        self._client: GrpcClient | None = None
         self.endpoint = ""
-        self._call: Any = None
 
-    def _connect(self) -> None:
+    def _connected(self) -> GrpcClient:
         # Made in the sending thread on first use: a gRPC channel does not survive a fork.
-        self._exporter = _GRPC[self._signal](compression=grpc_compression(self._signal))
-        self.endpoint = self._exporter._endpoint
-        self._call = self._exporter._channel.unary_unary(
-            _GRPC_METHOD[self._signal],
-            request_serializer=None,
-            response_deserializer=_RESPONSES[self._signal].FromString,
-        )
+        read = _RESPONSES[self._signal].FromString
+        client = GrpcClient(self._signal, grpc_compression(self._signal), _GRPC_METHOD[self._signal], read)
+        self.endpoint = client.endpoint
+        return client
 
     def reconnect(self) -> None:
         # The parent's channel is left alone: closing it here would end the parent's connection.
-        self._exporter = self._call = None
+        self._client = None
 
     def send(self, payload: bytes, timeout: float) -> Answer:
-        try:
-            if self._call is None:
-                self._connect()
-            response = self._call(
-                payload,
-                timeout=max(0.05, min(timeout, self._exporter._timeout)),
-                metadata=self._exporter._headers,
-            )
-        except Exception as error:
-            code = getattr(getattr(error, "code", lambda: None)(), "name", None) or type(error).__name__
-            details = str(getattr(error, "details", lambda: "")())
-            unreachable = code == "UNAVAILABLE" and any(text in details for text in _UNREACHABLE_GRPC)
-            return Answer(False, code in _RETRYABLE_GRPC, error=code, unreachable=unreachable)
+        return guard.attempt(self._send, payload, timeout, instead=self._failed)
+
+    def _send(self, payload: bytes, timeout: float) -> Answer:
+        if self._client is None:
+            self._client = self._connected()
+        response = self._client.call(payload, max(0.05, min(timeout, self._client.timeout)))
         return Answer(True, rejected=_rejected(response))
 
+    @staticmethod
+    def _failed(error: Exception) -> Answer:
+        code = getattr(getattr(error, "code", lambda: None)(), "name", None) or type(error).__name__
+        details = str(getattr(error, "details", lambda: "")())
+        unreachable = code == "UNAVAILABLE" and any(text in details for text in _UNREACHABLE_GRPC)
+        return Answer(False, code in _RETRYABLE_GRPC, error=code, unreachable=unreachable)
+
     def close(self) -> None:
-        if self._exporter is not None:
-            self._exporter.shutdown(timeout_millis=0)
+        if self._client is not None:
+            self._client.close()
 
 
 class SdkDestination:
@@ -255,10 +233,10 @@ class SdkDestination:
         pass
 
     def send(self, payload: Sequence[Any], timeout: float) -> Answer:
-        try:
-            result = self._exporter.export(payload)
-        except Exception as error:
-            return Answer(False, error=type(error).__name__)
+        return guard.attempt(self._send, payload, instead=lambda error: Answer(False, error=type(error).__name__))
+
+    def _send(self, payload: Sequence[Any]) -> Answer:
+        result = self._exporter.export(payload)
         return Answer(getattr(result, "name", "SUCCESS") == "SUCCESS", error=getattr(result, "name", ""))
 
     def close(self) -> None:

@@ -13,13 +13,13 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, StatusCode
 
 from otelflask._internal.attribute_layers import Layer
+from otelflask._internal.compat.otel_logs import ReadableLogRecord
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import (
     BODY_LENGTH,
@@ -136,16 +136,16 @@ class Encoder:
             _times(0x39, span.start_time or 0, 0x41, span.end_time or 0),
         )
         if isinstance(span, Span):
-            own = span._own
-            dropped = span._dropped
+            own = span.own
+            dropped = span.dropped
             if span.is_over_limit:
                 dropped = span.dropped_attributes
                 parts.append(self._attributes(span.attributes, b"\x4a"))
-            elif own and any(key in layer for key in own for layer in span._layers):
+            elif own and any(key in layer for key in own for layer in span.layers):
                 # The app set an attribute that we had set: keys must be unique, the app's value counts.
                 parts.append(self._attributes(span.attributes, b"\x4a"))
             else:
-                parts += [self._layer(layer, b"\x4a") for layer in span._layers]
+                parts += [self._layer(layer, b"\x4a") for layer in span.layers]
                 if own:
                     parts.append(self._attributes(own, b"\x4a"))
             has_events, has_links = span.has_events, span.has_links

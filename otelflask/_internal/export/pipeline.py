@@ -9,9 +9,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from opentelemetry.sdk._logs import LogRecordProcessor
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
 
+from otelflask._internal.compat import otel_logs, otel_trace
+from otelflask._internal.compat.otel_logs import LogRecordProcessor
+from otelflask._internal.compat.otel_metrics import resource_of
 from otelflask._internal.export.closing import Sender, close
 from otelflask._internal.export.destinations import Signal
 from otelflask._internal.export.queue import ExportQueue
@@ -21,7 +24,8 @@ from otelflask._internal.limits import Limits
 from otelflask._internal.redaction import Scrubber
 from otelflask._internal.sdk import resource as resources
 from otelflask._internal.sdk.logger_provider import LoggerProvider
-from otelflask._internal.sdk.meter_provider import MeterProvider, PeriodicReader
+from otelflask._internal.sdk.meter_provider import MeterProvider
+from otelflask._internal.sdk.periodic_reader import PeriodicReader
 from otelflask._internal.sdk.tracer_provider import TracerProvider
 
 
@@ -33,7 +37,7 @@ class QueueSpanProcessor(SpanProcessor):
         self._shutdown_timeout = shutdown_timeout
 
     def on_end(self, span: Any) -> None:
-        if span._context.trace_flags & 1:
+        if otel_trace.trace_flags_of(span) & 1:
             self.queue.append(span)
 
     def shutdown(self) -> None:
@@ -78,8 +82,10 @@ class Pipeline:
     #: What sends by other ways than OTLP, in the same time.
     senders: list[Sender] = field(default_factory=list)
     queue_metrics: QueueMetrics | None = None
-    _explicit_instance_id: str | None = None
-    _owned: list[Any] = field(default_factory=list)
+    #: The ``service.instance.id`` that the user has set.
+    explicit_instance_id: str | None = None
+    #: The providers that were built, and are not the app's.
+    owned: list[Any] = field(default_factory=list)
     _closed: bool = False
 
     @property
@@ -126,20 +132,17 @@ class Pipeline:
     def after_fork(self) -> None:
         """Make a forked child a process of its own: resource, queues, threads, sums."""
         self._closed = False
-        for provider in self._owned:
+        forked: Resource | None = None
+        for provider in self.owned:
+            before = resource_of(provider) if isinstance(provider, MeterProvider) else provider.resource
+            # One for all of them: they share its instance id.
+            forked = forked or resources.forked(before, self.explicit_instance_id)
             if isinstance(provider, TracerProvider):
-                provider._resource = resources.forked(provider._resource, self._explicit_instance_id)
-                for tracer in provider._tracers.values():
-                    tracer._set_resource(provider._resource)
-        forked = next((p._resource for p in self._owned if isinstance(p, TracerProvider)), None)
-        for provider in self._owned:
-            if isinstance(provider, LoggerProvider):
-                provider._resource = forked or resources.forked(provider._resource, self._explicit_instance_id)
-                for logger in list(provider._active_loggers):
-                    logger._set_resource(provider._resource)
+                otel_trace.set_provider_resource(provider, forked)
+            elif isinstance(provider, LoggerProvider):
+                otel_logs.set_provider_resource(provider, forked)
             elif isinstance(provider, MeterProvider):
-                current = provider._sdk_config.resource
-                provider._sdk_config.resource = forked or resources.forked(current, self._explicit_instance_id)
+                provider.set_resource(forked)
                 provider.after_fork()
         for sender in (*self.queues, *self.senders):
             sender.after_fork()

@@ -141,20 +141,17 @@ class ExportQueue:
                     left -= 1
             except IndexError:
                 left = 0
-            if batch and not self._deliver_safely(batch):
+            if batch and not guard.attempt(self._deliver, batch, instead=self._undelivered):
                 self._drop_rest(UNREACHABLE)
                 return
             if self._worker.closing_at is not None:
                 left = len(self._items)
 
-    def _deliver_safely(self, batch: list[Any]) -> bool:
-        """As `_deliver`, whatever it meets: the thread goes on."""
-        try:
-            return self._deliver(batch)
-        except Exception as error:
-            self._count(f"dropped:{type(error).__name__}", self._settled())
-            guard.say(f"deliver:{self.name}", "%s cannot be sent", self.name, exc_info=True)
-            return True
+    def _undelivered(self, error: Exception) -> bool:
+        """Whatever delivery has met, the thread goes on."""
+        self._count(f"dropped:{type(error).__name__}", self._settled())
+        guard.say(f"deliver:{self.name}", "%s cannot be sent", self.name, exc_info=error)
+        return True
 
     def _deliver(self, batch: list[Any]) -> bool:
         """Send a batch, however often it takes. Out: False where there is nobody to send anything to, at the end."""
@@ -232,21 +229,18 @@ class ExportQueue:
 
     def _encoded(self, batch: list[Any]) -> Any:
         """What is sent of the batch; None where nothing of it can be encoded."""
-        try:
+        with guard.saying(f"encode:{self.name}", "an item of %s cannot be encoded", self.name):
             return self._encode(batch)
-        except Exception:
-            guard.say(f"encode:{self.name}", "an item of %s cannot be encoded", self.name, exc_info=True)
         # One bad item must not cost the others: find out which can be sent.
-        good = []
-        for item in batch:
-            try:
-                self._encode([item])
-                good.append(item)
-            except Exception:
-                weight = self._weight([item])
-                self._in_flight -= weight
-                self._count("dropped:encoding", weight)
+        good = [item for item in batch if guard.attempt(self._can_be_encoded, item, instead=lambda error: False)]
+        weight = self._weight(batch) - self._weight(good)
+        self._in_flight -= weight
+        self._count("dropped:encoding", weight)
         return self._encode(good) if good else None
+
+    def _can_be_encoded(self, item: Any) -> bool:
+        self._encode([item])
+        return True
 
     def flush(self, timeout: float) -> bool:
         """Send what is queued now. In: seconds to wait. Out: whether it was all tried in time."""

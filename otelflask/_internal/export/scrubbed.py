@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.metrics.export import MetricsData
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace.status import Status
 
+from otelflask._internal.compat.otel_logs import ReadableLogRecord
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import (
     BODY_LENGTH,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
-from opentelemetry.semconv._incubating.metrics import otel_metrics
 
+from otelflask._internal.compat.otel_api import otel_metrics
 from otelflask._internal.export.queue import ExportQueue
 from otelflask._internal.version import __version__
 

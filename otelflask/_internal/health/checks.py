@@ -83,17 +83,15 @@ class _Run(threading.Thread):
 
     def run(self) -> None:
         started = time.monotonic()
-        try:
-            outcome = _outcome_of(self._check.function(), self._check.unit)
-        except Degraded as error:
-            outcome = Outcome(WARN, guard.safe_text(error)[:500])
-        except Exception as error:
-            outcome = Outcome(FAIL, f"{type(error).__name__}: {guard.safe_text(error)}"[:500])
+        outcome = guard.attempt(self._outcome, instead=_outcome_of_error)
         seconds = time.monotonic() - started
         self._check.last = Outcome(
             outcome.status, outcome.output, outcome.observed, outcome.unit, seconds, clock.time()
         )
         self.done.set()
+
+    def _outcome(self) -> Outcome:
+        return _outcome_of(self._check.function(), self._check.unit)
 
 
 def _outcome_of(answer: Answer, unit: str) -> Outcome:
@@ -102,6 +100,12 @@ def _outcome_of(answer: Answer, unit: str) -> Outcome:
     if answer is None or answer is True:
         return Outcome(PASS)
     return Outcome(PASS, observed=answer, unit=unit)
+
+
+def _outcome_of_error(error: Exception) -> Outcome:
+    if isinstance(error, Degraded):
+        return Outcome(WARN, guard.safe_text(error)[:500])
+    return Outcome(FAIL, f"{type(error).__name__}: {guard.safe_text(error)}"[:500])
 
 
 #: Checks of the app's own that were declared before or outside of any app.

@@ -19,6 +19,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import INVALID_SPAN, Span, Tracer, TracerProvider, get_current_span
 
 from otelflask._internal import guard
+from otelflask._internal.compat.otel_instrumentation import replace_pipeline_names
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.imports import Cancel, is_importable, when_imported
 from otelflask._internal.limits import bounded
@@ -151,17 +152,7 @@ def _urllib3(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _redis(pipeline: Pipeline) -> dict[str, Any]:
-    module: Any = importlib.import_module("opentelemetry.instrumentation.redis")
-    build = module._build_span_meta_data_for_pipeline
-    if not hasattr(build, "_otelflask"):
-
-        def bounded(instance: Any) -> tuple[list[Any], str, str]:
-            # Stock: every command's name, one after the other, is the span's.
-            commands, text, name = build(instance)
-            return commands, text, _pipeline_name(name) if commands else name
-
-        bounded._otelflask = True  # type: ignore[attr-defined]
-        module._build_span_meta_data_for_pipeline = bounded
+    replace_pipeline_names(_pipeline_name)
 
     @guard.guarded("a command of redis")
     def named(span: Any, client: Any, arguments: Any, options: Any) -> None:

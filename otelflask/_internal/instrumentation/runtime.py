@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import psutil
 from opentelemetry.instrumentation.system_metrics import SystemMetricsInstrumentor
 
+from otelflask._internal.compat.otel_instrumentation import measure_this_process
 from otelflask._internal.lifecycle.part import Part
 
 #: What is collected. Left out: ``process.runtime.*`` (deprecated names), per-CPU and per-disk series, and
@@ -36,7 +36,7 @@ class RuntimeMetrics(Part):
 
     def after_fork(self) -> None:
         """Look at this process: the instrumentation keeps the parent's psutil.Process."""
-        self._instrumentor._proc = psutil.Process()
+        measure_this_process(self._instrumentor)
 
     def stop(self) -> None:
         """Allow another registration; the SDK keeps instruments as long as their provider lives."""

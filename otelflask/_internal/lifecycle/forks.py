@@ -33,10 +33,8 @@ def _after_fork() -> None:
 
 def reset(item: Forkable) -> None:
     """Put something right in a forked child, whatever that meets."""
-    try:
+    with guard.saying("fork", "telemetry could not be put right after a fork"):
         item.after_fork()
-    except Exception:
-        guard.say("fork", "telemetry could not be put right after a fork", exc_info=True)
 
 
 if hasattr(os, "register_at_fork"):

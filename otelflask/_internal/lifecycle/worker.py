@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 
 from opentelemetry import context as context_api
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 
 from otelflask._internal import guard
+from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
 
 #: Seconds until a piece of work that raised, and so did not say when it is due again, is tried again.
 AFTER_ERROR_S = 60.0
@@ -80,7 +80,7 @@ class Worker:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        token = context_api.attach(context_api.set_value(SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
             pause: float | None = self._begin_after
             while pause is not None:
@@ -114,11 +114,9 @@ class Worker:
         return self._woken or self.closing_at is not None
 
     def _do(self) -> float | None:
-        try:
+        with guard.saying(f"work:{self._name}", "%s: a piece of work failed, and is tried again", self._name):
             return self._work()
-        except Exception:
-            guard.say(f"work:{self._name}", "%s: a piece of work failed, and is tried again", self._name, exc_info=True)
-            return AFTER_ERROR_S
+        return AFTER_ERROR_S
 
     def flush(self, timeout: float) -> bool:
         """Do the work now, from its beginning. In: seconds to wait. Out: whether it was done in time."""

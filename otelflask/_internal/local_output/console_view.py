@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
 from otelflask._internal import event_names, guard
+from otelflask._internal.compat.otel_logs import LogRecordProcessor
 from otelflask._internal.lifecycle.part import Part
 from otelflask._internal.limits import clean_text
 from otelflask._internal.locks import new_lock
@@ -75,11 +75,12 @@ class ConsoleView(Part, SpanProcessor, LogRecordProcessor):
             if is_root:
                 del self._traces[context.trace_id]
         if is_root and span.kind is SpanKind.SERVER:
-            try:
-                self._stream.write("\n".join(self._lines(trace, span)) + "\n")
-                self._stream.flush()
-            except Exception:
-                guard.failed("the console view")
+            self._write(trace, span)
+
+    @guard.guarded("the console view")
+    def _write(self, trace: _Trace, root: ReadableSpan) -> None:
+        self._stream.write("\n".join(self._lines(trace, root)) + "\n")
+        self._stream.flush()
 
     def on_emit(self, log_record: Any) -> None:
         record = log_record.log_record

@@ -13,11 +13,11 @@ import weakref
 from typing import Any, TextIO
 
 from flask.logging import default_handler
-from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otelflask._internal import event_names, guard
+from otelflask._internal.compat.otel_logs import LogRecordProcessor, ReadableLogRecord
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.export.queue import ExportQueue, QueueSizes
 from otelflask._internal.instrumentation.logs.capture import record_of
@@ -96,12 +96,12 @@ class OwnDiagnostics(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.name != guard.logger.name:
             return
-        try:
-            item = ReadableLogRecord(record_of(record, self._limits, Raised(record)), Resource.get_empty(), _OWN_SCOPE)
-            sys.stderr.write(self._make(item, Whose()) + "\n")
-            sys.stderr.flush()
-        except Exception:
-            self.handleError(record)
+        guard.attempt(self._write, record, instead=lambda error: self.handleError(record))
+
+    def _write(self, record: logging.LogRecord) -> None:
+        item = ReadableLogRecord(record_of(record, self._limits, Raised(record)), Resource.get_empty(), _OWN_SCOPE)
+        sys.stderr.write(self._make(item, Whose()) + "\n")
+        sys.stderr.flush()
 
 
 def console_style(settings: Settings, debug: bool) -> str:

@@ -19,6 +19,7 @@ from opentelemetry.sdk.resources import Resource
 from werkzeug.wrappers import Request, Response
 
 from otelflask._internal import guard
+from otelflask._internal.compat.otel_metrics import resource_of
 from otelflask._internal.endpoints import access
 from otelflask._internal.endpoints.endpoint import Endpoint, compressed, text_response
 from otelflask._internal.lifecycle.part import Part
@@ -69,7 +70,7 @@ class MetricsPage(Part):
         self._scrubbed = scrubbed
         self._last: Snapshot = {}
         meter_provider.add_metric_reader(self._reader)
-        resource: Resource = meter_provider._sdk_config.resource
+        resource = resource_of(meter_provider)
         # What tells one worker from another is not said of all of them.
         of_service = {
             k: v for k, v in resource.attributes.items() if not k.startswith(("service.instance", "process."))

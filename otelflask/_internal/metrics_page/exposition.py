@@ -8,8 +8,6 @@ from bisect import bisect_left
 from typing import Any
 
 try:
-    from opentelemetry.exporter.prometheus import _CustomCollector
-    from opentelemetry.exporter.prometheus._mapping import map_unit
     from prometheus_client import CollectorRegistry
     from prometheus_client.exposition import choose_encoder
     from prometheus_client.samples import Exemplar
@@ -17,21 +15,16 @@ except ImportError:
     raise ImportError("metrics_path needs OpenTelemetry's exporter: pip install otelflask[prometheus]") from None
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, Metric, MetricsData, Sum
 
+from otelflask._internal.compat.otel_prometheus import PrometheusCollector, map_unit
 
-class _Collector(_CustomCollector):
+
+class _Collector(PrometheusCollector):
     """The exporter's collector; what it leaves out is added to its samples."""
 
-    def __init__(self, data: MetricsData) -> None:
-        # Scopes are no labels of what comes through the collector either.
-        super().__init__(scope_info_enabled=False)
-        self.add_metrics_data(data)
+    def translate(self, metric: Metric, families: dict[str, Any]) -> Metric:
+        return _renamed(metric)
 
-    def _translate_metric(
-        self, metric: Metric, scope_attrs: Any, resource_attrs: Any, metric_family_id_metric_family: dict[str, Any]
-    ) -> None:
-        families = metric_family_id_metric_family
-        before = {key: len(family.samples) for key, family in families.items()}
-        super()._translate_metric(_renamed(metric), scope_attrs, resource_attrs, families)
+    def translated(self, metric: Metric, families: dict[str, Any], before: dict[str, int]) -> None:
         for key, family in families.items():
             known = before.get(key, 0)
             if len(family.samples) > known and isinstance(metric.data, (Histogram, Sum)):

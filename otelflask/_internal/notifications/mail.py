@@ -94,12 +94,13 @@ class ErrorMail:
                 return
             self._busy = True
             try:
-                self._mail(report, count)
-            except Exception:
-                self._count("failed")
-                guard.say("mail", "a mail about an error cannot be written", exc_info=True)
+                guard.attempt(self._mail, report, count, instead=self._unwritten)
             finally:
                 self._busy = False
+
+    def _unwritten(self, error: Exception) -> None:
+        self._count("failed")
+        guard.say("mail", "a mail about an error cannot be written", exc_info=error)
 
     def _mail(self, report: Report, count: int) -> None:
         now = self._now()

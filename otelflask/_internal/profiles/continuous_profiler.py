@@ -64,11 +64,9 @@ class ContinuousProfiler(Part):
             if self._started:
                 return
             self._started = True
-            try:
+            with guard.saying("pyroscope", "the process is not profiled"):
                 pyroscope.configure(
                     application_name=self._name,
                     server_address=self._url,
                     tags={**self._tags, "process_pid": str(os.getpid())},
                 )
-            except Exception:
-                guard.say("pyroscope", "the process is not profiled", exc_info=True)

@@ -13,12 +13,12 @@ from flask import Flask
 from werkzeug.wrappers import Request
 
 try:
-    from pyinstrument import Profiler
     from pyinstrument.session import Session
 except ImportError:
     raise ImportError("profiles need pyinstrument: pip install otelflask[profile]") from None
 
 from otelflask._internal import clock, guard
+from otelflask._internal.compat.pyinstrument import BoundedProfiler
 from otelflask._internal.endpoints.endpoint import text_response
 from otelflask._internal.instrumentation.http.attributes import route_of
 from otelflask._internal.lifecycle import greenlets
@@ -35,14 +35,6 @@ INTERVAL_S = 0.001
 MAX_SAMPLES = 10_000
 #: What may be asked for: a format that takes the answer's place, or that the profile is kept beside it.
 KEEP = "keep"
-
-
-class _BoundedProfiler(Profiler):
-    """Takes no more than `MAX_SAMPLES`; a timer cannot stop it, because that has to be done by its own thread."""
-
-    def _sampler_saw_call_stack(self, *arguments: Any) -> None:
-        if self._active_session is not None and len(self._active_session.frame_records) < MAX_SAMPLES:
-            super()._sampler_saw_call_stack(*arguments)
 
 
 class RequestProfiler:
@@ -91,20 +83,17 @@ class RequestProfiler:
         """Call the app under the profiler. Out: its answer, and the profile; None where it could not be made."""
         # Under gevent a thread runs many requests in turn: only this one's frames are meant.
         mode: Any = "strict" if greenlets.are_threads() else "disabled"
-        profiler = _BoundedProfiler(interval=INTERVAL_S, async_mode=mode)
+        profiler = BoundedProfiler(MAX_SAMPLES, interval=INTERVAL_S, async_mode=mode)
         session: Session | None = None
-        try:
+        with guard.saying("profile", "a request cannot be profiled"):
+            # By this frame's own thread, and at this depth: the profile begins with it.
             profiler.start()
-        except Exception:
-            guard.say("profile", "a request cannot be profiled", exc_info=True)
-            return wsgi_app(environ, start_response), None
         try:
             result = wsgi_app(environ, start_response)
         finally:
-            try:
-                session = profiler.stop()
-            except Exception:
-                guard.say("profile", "a profile cannot be ended", exc_info=True)
+            if profiler.is_running:
+                with guard.saying("profile", "a profile cannot be ended"):
+                    session = profiler.stop()
         return result, session
 
     def _profiled(
@@ -154,14 +143,20 @@ class RequestProfiler:
         session.target_description = quote(
             f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')}"[:200], " /"
         )
-        try:
-            self._store.keep(session, name)
-        except Exception as error:
-            guard.say("profile", "a profile cannot be kept: %s", error)
+        if not guard.attempt(self._kept, session, name, instead=_unkept):
             return
         record = environ.get(ENVIRON_KEY)
         if isinstance(record, RequestRecord):
             record.profile_id = name
+
+    def _kept(self, session: Session, name: str) -> bool:
+        self._store.keep(session, name)
+        return True
+
+
+def _unkept(error: Exception) -> bool:
+    guard.say("profile", "a profile cannot be kept: %s", error)
+    return False
 
 
 def _with_header(start_response: StartResponse, value: str) -> StartResponse:

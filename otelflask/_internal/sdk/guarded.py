@@ -12,42 +12,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from opentelemetry.attributes import _clean_attribute_value
-
 from otelflask._internal import guard
+from otelflask._internal.compat.otel_api import clean_attribute_value
 from otelflask._internal.guard import safe_text
 
 
-def processor_failed(processor: Any) -> None:
-    """A processor raised the exception being handled."""
+def processor_failed(processor: Any, error: Exception) -> None:
+    """A processor raised this."""
     kind = type(processor)
-    guard.users_failed(f"processor {kind.__module__}.{kind.__qualname__}")
+    guard.users_failed(f"processor {kind.__module__}.{kind.__qualname__}", error)
 
 
 def end_each(processors: Iterable[Any]) -> None:
     """Shut the processors down; one that raises keeps no other from its end."""
-    for processor in processors:
-        try:
-            processor.shutdown()
-        except Exception:
-            processor_failed(processor)
+    guard.call_each(processors, "shutdown", failed=processor_failed)
 
 
 def flushed(flush: Callable[[int], bool], timeout_millis: int) -> bool:
     """Whether all was flushed in time; not where a processor raised."""
-    try:
-        return flush(timeout_millis)
-    except Exception:
-        guard.users_failed("flush of a processor")
-        return False
+    return bool(guard.call_hook("flush of a processor", flush, timeout_millis))
 
 
 def provided(make: Callable[[], Any], kind: type, ours: type, nothing: Any) -> Any:
     """What a provider hands out: what the SDK makes as `kind` as ours, and `nothing` where it cannot be made."""
-    try:
-        made = make()
-    except Exception:
-        guard.users_failed(f"making of a {kind.__name__}")
+    made = guard.call_hook(f"making of a {kind.__name__}", make)
+    if made is None:
         return nothing
     if type(made) is kind:
         # The SDK makes it by that class's name.
@@ -58,13 +47,16 @@ def provided(make: Callable[[], Any], kind: type, ours: type, nothing: Any) -> A
 def safe_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     """Attributes that the SDK could not take, so that it can: what raises when it is read as text, or left out."""
     taken: dict[str, Any] = {}
-    try:
-        for name, value in dict(attributes or {}).items():
-            try:
-                taken[safe_text(name)] = _clean_attribute_value(value, None)
-            except Exception:
-                taken[safe_text(name)] = safe_text(value)
-    except Exception:
-        # A mapping that cannot be read has no more to take.
-        guard.users_failed("mapping of attributes")
+    # Of a mapping that cannot be read, what was read.
+    guard.call_hook("mapping of attributes", _take, attributes, taken)
     return taken
+
+
+def _take(attributes: Mapping[str, Any] | None, taken: dict[str, Any]) -> None:
+    for name, value in dict(attributes or {}).items():
+        clean = guard.attempt(_clean, value, instead=lambda error, value=value: safe_text(value))  # type: ignore[misc]
+        taken[safe_text(name)] = clean
+
+
+def _clean(value: Any) -> Any:
+    return clean_attribute_value(value, None)

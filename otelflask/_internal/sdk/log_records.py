@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from itertools import islice
 from typing import Any
 
-from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
-from opentelemetry.sdk import _logs as sdk_logs
-from opentelemetry.sdk._logs import ReadWriteLogRecord
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 
 from otelflask._internal import clock, guard
 from otelflask._internal.attribute_layers import Layers, merged
+from otelflask._internal.compat import otel_logs
+from otelflask._internal.compat.otel_api import LogRecord, SeverityNumber
+from otelflask._internal.compat.otel_logs import ReadWriteLogRecord, is_logger_enabled, parts_of_logger
 from otelflask._internal.exceptions.walk import Walk, walk
 from otelflask._internal.limits import BODY_LENGTH, cut
 from otelflask._internal.sdk.guarded import processor_failed
@@ -90,24 +91,29 @@ def emit(logger: Any, record: Record) -> None:
 
     What a processor of the user's raises goes no further.
     """
-    try:
-        # By its class first: `isinstance` of a subclass goes a long way round (ABCMeta).
-        if type(logger) is not Logger and not isinstance(logger, sdk_logs.Logger):
-            logger.emit(record)
-        elif logger._is_enabled():
-            emitted = EmittedRecord(record, logger._resource, logger._instrumentation_scope, logger._log_record_limits)
-            logger._multi_log_record_processor.on_emit(emitted)
-    except Exception:
-        processor_failed(logger)
+    # By its class first: `isinstance` of a subclass goes a long way round (ABCMeta).
+    if type(logger) is Logger:
+        # Its processors raise nothing.
+        _emit_by_sdk(logger, record)
+    elif isinstance(logger, otel_logs.Logger):
+        guard.attempt(_emit_by_sdk, logger, record, instead=functools.partial(processor_failed, logger))
+    else:
+        guard.call_each((logger,), "emit", record, failed=processor_failed)
+
+
+def _emit_by_sdk(logger: otel_logs.Logger, record: Record) -> None:
+    if is_logger_enabled(logger):
+        resource, scope, limits, processors = parts_of_logger(logger)
+        processors.on_emit(EmittedRecord(record, resource, scope, limits))
 
 
 def message_of(record: logging.LogRecord) -> str:
     """The record's text, whatever its arguments do when formatted."""
-    try:
-        text = record.getMessage()
-    except Exception as error:
-        text = f"{guard.safe_text(record.msg)} [arguments cannot be formatted: {type(error).__name__}]"
-    return cut(text, BODY_LENGTH)
+    return cut(guard.attempt(record.getMessage, instead=functools.partial(_unformatted, record.msg)), BODY_LENGTH)
+
+
+def _unformatted(message: object, error: Exception) -> str:
+    return f"{guard.safe_text(message)} [arguments cannot be formatted: {type(error).__name__}]"
 
 
 class Raised:

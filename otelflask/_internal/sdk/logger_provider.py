@@ -5,64 +5,53 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from opentelemetry._logs import NoOpLogger
-from opentelemetry.sdk import _logs as sdk_logs
-from opentelemetry.sdk._logs._internal import SynchronousMultiLogRecordProcessor
-
 from otelflask._internal import guard
+from otelflask._internal.compat import otel_logs
+from otelflask._internal.compat.otel_api import NoOpLogger
 from otelflask._internal.sdk.guarded import end_each, flushed, processor_failed, provided, safe_attributes
 
 
-class LogProcessors(SynchronousMultiLogRecordProcessor):
+class LogProcessors(otel_logs.LogRecordProcessorList):
     """The SDK's list of processors, none of which keeps the others, or the app, from going on."""
 
     def on_emit(self, log_record: Any) -> None:
-        for processor in self._log_record_processors:
-            try:
-                processor.on_emit(log_record)
-            except Exception:
-                processor_failed(processor)
+        guard.call_each(self.processors, "on_emit", log_record, failed=processor_failed)
 
     def enabled(self, **about: Any) -> bool:
-        return any(self._is_enabled(processor, about) for processor in self._log_record_processors)
+        return any(self._is_enabled(processor, about) for processor in self.processors)
 
     @staticmethod
     def _is_enabled(processor: Any, about: dict[str, Any]) -> bool:
-        try:
-            return bool(processor.enabled(**about))
-        except Exception:
-            processor_failed(processor)
+        def unknown(error: Exception) -> bool:
+            processor_failed(processor, error)
             return True
 
+        return bool(guard.attempt(functools.partial(processor.enabled, **about), instead=unknown))
+
     def shutdown(self) -> None:
-        end_each(self._log_record_processors)
+        end_each(self.processors)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return flushed(super().force_flush, timeout_millis)
 
 
-class Logger(sdk_logs.Logger):
+class Logger(otel_logs.Logger):
     """The SDK's logger, which takes what the app gives it."""
 
     def emit(self, record: Any = None, **given: Any) -> None:
-        try:
-            super().emit(record, **given)
-        except Exception:
-            self._emit_safely(record, given)
+        emit = functools.partial(super().emit, record, **given)
+        guard.attempt(emit, instead=lambda error: guard.call_hook("log record", self._emit_safely, record, given))
 
     def _emit_safely(self, record: Any, given: dict[str, Any]) -> None:
         """Once more, with attributes that can be read."""
-        try:
-            if record is None:
-                super().emit(None, **{**given, "attributes": safe_attributes(given.get("attributes"))})
-            else:
-                record.attributes = safe_attributes(record.attributes)
-                super().emit(record, **given)
-        except Exception:
-            guard.users_failed("log record")
+        if record is None:
+            super().emit(None, **{**given, "attributes": safe_attributes(given.get("attributes"))})
+        else:
+            record.attributes = safe_attributes(record.attributes)
+            super().emit(record, **given)
 
 
-class LoggerProvider(sdk_logs.LoggerProvider):
+class LoggerProvider(otel_logs.LoggerProvider):
     """The SDK's logger provider, which raises nothing into the app."""
 
     def __init__(self, **options: Any) -> None:
@@ -70,4 +59,4 @@ class LoggerProvider(sdk_logs.LoggerProvider):
 
     def get_logger(self, *arguments: Any, **options: Any) -> Any:
         make = functools.partial(super().get_logger, *arguments, **options)
-        return provided(make, sdk_logs.Logger, Logger, NoOpLogger(""))
+        return provided(make, otel_logs.Logger, Logger, NoOpLogger(""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -45,10 +46,8 @@ def _made(
     create: Callable[..., Any], instead: Callable[..., Any], measures: str, arguments: Any, options: dict[str, Any]
 ) -> Any:
     """An instrument. In: what makes it, what makes one that does nothing, and the method that measures, if any."""
-    try:
-        instrument = create(*arguments, **options)
-    except Exception:
-        guard.users_failed("making of an instrument")
+    instrument = guard.call_hook("making of an instrument", functools.partial(create, *arguments, **options))
+    if instrument is None:
         return instead("nothing")
     return _guarded(instrument, measures) if measures else instrument
 
@@ -58,10 +57,7 @@ def _guarded(instrument: Any, name: str) -> Any:
     method: Callable[..., None] = getattr(instrument, name)
 
     def measure(amount: Any, attributes: Any = None, context: Context | None = None) -> None:
-        try:
-            method(amount, attributes, context)
-        except Exception:
-            guard.users_failed("measurement")
+        guard.call_hook("measurement", method, amount, attributes, context)
 
     if name not in vars(instrument):
         # On the object, since the SDK looks up aggregations by its class; once, since it may give the same again.

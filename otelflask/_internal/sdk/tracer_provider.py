@@ -3,89 +3,77 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from opentelemetry import trace as trace_api
 from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk_trace
-from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor
 from opentelemetry.trace.status import Status, StatusCode
-from opentelemetry.util._decorator import _agnosticcontextmanager
 
 from otelflask._internal import guard
+from otelflask._internal.compat.otel_api import context_manager
+from otelflask._internal.compat.otel_trace import ENDING, SdkSpan, SpanProcessorList, exception_options_of
 from otelflask._internal.guard import safe_text
 from otelflask._internal.sdk.guarded import end_each, flushed, processor_failed, provided, safe_attributes
 
 
-class SpanProcessors(SynchronousMultiSpanProcessor):
+class SpanProcessors(SpanProcessorList):
     """The SDK's list of processors, none of which keeps the others, or the app, from going on."""
 
     def on_start(self, span: sdk_trace.Span, parent_context: Context | None = None) -> None:
-        for processor in self._span_processors:
-            try:
-                processor.on_start(span, parent_context=parent_context)
-            except Exception:
-                processor_failed(processor)
+        guard.call_each(self.starting, "on_start", span, parent_context, failed=processor_failed)
 
-    def _on_ending(self, span: sdk_trace.Span) -> None:
-        for processor in self._span_processors:
-            try:
-                processor._on_ending(span)
-            except Exception:
-                processor_failed(processor)
+    def tell_ending(self, span: sdk_trace.Span) -> None:
+        guard.call_each(self.ending, ENDING, span, failed=processor_failed)
 
     def on_end(self, span: sdk_trace.ReadableSpan) -> None:
-        for processor in self._span_processors:
-            try:
-                processor.on_end(span)
-            except Exception:
-                processor_failed(processor)
+        guard.call_each(self.processors, "on_end", span, failed=processor_failed)
 
     def shutdown(self) -> None:
-        end_each(self._span_processors)
+        end_each(self.processors)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return flushed(super().force_flush, timeout_millis)
 
 
-class AppSpan(sdk_trace._Span):
+class AppSpan(SdkSpan):
     """The SDK's span, which takes what the app gives it, whatever that does when it is read."""
 
     def set_attribute(self, key: str, value: Any) -> None:
-        try:
-            super().set_attribute(key, value)
-        except Exception:
-            self._again(super().set_attribute, safe_text(key), safe_text(value))
+        again = super().set_attribute
+
+        def as_text(error: Exception) -> None:
+            guard.call_hook("attribute of a span", again, safe_text(key), safe_text(value))
+
+        guard.attempt(again, key, value, instead=as_text)
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        try:
-            super().set_attributes(attributes)
-        except Exception:
-            self._again(super().set_attributes, safe_attributes(attributes))
+        again = super().set_attributes
+
+        def as_text(error: Exception) -> None:
+            guard.call_hook("mapping of attributes", again, safe_attributes(attributes))
+
+        guard.attempt(again, attributes, instead=as_text)
 
     def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
-        try:
-            super().add_event(name, attributes, timestamp)
-        except Exception:
-            self._again(super().add_event, safe_text(name), safe_attributes(attributes), timestamp)
+        again = super().add_event
+
+        def as_text(error: Exception) -> None:
+            guard.call_hook("event of a span", again, safe_text(name), safe_attributes(attributes), timestamp)
+
+        guard.attempt(again, name, attributes, timestamp, instead=as_text)
 
     def add_link(self, context: trace_api.SpanContext, attributes: Any = None) -> None:
-        try:
-            super().add_link(context, attributes)
-        except Exception:
-            self._again(super().add_link, context, safe_attributes(attributes))
+        again = super().add_link
 
-    @staticmethod
-    def _again(method: Callable[..., None], *arguments: Any) -> None:
-        """Once more, with what can be read."""
-        guard.call_hook("use of a span", method, *arguments)
+        def as_text(error: Exception) -> None:
+            guard.call_hook("link of a span", again, context, safe_attributes(attributes))
+
+        guard.attempt(again, context, attributes, instead=as_text)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        try:
-            super().set_status(status, description)
-        except Exception:
-            guard.users_failed("status of a span")
+        guard.call_hook("status of a span", super().set_status, status, description)
 
     def record_exception(
         self,
@@ -94,10 +82,7 @@ class AppSpan(sdk_trace._Span):
         timestamp: int | None = None,
         escaped: bool = False,
     ) -> None:
-        try:
-            super().record_exception(exception, attributes, timestamp, escaped)
-        except Exception:
-            # Its message or its frames cannot be read.
+        def what_can_be_read(error: Exception) -> None:
             kind = type(exception)
             found = {
                 "exception.type": f"{kind.__module__}.{kind.__qualname__}",
@@ -105,16 +90,26 @@ class AppSpan(sdk_trace._Span):
             }
             self.add_event("exception", {**found, **safe_attributes(attributes)}, timestamp)
 
+        record = super().record_exception
+        guard.attempt(record, exception, attributes, timestamp, escaped, instead=what_can_be_read)
+
     def __exit__(self, exc_type: Any, exc_val: BaseException | None, exc_tb: Any) -> None:
         if exc_val is not None and self.is_recording():
-            self._note(exc_val, self._record_exception, self._set_status_on_exception, escaped=True)
+            self.note_exception(exc_val, *exception_options_of(self), escaped=True)
         self.end()
 
-    def _note(self, error: BaseException, record: bool, set_status: bool, escaped: bool = False) -> None:
+    def note_exception(self, error: BaseException, record: bool, set_status: bool, escaped: bool = False) -> None:
+        """Take note of what has ended a block: as an event, and as the span's status, where these are wanted."""
         if record:
             self.record_exception(error, escaped=escaped)
         if set_status:
             self.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {safe_text(error)}"))
+
+
+def no_span(context: Context | None, error: Exception) -> trace_api.Span:
+    """What stands in the place of a span that cannot be started: its parent's context goes on."""
+    guard.users_failed("start of a span", error)
+    return trace_api.NonRecordingSpan(trace_api.get_current_span(context).get_span_context())
 
 
 class Tracer(sdk_trace.Tracer):
@@ -132,20 +127,19 @@ class Tracer(sdk_trace.Tracer):
         set_status_on_exception: bool = True,
     ) -> trace_api.Span:
         options = (links, start_time, record_exception, set_status_on_exception)
-        try:
-            span = super().start_span(name, context, kind, attributes, *options)
-        except Exception:
-            try:
-                span = super().start_span(safe_text(name), context, kind, safe_attributes(attributes), *options)
-            except Exception:
-                guard.users_failed("start of a span")
-                return trace_api.NonRecordingSpan(trace_api.get_current_span().get_span_context())
-        if type(span) is sdk_trace._Span:
+        start = super().start_span
+
+        def as_text(error: Exception) -> trace_api.Span:
+            given = (safe_text(name), context, kind, safe_attributes(attributes), *options)
+            return guard.attempt(start, *given, instead=functools.partial(no_span, None))
+
+        span = guard.attempt(start, name, context, kind, attributes, *options, instead=as_text)
+        if type(span) is SdkSpan:
             # The SDK makes it by that class's name.
             span.__class__ = AppSpan
         return span
 
-    @_agnosticcontextmanager
+    @context_manager
     def start_as_current_span(
         self,
         name: str,
@@ -167,7 +161,7 @@ class Tracer(sdk_trace.Tracer):
                 yield span
             except Exception as error:
                 if isinstance(span, AppSpan) and span.is_recording():
-                    span._note(error, record_exception, set_status_on_exception)
+                    span.note_exception(error, record_exception, set_status_on_exception)
                 raise
 
 

@@ -15,13 +15,8 @@ from typing import Any
 
 import grpc
 from opentelemetry.exporter.otlp.proto.http import Compression
-from opentelemetry.instrumentation._semconv import (
-    _OpenTelemetrySemanticConventionStability,
-    _OpenTelemetryStabilitySignalType,
-    _StabilityMode,
-)
-from opentelemetry.sdk._configuration import _get_exporter_entry_point
 
+from otelflask._internal.compat import otel_configuration
 from otelflask._internal.settings import SettingError
 
 _EXPORTER = "otlp"
@@ -53,10 +48,9 @@ def _entry_point(name: str, signal: str) -> str:
     if name == _EXPORTER and not _of_exporter(signal, "PROTOCOL"):
         return "otlp_proto_http"
     try:
-        found: str = _get_exporter_entry_point(name, signal)  # type: ignore[arg-type]
+        return otel_configuration.exporter_entry_point(name, signal)
     except RuntimeError as error:
         raise SettingError(f"OTEL_EXPORTER_OTLP_PROTOCOL: {error}; allowed are http/protobuf and grpc") from None
-    return found
 
 
 def http_compression(signal: str) -> Compression | None:
@@ -76,18 +70,6 @@ def _of_exporter(signal: str, what: str) -> str | None:
 
 
 def use_stable_names() -> None:
-    """Let the stock instrumentations use the stable names, unless a variable says which to use.
-
-    They read the variable once, at the first that is instrumented: whoever came before has decided.
-    """
-    known = _OpenTelemetrySemanticConventionStability
-    if os.environ.get(_STABLE_NAMES):
-        return
-    with known._lock:
-        if not known._initialized:
-            known._OTEL_SEMCONV_STABILITY_SIGNAL_MAPPING = {
-                _OpenTelemetryStabilitySignalType.HTTP: _StabilityMode.HTTP,
-                _OpenTelemetryStabilitySignalType.DATABASE: _StabilityMode.DATABASE,
-                _OpenTelemetryStabilitySignalType.GEN_AI: _StabilityMode.DEFAULT,
-            }
-            known._initialized = True
+    """Let the stock instrumentations use the stable names, unless a variable says which to use."""
+    if not os.environ.get(_STABLE_NAMES):
+        otel_configuration.use_stable_names()

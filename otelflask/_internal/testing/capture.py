@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -16,6 +14,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
+from otelflask._internal.compat.otel_logs import (
+    InMemoryLogRecordExporter,
+    LoggerProvider,
+    ReadableLogRecord,
+    SimpleLogRecordProcessor,
+)
 from otelflask._internal.sdk.meter_provider import MeterProvider
 
 

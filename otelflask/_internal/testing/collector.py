@@ -111,7 +111,7 @@ class FakeCollector:
         self.requests: list[tuple[str, dict[str, str], Any]] = []
         self.attempts = 0
         self._changed = threading.Condition()
-        self._stopping = threading.Event()
+        self.stopping = threading.Event()
 
     def __enter__(self) -> FakeCollector:
         return self.start()
@@ -121,7 +121,7 @@ class FakeCollector:
 
     def start(self, http_port: int = 0) -> FakeCollector:
         """Listen. In: the HTTP port (default: a free one)."""
-        self._stopping.clear()
+        self.stopping.clear()
         self._http = _HttpServer(("127.0.0.1", http_port), _handler(self))
         self._http_thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
@@ -136,7 +136,7 @@ class FakeCollector:
 
     def stop(self) -> None:
         """Close both ports; requests that hang are let go."""
-        self._stopping.set()
+        self.stopping.set()
         self._http.shutdown()
         self._http.server_close()
         self._http_thread.join()
@@ -167,9 +167,9 @@ class FakeCollector:
             self.attempts += 1
             reply = self.script.popleft() if self.script else self.default
         if reply.delay:
-            self._stopping.wait(reply.delay)
+            self.stopping.wait(reply.delay)
         if reply.hang:
-            self._stopping.wait(60)
+            self.stopping.wait(60)
         if reply.status == 200 and not reply.hang and not reply.reset and reply.body is None:
             message = _REQUESTS[signal].FromString(payload)
             with self._changed:
@@ -271,7 +271,7 @@ def _handler(collector: FakeCollector) -> type[BaseHTTPRequestHandler]:
             if signal not in _REQUESTS:
                 self.send_error(404)
                 return
-            if collector._stopping.is_set():
+            if collector.stopping.is_set():
                 # A connection that was kept open: it ends with the collector.
                 self.close_connection = True
                 return

@@ -6,7 +6,6 @@ import os
 from typing import Any
 
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
-from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 
 from otelflask._internal.imports import is_importable
 from otelflask._internal.instrumentation import libraries
@@ -47,10 +46,11 @@ class Distro(BaseDistro):
         super().load_instrumentor(entry_point, **kwargs)
 
 
-class Configurator(_OTelSDKConfigurator):
+class Configurator:
     """Builds the pipeline and instruments Flask before the app is imported."""
 
-    def _configure(self, **kwargs: Any) -> None:
+    def configure(self, **kwargs: Any) -> None:
+        """Start. In: what ``opentelemetry-instrument`` says of itself."""
         settings = load_settings({}, {})
         if settings.disabled or is_reloader_parent() or not is_supported("Flask"):
             return

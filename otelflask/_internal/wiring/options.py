@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypedDict
 
-from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import Span, TracerProvider
 
+from otelflask._internal.compat.otel_api import LoggerProvider
 from otelflask._internal.error_responses.problem import Problem
 
 #: Several texts: one that holds them, as in an environment variable, or a list.

@@ -11,22 +11,16 @@ from typing import Any
 
 from opentelemetry import metrics as metrics_api
 from opentelemetry import trace as trace_api
-from opentelemetry._logs import _internal as logs_internal
-from opentelemetry._logs import get_logger_provider, set_logger_provider
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
-from opentelemetry.metrics import _internal as metrics_internal
-from opentelemetry.sdk._configuration import (
-    _get_id_generator,
-    _get_sampler,
-    _import_exporters,
-    _import_id_generator,
-    _import_sampler,
-)
-from opentelemetry.sdk._logs import LogRecordLimits
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, sampling
 
+from otelflask._internal.compat import otel_configuration
+from otelflask._internal.compat.otel_api import get_logger_provider, providers_that_are_set, set_logger_provider
+from otelflask._internal.compat.otel_exporters import HTTP_EXPORTERS
+from otelflask._internal.compat.otel_logs import LogRecordLimits
+from otelflask._internal.compat.otel_metrics import preferences_of
 from otelflask._internal.export.destinations import (
     Destination,
     GrpcDestination,
@@ -43,7 +37,8 @@ from otelflask._internal.limits import Limits
 from otelflask._internal.redaction import Scrubber
 from otelflask._internal.sdk import resource as resources
 from otelflask._internal.sdk.logger_provider import LoggerProvider
-from otelflask._internal.sdk.meter_provider import MeterProvider, PeriodicReader
+from otelflask._internal.sdk.meter_provider import MeterProvider
+from otelflask._internal.sdk.periodic_reader import PeriodicReader
 from otelflask._internal.sdk.tracer_provider import TracerProvider
 from otelflask._internal.settings import SettingError, Settings
 from otelflask._internal.settings.environment import exporter_names
@@ -54,7 +49,7 @@ _OTLP = {"otlp_proto_http": HttpDestination, "otlp_proto_grpc": GrpcDestination}
 def _stock_exporter(signal: Signal, name: str) -> Any:
     names: dict[str, list[str]] = {"traces": [], "metrics": [], "logs": [], signal: [name]}
     try:
-        found = _import_exporters(names["traces"], names["metrics"], names["logs"])
+        found = otel_configuration.exporter_classes(names["traces"], names["metrics"], names["logs"])
     except RuntimeError:
         variable = f"OTEL_{signal.upper()}_EXPORTER"
         raise SettingError(
@@ -93,10 +88,11 @@ def build(
             "deployment.environment.name": settings.environment,
         }
     )
+    tracers, meters, loggers = providers_that_are_set()
     pipeline = Pipeline(
-        tracer_provider or trace_api._TRACER_PROVIDER,
-        meter_provider or metrics_internal._METER_PROVIDER,
-        logger_provider or logs_internal._LOGGER_PROVIDER,
+        tracer_provider or tracers,
+        meter_provider or meters,
+        logger_provider or loggers,
         scrubber,
         span_limits=Limits(
             _or(span_limits.max_span_attribute_length, settings.value_length),
@@ -108,7 +104,7 @@ def build(
         ),
         metric_limits=Limits(settings.value_length, settings.attribute_count),
         shutdown_timeout=settings.shutdown_timeout,
-        _explicit_instance_id=resources.explicit_instance_id(),
+        explicit_instance_id=resources.explicit_instance_id(),
     )
     if pipeline.meter_provider is None:
         _build_metrics(pipeline, settings, resource)
@@ -163,10 +159,10 @@ def _build_traces(
     pipeline: Pipeline, settings: Settings, resource: Resource, span_limits: SpanLimits, queue_metrics: QueueMetrics
 ) -> None:
     provider = TracerProvider(
-        sampler=_import_sampler(_get_sampler()) or sampling.DEFAULT_ON,
+        sampler=otel_configuration.sampler() or sampling.DEFAULT_ON,
         resource=resource,
         shutdown_on_exit=False,
-        id_generator=_import_id_generator(_get_id_generator()),
+        id_generator=otel_configuration.id_generator(),
         span_limits=span_limits,
     )
     sizes = QueueSizes(settings.span_queue_size, settings.span_batch_size, settings.span_schedule_delay / 1000)
@@ -181,7 +177,7 @@ def _build_traces(
         provider.add_span_processor(QueueSpanProcessor(queue, pipeline.shutdown_timeout))
     trace_api.set_tracer_provider(provider)
     pipeline.tracer_provider = provider
-    pipeline._owned.append(provider)
+    pipeline.owned.append(provider)
 
 
 def _build_logs(
@@ -200,7 +196,7 @@ def _build_logs(
         provider.add_log_record_processor(QueueLogProcessor(queue, pipeline.shutdown_timeout))
     set_logger_provider(provider)
     pipeline.logger_provider = get_logger_provider()
-    pipeline._owned.append(provider)
+    pipeline.owned.append(provider)
 
 
 def _points(data: Any) -> int:
@@ -227,9 +223,7 @@ def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource) -
         if name in _OTLP:
             destination: Destination = _OTLP[name]("metrics")
             # The stock exporter reads the variables for preferred temporality and aggregation.
-            from otelflask._internal.export.destinations import _HTTP
-
-            preferences = _HTTP["metrics"]()
+            preferences = HTTP_EXPORTERS["metrics"]()
             encoding: Callable[[Sequence[Any]], Any] = encode
         else:
             component = _stock_exporter("metrics", name)
@@ -243,7 +237,7 @@ def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource) -
                 return pipeline.scrubbed_metrics(batch[-1])
 
         if isinstance(preferences, MetricExporter):
-            temporality, aggregation = preferences._preferred_temporality, preferences._preferred_aggregation
+            temporality, aggregation = preferences_of(preferences)
         # A snapshot replaces the one before: a few are kept for a receiver that is away, no more.
         queues.append(
             ExportQueue("metrics", encoding, destination, QueueSizes(8, 1, settings.metric_interval / 1000), _points)
@@ -272,6 +266,6 @@ def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource) -
     metrics_api.set_meter_provider(provider)
     pipeline.meter_provider = provider
     pipeline.queues += queues
-    pipeline._owned.append(provider)
+    pipeline.owned.append(provider)
     if pipeline.reader is not None:
         pipeline.reader.start()

@@ -8,7 +8,8 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import View
 
-from otelflask._internal.sdk.meter_provider import BoundHistogram, MeterProvider
+from otelflask._internal.sdk.bound_histogram import BoundHistogram
+from otelflask._internal.sdk.meter_provider import MeterProvider
 from otelflask.testing import CapturedTelemetry
 
 

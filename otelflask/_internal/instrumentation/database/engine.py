@@ -15,9 +15,6 @@ from weakref import WeakKeyDictionary
 
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
-from opentelemetry.instrumentation.sqlcommenter_utils import _add_sql_comment
-from opentelemetry.instrumentation.utils import _get_opentelemetry_values
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.status import Status, StatusCode
@@ -27,6 +24,9 @@ from sqlalchemy.engine import Engine
 
 from otelflask._internal import clock, guard
 from otelflask._internal.attribute_layers import Interned, Layer
+from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
+from otelflask._internal.compat.otel_instrumentation import add_sql_comment, traceparent_values
+from otelflask._internal.compat.sqlalchemy import engine_below, most_overflow
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.instrumentation.database.plan import Execution
 from otelflask._internal.instrumentation.database.query_statistics import calling_place, place_attributes
@@ -35,7 +35,7 @@ from otelflask._internal.instrumentation.database.slow_queries import SlowQuerie
 from otelflask._internal.instrumentation.database.sql import Statement, read
 from otelflask._internal.lifecycle.part import Part
 from otelflask._internal.locks import new_lock
-from otelflask._internal.sdk.meter_provider import BoundHistogram
+from otelflask._internal.sdk.bound_histogram import BoundHistogram
 from otelflask._internal.sdk.spans import SpanStarter
 from otelflask._internal.version import __version__
 
@@ -115,9 +115,7 @@ class DatabaseTelemetry(Part):
 
     def watch(self, engine: Engine) -> None:
         """Follow this engine from now on; a second call changes nothing."""
-        # Engine.execution_options() makes engines that share the first one's pool and events.
-        while hasattr(engine, "_proxied"):
-            engine = engine._proxied
+        engine = engine_below(engine)
         with self._lock:
             if engine not in self._engines:
                 self._engines[engine] = EngineTelemetry(self, engine)
@@ -148,8 +146,8 @@ class DatabaseTelemetry(Part):
     def _observe_limits(self, options: CallbackOptions) -> Iterable[Observation]:
         for engine, telemetry in self._followed():
             pool = engine.pool
-            overflow = getattr(pool, "_max_overflow", None)
-            if hasattr(pool, "size") and isinstance(overflow, int) and overflow >= 0:
+            overflow = most_overflow(pool)
+            if hasattr(pool, "size") and overflow is not None:
                 yield Observation(pool.size() + overflow, {"db.client.connection.pool.name": telemetry.pool_name})
 
 
@@ -210,15 +208,12 @@ class EngineTelemetry:
     def _before(
         self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
     ) -> tuple[str, Any]:
-        try:
-            return self._started(conn, statement, parameters, context, executemany), parameters
-        except Exception:
-            guard.failed("starting a database span")
-            return statement, parameters
+        return self._started(conn, statement, parameters, context, executemany) or statement, parameters
 
+    @guard.guarded("starting a database span")
     def _started(self, conn: Any, statement: str, parameters: Any, context: Any, executemany: bool) -> str:
         current = context_api.get_current()
-        if current.get(_SUPPRESS_INSTRUMENTATION_KEY):
+        if current.get(SUPPRESS_INSTRUMENTATION_KEY):
             return statement
         known = self._statements(statement if len(statement) < 20_000 else statement[:20_000])
         layers: tuple[dict[str, Any], ...] = (known.layer,)
@@ -228,7 +223,7 @@ class EngineTelemetry:
         if known.statement.operation not in _READS:
             _wrote.add(id(conn))
         if context is not None:
-            context._otelflask = (span, known, clock.perf_counter_ns(), current)
+            context.otelflask = (span, known, clock.perf_counter_ns(), current)
         if self.telemetry.enable_commenter:
             statement = self._commented(conn.engine.driver, statement, span, current)
         return statement
@@ -239,9 +234,9 @@ class EngineTelemetry:
             data = {"db_driver": driver, "db_framework": f"sqlalchemy:{sqlalchemy_version}"}
             options = self.telemetry.commenter_options
             if options.get("opentelemetry_values", True):
-                data.update(**_get_opentelemetry_values())
+                data.update(**traceparent_values())
             data = {key: value for key, value in data.items() if options.get(key, True)}
-            commented: str = _add_sql_comment(statement, **data)
+            commented: str = add_sql_comment(statement, **data)
         finally:
             context_api.detach(token)
         if self.telemetry.enable_attribute_commenter:
@@ -250,7 +245,7 @@ class EngineTelemetry:
 
     @guard.guarded("ending a database span")
     def _after(self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool) -> None:
-        state = context.__dict__.pop("_otelflask", None) if context is not None else None
+        state = context.__dict__.pop("otelflask", None) if context is not None else None
         if state is None:
             return
         span, known, started, current = state
@@ -278,7 +273,7 @@ class EngineTelemetry:
         if type(error).__module__.startswith("sqlalchemy") and type(error).__name__ == "TimeoutError":
             self.telemetry.timeouts.add(1, {"db.client.connection.pool.name": self.pool_name})
         execution = context.execution_context
-        state = execution.__dict__.pop("_otelflask", None) if execution is not None else None
+        state = execution.__dict__.pop("otelflask", None) if execution is not None else None
         if state is None:
             return
         span, known, started, current = state
@@ -295,7 +290,7 @@ class EngineTelemetry:
                 span.set_attribute("db.response.status_code", str(code))
             span.set_status(Status(StatusCode.ERROR, guard.safe_text(error)[:1_024]))
             span.set_attributes(place_attributes(calling_place()))
-        self.telemetry.duration.record(elapsed / 1e9, {**known.duration._attributes, "error.type": kind}, current)
+        self.telemetry.duration.record(elapsed / 1e9, {**known.duration.attributes, "error.type": kind}, current)
         span.end()
 
     @guard.guarded("a transaction's start")
@@ -312,7 +307,7 @@ class EngineTelemetry:
 
     def _begin(self, operation: str) -> None:
         current = context_api.get_current()
-        if not current.get(_SUPPRESS_INSTRUMENTATION_KEY):
+        if not current.get(SUPPRESS_INSTRUMENTATION_KEY):
             # The event comes just before the dialect's call, in the same context.
             _pending.set((operation, current))
 

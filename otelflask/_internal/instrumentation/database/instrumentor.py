@@ -11,7 +11,6 @@ from collections.abc import Collection
 from typing import Any
 
 from opentelemetry import trace as trace_api
-from opentelemetry._logs import get_logger_provider
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 from opentelemetry.metrics import get_meter_provider
 from sqlalchemy import event
@@ -19,6 +18,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from otelflask._internal import guard
+from otelflask._internal.compat.otel_api import get_logger_provider
 from otelflask._internal.instrumentation.database.engine import SCHEMA_URL, DatabaseTelemetry
 from otelflask._internal.instrumentation.database.plan import PlanReader
 from otelflask._internal.instrumentation.database.request_queries import RequestQueries, note_relationship
@@ -85,10 +85,7 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):
         telemetry = self.telemetry
         if telemetry is None:
             return
-        try:
-            telemetry.watch(conn.engine)
-        except Exception:
-            guard.failed("watching an engine")
+        guard.tell_each("watching an engine", (telemetry.watch,), conn.engine)
 
     def _uninstrument(self, **kwargs: Any) -> None:
         event.remove(Session, "do_orm_execute", note_relationship)

@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from otelflask._internal import guard
+from otelflask._internal.compat.sqlalchemy import is_made_by_url
 from otelflask._internal.instrumentation.database.sql import read
 from otelflask._internal.lifecycle.worker import Worker
 from otelflask._internal.locks import new_lock
@@ -168,14 +169,20 @@ class PlanReader:
             waiting = self._waiting.popleft()
             if waiting.told.is_set():
                 continue
-            try:
-                waiting.tell(plan_of(waiting.execution), None)
-            except NoPlan as error:
-                waiting.tell(None, str(error))
-            except Exception as error:
-                # Not its words: they show the statement, with its values.
-                code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None) or ""
-                waiting.tell(None, f"{type(error).__name__} {code}".strip())
+            plan, missing = guard.attempt(_plan_or_why, waiting.execution, instead=_without_plan)
+            waiting.tell(plan, missing)
+
+
+def _plan_or_why(execution: Execution) -> tuple[str | None, str | None]:
+    return plan_of(execution), None
+
+
+def _without_plan(error: Exception) -> tuple[str | None, str | None]:
+    if isinstance(error, NoPlan):
+        return None, str(error)
+    # Not its words: they show the statement, with its values.
+    code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None) or ""
+    return None, f"{type(error).__name__} {code}".strip()
 
 
 def _check(execution: Execution) -> None:
@@ -189,7 +196,7 @@ def _check(execution: Execution) -> None:
     if isinstance(pool, (SingletonThreadPool, StaticPool)):
         # A second connection would be another database, or the app's own connection.
         raise NoPlan("plans of databases in memory are not read")
-    if getattr(pool._creator, "__module__", "") != "sqlalchemy.engine.create":
+    if not is_made_by_url(pool):
         # It may give the app's own connection.
         raise NoPlan("plans of engines with a creator of their own are not read")
     if execution.many or read(execution.statement).operation != "SELECT":

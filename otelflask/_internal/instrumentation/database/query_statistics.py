@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, NamedTuple
 
+from otelflask._internal.compat.python import current_frame
 from otelflask._internal.own_code import is_in_app
 
 #: Frames looked at for the app's own, and texts of one request that are told apart.
@@ -19,7 +19,7 @@ Place = tuple[CodeType, int]
 
 def calling_place() -> Place | None:
     """The innermost line of the app's on the stack; None where there is none."""
-    frame = sys._getframe(1)
+    frame = current_frame(1)
     for _ in range(_MAX_FRAMES):
         path = frame.f_code.co_filename
         # Code made at run time has no place that one could open.

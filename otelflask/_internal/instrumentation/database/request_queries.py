@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-from opentelemetry._logs import SeverityNumber
-
 from otelflask._internal import clock, event_names, guard
+from otelflask._internal.compat.otel_api import SeverityNumber
+from otelflask._internal.current_request import current_record
 from otelflask._internal.instrumentation.database.query_statistics import QueryTally, Repetition, place_attributes
 from otelflask._internal.observers import RequestObserver
-from otelflask._internal.record import PerRequest, RequestRecord, current_record
+from otelflask._internal.record import PerRequest, RequestRecord
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 

@@ -67,9 +67,7 @@ def _start(
 
 
 def _start_later(settings: Settings, pipeline: Pipeline, queries: RequestQueries, started: Started) -> None:
-    try:
+    with guard.saying("library:sqlalchemy", "SQLAlchemy cannot be instrumented; the app is not affected"):
         # Returns when whoever is at it has imported it.
         importlib.import_module("sqlalchemy.orm")
         _start(settings, pipeline, queries, started, again=False)
-    except Exception:
-        guard.say("library:sqlalchemy", "SQLAlchemy cannot be instrumented; the app is not affected", exc_info=True)

@@ -12,14 +12,21 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import CellType, CodeType, FunctionType, MethodType
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 from flask import Flask
-from opentelemetry.instrumentation import flask as contrib
 from opentelemetry.metrics import NoOpMeter
 
 from otelflask._internal import guard
+from otelflask._internal.compat.otel_instrumentation import (
+    BEFORE_REQUEST,
+    EXCLUDED_BY_ENVIRONMENT,
+    TEARDOWN_REQUEST,
+    WRAPPER,
+    forget_functions,
+    original_wsgi_app,
+)
 
 
 @dataclass
@@ -40,21 +47,11 @@ class _AllExcluded:
         return True
 
 
-def _code_within(maker: Any, name: str) -> CodeType:
-    """The code of the function of this name that another one makes."""
-    return next(item for item in maker.__code__.co_consts if isinstance(item, CodeType) and item.co_name == name)
-
-
-_WRAPPER = _code_within(contrib._rewrapped_app, "_wrapped_app")
-_BEFORE = _code_within(contrib._wrapped_before_request, "_before_request")
-_TEARDOWN = _code_within(contrib._wrapped_teardown_request, "_teardown_request")
-
-
 def take_over(app: Flask) -> TakenOver | None:
     """Take contrib's instrumentation off the app. Out: what it was given; None where the app has none."""
     befores: list[Any] = app.before_request_funcs.get(None, [])
     teardowns: list[Any] = app.teardown_request_funcs.get(None, [])
-    before = next((item for item in befores if getattr(item, "__code__", None) is _BEFORE), None)
+    before = next((item for item in befores if getattr(item, "__code__", None) is BEFORE_REQUEST), None)
     if before is None:
         return None
     wrapper = _wrapper_of(app)
@@ -66,14 +63,14 @@ def take_over(app: Flask) -> TakenOver | None:
     taken = TakenOver(
         given["request_hook"].cell_contents,
         around["response_hook"].cell_contents,
-        None if excluded is contrib._excluded_urls_from_env else excluded,
+        None if excluded is EXCLUDED_BY_ENVIRONMENT else excluded,
         bool(given["enable_commenter"].cell_contents),
         dict(given["commenter_options"].cell_contents or {}),
         given["tracer"].cell_contents,
         around["duration_histogram_new"].cell_contents or around["duration_histogram_old"].cell_contents,
     )
     befores.remove(before)
-    for function in [item for item in teardowns if getattr(item, "__code__", None) is _TEARDOWN]:
+    for function in [item for item in teardowns if getattr(item, "__code__", None) is TEARDOWN_REQUEST]:
         teardowns.remove(function)
     if app.wsgi_app is wrapper:
         app.wsgi_app = around["wsgi_app"].cell_contents  # type: ignore[method-assign]
@@ -82,17 +79,16 @@ def take_over(app: Flask) -> TakenOver | None:
         around["response_hook"].cell_contents = None
         around["duration_histogram_old"].cell_contents = around["duration_histogram_new"].cell_contents = None
         around["active_requests_counter"].cell_contents = NoOpMeter("").create_up_down_counter("")
-    for name in ("_original_wsgi_app", "_before_request", "_teardown_request"):
-        # By these contrib would take off what is not there any more.
-        app.__dict__.pop(name, None)
+    # By them contrib would take off what is not there any more.
+    forget_functions(app)
     return taken
 
 
 def _wrapper_of(app: Flask) -> Any:
     """Contrib's wrapper of the app, wherever it is by now: it knows what it stood around when it was made."""
-    inner = app.__dict__.get("_original_wsgi_app")
-    for item in gc.get_referrers(_WRAPPER):
-        is_wrapper = isinstance(item, FunctionType) and item.__code__ is _WRAPPER
+    inner = original_wsgi_app(app)
+    for item in gc.get_referrers(WRAPPER):
+        is_wrapper = isinstance(item, FunctionType) and item.__code__ is WRAPPER
         if is_wrapper and _is_same(_cells(item)["wsgi_app"].cell_contents, inner):
             return item
     return None

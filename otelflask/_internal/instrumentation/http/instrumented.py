@@ -9,13 +9,16 @@ from typing import Any
 import flask
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
-from opentelemetry._logs import get_logger_provider
 from opentelemetry.instrumentation import flask as contrib
 from opentelemetry.metrics import get_meter_provider
 from opentelemetry.util.http import parse_excluded_urls
 from werkzeug.exceptions import HTTPException
 
 from otelflask._internal import guard
+from otelflask._internal.compat.otel_api import get_logger_provider
+from otelflask._internal.compat.otel_instrumentation import real_instrument
+from otelflask._internal.compat.otel_metrics import consumer_of
+from otelflask._internal.current_request import current_record
 from otelflask._internal.instrumentation.http.attributes import route_of
 from otelflask._internal.instrumentation.http.contrib import AnyOf, TakenOver, all_of
 from otelflask._internal.instrumentation.http.flask_login import user_of_flask_login
@@ -25,7 +28,7 @@ from otelflask._internal.instrumentation.http.request_log import RequestLog
 from otelflask._internal.instrumentation.http.spans import RequestSpans
 from otelflask._internal.lifecycle.forks import on_fork
 from otelflask._internal.observers import Observers, RequestObserver
-from otelflask._internal.record import ENVIRON_KEY, RequestRecord, current_record
+from otelflask._internal.record import ENVIRON_KEY, RequestRecord
 from otelflask._internal.sdk.spans import SpanStarter
 from otelflask._internal.settings import Settings
 from otelflask._internal.settings.loading import load as load_settings
@@ -80,11 +83,10 @@ class InstrumentedApp:
                 *(item for item in given_observers if item.after_span),
             ]
         )
-        _compare("tracer_provider", "spans", self._taken.tracer, tracer, "span_processor")
+        _compare("tracer_provider", "spans", self._taken.tracer, tracer, _processor_of)
         for observer in self._observers.all:
             if isinstance(observer, HttpMetrics):
-                histogram = observer.duration
-                _compare("meter_provider", "durations", self._taken.histogram, histogram, "_measurement_consumer")
+                _compare("meter_provider", "durations", self._taken.histogram, observer.duration, consumer_of)
         parts = MiddlewareParts(
             settings,
             self._observers,
@@ -182,17 +184,16 @@ class InstrumentedApp:
             app.before_request_funcs[None].remove(hook)
 
 
-def _compare(option: str, what: str, contribs: Any, ours: Any, attribute: str) -> None:
+def _processor_of(tracer: Any) -> Any:
+    return getattr(tracer, "span_processor", None)
+
+
+def _compare(option: str, what: str, contribs: Any, ours: Any, where: Callable[[Any], Any]) -> None:
     """Say so where something of requests goes elsewhere from now on.
 
-    In: a provider's name, what comes from it, what contrib had of it and what we have, and the attribute by which
-    both know where it goes.
+    In: a provider's name, what comes from it, what contrib had of it and what we have, and what says where it goes.
     """
-    # The API's stand-in for what has no provider yet knows the real one, once there is one.
-    before, now = (
-        getattr(getattr(item, "_real_tracer", None) or getattr(item, "_real_instrument", None) or item, attribute, None)
-        for item in (contribs, ours)
-    )
+    before, now = where(real_instrument(contribs)), where(real_instrument(ours))
     if before is not None and before is not now:
         guard.say(
             f"contrib:{option}",

@@ -15,6 +15,7 @@ import flask
 from opentelemetry.instrumentation import flask as contrib
 
 from otelflask._internal import guard
+from otelflask._internal.compat.otel_instrumentation import InstrumentedFlask, is_marked, mark
 from otelflask._internal.instrumentation.http.contrib import TakenOver, take_over
 from otelflask._internal.instrumentation.http.instrumented import InstrumentedApp
 from otelflask._internal.observers import RequestObserver
@@ -56,7 +57,7 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
         if unknown:
             guard.say("instrument", "FlaskInstrumentor.instrument does not know %s", ", ".join(unknown))
         kwargs = {name: value for name, value in kwargs.items() if name not in unknown}
-        if self._is_instrumented_by_opentelemetry:
+        if self.is_instrumented_by_opentelemetry:
             self._given.append({name: value for name, value in kwargs.items() if name not in options})
         elif is_supported("Flask"):
             super().instrument(**kwargs)
@@ -64,7 +65,7 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
     def _instrument(self, **kwargs: Any) -> None:
         self._given = [kwargs]
         # Contrib's class wraps the app once more after ours has.
-        self._originals = {kind: kind.__init__ for kind in (_Flask, contrib._InstrumentedFlask)}
+        self._originals = {kind: kind.__init__ for kind in (_Flask, InstrumentedFlask)}
         for kind, original in self._originals.items():
             kind.__init__ = self._instrumenting(original)  # type: ignore[method-assign]
 
@@ -109,7 +110,7 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
         known = app.extensions.get(EXTENSION_KEY)
         if known is None:
             known = app.extensions[EXTENSION_KEY] = InstrumentedApp(app)
-            app._is_instrumented_by_opentelemetry = True  # type: ignore[attr-defined]
+            mark(app, True)
         known.complete(given, taken)
 
     @staticmethod
@@ -118,7 +119,7 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
         known = app.extensions.pop(EXTENSION_KEY, None)
         if known is not None:
             known.undo()
-            app._is_instrumented_by_opentelemetry = False  # type: ignore[attr-defined]
+            mark(app, False)
 
 
 #: Names of the arguments of `instrument_app` that `instrument` takes too.
@@ -127,4 +128,4 @@ _ARGUMENTS = frozenset(inspect.signature(FlaskInstrumentor.instrument_app).param
 
 @guard.guarded("taking over from contrib's instrumentation")
 def _take_over(app: flask.Flask) -> TakenOver | None:
-    return take_over(app) if getattr(app, "_is_instrumented_by_opentelemetry", False) else None
+    return take_over(app) if is_marked(app) else None

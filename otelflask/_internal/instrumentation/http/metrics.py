@@ -13,7 +13,7 @@ from otelflask._internal.attribute_layers import Interned
 from otelflask._internal.locks import new_lock
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.record import RequestRecord
-from otelflask._internal.sdk.meter_provider import BoundHistogram
+from otelflask._internal.sdk.bound_histogram import BoundHistogram
 from otelflask._internal.version import __version__
 
 DURATION_BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)

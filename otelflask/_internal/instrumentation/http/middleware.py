@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 from flask import has_request_context
 from opentelemetry import context as context_api
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.instrumentation.propagators import get_global_response_propagator
 from opentelemetry.instrumentation.wsgi import default_response_propagation_setter
 from werkzeug.wsgi import get_current_url
 
-from otelflask._internal import guard
+from otelflask._internal import clock, guard
+from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
 from otelflask._internal.instrumentation.http.attributes import of_arrival, of_end, route_of
 from otelflask._internal.instrumentation.http.body import observed
 from otelflask._internal.observers import Observers
@@ -93,27 +93,30 @@ class Middleware:
                 raise
             finally:
                 context_api.detach(token)
-            try:
-                return observed(record, result, environ, self._close, observers.again)
-            except Exception:
-                guard.failed("observing a response")
-                self._close(record)
-                return result
+            return self._observed(record, result, environ)
 
         return application
 
+    def _observed(self, record: RequestRecord, result: Iterable[bytes], environ: dict[str, Any]) -> Iterable[bytes]:
+        """The app's answer, seen to its end. In: the request's own record, and what the app has returned."""
+
+        def unobserved(error: Exception) -> Iterable[bytes]:
+            self._close(record)
+            guard.failed("observing a response", error)
+            return result
+
+        again = self._observers.again
+        return guard.attempt(observed, record, result, environ, self._close, again, instead=unobserved)
+
+    @guard.guarded("excluded URLs", False)
     def _is_excluded(self, environ: dict[str, Any]) -> bool:
-        try:
-            # A setting's expression may look at it from each of its characters.
-            return bool(self._excluded_urls.url_disabled(get_current_url(environ)[:MAX_LENGTH]))
-        except Exception:
-            guard.failed("excluded URLs")
-            return False
+        # A setting's expression may look at it from each of its characters.
+        return bool(self._excluded_urls.url_disabled(get_current_url(environ)[:MAX_LENGTH]))
 
     @staticmethod
     def _run_excluded(wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         # Without this, statements of an excluded request would be traces of their own.
-        token = context_api.attach(context_api.set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        token = context_api.attach(context_api.set_value(SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
             return wsgi_app(environ, start_response)
         finally:
@@ -121,7 +124,7 @@ class Middleware:
 
     @guard.guarded("opening a request")
     def _open(self, environ: dict[str, Any]) -> RequestRecord | None:
-        record = RequestRecord(environ)
+        record = RequestRecord(environ, clock.time_ns(), clock.perf_counter_ns())
         if self._request_id_key:
             given = environ.get(self._request_id_key, "")
             record.request_id = given if _REQUEST_ID.match(given) else f"{random.getrandbits(128):032x}"
@@ -172,7 +175,7 @@ class Middleware:
         if record.closed:
             return
         record.closed = True
-        record.stop()
+        record.stop(clock.perf_counter_ns())
         record.attributes = of_end(record)
         try:
             self._observers.closed(record)

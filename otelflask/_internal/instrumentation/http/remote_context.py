@@ -14,6 +14,7 @@ from opentelemetry.trace import Link
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from otelflask._internal import guard
+from otelflask._internal.compat.otel_api import parts_of_propagator
 
 #: Longest header, in characters, that is handed to a propagator; baggage is limited to 8192 bytes by W3C.
 MAX_HEADER_LENGTH = 8_192
@@ -22,7 +23,7 @@ _EMPTY = Context()
 
 
 def _is_w3c(propagator: Any) -> bool:
-    parts = propagator._propagators if isinstance(propagator, CompositePropagator) else [propagator]
+    parts = parts_of_propagator(propagator) if isinstance(propagator, CompositePropagator) else [propagator]
     return all(isinstance(part, (TraceContextTextMapPropagator, W3CBaggagePropagator)) for part in parts)
 
 
@@ -49,11 +50,9 @@ def remote_context(environ: dict[str, Any], mode: str) -> tuple[Context, tuple[L
         # White space around members means nothing (W3C Baggage, 3.2.1), and a propagator reads a long run of it again
         # from each of its characters.
         carrier = {**carrier, "HTTP_BAGGAGE": " ".join(baggage.split())}
-    try:
+    context = _EMPTY
+    with guard.saying("propagator", "a propagator raised on a request's headers; they are ignored"):
         context = propagator.extract(carrier, context=Context(), getter=wsgi_getter)
-    except Exception:
-        guard.say("propagator", "a propagator raised on a request's headers; they are ignored", exc_info=True)
-        return _EMPTY, ()
     remote = trace_api.get_current_span(context).get_span_context()
     if mode == "link" and remote.is_valid:
         # Baggage stays; only the span is no parent.

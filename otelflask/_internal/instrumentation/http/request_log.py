@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from opentelemetry._logs import SeverityNumber
-
 from otelflask._internal import event_names
+from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.exceptions.attributes import exception_layer
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.record import RequestRecord

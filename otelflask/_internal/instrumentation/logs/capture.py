@@ -17,12 +17,11 @@ from typing import Any, Protocol
 
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
-from opentelemetry._logs import SeverityNumber
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.instrumentation.log_utils import std_to_otel
 
 from otelflask._internal import event_names, guard
 from otelflask._internal.attribute_layers import Interned, Layer, merged
+from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY, SeverityNumber
 from otelflask._internal.exceptions.attributes import attributes_of
 from otelflask._internal.limits import MAX_ITEMS, Limits, cut_stacktrace
 from otelflask._internal.sdk.log_records import Raised, Record, emit, message_of
@@ -68,11 +67,12 @@ class Capture:
             return
         busy.now = True
         try:
-            emit(self._loggers(name), record_of(record, self._limits, raised))
-        except Exception:
-            guard.users_failed("record of `logging`")
+            guard.call_hook("record of `logging`", self._emit, name, record, raised)
         finally:
             busy.now = False
+
+    def _emit(self, name: str, record: logging.LogRecord, raised: Raised) -> None:
+        emit(self._loggers(name), record_of(record, self._limits, raised))
 
 
 def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Record:
@@ -131,7 +131,7 @@ def _about_telemetry(name: str) -> bool:
         # The demo shop and the test kit are apps like any other.
         return not name.startswith("otelflask.demo")
     # HTTP and gRPC clients are the app's as well: only what the export threads say is about telemetry.
-    return bool(context_api.get_value(_SUPPRESS_INSTRUMENTATION_KEY))
+    return bool(context_api.get_value(SUPPRESS_INSTRUMENTATION_KEY))
 
 
 def attribute_value(value: Any, limits: Limits, depth: int = 0) -> Any:
@@ -139,20 +139,21 @@ def attribute_value(value: Any, limits: Limits, depth: int = 0) -> Any:
     kind = type(value)
     if kind in (str, int, bool, float, bytes) or value is None:
         return value
-    try:
-        if depth < _MAX_DEPTH:
-            if isinstance(value, dict):
-                items = list(value.items())[:MAX_ITEMS]
-                return {guard.safe_text(key): attribute_value(item, limits, depth + 1) for key, item in items}
-            if isinstance(value, (list, tuple, set, frozenset)):
-                return [attribute_value(item, limits, depth + 1) for item in list(value)[:MAX_ITEMS]]
-        if isinstance(value, (str, int, float)):
-            # Subclasses (enums, numpy numbers): the plain value.
-            return str.__str__(value) if isinstance(value, str) else value.real
-        if isinstance(value, (date, time)):
-            return value.isoformat()
-    except Exception:
-        return guard.safe_text(value)
+    return guard.attempt(_converted, value, limits, depth, instead=lambda error: guard.safe_text(value))
+
+
+def _converted(value: Any, limits: Limits, depth: int) -> Any:
+    if depth < _MAX_DEPTH:
+        if isinstance(value, dict):
+            items = list(value.items())[:MAX_ITEMS]
+            return {guard.safe_text(key): attribute_value(item, limits, depth + 1) for key, item in items}
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [attribute_value(item, limits, depth + 1) for item in list(value)[:MAX_ITEMS]]
+    if isinstance(value, (str, int, float)):
+        # Subclasses (enums, numpy numbers): the plain value.
+        return str.__str__(value) if isinstance(value, str) else value.real
+    if isinstance(value, (date, time)):
+        return value.isoformat()
     return limits.text(guard.safe_text(value))
 
 

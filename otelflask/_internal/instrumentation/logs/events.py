@@ -7,9 +7,9 @@ from typing import Any
 from flask import current_app, has_app_context
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
-from opentelemetry._logs import SeverityNumber
 
 from otelflask._internal import clock, event_names, guard
+from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.instrumentation.logs.capture import attribute_value
 from otelflask._internal.limits import Limits
 from otelflask._internal.locks import new_lock

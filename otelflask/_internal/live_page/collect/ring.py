@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, NamedTuple
 
-from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor
 
+from otelflask._internal.compat.otel_logs import LogRecordProcessor
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.record import RequestRecord
 

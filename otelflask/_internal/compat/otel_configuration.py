@@ -1,0 +1,67 @@
+"""What OpenTelemetry's SDK and instrumentations make of their environment variables.
+
+Sources: ``opentelemetry.sdk._configuration``, ``opentelemetry.instrumentation._semconv``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from opentelemetry.instrumentation._semconv import (
+    _OpenTelemetrySemanticConventionStability,
+    _OpenTelemetryStabilitySignalType,
+    _StabilityMode,
+)
+from opentelemetry.sdk._configuration import (
+    _get_exporter_entry_point,
+    _get_id_generator,
+    _get_sampler,
+    _import_exporters,
+    _import_id_generator,
+    _import_sampler,
+)
+from opentelemetry.sdk.trace import IdGenerator
+from opentelemetry.sdk.trace.sampling import Sampler
+
+
+def sampler() -> Sampler | None:
+    """The sampler that ``OTEL_TRACES_SAMPLER`` names; None where it is unset."""
+    return _import_sampler(_get_sampler())
+
+
+def id_generator() -> IdGenerator:
+    """The generator that ``OTEL_PYTHON_ID_GENERATOR`` names."""
+    return _import_id_generator(_get_id_generator())
+
+
+def exporter_entry_point(name: str, signal: str) -> str:
+    """The entry point of an exporter, such as ``otlp_proto_http`` for ``otlp``.
+
+    In: its name, and ``TRACES``, ``METRICS`` or ``LOGS``. Raises RuntimeError for a protocol that does not exist.
+    """
+    found: str = _get_exporter_entry_point(name, signal)  # type: ignore[arg-type]
+    return found
+
+
+def exporter_classes(
+    traces: Sequence[str], metrics: Sequence[str], logs: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The classes of exporters, or of metric readers, by entry point. Raises RuntimeError for one that is not there."""
+    return _import_exporters(traces, metrics, logs)  # type: ignore[return-value]
+
+
+def use_stable_names() -> None:
+    """Let instrumentations use the stable names of HTTP and databases, unless one of them has decided already.
+
+    They read their variable once, at the first that is instrumented.
+    """
+    known = _OpenTelemetrySemanticConventionStability
+    with known._lock:
+        if not known._initialized:
+            known._OTEL_SEMCONV_STABILITY_SIGNAL_MAPPING = {
+                _OpenTelemetryStabilitySignalType.HTTP: _StabilityMode.HTTP,
+                _OpenTelemetryStabilitySignalType.DATABASE: _StabilityMode.DATABASE,
+                _OpenTelemetryStabilitySignalType.GEN_AI: _StabilityMode.DEFAULT,
+            }
+            known._initialized = True

@@ -1,0 +1,87 @@
+"""OpenTelemetry's OTLP exporters: the client and the channel that they hold, to send bytes of our own.
+
+They read the standard variables (endpoint, headers, TLS, compression, timeout). What they make of an answer is not
+used: see `export.destinations`. Sources: ``opentelemetry.exporter.otlp.proto.http`` and ``.grpc``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogExporter
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetricExporter
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpanExporter
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as HttpLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpanExporter
+
+__all__ = ["GRPC_EXPORTERS", "HTTP_EXPORTERS", "GrpcClient", "HttpAnswer", "HttpClient"]
+
+#: The stock exporters by signal.
+HTTP_EXPORTERS: dict[str, Callable[..., Any]] = {
+    "traces": HttpSpanExporter,
+    "metrics": HttpMetricExporter,
+    "logs": HttpLogExporter,
+}
+GRPC_EXPORTERS: dict[str, Callable[..., Any]] = {
+    "traces": GrpcSpanExporter,
+    "metrics": GrpcMetricExporter,
+    "logs": GrpcLogExporter,
+}
+
+
+class HttpAnswer(Protocol):
+    """What came back: the status, or None and the `error` where nothing did."""
+
+    status_code: int | None
+    error: Exception | None
+
+    def headers(self) -> Any:
+        """By name in lower case."""
+        ...
+
+    def content(self) -> bytes:
+        """The body."""
+        ...
+
+
+class HttpClient:
+    """The HTTP client of a stock exporter. In: the signal, and the compression; None where a variable says which."""
+
+    def __init__(self, signal: str, compression: Any) -> None:
+        self._client = HTTP_EXPORTERS[signal](compression=compression)._client
+        self.endpoint: str = self._client._endpoint
+        #: Seconds that an answer may take.
+        self.timeout: float = self._client._timeout
+
+    def post(self, payload: bytes, timeout: float) -> HttpAnswer:
+        """Send one request's bytes. Raises what the transport raises."""
+        client = self._client
+        answer: HttpAnswer = client._transport.request(
+            "POST", client._endpoint, headers=client._headers, data=client._compress(payload), timeout=timeout
+        )
+        return answer
+
+    def close(self) -> None:
+        """Let go of its connections."""
+        self._client.shutdown()
+
+
+class GrpcClient:
+    """The channel of a stock exporter. In: the signal, the compression, the method, and what reads its answer."""
+
+    def __init__(self, signal: str, compression: Any, method: str, read: Callable[[bytes], Any]) -> None:
+        self._exporter = GRPC_EXPORTERS[signal](compression=compression)
+        self.endpoint: str = self._exporter._endpoint
+        #: Seconds that an answer may take.
+        self.timeout: float = self._exporter._timeout
+        self._call = self._exporter._channel.unary_unary(method, request_serializer=None, response_deserializer=read)
+
+    def call(self, payload: bytes, timeout: float) -> Any:
+        """Send one request's bytes. Raises what gRPC raises."""
+        return self._call(payload, timeout=timeout, metadata=self._exporter._headers)
+
+    def close(self) -> None:
+        """Let go of its channel."""
+        self._exporter.shutdown(timeout_millis=0)

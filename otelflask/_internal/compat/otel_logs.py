@@ -1,0 +1,64 @@
+"""OpenTelemetry's SDK for log records: what its logger and its provider keep for themselves.
+
+Sources: ``opentelemetry.sdk._logs``, which is public and not stable, and ``opentelemetry.sdk._logs._internal``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+from opentelemetry.sdk._logs import (
+    Logger,
+    LoggerProvider,
+    LogRecordLimits,
+    LogRecordProcessor,
+    ReadableLogRecord,
+    ReadWriteLogRecord,
+)
+from opentelemetry.sdk._logs._internal import SynchronousMultiLogRecordProcessor
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+__all__ = [
+    "InMemoryLogRecordExporter",
+    "LogRecordLimits",
+    "LogRecordProcessor",
+    "LogRecordProcessorList",
+    "Logger",
+    "LoggerProvider",
+    "ReadWriteLogRecord",
+    "ReadableLogRecord",
+    "SimpleLogRecordProcessor",
+    "is_logger_enabled",
+    "parts_of_logger",
+    "set_provider_resource",
+]
+
+#: Whether a logger emits at all.
+is_logger_enabled: Callable[[Any], bool] = Logger._is_enabled
+#: What a logger gives its records, and where it emits them: resource, scope, limits, list of processors.
+parts_of_logger: Callable[[Any], tuple[Resource, InstrumentationScope, LogRecordLimits, Any]] = attrgetter(
+    "_resource", "_instrumentation_scope", "_log_record_limits", "_multi_log_record_processor"
+)
+
+
+def set_provider_resource(provider: LoggerProvider, resource: Resource) -> None:
+    """Give a provider, and the loggers that it has made, another resource."""
+    provider._resource = resource
+    for logger in list(provider._active_loggers):
+        logger._set_resource(resource)
+
+
+class LogRecordProcessorList(SynchronousMultiLogRecordProcessor):
+    """The SDK's list of processors, which can be read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.processors: tuple[LogRecordProcessor, ...] = ()
+
+    def add_log_record_processor(self, log_record_processor: LogRecordProcessor) -> None:
+        super().add_log_record_processor(log_record_processor)
+        self.processors = self._log_record_processors

@@ -1,0 +1,170 @@
+"""OpenTelemetry's SDK for metrics: a cap on attribute sets, sums that a fork starts at zero, aggregations to keep.
+
+The specification's cardinality limit is not in the SDK yet (Metrics SDK, "Cardinality limits"), a forked child
+exports its parent's sums again, and each record hashes its attributes and looks up its views anew.
+Sources: ``opentelemetry.sdk.metrics._internal``, ``opentelemetry.sdk.metrics.export``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics._internal._view_instrument_match import _ViewInstrumentMatch
+from opentelemetry.sdk.metrics._internal.exemplar import Exemplar
+from opentelemetry.sdk.metrics._internal.instrument import _Synchronous
+from opentelemetry.sdk.metrics._internal.measurement import Measurement
+from opentelemetry.sdk.metrics._internal.measurement_consumer import SynchronousMeasurementConsumer
+from opentelemetry.sdk.metrics._internal.metric_reader_storage import MetricReaderStorage
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
+from opentelemetry.sdk.resources import Resource
+
+from otelflask._internal import guard
+from otelflask._internal.limits import OVERFLOW_ATTRIBUTES
+
+__all__ = [
+    "ClearedMeterProvider",
+    "Exemplar",
+    "Measurement",
+    "aggregations_of",
+    "consumer_of",
+    "exemplar_filter_of",
+    "is_enabled",
+    "preferences_of",
+    "resource_of",
+    "storages_of",
+]
+
+_OVERFLOW_KEY = ("otel.metric.overflow",)
+#: A consumer's storages, by reader; another dict whenever one is added, and after a fork.
+storages_of: Callable[[Any], dict[Any, Any]] = attrgetter("_reader_storages")
+#: What decides on a consumer's exemplars.
+exemplar_filter_of: Callable[[Any], Any] = attrgetter("_sdk_config.exemplar_filter")
+#: The temporality and the aggregation of each kind of instrument that an exporter prefers.
+preferences_of: Callable[[MetricExporter], tuple[dict[type, Any], dict[type, Any]]] = attrgetter(
+    "_preferred_temporality", "_preferred_aggregation"
+)
+#: The resource of an SDK's provider.
+resource_of: Callable[[Any], Resource] = attrgetter("_sdk_config.resource")
+
+
+def consumer_of(instrument: Any) -> SynchronousMeasurementConsumer | None:
+    """What an instrument of the SDK's gives its measurements to; None for any other."""
+    consumer = getattr(instrument, "_measurement_consumer", None)
+    return consumer if isinstance(consumer, SynchronousMeasurementConsumer) else None
+
+
+def is_enabled(instrument: Any) -> bool:
+    """Whether an instrument of the SDK's measures; False for any other."""
+    return isinstance(instrument, _Synchronous) and instrument._is_enabled()
+
+
+def aggregations_of(storages: dict[Any, Any], instrument: Any, attributes: dict[str, Any]) -> list[Any]:
+    """The aggregations that sum up one attribute set of an instrument, in all readers and views that have made one."""
+    found = []
+    for storage in storages.values():
+        for match in storage._instrument_view_instrument_matches.get(instrument, ()):
+            kept = match._view._attribute_keys
+            wanted = {k: v for k, v in attributes.items() if kept is None or k in kept}
+            for aggregation in list(match._attributes_aggregation.values()):
+                if aggregation._attributes == wanted:
+                    found.append(aggregation)
+                    break
+            else:
+                overflow = match._attributes_aggregation.get(_OVERFLOW_KEY)
+                if overflow is not None:
+                    found.append(overflow)
+    return found
+
+
+class _CappedSets(dict[Any, Any]):
+    """The SDK's attribute set → aggregation; above the cap every new set is the overflow set."""
+
+    def __init__(self, match: Any, cap: int) -> None:
+        super().__init__()
+        self._match = match
+        self._cap = cap
+
+    def __setitem__(self, key: Any, aggregation: Any) -> None:
+        if len(self) < self._cap - 1:
+            super().__setitem__(key, aggregation)
+        elif _OVERFLOW_KEY not in self:
+            aggregation._attributes = dict(OVERFLOW_ATTRIBUTES)
+            super().__setitem__(_OVERFLOW_KEY, aggregation)
+            guard.say(
+                f"overflow:{self._match._name}",
+                "metric %s has more than %d attribute sets; further ones are summed under otel.metric.overflow",
+                self._match._name,
+                self._cap,
+            )
+
+    def __missing__(self, key: Any) -> Any:
+        return self[_OVERFLOW_KEY]
+
+
+class _Storage(MetricReaderStorage):
+    """The SDK's storage, with capped attribute sets."""
+
+    cap = 2_000
+
+    def _get_or_init_view_instrument_match(self, instrument: Any) -> list[_ViewInstrumentMatch]:
+        matches = super()._get_or_init_view_instrument_match(instrument)
+        for match in matches:
+            if type(match._attributes_aggregation) is dict:
+                with match._lock:
+                    if type(match._attributes_aggregation) is dict:
+                        capped = _CappedSets(match, self.cap)
+                        dict.update(capped, match._attributes_aggregation)
+                        match._attributes_aggregation = capped
+        return matches
+
+
+class _Consumer(SynchronousMeasurementConsumer):
+    """The SDK's consumer, with our storages, and able to start anew after a fork."""
+
+    def __init__(self, sdk_config: Any, readers: Sequence[MetricReader], cap: int) -> None:
+        super().__init__(sdk_config, ())
+        self._cap = cap
+        for reader in readers:
+            self.add_metric_reader(reader)
+
+    def _storage(self, reader: Any) -> _Storage:
+        storage = _Storage(self._sdk_config, reader._instrument_class_temporality, reader._instrument_class_aggregation)
+        storage.cap = self._cap
+        return storage
+
+    def add_metric_reader(self, metric_reader: Any) -> None:
+        with self._lock:
+            self._reader_storages = {**self._reader_storages, metric_reader: self._storage(metric_reader)}
+
+    def after_fork(self) -> None:
+        # The SDK's own, which its other threads may have held.
+        self._lock = threading.Lock()
+        self._reader_storages = {reader: self._storage(reader) for reader in self._reader_storages}
+
+
+class ClearedMeterProvider(MeterProvider):
+    """The SDK's meter provider with a cap on attribute sets and sums that a forked child starts at zero."""
+
+    def __init__(self, *, metric_readers: Sequence[MetricReader], cap: int, **kwargs: Any) -> None:
+        super().__init__(metric_readers=metric_readers, shutdown_on_exit=False, **kwargs)
+        self._consumer = _Consumer(self._sdk_config, metric_readers, cap)
+        self._measurement_consumer = self._consumer
+        for reader in metric_readers:
+            reader._set_collect_callback(self._consumer.collect)  # type: ignore[arg-type]
+
+    @property
+    def readers(self) -> list[MetricReader]:
+        """Its metric readers."""
+        return list(self._metric_readers)
+
+    def set_resource(self, resource: Resource) -> None:
+        """Give it another resource."""
+        self._sdk_config.resource = resource
+
+    def after_fork(self) -> None:
+        """Forget what was counted before the fork: the parent reports it."""
+        self._consumer.after_fork()

@@ -1,0 +1,184 @@
+"""OpenTelemetry's SDK for spans: what its span, tracer, sampler and provider keep for themselves.
+
+Source: ``opentelemetry.sdk.trace``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from itertools import islice
+from operator import attrgetter
+from typing import Any
+
+from opentelemetry.sdk import trace as sdk_trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, Sampler
+from opentelemetry.trace import SpanContext, SpanKind
+from opentelemetry.trace.status import Status, StatusCode
+
+from otelflask._internal.attribute_layers import Layers, merged
+
+#: The class of the spans that the SDK's tracer makes.
+SdkSpan = sdk_trace._Span
+#: Whether a tracer makes spans at all.
+is_tracer_enabled: Callable[[Any], bool] = sdk_trace.Tracer._is_enabled
+#: Name of a processor's method for a span that is about to end; what it is given is the span.
+ENDING = "_on_ending"
+#: ``trace_flags`` of a span of the SDK's.
+trace_flags_of: Callable[[Any], int] = attrgetter("_context.trace_flags")
+#: Whether a span records the exception that ends its block, and whether that sets its status.
+exception_options_of: Callable[[Any], tuple[bool, bool]] = attrgetter("_record_exception", "_set_status_on_exception")
+#: More attributes than layers of ours have together.
+_OF_LAYERS = 32
+_UNSET = Status(StatusCode.UNSET)
+
+
+def sampler_of_roots(sampler: ParentBased) -> Sampler:
+    """What decides on spans that have no parent."""
+    return sampler._root
+
+
+def set_provider_resource(provider: sdk_trace.TracerProvider, resource: Resource) -> None:
+    """Give a provider, and the tracers that it has made, another resource."""
+    provider._resource = resource
+    for tracer in provider._tracers.values():
+        tracer._set_resource(resource)
+
+
+class SpanProcessorList(SynchronousMultiSpanProcessor):
+    """The SDK's list of processors, of which only those are told of a span's start and ending who do something then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.processors: tuple[SpanProcessor, ...] = ()
+        self.starting: tuple[SpanProcessor, ...] = ()
+        self.ending: tuple[SpanProcessor, ...] = ()
+
+    def add_span_processor(self, span_processor: SpanProcessor) -> None:
+        super().add_span_processor(span_processor)
+        self.processors = self._span_processors
+        self.starting = tuple(item for item in self.processors if _does(item, "on_start"))
+        self.ending = tuple(item for item in self.processors if _does(item, ENDING))
+
+    def tell_ending(self, span: sdk_trace.Span) -> None:
+        """A span is about to end: it can still be changed."""
+        super()._on_ending(span)
+
+    def _on_ending(self, span: sdk_trace.Span) -> None:
+        self.tell_ending(span)
+
+
+def _does(processor: Any, name: str) -> bool:
+    """Whether this method of a processor does something."""
+    nothing = getattr(SpanProcessor, name)
+    return name in getattr(processor, "__dict__", ()) or getattr(type(processor), name, nothing) is not nothing
+
+
+class LayeredSpan(SdkSpan):
+    """The SDK's span, with attributes in layers, and without the containers that most spans never use.
+
+    In: the SDK's tracer, and what a span begins with; `start_time` in epoch nanoseconds.
+    """
+
+    # The SDK's __init__ builds six containers.
+    def __init__(  # pylint: disable=super-init-not-called
+        self,
+        tracer: sdk_trace.Tracer,
+        name: str,
+        context: SpanContext,
+        parent: SpanContext | None,
+        kind: SpanKind,
+        layers: Layers,
+        start_time: int,
+    ) -> None:
+        self.tracer = tracer
+        #: Attributes that are valid already; the dicts must not change afterwards.
+        self.layers = layers
+        #: Attributes that this span alone has.
+        self.own: dict[str, Any] = {}
+        #: How many of its own it could not take.
+        self.dropped = 0
+        self._name = name
+        self._context = context
+        self._parent = parent
+        self._kind = kind
+        self._start_time = start_time
+        #: Its end in epoch nanoseconds; None while it goes on.
+        self.ended_at: int | None = None
+        self._status = _UNSET
+        self._resource = tracer.resource
+        self._instrumentation_scope = tracer._instrumentation_scope
+
+    def __getattr__(self, name: str) -> Any:
+        # Containers of the SDK's span, made when first asked for.
+        value: Any
+        if name == "_events":
+            self._events = value = self._new_events()
+        elif name == "_links":
+            self._links = value = self._new_links(())
+        elif name == "_lock":
+            self._lock = value = threading.Lock()
+        elif name == "_limits":
+            value = self.tracer._span_limits
+        elif name == "_span_processor":
+            value = self.tracer.span_processor
+        elif name == "_sampler":
+            value = self.tracer.sampler
+        elif name == "_instrumentation_info":
+            value = self.tracer.instrumentation_info
+        elif name in ("_record_exception", "_set_status_on_exception"):
+            value = True
+        elif name in ("_trace_config", "_record_end_metrics"):
+            value = None
+        else:
+            raise AttributeError(name)
+        return value
+
+    @property
+    def _attributes(self) -> dict[str, Any]:  # type: ignore[override]
+        found = merged((*self.layers, self.own))
+        limit = self.tracer._span_limits.max_span_attributes
+        return found if limit is None or len(found) <= limit else dict(islice(found.items(), limit))
+
+    @property
+    def limits(self) -> sdk_trace.SpanLimits:
+        """What the SDK lets a span have."""
+        return self.tracer._span_limits
+
+    @property
+    def dropped_attributes(self) -> int:
+        if not self.is_over_limit:
+            return self.dropped
+        return self.dropped + len(merged((*self.layers, self.own))) - len(self._attributes)
+
+    @property
+    def is_over_limit(self) -> bool:
+        """Whether there may be more attributes than a span may have: `attributes` is what it keeps of them then."""
+        limit = self.tracer._span_limits.max_span_attributes
+        if limit is None or len(self.own) + _OF_LAYERS <= limit:
+            return False
+        return len(self.own) + sum(map(len, self.layers)) > limit
+
+    @property
+    def has_events(self) -> bool:
+        """Whether it has any, or had: their container is made with the first."""
+        return "_events" in self.__dict__
+
+    @property
+    def has_links(self) -> bool:
+        """As `has_events`."""
+        return "_links" in self.__dict__
+
+    def add_made_event(self, event: sdk_trace.Event) -> None:
+        """Add an event as it is."""
+        events: Any = self._events
+        events.append(event)
+
+    @property
+    def _end_time(self) -> int | None:  # type: ignore[override]
+        return self.ended_at
+
+    def is_recording(self) -> bool:
+        return self.ended_at is None

@@ -1,0 +1,84 @@
+"""A histogram bound to one attribute set: what is measured often is looked up once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.metrics import Histogram
+from opentelemetry.sdk.metrics import TraceBasedExemplarFilter
+
+from otelflask._internal import clock
+from otelflask._internal.attribute_layers import Layer
+from otelflask._internal.compat.otel_metrics import (
+    aggregations_of,
+    consumer_of,
+    exemplar_filter_of,
+    is_enabled,
+    storages_of,
+)
+
+
+class BoundHistogram:
+    """Records into one attribute set of one histogram.
+
+    The set's aggregations are looked up once instead of at each record. Views,
+    several readers and exemplar filters of the user's count as always. With a
+    histogram that is not the SDK's, its own `record` is called.
+    """
+
+    __slots__ = ("_aggregations", "_consumer", "_histogram", "_storages", "attributes")
+
+    def __init__(self, histogram: Histogram, attributes: dict[str, Any]) -> None:
+        self._histogram = histogram
+        #: The attribute set; it does not change.
+        self.attributes = Layer(attributes)
+        self._consumer = consumer_of(histogram)
+        self._storages: Any = None
+        self._aggregations: list[Any] = []
+
+    def record(self, value: float, context: Context, sampled: bool) -> None:
+        """In: the value, the context whose span an exemplar names, and whether that span is sampled."""
+        consumer = self._consumer
+        if consumer is None:
+            self._histogram.record(value, self.attributes, context)
+            return
+        if self._storages is not storages_of(consumer):
+            self._bind(value, context)
+            return
+        now = clock.time_ns()
+        exemplar_filter = exemplar_filter_of(consumer)
+        if type(exemplar_filter) is TraceBasedExemplarFilter:
+            exemplar = sampled
+        else:
+            exemplar = exemplar_filter.should_sample(value, now, self.attributes, context)
+        measurement = _Measurement(value, now, self._histogram, context, self.attributes)
+        for aggregation in self._aggregations:
+            aggregation.aggregate(measurement, exemplar)
+
+    def _bind(self, value: float, context: Context) -> None:
+        """Record the SDK's way, which makes the aggregations, then remember them."""
+        histogram = self._histogram
+        if not is_enabled(histogram):
+            histogram.record(value, self.attributes, context)
+            return
+        storages = storages_of(self._consumer)
+        before = aggregations_of(storages, histogram, self.attributes)
+        histogram.record(value, self.attributes, context)
+        found = aggregations_of(storages, histogram, self.attributes)
+        if found or before:
+            self._aggregations = found
+            self._storages = storages
+
+
+class _Measurement:
+    """The SDK's Measurement without cleaning attributes that are clean."""
+
+    __slots__ = ("attributes", "context", "instrument", "time_unix_nano", "value")
+
+    def __init__(self, value: float, now: int, instrument: Any, context: Context, attributes: dict[str, Any]) -> None:
+        self.value = value
+        self.time_unix_nano = now
+        self.instrument = instrument
+        self.context = context
+        self.attributes = attributes

@@ -1,0 +1,68 @@
+"""A metric reader that collects again and again, off the app's threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
+
+from otelflask._internal import guard
+from otelflask._internal.lifecycle.worker import Worker
+
+
+class PeriodicReader(MetricReader):
+    """Collects every `interval` seconds in a thread of its own and hands the data on.
+
+    Unlike the SDK's periodic reader it never exports in the caller's thread,
+    its shutdown takes no longer than it is told, and it survives a fork.
+    `send(seconds)` waits until what was handed on is sent, and says whether it was.
+    """
+
+    def __init__(
+        self,
+        deliver: Callable[[MetricsData], None],
+        send: Callable[[float], bool],
+        interval: float,
+        preferred_temporality: dict[type, Any] | None,
+        preferred_aggregation: dict[type, Any] | None,
+    ) -> None:
+        super().__init__(preferred_temporality=preferred_temporality, preferred_aggregation=preferred_aggregation)
+        self._deliver = deliver
+        self._send = send
+        self._interval = interval
+        self._worker = Worker("collect", self._work, interval, work_at_end=False)
+
+    def start(self) -> None:
+        """Start collecting; called again after a fork."""
+        self._worker.after_fork()
+        self._worker.start()
+
+    def _work(self) -> float:
+        self.collect_safely()
+        return self._interval
+
+    def collect_safely(self) -> None:
+        """Collect now; what raises is said: a callback of the app's, or one that takes too long."""
+        with guard.saying("collect", "a metric cannot be collected"):
+            self.collect()
+
+    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> None:
+        self._deliver(metrics_data)
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        deadline = monotonic() + timeout_millis / 1000
+        self.collect_safely()
+        return self._send(max(0.0, deadline - monotonic()))
+
+    def collect_last(self) -> None:
+        """Collect once more, and never again."""
+        if self._worker.closing_at is None:
+            self._worker.begin_close(monotonic())
+            self.collect_safely()
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        deadline = monotonic() + timeout_millis / 1000
+        self.collect_last()
+        self._send(max(0.0, deadline - monotonic()))
