@@ -13,14 +13,15 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar
 
 from otelflask._internal.locks import new_rlock
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C", bound=AbstractContextManager[Any])
 
 logger = logging.getLogger("otelflask")
 
@@ -100,31 +101,55 @@ def call_hook(name: str, hook: Callable[..., Any], *args: Any) -> Any:
         return None
 
 
-def tell_each(where: str, tell: Iterable[Callable[..., object]], *args: Any) -> None:
-    """Call each of our functions, also where one before it has raised."""
+def tell_each(where: str, tell: Iterable[Callable[[Any], object]], about: Any) -> None:
+    """Call each of our functions with this, also where one before it has raised."""
+    # Of one argument: each request comes here, and `*args` would cost more than the call.
     for function in tell:
         try:
-            function(*args)
+            function(about)
         except Exception as error:
             failed(where, error)
 
 
-def call_each(items: Iterable[Any], method: str, *args: Any, failed: Callable[[Any, Exception], object]) -> None:
-    """Call a method of each of these, also where that of one before has raised.
+def call_each(items: Iterable[Any], method: str, about: Any, failed: Callable[[Any, Exception], object]) -> None:
+    """Call a method of each of these with one argument, also where that of one before has raised.
 
-    In: what is told of the one that raised, and of its exception.
+    In: also what is told of the one that raised, and of its exception.
     """
     for item in items:
         try:
-            getattr(item, method)(*args)
+            getattr(item, method)(about)
         except Exception as error:
             failed(item, error)
 
 
-def guarded(where: str, default: Any = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def entered(where: str, make: Callable[..., C], *args: Any) -> C | None:
+    """Make a context manager and enter it. Out: it, to be given to `left`; None where that raised."""
+    try:
+        made = make(*args)
+        made.__enter__()
+        return made
+    except Exception as error:
+        failed(where, error)
+        return None
+
+
+def left(where: str, entered: AbstractContextManager[Any] | None) -> None:
+    """Leave what `entered` has entered, as if its block had raised nothing."""
+    if entered is not None:
+        try:
+            entered.__exit__(None, None, None)
+        except Exception as error:
+            failed(where, error)
+
+
+def guarded(
+    where: str, default: Any = None, instead: Callable[..., Any] | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a function of ours so that its errors never reach the app.
 
-    In: a name for the diagnostic and the value returned after an error.
+    In: a name for the diagnostic, and what is returned after an error: a value, or what `instead` makes of the
+    function's arguments.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -134,20 +159,31 @@ def guarded(where: str, default: Any = None) -> Callable[[Callable[P, R]], Calla
                 return function(*args, **kwargs)
             except Exception as error:
                 failed(where, error)
-                return default  # type: ignore[no-any-return]
+                return default if instead is None else instead(*args, **kwargs)  # type: ignore[no-any-return]
 
         return wrapper
 
     return decorate
 
 
-@contextmanager
-def saying(key: str, message: str, *args: object) -> Iterator[None]:
-    """Run a block; what it raises is said in these words, as by `say`, and goes no further."""
-    try:
-        yield
-    except Exception as error:
-        say(key, message, *args, exc_info=error)
+class saying:  # noqa: N801
+    """Run a block: ``with saying(…):``. What it raises is said in these words, as by `say`, and goes no further."""
+
+    __slots__ = ("_args", "_key", "_message")
+
+    def __init__(self, key: str, message: str, *args: object) -> None:
+        self._key = key
+        self._message = message
+        self._args = args
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        say(self._key, self._message, *self._args, exc_info=error)
+        return True
 
 
 def _is_ours(error: BaseException) -> bool:

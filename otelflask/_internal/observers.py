@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 from otelflask._internal import guard
@@ -39,35 +40,28 @@ class RequestObserver(Part):
 
 
 class Observers:
-    """The observers of one app's requests, in order; only those are called that have something to do."""
+    """The observers of one app's requests, in order; only those are called that have something to do.
+
+    `opened(record)` tells all of them. `enter(record)` begins what surrounds the app's
+    code, and `leave` ends what that has given; both do nothing where nothing does.
+    """
 
     def __init__(self, observers: Iterable[RequestObserver]) -> None:
         self.all = tuple(observers)
-        self._opened = [item.opened for item in self.all if type(item).opened is not RequestObserver.opened]
+        opened = [item.opened for item in self.all if type(item).opened is not RequestObserver.opened]
         self._failed = [item.failed for item in self.all if type(item).failed is not RequestObserver.failed]
         self._closed = [item.closed for item in self.all if type(item).closed is not RequestObserver.closed]
         surrounding = [item for item in self.all if type(item).around is not RequestObserver.around]
-        self._around = surrounding[0].around if surrounding else None
+        self.opened = functools.partial(guard.tell_each, "opening a request", opened)
+        around = surrounding[0].around if surrounding else nullcontext
+        self.enter = functools.partial(guard.entered, "what surrounds a request", around)
+        self.leave = functools.partial(guard.left, "what surrounds a request")
         #: `again` of the one that has it.
         self.again = surrounding[0].again if surrounding else None
 
-    def enter(self, record: RequestRecord) -> AbstractContextManager[Any] | None:
-        """Begin what surrounds the app's code; None where nothing does. What begins is given to `leave`."""
-        return _begun(self._around, record) if self._around is not None else None
-
-    @staticmethod
-    def leave(begun: AbstractContextManager[Any] | None) -> None:
-        """End what `enter` has begun."""
-        if begun is not None:
-            guard.tell_each("what surrounds a request", (begun.__exit__,), None, None, None)
-
-    def opened(self, record: RequestRecord) -> None:
-        """Tell all of them."""
-        guard.tell_each("opening a request", self._opened, record)
-
     def failed(self, record: RequestRecord, error: Exception) -> None:
         """Tell all of them."""
-        guard.tell_each("an exception of a request", self._failed, record, error)
+        guard.tell_each("an exception of a request", [functools.partial(tell, record) for tell in self._failed], error)
 
     def closed(self, record: RequestRecord) -> None:
         """Tell all of them."""
@@ -80,12 +74,3 @@ class Observers:
             for tell in rest:
                 guard.call_hook("observer", tell, record)
             raise
-
-
-@guard.guarded("what surrounds a request")
-def _begun(
-    around: Callable[[RequestRecord], AbstractContextManager[Any]], record: RequestRecord
-) -> AbstractContextManager[Any] | None:
-    begun = around(record)
-    begun.__enter__()
-    return begun

@@ -30,14 +30,19 @@ ENDING = "_on_ending"
 trace_flags_of: Callable[[Any], int] = attrgetter("_context.trace_flags")
 #: Whether a span records the exception that ends its block, and whether that sets its status.
 exception_options_of: Callable[[Any], tuple[bool, bool]] = attrgetter("_record_exception", "_set_status_on_exception")
+#: What decides in a `ParentBased` on spans that have no parent.
+sampler_of_roots: Callable[[Any], Sampler] = attrgetter("_root")
+#: All samplers that a `ParentBased` asks.
+parts_of_sampler: Callable[[ParentBased], tuple[Sampler, ...]] = attrgetter(
+    "_root",
+    "_remote_parent_sampled",
+    "_remote_parent_not_sampled",
+    "_local_parent_sampled",
+    "_local_parent_not_sampled",
+)
 #: More attributes than layers of ours have together.
 _OF_LAYERS = 32
 _UNSET = Status(StatusCode.UNSET)
-
-
-def sampler_of_roots(sampler: ParentBased) -> Sampler:
-    """What decides on spans that have no parent."""
-    return sampler._root
 
 
 def set_provider_resource(provider: sdk_trace.TracerProvider, resource: Resource) -> None:
@@ -76,6 +81,20 @@ def _does(processor: Any, name: str) -> bool:
     return name in getattr(processor, "__dict__", ()) or getattr(type(processor), name, nothing) is not nothing
 
 
+class _MadeOnDemand:
+    """An attribute that is made when it is read first: no `__getattr__`, which would slow down each read of any."""
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        value = instance.__dict__[self._name] = self._make(instance)
+        return value
+
+
 class LayeredSpan(SdkSpan):
     """The SDK's span, with attributes in layers, and without the containers that most spans never use.
 
@@ -94,6 +113,8 @@ class LayeredSpan(SdkSpan):
         start_time: int,
     ) -> None:
         self.tracer = tracer
+        #: What the SDK lets a span have.
+        self.limits: sdk_trace.SpanLimits = tracer._span_limits
         #: Attributes that are valid already; the dicts must not change afterwards.
         self.layers = layers
         #: Attributes that this span alone has.
@@ -111,41 +132,23 @@ class LayeredSpan(SdkSpan):
         self._resource = tracer.resource
         self._instrumentation_scope = tracer._instrumentation_scope
 
-    def __getattr__(self, name: str) -> Any:
-        # Containers of the SDK's span, made when first asked for.
-        value: Any
-        if name == "_events":
-            self._events = value = self._new_events()
-        elif name == "_links":
-            self._links = value = self._new_links(())
-        elif name == "_lock":
-            self._lock = value = threading.Lock()
-        elif name == "_limits":
-            value = self.tracer._span_limits
-        elif name == "_span_processor":
-            value = self.tracer.span_processor
-        elif name == "_sampler":
-            value = self.tracer.sampler
-        elif name == "_instrumentation_info":
-            value = self.tracer.instrumentation_info
-        elif name in ("_record_exception", "_set_status_on_exception"):
-            value = True
-        elif name in ("_trace_config", "_record_end_metrics"):
-            value = None
-        else:
-            raise AttributeError(name)
-        return value
+    # Containers of the SDK's span, made when first asked for.
+    _events = _MadeOnDemand(lambda span: span._new_events())
+    _links = _MadeOnDemand(lambda span: span._new_links(()))
+    _lock = _MadeOnDemand(lambda span: threading.Lock())
+    # What the SDK's span looks for in itself.
+    _limits = property(attrgetter("limits"))
+    _span_processor = property(attrgetter("tracer.span_processor"))
+    _sampler = property(attrgetter("tracer.sampler"))
+    _instrumentation_info = property(attrgetter("tracer.instrumentation_info"))
+    _record_exception = _set_status_on_exception = True
+    _trace_config = _record_end_metrics = None
 
     @property
     def _attributes(self) -> dict[str, Any]:  # type: ignore[override]
         found = merged((*self.layers, self.own))
-        limit = self.tracer._span_limits.max_span_attributes
+        limit = self.limits.max_span_attributes
         return found if limit is None or len(found) <= limit else dict(islice(found.items(), limit))
-
-    @property
-    def limits(self) -> sdk_trace.SpanLimits:
-        """What the SDK lets a span have."""
-        return self.tracer._span_limits
 
     @property
     def dropped_attributes(self) -> int:
@@ -156,7 +159,7 @@ class LayeredSpan(SdkSpan):
     @property
     def is_over_limit(self) -> bool:
         """Whether there may be more attributes than a span may have: `attributes` is what it keeps of them then."""
-        limit = self.tracer._span_limits.max_span_attributes
+        limit = self.limits.max_span_attributes
         if limit is None or len(self.own) + _OF_LAYERS <= limit:
             return False
         return len(self.own) + sum(map(len, self.layers)) > limit
@@ -182,3 +185,8 @@ class LayeredSpan(SdkSpan):
 
     def is_recording(self) -> bool:
         return self.ended_at is None
+
+    def update_name(self, name: str) -> None:
+        # The SDK's takes a lock, which would be the only use of it in most spans.
+        if self.ended_at is None:
+            self._name = name

@@ -87,15 +87,12 @@ class Reports(RequestObserver):
             return
         _busy.now = True
         try:
-            guard.call_hook("record of `logging`", self._note, record, raised, request)
+            if request is not None and record.exc_info is None:
+                remember(request, record)
+            if record.levelno >= self._level:
+                self._take(record, raised.walk, request)
         finally:
             _busy.now = False
-
-    def _note(self, record: logging.LogRecord, raised: Raised, request: RequestRecord | None) -> None:
-        if request is not None and record.exc_info is None:
-            remember(request, record)
-        if record.levelno >= self._level:
-            self._take(record, raised.walk, request)
 
     def _take(self, record: logging.LogRecord, walked: Walk | None, request: RequestRecord | None) -> None:
         if walked is None and record.name == "werkzeug":

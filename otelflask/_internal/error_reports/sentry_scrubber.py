@@ -90,10 +90,10 @@ def _one(value: Any) -> Any:
     """A dict of its own with the same in it; what is no dict is not written to."""
     if not isinstance(value, dict):
         return value
+    if type(value) is dict:
+        return dict(value)
     # A subclass stays what it is: it may say itself how it is shown.
-    return guard.attempt(
-        dict if type(value) is dict else copy.copy, value, instead=lambda error: safe_text(type(value))
-    )
+    return guard.attempt(copy.copy, value, instead=lambda error: safe_text(type(value)))
 
 
 def _one_or_each(value: Any) -> Any:

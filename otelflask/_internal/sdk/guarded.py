@@ -9,6 +9,7 @@ handling", basic principles.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -25,7 +26,8 @@ def processor_failed(processor: Any, error: Exception) -> None:
 
 def end_each(processors: Iterable[Any]) -> None:
     """Shut the processors down; one that raises keeps no other from its end."""
-    guard.call_each(processors, "shutdown", failed=processor_failed)
+    for processor in processors:
+        guard.attempt(processor.shutdown, instead=functools.partial(processor_failed, processor))
 
 
 def flushed(flush: Callable[[int], bool], timeout_millis: int) -> bool:

@@ -93,12 +93,15 @@ def emit(logger: Any, record: Record) -> None:
     """
     # By its class first: `isinstance` of a subclass goes a long way round (ABCMeta).
     if type(logger) is Logger:
-        # Its processors raise nothing.
-        _emit_by_sdk(logger, record)
+        if is_logger_enabled(logger):
+            resource, scope, limits, processors = parts_of_logger(logger)
+            emitted = EmittedRecord(record, resource, scope, limits)
+            # As the list's `on_emit`, which is one call more.
+            guard.call_each(processors.processors, "on_emit", emitted, processor_failed)
     elif isinstance(logger, otel_logs.Logger):
         guard.attempt(_emit_by_sdk, logger, record, instead=functools.partial(processor_failed, logger))
     else:
-        guard.call_each((logger,), "emit", record, failed=processor_failed)
+        guard.call_each((logger,), "emit", record, processor_failed)
 
 
 def _emit_by_sdk(logger: otel_logs.Logger, record: Record) -> None:

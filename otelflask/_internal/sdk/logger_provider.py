@@ -15,7 +15,7 @@ class LogProcessors(otel_logs.LogRecordProcessorList):
     """The SDK's list of processors, none of which keeps the others, or the app, from going on."""
 
     def on_emit(self, log_record: Any) -> None:
-        guard.call_each(self.processors, "on_emit", log_record, failed=processor_failed)
+        guard.call_each(self.processors, "on_emit", log_record, processor_failed)
 
     def enabled(self, **about: Any) -> bool:
         return any(self._is_enabled(processor, about) for processor in self.processors)

@@ -16,12 +16,18 @@ from typing import Any
 from opentelemetry import trace as trace_api
 from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk_trace
-from opentelemetry.sdk.trace import sampling
+from opentelemetry.sdk.trace import RandomIdGenerator, sampling
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
 from otelflask._internal import clock, guard
 from otelflask._internal.attribute_layers import Layer, Layers, merged
-from otelflask._internal.compat.otel_trace import ENDING, LayeredSpan, is_tracer_enabled, sampler_of_roots
+from otelflask._internal.compat.otel_trace import (
+    ENDING,
+    LayeredSpan,
+    is_tracer_enabled,
+    parts_of_sampler,
+    sampler_of_roots,
+)
 from otelflask._internal.exceptions.attributes import exception_layer
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import MAX_ITEMS, cut
@@ -97,13 +103,13 @@ class Span(LayeredSpan, AppSpan):
         self.ended_at = clock.time_ns() if end_time is None else end_time
         processor = self.tracer.span_processor
         if type(processor) is SpanProcessors:
-            # It raises nothing.
             if processor.ending:
                 processor.tell_ending(self)
-            processor.on_end(self)
+            # As its `on_end`, which is one call more.
+            guard.call_each(processor.processors, "on_end", self, processor_failed)
         else:
-            guard.call_each((processor,), ENDING, self, failed=processor_failed)
-            guard.call_each((processor,), "on_end", self, failed=processor_failed)
+            guard.call_each((processor,), ENDING, self, processor_failed)
+            guard.call_each((processor,), "on_end", self, processor_failed)
 
 
 def clean_value(value: Any, length: int | None) -> Any:
@@ -131,6 +137,19 @@ def _clean_value(value: Any, length: int | None) -> Any:
     return _cut(safe_text(value), length)
 
 
+#: Samplers that decide without asking anybody, and may decide in the place of `ParentBased`.
+_DECIDE_ALONE = (sampling.StaticSampler, sampling.TraceIdRatioBased)
+
+
+def _raises_nothing(tracer: trace_api.Tracer) -> bool:
+    """Whether a span starts without code of the user's: with our processors, and the SDK's ids and samplers."""
+    if not isinstance(tracer, sdk_trace.Tracer) or type(tracer.span_processor) is not SpanProcessors:
+        return False
+    sampler = tracer.sampler
+    asked = parts_of_sampler(sampler) if type(sampler) is sampling.ParentBased else (sampler,)
+    return type(tracer.id_generator) is RandomIdGenerator and all(type(item) in _DECIDE_ALONE for item in asked)
+
+
 class SpanStarter:
     """Starts spans of one instrumentation scope.
 
@@ -139,9 +158,10 @@ class SpanStarter:
     """
 
     def __init__(self, tracer: trace_api.Tracer, trust_remote_sampling: bool = False) -> None:
-        self._tracer = tracer
+        self._tracer: Any = tracer
         self._sdk = isinstance(tracer, sdk_trace.Tracer)
         self._trust = trust_remote_sampling
+        self._raises_nothing = _raises_nothing(tracer)
 
     def start(
         self,
@@ -156,12 +176,13 @@ class SpanStarter:
 
         What a sampler or a processor of the user's raises goes no further.
         """
+        if self._raises_nothing:
+            return self._start(name, kind, layers, start_time, context, links)
         given = (name, kind, layers, start_time, context, links)
-        return guard.attempt(self._start, self._tracer, *given, instead=functools.partial(no_span, context))
+        return guard.attempt(self._start, *given, instead=functools.partial(no_span, context))
 
     def _start(
         self,
-        tracer: Any,
         name: str,
         kind: SpanKind,
         layers: Layers,
@@ -169,6 +190,7 @@ class SpanStarter:
         context: Context | None,
         links: Sequence[trace_api.Link],
     ) -> trace_api.Span:
+        tracer = self._tracer
         if not self._sdk:
             made: trace_api.Span = tracer.start_span(
                 name, context, kind=kind, attributes=merged(layers), links=links, start_time=start_time
@@ -223,5 +245,5 @@ class SpanStarter:
             if processor.starting:
                 processor.on_start(span, context)
         else:
-            guard.call_each((processor,), "on_start", span, context, failed=processor_failed)
+            guard.attempt(processor.on_start, span, context, instead=functools.partial(processor_failed, processor))
         return span

@@ -22,13 +22,15 @@ class SpanProcessors(SpanProcessorList):
     """The SDK's list of processors, none of which keeps the others, or the app, from going on."""
 
     def on_start(self, span: sdk_trace.Span, parent_context: Context | None = None) -> None:
-        guard.call_each(self.starting, "on_start", span, parent_context, failed=processor_failed)
+        for processor in self.starting:
+            failed = functools.partial(processor_failed, processor)
+            guard.attempt(processor.on_start, span, parent_context, instead=failed)
 
     def tell_ending(self, span: sdk_trace.Span) -> None:
-        guard.call_each(self.ending, ENDING, span, failed=processor_failed)
+        guard.call_each(self.ending, ENDING, span, processor_failed)
 
     def on_end(self, span: sdk_trace.ReadableSpan) -> None:
-        guard.call_each(self.processors, "on_end", span, failed=processor_failed)
+        guard.call_each(self.processors, "on_end", span, processor_failed)
 
     def shutdown(self) -> None:
         end_each(self.processors)

@@ -171,6 +171,13 @@ class _StatementTelemetry:
         self.name = statement.summary or str(namespace or server["db.system.name"])
 
 
+def _unchanged(
+    telemetry: EngineTelemetry, conn: Any, cursor: Any, statement: str, parameters: Any, *others: Any
+) -> tuple[str, Any]:
+    """The statement as it came, for what stands in the place of `EngineTelemetry._before`."""
+    return statement, parameters
+
+
 class EngineTelemetry:
     """Listens to one engine's events; the engine holds it, and not the other way round."""
 
@@ -205,16 +212,13 @@ class EngineTelemetry:
     def _read(self, statement: str) -> _StatementTelemetry:
         return _StatementTelemetry(read(statement), self._server, self.telemetry)
 
+    @guard.guarded("starting a database span", instead=_unchanged)
     def _before(
         self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
     ) -> tuple[str, Any]:
-        return self._started(conn, statement, parameters, context, executemany) or statement, parameters
-
-    @guard.guarded("starting a database span")
-    def _started(self, conn: Any, statement: str, parameters: Any, context: Any, executemany: bool) -> str:
         current = context_api.get_current()
         if current.get(SUPPRESS_INSTRUMENTATION_KEY):
-            return statement
+            return statement, parameters
         known = self._statements(statement if len(statement) < 20_000 else statement[:20_000])
         layers: tuple[dict[str, Any], ...] = (known.layer,)
         if executemany and len(parameters) > 1:
@@ -226,7 +230,7 @@ class EngineTelemetry:
             context.otelflask = (span, known, clock.perf_counter_ns(), current)
         if self.telemetry.enable_commenter:
             statement = self._commented(conn.engine.driver, statement, span, current)
-        return statement
+        return statement, parameters
 
     def _commented(self, driver: str, statement: str, span: trace_api.Span, current: Any) -> str:
         token = context_api.attach(trace_api.set_span_in_context(span, current))

@@ -16,6 +16,7 @@ from typing import Any
 
 from opentelemetry import context as context_api
 
+from otelflask._internal import guard
 from otelflask._internal.record import RequestRecord
 
 #: Told of a request's end; a server that asks twice lets it be told twice.
@@ -26,6 +27,14 @@ Again = Callable[[], AbstractContextManager[Any]]
 AgainOf = Callable[[RequestRecord], Again | None]
 
 
+def _unobserved(
+    record: RequestRecord, result: Iterable[bytes], environ: dict[str, Any], end: End, again_of: AgainOf | None
+) -> Iterable[bytes]:
+    end(record)
+    return result
+
+
+@guard.guarded("observing a response", instead=_unobserved)
 def observed(
     record: RequestRecord, result: Iterable[bytes], environ: dict[str, Any], end: End, again_of: AgainOf | None
 ) -> Iterable[bytes]:

@@ -93,20 +93,9 @@ class Middleware:
                 raise
             finally:
                 context_api.detach(token)
-            return self._observed(record, result, environ)
+            return observed(record, result, environ, self._close, observers.again)
 
         return application
-
-    def _observed(self, record: RequestRecord, result: Iterable[bytes], environ: dict[str, Any]) -> Iterable[bytes]:
-        """The app's answer, seen to its end. In: the request's own record, and what the app has returned."""
-
-        def unobserved(error: Exception) -> Iterable[bytes]:
-            self._close(record)
-            guard.failed("observing a response", error)
-            return result
-
-        again = self._observers.again
-        return guard.attempt(observed, record, result, environ, self._close, again, instead=unobserved)
 
     @guard.guarded("excluded URLs", False)
     def _is_excluded(self, environ: dict[str, Any]) -> bool:

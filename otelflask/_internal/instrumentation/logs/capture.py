@@ -67,12 +67,9 @@ class Capture:
             return
         busy.now = True
         try:
-            guard.call_hook("record of `logging`", self._emit, name, record, raised)
+            emit(self._loggers(name), record_of(record, self._limits, raised))
         finally:
             busy.now = False
-
-    def _emit(self, name: str, record: logging.LogRecord, raised: Raised) -> None:
-        emit(self._loggers(name), record_of(record, self._limits, raised))
 
 
 def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Record:
@@ -163,7 +160,7 @@ class Taker(Protocol):
     logger_provider: Any
 
     def take(self, record: logging.LogRecord, raised: Raised) -> None:
-        """One record, after the handlers, and its exception."""
+        """One record, after the handlers, and its exception. It may raise what an object of the app's does."""
         ...
 
 
@@ -216,7 +213,7 @@ def _patch() -> None:
         finally:
             if _captures:
                 raised = Raised(record)
-                for capture in _captures:
-                    capture.take(record, raised)
+                for taker in _captures:
+                    guard.call_hook("record of `logging`", taker.take, record, raised)
 
     logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
