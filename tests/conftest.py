@@ -9,9 +9,9 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 import otelflask
+from otelflask._internal.export.environment import use_stable_names
 from otelflask._internal.instrumentation import libraries
 from otelflask._internal.instrumentation.logs import capture
-from otelflask._internal.settings.environment import use_stable_names
 from otelflask.testing import CapturedTelemetry
 from tests import servers
 

@@ -196,7 +196,7 @@ class PerRequest(Generic[T]):
         found = record.states.get(self)
         if found is None:
             found = record.states[self] = self._make()
-        return found  # type: ignore[no-any-return]
+        return found
 
     def known(self, record: RequestRecord) -> T | None:
         """A request's; None where there is none."""
@@ -206,3 +206,10 @@ class PerRequest(Generic[T]):
 def _decoded(path: str) -> str:
     """A WSGI path as text: WSGI carries the bytes as Latin-1 (PEP 3333)."""
     return path.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def route_of(environ: dict[str, Any]) -> str | None:
+    """``http.route``: the rule that Flask matched, or None."""
+    request = environ.get("werkzeug.request")
+    rule = getattr(request, "url_rule", None)
+    return rule.rule if rule is not None else None

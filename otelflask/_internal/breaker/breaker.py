@@ -1,8 +1,7 @@
-"""The circuit breaker: pybreaker's, with calls in parallel, a set number of trials, and only failures counted.
+"""The circuit breaker: calls in parallel, a set number of trials, and only failures counted.
 
-pybreaker's own ``call`` holds its lock while the user's function runs, its
-context manager lets any number of trials through, and what is excluded counts
-as a success.
+No library has all three: pybreaker holds its lock while the user's function runs, and it, circuitbreaker and purgatory
+let any number of trials through (`docs/dependencies.md`).
 """
 
 from __future__ import annotations
@@ -14,25 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-try:
-    import pybreaker
-    from pybreaker import STATE_CLOSED, STATE_HALF_OPEN, STATE_OPEN
-except ImportError:
-    raise ImportError("otelflask.breaker needs pybreaker: pip install otelflask[breaker]") from None
-
 from otelflask._internal import guard
 from otelflask._internal.breaker import breakers
-from otelflask._internal.breaker.state import LocalState, RedisState, Snapshot, State, Trial
+from otelflask._internal.breaker.state import CLOSED, HALF_OPEN, OPEN, LocalState, RedisState, Snapshot, State, Trial
 from otelflask._internal.clock import epoch_seconds
 from otelflask._internal.error_responses.app_errors import ServiceUnavailableError
-from otelflask._internal.locks import new_rlock
 
 T = TypeVar("T")
 #: Exceptions that say that the service fails: a class, several, or a function that is asked.
 Expected = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
 
-class CircuitOpenError(ServiceUnavailableError, pybreaker.CircuitBreakerError):
+class CircuitOpenError(ServiceUnavailableError):
     """The call was not made. Unless the app says otherwise it is answered as a 503 with Retry-After."""
 
 
@@ -47,7 +39,7 @@ class _Permit:
     trial: Trial | None = None
 
 
-class CircuitBreaker(pybreaker.CircuitBreaker):
+class CircuitBreaker:
     """Calls a service while it works, and leaves it alone for a while after it has failed.
 
     In: its name, one of few; after how many
@@ -81,45 +73,27 @@ class CircuitBreaker(pybreaker.CircuitBreaker):
                 f"failure_threshold is {failure_threshold}, half_open_calls {half_open_calls} and reset_timeout "
                 f"{reset_timeout}; allowed are at least 1, at least 1, and seconds above 0"
             )
+        self.name = name
+        self.failure_threshold = failure_threshold
+        self.reset_timeout = reset_timeout
         self._clock = clock
         self._local = LocalState(clock)
         self._redis_state: RedisState | None = None
         self._expected = expected_exception
         self._fallback = fallback
         self._half_open_calls = half_open_calls
-        # Asked for while pybreaker makes itself.
-        self._name = name
-        super().__init__(
-            failure_threshold,
-            reset_timeout,
-            half_open_calls,
-            state_storage=self._local,
-            name=name,
-            throw_new_error_on_trip=False,
-        )
-        # Instead of pybreaker's own, which a forked child could find held.
-        self._lock = new_rlock()
-        self._tally = breakers.register(self)
-
-    def state_name(self) -> str:
-        """``closed``, ``half_open`` or ``open``."""
-        return _shown(self._store().load().name)
+        self._calls = breakers.register(self)
 
     @property
-    def current_state(self) -> str:
+    def state(self) -> str:
+        """``closed``, ``half_open`` or ``open``."""
         return self._store().load().name
 
-    @property  # type: ignore[misc]
-    def state(self) -> Any:  # type: ignore[override]
-        return self._create_new_state(self.current_state)
-
-    def is_system_error(self, exception: BaseException) -> bool:
+    def _is_failure(self, error: BaseException) -> bool:
         """Whether this exception says that the service fails."""
         if isinstance(self._expected, (type, tuple)):
-            is_expected = isinstance(exception, self._expected)
-        else:
-            is_expected = bool(guard.call_hook("expected_exception", self._expected, exception))
-        return is_expected and super().is_system_error(exception)
+            return isinstance(error, self._expected)
+        return bool(guard.call_hook("expected_exception", self._expected, error))
 
     def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """``func(*args, **kwargs)``, or what `fallback` makes of them."""
@@ -135,7 +109,7 @@ class CircuitBreaker(pybreaker.CircuitBreaker):
         with self._watching(self._enter()):
             yield
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:  # type: ignore[override]
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Decorate a function, a coroutine function or a generator function."""
         if inspect.iscoroutinefunction(function):
 
@@ -167,18 +141,17 @@ class CircuitBreaker(pybreaker.CircuitBreaker):
 
         return calling
 
-    def open(self) -> bool:
-        """Open it by hand. Out: False, as pybreaker has it: no other error is raised."""
-        self._move(self._store().load(), STATE_OPEN, "by hand")
-        return False
+    def open(self) -> None:
+        """Open it by hand."""
+        self._move(self._store().load(), OPEN, "by hand")
 
     def half_open(self) -> None:
         """Let trials through now."""
-        self._move(self._store().load(), STATE_HALF_OPEN, "by hand")
+        self._move(self._store().load(), HALF_OPEN, "by hand")
 
     def close(self) -> None:
         """Close it by hand."""
-        self._move(self._store().load(), STATE_CLOSED, "by hand")
+        self._move(self._store().load(), CLOSED, "by hand")
 
     def _store(self) -> State:
         shared = breakers.current()
@@ -193,17 +166,17 @@ class CircuitBreaker(pybreaker.CircuitBreaker):
         """Decide, without holding anything: whether a call may be made."""
         store = self._store()
         known = store.load()
-        if known.name == STATE_OPEN:
+        if known.name == OPEN:
             # Never longer than that, however clocks are set.
             remaining = min(float(known.changed_at) + self.reset_timeout - self._clock(), self.reset_timeout)
             if remaining > 0:
                 raise self._rejected(remaining)
-            self._move(known, STATE_HALF_OPEN, f"after {self.reset_timeout:g} s")
+            self._move(known, HALF_OPEN, f"after {self.reset_timeout:g} s")
             # Somebody else may have been quicker, and have an answer already.
             known = store.load()
-            if known.name == STATE_OPEN:
+            if known.name == OPEN:
                 raise self._rejected(self.reset_timeout)
-        if known.name == STATE_HALF_OPEN:
+        if known.name == HALF_OPEN:
             trial = store.take_trial(known, self._half_open_calls, self.reset_timeout)
             if trial is None:
                 raise self._rejected(1.0)
@@ -220,42 +193,39 @@ class CircuitBreaker(pybreaker.CircuitBreaker):
             return None
 
     def _rejected(self, retry_after: float) -> CircuitOpenError:
-        self._tally.add("rejected")
+        self._calls.add("rejected")
         return CircuitOpenError(f"{self.name} is not available now", retry_after=retry_after)
 
     @contextmanager
     def _watching(self, permit: _Permit) -> Iterator[None]:
-        self._tell("before_call", None)
         try:
             yield
         except BaseException as error:
-            if self.is_system_error(error):
-                self._tally.add("failure")
-                self._tell("failure", error)
+            if self._is_failure(error):
+                self._calls.add("failure")
                 self._failed(permit, error)
             else:
                 # Neither well nor ill: a missing row, a validation error, the end of the process.
-                self._tally.add("other")
+                self._calls.add("other")
                 if permit.trial is not None:
                     self._store().give_back_trial(permit.known, permit.trial)
             raise
-        self._tally.add("success")
-        self._tell("success")
+        self._calls.add("success")
         self._succeeded(permit)
 
     def _failed(self, permit: _Permit, error: BaseException) -> None:
         failures = self._store().count(permit.known, "failures")
         kind = type(error).__name__
         if failures and permit.trial is not None:
-            self._move(permit.known, STATE_OPEN, f"a trial failed: {kind}")
-        elif failures >= self.fail_max:
-            self._move(permit.known, STATE_OPEN, f"{failures} failures in a row: {kind}")
+            self._move(permit.known, OPEN, f"a trial failed: {kind}")
+        elif failures >= self.failure_threshold:
+            self._move(permit.known, OPEN, f"{failures} failures in a row: {kind}")
 
     def _succeeded(self, permit: _Permit) -> None:
         store = self._store()
         if permit.trial is not None:
             if store.count(permit.known, "successes") >= self._half_open_calls:
-                self._move(permit.known, STATE_CLOSED, "trials went well")
+                self._move(permit.known, CLOSED, "trials went well")
         else:
             store.forget_failures(permit.known)
 
@@ -267,13 +237,4 @@ class CircuitBreaker(pybreaker.CircuitBreaker):
             return
         shared = breakers.current()
         if shared is not None:
-            shared.moved(self, _shown(known.name), _shown(name), why)
-        self._tell("state_change", self._create_new_state(known.name), self._create_new_state(name))
-
-    def _tell(self, hook: str, *arguments: Any) -> None:
-        for listener in list(self._listeners):
-            guard.call_hook("listener of a circuit breaker", getattr(listener, hook), self, *arguments)
-
-
-def _shown(state: str) -> str:
-    return state.replace("-", "_")
+            shared.moved(self, known.name, name, why)

@@ -14,6 +14,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from otelflask._internal import clock, event_names, guard
 from otelflask._internal.breaker.shared_redis import SharedRedis
+from otelflask._internal.breaker.state import CLOSED, HALF_OPEN, OPEN
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.lifecycle.part import Part
 from otelflask._internal.locks import new_lock
@@ -25,20 +26,18 @@ EXTENSION_KEY = "otelflask.breakers"
 #: Names that have counts of their own; further ones share one.
 MAX_NAMES = 200
 OTHER = "_OTHER"
-#: As metrics and records name them.
-STATES = ("closed", "half_open", "open")
 
 
 class Breaker(Protocol):
     """A circuit breaker, as it is seen from here."""
 
+    name: str
+
     @property
-    def name(self) -> str | None: ...
-
-    def state_name(self) -> str: ...
+    def state(self) -> str: ...
 
 
-class Tally:
+class CallCounts:
     """Calls by outcome, of all breakers that have had this name: a sum that never goes back."""
 
     def __init__(self) -> None:
@@ -62,18 +61,18 @@ class Tally:
 
 #: The breakers that there are, and their calls, by name.
 _breakers: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
-_tallies: dict[str, Tally] = {}
+_calls: dict[str, CallCounts] = {}
 _lock = new_lock()
 
 
-def register(breaker: Breaker) -> Tally:
+def register(breaker: Breaker) -> CallCounts:
     """A breaker is made; it takes the place of an earlier one of its name. Out: where its calls are counted."""
-    name = str(breaker.name)
+    name = breaker.name
     with _lock:
-        if name not in _tallies and len(_tallies) >= MAX_NAMES:
-            return _tallies.setdefault(OTHER, Tally())
+        if name not in _calls and len(_calls) >= MAX_NAMES:
+            return _calls.setdefault(OTHER, CallCounts())
         _breakers[name] = breaker
-        return _tallies.setdefault(name, Tally())
+        return _calls.setdefault(name, CallCounts())
 
 
 class Breakers(Part):
@@ -102,20 +101,20 @@ class Breakers(Part):
         )
 
     def after_fork(self) -> None:
-        for tally in _tallies.values():
-            tally.after_fork()
+        for counts in _calls.values():
+            counts.after_fork()
 
     def _observe_states(self, options: CallbackOptions) -> Iterable[Observation]:
         for name, breaker in list(_breakers.items()):
-            now = breaker.state_name()
-            for state in STATES:
+            now = breaker.state
+            for state in (CLOSED, HALF_OPEN, OPEN):
                 yield Observation(int(state == now), {**_named(name), "otelflask.circuit_breaker.state": state})
 
     def _observe_calls(self, options: CallbackOptions) -> Iterable[Observation]:
         with _lock:
-            tallies = list(_tallies.items())
-        for name, tally in tallies:
-            for outcome, count in tally.counts().items():
+            calls = list(_calls.items())
+        for name, counts in calls:
+            for outcome, count in counts.counts().items():
                 yield Observation(count, {**_named(name), "otelflask.circuit_breaker.outcome": outcome})
 
     @guard.guarded("a circuit breaker's change of state")
@@ -130,7 +129,7 @@ class Breakers(Part):
         span = trace_api.get_current_span(context)
         if span.is_recording():
             span.add_event(event_names.CIRCUIT_BREAKER, attributes)
-        severity = (SeverityNumber.WARN, "WARN") if after == "open" else (SeverityNumber.INFO, "INFO")
+        severity = (SeverityNumber.WARN, "WARN") if after == OPEN else (SeverityNumber.INFO, "INFO")
         text = f"circuit breaker {breaker.name}: {before} → {after}, {why}"
         said_at = span.get_span_context()
         emit(
@@ -141,11 +140,11 @@ class Breakers(Part):
 
 def states() -> list[dict[str, str]]:
     """All breakers of this process by name, and the state that each is in."""
-    return [{"name": name, "state": breaker.state_name()} for name, breaker in sorted(_breakers.items())]
+    return [{"name": name, "state": breaker.state} for name, breaker in sorted(_breakers.items())]
 
 
-def _named(name: str | None) -> dict[str, str]:
-    return {"otelflask.circuit_breaker.name": str(name)}
+def _named(name: str) -> dict[str, str]:
+    return {"otelflask.circuit_breaker.name": name}
 
 
 _of_process: Breakers | None = None

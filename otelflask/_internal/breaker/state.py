@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
-
-from pybreaker import STATE_CLOSED, STATE_OPEN, CircuitBreakerStorage
 
 from otelflask._internal import clock
 from otelflask._internal.breaker.shared_redis import SharedRedis
 from otelflask._internal.locks import new_lock
 
+#: The states, as metrics, records and redis name them.
+CLOSED, HALF_OPEN, OPEN = "closed", "half_open", "open"
 #: Seconds after which redis forgets a circuit that nobody has changed.
 REDIS_TTL_S = 7 * 86_400
 #: Each acts only in the period that it is meant for: nobody else has changed the state since it was read.
@@ -51,13 +50,13 @@ class Trial:
 class Snapshot:
     """A circuit at one moment; `changed_at` (epoch seconds as text) names the period that its state has lasted."""
 
-    name: str = STATE_CLOSED
+    name: str = CLOSED
     changed_at: str = "0"
     failures: int = 0
 
 
-class State(CircuitBreakerStorage):
-    """pybreaker's storage, with what a decision needs at once and without its lock."""
+class State(ABC):
+    """A circuit's state. What it is decided by is read at once; nothing is locked meanwhile."""
 
     @abstractmethod
     def load(self) -> Snapshot:
@@ -83,29 +82,11 @@ class State(CircuitBreakerStorage):
     def give_back_trial(self, known: Snapshot, trial: Trial) -> None:
         """A trial that says nothing about the service."""
 
-    @property  # type: ignore[misc]
-    def state(self) -> str:
-        return self.load().name
-
-    @property
-    def counter(self) -> int:
-        return self.load().failures
-
-    @property
-    def success_counter(self) -> int:
-        return 0
-
-    @property  # type: ignore[misc]
-    def opened_at(self) -> datetime | None:
-        known = self.load()
-        return datetime.fromtimestamp(float(known.changed_at), timezone.utc) if known.name == STATE_OPEN else None
-
 
 class LocalState(State):
     """Of this process."""
 
     def __init__(self, now: Callable[[], float] = clock.epoch_seconds) -> None:
-        super().__init__("memory")
         self._now = now
         self._snapshot = Snapshot()
         self._successes = 0
@@ -167,7 +148,6 @@ class RedisState(State):
     """
 
     def __init__(self, redis: SharedRedis, key: str, local: LocalState) -> None:
-        super().__init__("redis")
         self._redis = redis
         self._key = key
         self._local = local

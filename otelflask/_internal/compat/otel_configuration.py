@@ -21,7 +21,7 @@ from opentelemetry.sdk._configuration import (
     _import_id_generator,
     _import_sampler,
 )
-from opentelemetry.sdk.trace import IdGenerator
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Sampler
 
 
@@ -48,7 +48,7 @@ def exporter_classes(
     traces: Sequence[str], metrics: Sequence[str], logs: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """The classes of exporters, or of metric readers, by entry point. Raises RuntimeError for one that is not there."""
-    return _import_exporters(traces, metrics, logs)  # type: ignore[return-value]
+    return _import_exporters(traces, metrics, logs)
 
 
 def use_stable_names() -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "EXCLUDED_BY_ENVIRONMENT",
     "TEARDOWN_REQUEST",
     "WRAPPER",
+    "FlaskInstrumentorBase",
     "InstrumentedFlask",
     "add_sql_comment",
     "forget_functions",
@@ -33,6 +34,13 @@ __all__ = [
     "replace_pipeline_names",
     "traceparent_values",
 ]
+
+
+class FlaskInstrumentorBase(contrib.FlaskInstrumentor):
+    """Contrib's instrumentor, whose subclass has an object of its own: contrib's class hands its one object on."""
+
+    _instance = None
+
 
 #: The class that contrib puts in the place of `flask.Flask`.
 InstrumentedFlask = contrib._InstrumentedFlask

@@ -56,7 +56,7 @@ class LogRecordProcessorList(SynchronousMultiLogRecordProcessor):
     """The SDK's list of processors, which can be read."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.processors: tuple[LogRecordProcessor, ...] = ()
 
     def add_log_record_processor(self, log_record_processor: LogRecordProcessor) -> None:

@@ -22,7 +22,6 @@ from opentelemetry.sdk.metrics._internal.metric_reader_storage import MetricRead
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
 from opentelemetry.sdk.resources import Resource
 
-from otelflask._internal import guard
 from otelflask._internal.limits import OVERFLOW_ATTRIBUTES
 
 __all__ = [
@@ -38,6 +37,8 @@ __all__ = [
     "storages_of",
 ]
 
+#: Told the name of a metric that has more attribute sets than it may, and how many that is.
+Overflowed = Callable[[str, int], object]
 _OVERFLOW_KEY = ("otel.metric.overflow",)
 #: A consumer's storages, by reader; another dict whenever one is added, and after a fork.
 storages_of: Callable[[Any], dict[Any, Any]] = attrgetter("_reader_storages")
@@ -83,10 +84,11 @@ def aggregations_of(storages: dict[Any, Any], instrument: Any, attributes: dict[
 class _CappedSets(dict[Any, Any]):
     """The SDK's attribute set → aggregation; above the cap every new set is the overflow set."""
 
-    def __init__(self, match: Any, cap: int) -> None:
+    def __init__(self, match: Any, cap: int, overflowed: Overflowed) -> None:
         super().__init__()
         self._match = match
         self._cap = cap
+        self._overflowed = overflowed
 
     def __setitem__(self, key: Any, aggregation: Any) -> None:
         if len(self) < self._cap - 1:
@@ -94,12 +96,7 @@ class _CappedSets(dict[Any, Any]):
         elif _OVERFLOW_KEY not in self:
             aggregation._attributes = dict(OVERFLOW_ATTRIBUTES)
             super().__setitem__(_OVERFLOW_KEY, aggregation)
-            guard.say(
-                f"overflow:{self._match._name}",
-                "metric %s has more than %d attribute sets; further ones are summed under otel.metric.overflow",
-                self._match._name,
-                self._cap,
-            )
+            self._overflowed(self._match._name, self._cap)
 
     def __missing__(self, key: Any) -> Any:
         return self[_OVERFLOW_KEY]
@@ -108,7 +105,8 @@ class _CappedSets(dict[Any, Any]):
 class _Storage(MetricReaderStorage):
     """The SDK's storage, with capped attribute sets."""
 
-    cap = 2_000
+    cap: int
+    overflowed: Overflowed
 
     def _get_or_init_view_instrument_match(self, instrument: Any) -> list[_ViewInstrumentMatch]:
         matches = super()._get_or_init_view_instrument_match(instrument)
@@ -116,7 +114,7 @@ class _Storage(MetricReaderStorage):
             if type(match._attributes_aggregation) is dict:
                 with match._lock:
                     if type(match._attributes_aggregation) is dict:
-                        capped = _CappedSets(match, self.cap)
+                        capped = _CappedSets(match, self.cap, self.overflowed)
                         dict.update(capped, match._attributes_aggregation)
                         match._attributes_aggregation = capped
         return matches
@@ -125,15 +123,17 @@ class _Storage(MetricReaderStorage):
 class _Consumer(SynchronousMeasurementConsumer):
     """The SDK's consumer, with our storages, and able to start anew after a fork."""
 
-    def __init__(self, sdk_config: Any, readers: Sequence[MetricReader], cap: int) -> None:
+    def __init__(self, sdk_config: Any, readers: Sequence[MetricReader], cap: int, overflowed: Overflowed) -> None:
         super().__init__(sdk_config, ())
         self._cap = cap
+        self._overflowed = overflowed
         for reader in readers:
             self.add_metric_reader(reader)
 
     def _storage(self, reader: Any) -> _Storage:
         storage = _Storage(self._sdk_config, reader._instrument_class_temporality, reader._instrument_class_aggregation)
         storage.cap = self._cap
+        storage.overflowed = self._overflowed
         return storage
 
     def add_metric_reader(self, metric_reader: Any) -> None:
@@ -147,11 +147,16 @@ class _Consumer(SynchronousMeasurementConsumer):
 
 
 class ClearedMeterProvider(MeterProvider):
-    """The SDK's meter provider with a cap on attribute sets and sums that a forked child starts at zero."""
+    """The SDK's meter provider with a cap on attribute sets and sums that a forked child starts at zero.
 
-    def __init__(self, *, metric_readers: Sequence[MetricReader], cap: int, **kwargs: Any) -> None:
+    In: its readers, the most attribute sets of a metric, and what is told where a metric has more.
+    """
+
+    def __init__(
+        self, *, metric_readers: Sequence[MetricReader], cap: int, overflowed: Overflowed, **kwargs: Any
+    ) -> None:
         super().__init__(metric_readers=metric_readers, shutdown_on_exit=False, **kwargs)
-        self._consumer = _Consumer(self._sdk_config, metric_readers, cap)
+        self._consumer = _Consumer(self._sdk_config, metric_readers, cap, overflowed)
         self._measurement_consumer = self._consumer
         for reader in metric_readers:
             reader._set_collect_callback(self._consumer.collect)  # type: ignore[arg-type]

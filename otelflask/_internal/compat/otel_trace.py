@@ -56,7 +56,7 @@ class SpanProcessorList(SynchronousMultiSpanProcessor):
     """The SDK's list of processors, of which only those are told of a span's start and ending who do something then."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.processors: tuple[SpanProcessor, ...] = ()
         self.starting: tuple[SpanProcessor, ...] = ()
         self.ending: tuple[SpanProcessor, ...] = ()

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from otelflask._internal.app_code import is_in_app
 from otelflask._internal.error_reports.sentry import Event
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import bounded
-from otelflask._internal.own_code import is_in_app
 from otelflask._internal.redaction import MASK, Scrubber
 
 #: Characters of each part; together with message and stack trace a report stays below 32 KB.

@@ -19,10 +19,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import CodeType, TracebackType
 from typing import NamedTuple
 
+from otelflask._internal.app_code import is_in_app
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.exceptions.walk import MAX_CHAIN, Node, Walk
 from otelflask._internal.guard import safe_text
-from otelflask._internal.own_code import is_in_app
 
 #: Characters of a message that count, and that regular expressions see: an e-mail pattern can run for minutes on 1 MB.
 MAX_TEXT = 512

@@ -13,8 +13,8 @@ from typing import Any
 
 from sentry_sdk.utils import serialize_frame, should_hide_frame, single_exception_from_error_tuple
 
+from otelflask._internal.app_code import is_in_app
 from otelflask._internal.exceptions.walk import Node, Walk
-from otelflask._internal.own_code import is_in_app
 
 #: Exceptions that an event shows, since each costs its variables; frames at the outer and inner end of a stack.
 MAX_EXCEPTIONS = 20

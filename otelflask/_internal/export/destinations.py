@@ -25,7 +25,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_exporters import GrpcClient, HttpAnswer, HttpClient
-from otelflask._internal.settings.environment import grpc_compression, http_compression
+from otelflask._internal.export.environment import grpc_compression, http_compression
 
 Signal = Literal["traces", "metrics", "logs"]
 

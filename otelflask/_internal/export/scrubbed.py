@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from opentelemetry.sdk.metrics.export import MetricsData
+from opentelemetry.sdk.metrics.export import Metric, MetricsData
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace.status import Status
 
@@ -101,35 +101,21 @@ def scrubbed_records(
 
 def scrubbed_metrics(data: MetricsData, scrubber: Scrubber, limits: Limits) -> MetricsData:
     """A copy of the metrics whose attribute values are masked and can be encoded."""
-    return dataclasses.replace(
-        data,
-        resource_metrics=[
-            dataclasses.replace(
-                resource_metrics,
-                scope_metrics=[
-                    dataclasses.replace(
-                        scope_metrics,
-                        metrics=[
-                            dataclasses.replace(
-                                metric,
-                                description=clean_text(metric.description or ""),
-                                data=dataclasses.replace(
-                                    metric.data,
-                                    data_points=[
-                                        dataclasses.replace(
-                                            point,
-                                            attributes=scrubbed_attributes(point.attributes, scrubber, limits),
-                                        )
-                                        for point in metric.data.data_points
-                                    ],
-                                ),
-                            )
-                            for metric in scope_metrics.metrics
-                        ],
-                    )
-                    for scope_metrics in resource_metrics.scope_metrics
-                ],
-            )
-            for resource_metrics in data.resource_metrics
-        ],
-    )
+    resources = []
+    for resource_metrics in data.resource_metrics:
+        scopes = []
+        for scope_metrics in resource_metrics.scope_metrics:
+            metrics = [_scrubbed_metric(metric, scrubber, limits) for metric in scope_metrics.metrics]
+            scopes.append(dataclasses.replace(scope_metrics, metrics=metrics))
+        resources.append(dataclasses.replace(resource_metrics, scope_metrics=scopes))
+    return dataclasses.replace(data, resource_metrics=resources)
+
+
+def _scrubbed_metric(metric: Metric, scrubber: Scrubber, limits: Limits) -> Metric:
+    data: Any = metric.data
+    points = [
+        dataclasses.replace(point, attributes=scrubbed_attributes(point.attributes, scrubber, limits))
+        for point in data.data_points
+    ]
+    description = clean_text(metric.description or "")
+    return dataclasses.replace(metric, description=description, data=dataclasses.replace(data, data_points=points))

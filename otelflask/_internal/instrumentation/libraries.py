@@ -21,7 +21,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, Tracer, TracerProvider, get_
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_instrumentation import replace_pipeline_names
 from otelflask._internal.export.pipeline import Pipeline
-from otelflask._internal.imports import Cancel, is_importable, when_imported
+from otelflask._internal.import_hooks import Cancel, is_importable, when_imported
 from otelflask._internal.limits import bounded
 from otelflask._internal.redaction import Scrubber
 from otelflask._internal.settings import SettingError

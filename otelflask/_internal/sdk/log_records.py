@@ -54,7 +54,7 @@ class Record(LogRecord):
         self.dropped = 0
 
     @property
-    def attributes(self) -> dict[str, Any]:  # type: ignore[override]
+    def attributes(self) -> dict[str, Any]:
         """All attributes. A processor that changes them assigns the whole, as with the SDK's record."""
         return merged(self.layers)
 

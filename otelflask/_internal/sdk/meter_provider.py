@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -10,6 +11,7 @@ from opentelemetry.metrics import NoOpMeter
 from opentelemetry.sdk import metrics as sdk_metrics
 from opentelemetry.sdk.metrics.export import MetricReader
 
+from otelflask._internal import guard
 from otelflask._internal.compat.otel_metrics import ClearedMeterProvider
 from otelflask._internal.sdk.guarded import flushed, provided
 from otelflask._internal.sdk.meter import Meter
@@ -20,6 +22,9 @@ class MeterProvider(ClearedMeterProvider):
 
     In: its metric readers, and `cap`, the most attribute sets of one metric.
     """
+
+    def __init__(self, *, metric_readers: Sequence[MetricReader], cap: int = 2_000, **options: Any) -> None:
+        super().__init__(metric_readers=metric_readers, cap=cap, overflowed=_say_overflowed, **options)
 
     def get_meter(self, *arguments: Any, **options: Any) -> Any:
         make = functools.partial(super().get_meter, *arguments, **options)
@@ -34,3 +39,8 @@ class MeterProvider(ClearedMeterProvider):
     @staticmethod
     def _flushed(reader: MetricReader, timeout_millis: float) -> bool:
         return flushed(reader.force_flush, max(0, int(timeout_millis)))
+
+
+def _say_overflowed(metric: str, cap: int) -> None:
+    message = "metric %s has more than %d attribute sets; further ones are summed under otel.metric.overflow"
+    guard.say(f"overflow:{metric}", message, metric, cap)

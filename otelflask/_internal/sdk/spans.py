@@ -16,7 +16,8 @@ from typing import Any
 from opentelemetry import trace as trace_api
 from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk_trace
-from opentelemetry.sdk.trace import RandomIdGenerator, sampling
+from opentelemetry.sdk.trace import sampling
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
 from otelflask._internal import clock, guard
@@ -137,17 +138,14 @@ def _clean_value(value: Any, length: int | None) -> Any:
     return _cut(safe_text(value), length)
 
 
-#: Samplers that decide without asking anybody, and may decide in the place of `ParentBased`.
-_DECIDE_ALONE = (sampling.StaticSampler, sampling.TraceIdRatioBased)
-
-
 def _raises_nothing(tracer: trace_api.Tracer) -> bool:
     """Whether a span starts without code of the user's: with our processors, and the SDK's ids and samplers."""
     if not isinstance(tracer, sdk_trace.Tracer) or type(tracer.span_processor) is not SpanProcessors:
         return False
     sampler = tracer.sampler
-    asked = parts_of_sampler(sampler) if type(sampler) is sampling.ParentBased else (sampler,)
-    return type(tracer.id_generator) is RandomIdGenerator and all(type(item) in _DECIDE_ALONE for item in asked)
+    asked = (sampler, *parts_of_sampler(sampler)) if isinstance(sampler, sampling.ParentBased) else (sampler,)
+    are_stock = all(type(item).__module__ == sampling.__name__ for item in asked)
+    return are_stock and type(tracer.id_generator) is RandomIdGenerator
 
 
 class SpanStarter:

@@ -1,4 +1,4 @@
-"""Settings: what can be set, where it is read from, and what OpenTelemetry's own variables say."""
+"""Settings: what can be set, and where it is read from."""
 
 from otelflask._internal.settings.declarations import PER_PROCESS, WHEN_WANTED, SettingError, Settings
 

@@ -46,7 +46,7 @@ class CapturedTelemetry:
     def __init__(self, sampler: Any = None, metric_sets: int = 2_000) -> None:
         resource = Resource({"service.name": "test"})
         self._spans = InMemorySpanExporter()
-        self._records = InMemoryLogRecordExporter()
+        self._records = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
         self.reader = InMemoryMetricReader()
         self.tracer_provider = TracerProvider(
             sampler=sampler, resource=resource, id_generator=SequentialIds(), shutdown_on_exit=False

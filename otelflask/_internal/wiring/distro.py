@@ -7,12 +7,12 @@ from typing import Any
 
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
 
-from otelflask._internal.imports import is_importable
+from otelflask._internal.export.environment import set_defaults
+from otelflask._internal.import_hooks import is_importable
 from otelflask._internal.instrumentation import libraries
 from otelflask._internal.lifecycle.reloader import is_reloader_parent
-from otelflask._internal.settings.environment import set_defaults
 from otelflask._internal.settings.loading import load as load_settings
-from otelflask._internal.versions import is_supported
+from otelflask._internal.supported_versions import is_supported
 from otelflask._internal.wiring import wiring
 
 #: Stock instrumentations that ours stand in for; loading both would double every span and line.
@@ -22,7 +22,7 @@ REPLACED = frozenset({"flask", "sqlalchemy", "wsgi", "logging", "system_metrics"
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
 
-class Distro(BaseDistro):
+class Distro(BaseDistro):  # type: ignore[misc]
     """Defaults, and which instrumentations are loaded."""
 
     def _configure(self, **kwargs: Any) -> None:

@@ -10,6 +10,7 @@ from otelflask._internal.error_reports.builder import ReportMaker
 from otelflask._internal.error_reports.log_records import Report
 from otelflask._internal.error_reports.reporter import Reports
 from otelflask._internal.error_reports.sentry import SentryFlush
+from otelflask._internal.export.environment import use_stable_names
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.instrumentation import libraries
 from otelflask._internal.instrumentation.database.request_queries import RequestQueries
@@ -21,9 +22,8 @@ from otelflask._internal.instrumentation.runtime import RuntimeMetrics
 from otelflask._internal.instrumentation.users.active_users import ActiveUsers
 from otelflask._internal.local_output import output
 from otelflask._internal.settings import PER_PROCESS, WHEN_WANTED, Settings
-from otelflask._internal.settings.environment import use_stable_names
 from otelflask._internal.shared_folder import SharedFolder
-from otelflask._internal.versions import is_supported
+from otelflask._internal.supported_versions import is_supported
 from otelflask._internal.wiring import providers
 from otelflask._internal.wiring.options import PROVIDERS, Hooks
 from otelflask._internal.wiring.telemetry import Telemetry

@@ -6,7 +6,7 @@ from flask import Flask
 
 from otelflask._internal.endpoints.access import is_development
 from otelflask._internal.endpoints.endpoint import Endpoint
-from otelflask._internal.imports import is_importable
+from otelflask._internal.import_hooks import is_importable
 from otelflask._internal.locks import new_lock
 from otelflask._internal.settings import SettingError, Settings
 from otelflask._internal.shared_folder import SharedFolder

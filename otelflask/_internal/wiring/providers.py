@@ -28,6 +28,7 @@ from otelflask._internal.export.destinations import (
     SdkDestination,
     Signal,
 )
+from otelflask._internal.export.environment import exporter_names
 from otelflask._internal.export.otlp_encoder import Encoder
 from otelflask._internal.export.pipeline import Pipeline, QueueLogProcessor, QueueSpanProcessor
 from otelflask._internal.export.queue import ExportQueue, QueueSizes
@@ -41,9 +42,11 @@ from otelflask._internal.sdk.meter_provider import MeterProvider
 from otelflask._internal.sdk.periodic_reader import PeriodicReader
 from otelflask._internal.sdk.tracer_provider import TracerProvider
 from otelflask._internal.settings import SettingError, Settings
-from otelflask._internal.settings.environment import exporter_names
 
-_OTLP = {"otlp_proto_http": HttpDestination, "otlp_proto_grpc": GrpcDestination}
+_OTLP: dict[str, Callable[[Signal], Destination]] = {
+    "otlp_proto_http": HttpDestination,
+    "otlp_proto_grpc": GrpcDestination,
+}
 
 
 def _stock_exporter(signal: Signal, name: str) -> Any:

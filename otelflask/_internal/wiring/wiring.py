@@ -27,7 +27,7 @@ from otelflask._internal.locks import new_lock
 from otelflask._internal.settings import SettingError, Settings
 from otelflask._internal.settings.loading import load as load_settings
 from otelflask._internal.settings.loading import sources as setting_sources
-from otelflask._internal.versions import is_supported
+from otelflask._internal.supported_versions import is_supported
 from otelflask._internal.wiring import endpoints, profilers
 from otelflask._internal.wiring.factory import make_telemetry
 from otelflask._internal.wiring.options import PROVIDERS, Hooks, InitOptions

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import flask
-import pybreaker
 import pytest
 
 import otelflask
@@ -67,7 +66,7 @@ def _fail(error: BaseException | None = None) -> None:
 
 
 def _open(breaker: CircuitBreaker) -> None:
-    for _ in range(breaker.fail_max):
+    for _ in range(breaker.failure_threshold):
         with pytest.raises(ConnectionError):
             breaker.call(_fail)
 
@@ -83,8 +82,7 @@ def test_it_opens_after_so_many_failures_in_a_row_and_says_when_to_come_again(ma
     with pytest.raises(CircuitOpenError) as refused:
         breaker.call(lambda: 7)
     assert refused.value.headers["Retry-After"] == "20"
-    assert isinstance(refused.value, pybreaker.CircuitBreakerError)
-    assert breaker.current_state == pybreaker.STATE_OPEN
+    assert breaker.state == "open"
 
 
 def test_the_exception_that_opens_it_is_the_callers(make: Make) -> None:
@@ -99,13 +97,13 @@ def test_a_trial_that_goes_well_closes_it_and_one_that_fails_opens_it_again(make
     clock.now += 31
     with pytest.raises(ConnectionError):
         breaker.call(_fail)
-    assert breaker.current_state == pybreaker.STATE_OPEN
+    assert breaker.state == "open"
     clock.now += 29
     with pytest.raises(CircuitOpenError):
         breaker.call(lambda: 7)
     clock.now += 2
     assert breaker.call(lambda: 7) == 7
-    assert breaker.current_state == pybreaker.STATE_CLOSED
+    assert breaker.state == "closed"
 
 
 def test_calls_run_in_parallel(make: Make) -> None:
@@ -149,7 +147,7 @@ def test_half_open_lets_a_set_number_through_and_no_more(app: flask.Flask, make:
     for thread in threads:
         thread.join()
     assert outcomes.count("through") == 2
-    assert breaker.current_state == pybreaker.STATE_CLOSED
+    assert breaker.state == "closed"
 
 
 def test_a_trial_that_never_ends_does_not_keep_it_half_open_for_ever(make: Make, clock: Clock) -> None:
@@ -163,7 +161,7 @@ def test_a_trial_that_never_ends_does_not_keep_it_half_open_for_ever(make: Make,
     clock.now += 1
     time.sleep(0.3)
     assert breaker.call(lambda: 7) == 7
-    assert breaker.current_state == pybreaker.STATE_CLOSED
+    assert breaker.state == "closed"
 
 
 def test_the_result_of_a_call_that_began_in_another_period_does_not_count(make: Make, clock: Clock) -> None:
@@ -175,7 +173,7 @@ def test_the_result_of_a_call_that_began_in_another_period_does_not_count(make: 
     assert breaker.call(lambda: 7) == 7
     error = ConnectionError("late")
     assert not late.__exit__(ConnectionError, error, None)
-    assert breaker.current_state == pybreaker.STATE_CLOSED
+    assert breaker.state == "closed"
 
 
 @pytest.mark.parametrize(
@@ -190,12 +188,12 @@ def test_only_expected_exceptions_are_failures_and_others_are_no_success_either(
     for error in (LookupError(), SystemExit(), LookupError(), LookupError()):
         with pytest.raises(type(error)):
             breaker.call(_fail, error)
-    assert breaker.current_state == pybreaker.STATE_CLOSED
+    assert breaker.state == "closed"
     _open(breaker)
     clock.now += 31
     with pytest.raises(LookupError):
         breaker.call(_fail, LookupError())
-    assert breaker.current_state == pybreaker.STATE_HALF_OPEN
+    assert breaker.state == "half_open"
     assert breaker.call(lambda: 7) == 7
 
 
@@ -310,22 +308,6 @@ def test_a_trial_of_a_period_that_is_over_is_not_let_through(make: Make, clock: 
     known = state.load()
     breaker.open()
     assert state.take_trial(known, 1, 30.0) is None
-
-
-@pytest.mark.parametrize("shared", ["process"], indirect=True)
-def test_a_listener_of_pybreakers_that_raises_changes_nothing(make: Make) -> None:
-    class Listener(pybreaker.CircuitBreakerListener):
-        def state_change(self, cb: Any, old_state: Any, new_state: Any) -> None:
-            seen.append((old_state.name, new_state.name))
-            raise LookupError
-
-    seen: list[tuple[str, str]] = []
-    breaker = make()
-    breaker.add_listener(Listener())
-    _open(breaker)
-    assert seen == [("closed", "open")]
-    with pytest.raises(CircuitOpenError):
-        breaker.call(lambda: 7)
 
 
 @pytest.mark.parametrize(

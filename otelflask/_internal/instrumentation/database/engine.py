@@ -188,7 +188,7 @@ class EngineTelemetry:
             str(part) for part in (self._server["db.system.name"], self._server.get("db.namespace", "")) if part
         )
         self._statements: Interned[_StatementTelemetry] = Interned(self._read, size=1_000)
-        self._listeners = [
+        self._listeners: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
             ("before_cursor_execute", self._before, {"retval": True}),
             ("after_cursor_execute", self._after, {}),
             ("handle_error", self._failed, {}),

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any
 
 from opentelemetry import trace as trace_api
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.metrics import get_meter_provider
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -25,11 +25,11 @@ from otelflask._internal.instrumentation.database.request_queries import Request
 from otelflask._internal.instrumentation.database.slow_queries import SlowQueries
 from otelflask._internal.sdk.spans import SpanStarter
 from otelflask._internal.settings import Settings
+from otelflask._internal.supported_versions import OLDEST, is_supported
 from otelflask._internal.version import __version__
-from otelflask._internal.versions import OLDEST, is_supported
 
 
-class SQLAlchemyInstrumentor(BaseInstrumentor):
+class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     """Instruments all SQLAlchemy engines of the process, made before or afterwards, sync or async.
 
     Takes contrib's arguments: ``engine``, ``engines`` (then only these),

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, NamedTuple
 
+from otelflask._internal.app_code import is_in_app
 from otelflask._internal.compat.python import current_frame
-from otelflask._internal.own_code import is_in_app
 
 #: Frames looked at for the app's own, and texts of one request that are told apart.
 _MAX_FRAMES = 150
@@ -59,13 +59,13 @@ class Repetition(NamedTuple):
     """A statement that one line ran again and again in one request. `elapsed` in ns, of all runs together."""
 
     statement: str
-    count: int
+    runs: int
     elapsed: int
     place: Place | None
     relationship: Any
 
 
-class QueryTally:
+class QueryStatistics:
     """One request's statements, by their text."""
 
     __slots__ = ("_texts",)

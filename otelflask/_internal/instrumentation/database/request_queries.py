@@ -8,7 +8,7 @@ from typing import Any
 from otelflask._internal import clock, event_names, guard
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.current_request import current_record
-from otelflask._internal.instrumentation.database.query_statistics import QueryTally, Repetition, place_attributes
+from otelflask._internal.instrumentation.database.query_statistics import QueryStatistics, Repetition, place_attributes
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.record import PerRequest, RequestRecord
 from otelflask._internal.sdk.log_records import Record, emit
@@ -17,7 +17,7 @@ from otelflask._internal.version import __version__
 #: The path of the relationship that the ORM is loading (SQLAlchemy's), for the statement that comes next.
 loading: ContextVar[Any] = ContextVar("otelflask_loading", default=None)
 
-_tally = PerRequest(QueryTally)
+_tally = PerRequest(QueryStatistics)
 
 
 @guard.guarded("noting a relationship")
@@ -62,13 +62,13 @@ class RequestQueries(RequestObserver):
         seconds = repetition.elapsed / 1e9
         own: dict[str, Any] = {
             "db.query.text": repetition.statement,
-            "otelflask.db.query.count": repetition.count,
+            "otelflask.db.query.count": repetition.runs,
             "otelflask.db.query.duration": seconds,
             **place_attributes(repetition.place),
         }
         if record.route is not None:
             own["http.route"] = record.route
-        times = f"{repetition.count} times in one request"
+        times = f"{repetition.runs} times in one request"
         text = f"repeated query: {times}, {seconds:.2f} s: {repetition.statement[:200]}"
         if repetition.relationship is not None:
             own["otelflask.db.relationship"] = _path(repetition.relationship)

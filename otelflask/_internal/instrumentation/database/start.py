@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from otelflask._internal import guard
 from otelflask._internal.export.pipeline import Pipeline
-from otelflask._internal.imports import when_imported
+from otelflask._internal.import_hooks import when_imported
 from otelflask._internal.instrumentation.database.request_queries import RequestQueries
 from otelflask._internal.lifecycle.part import Part
 from otelflask._internal.locks import new_lock

@@ -84,10 +84,3 @@ def of_end(record: RequestRecord) -> RequestAttributes:
     outcome = _outcome_layers(record.method, record.route, record.status, record.error_type)
     known = record.attributes
     return RequestAttributes(outcome, known.request, measured, known.caller)
-
-
-def route_of(environ: dict[str, Any]) -> str | None:
-    """``http.route``: the rule that Flask matched, or None."""
-    request = environ.get("werkzeug.request")
-    rule = getattr(request, "url_rule", None)
-    return rule.rule if rule is not None else None

@@ -19,7 +19,6 @@ from otelflask._internal.compat.otel_api import get_logger_provider
 from otelflask._internal.compat.otel_instrumentation import real_instrument
 from otelflask._internal.compat.otel_metrics import consumer_of
 from otelflask._internal.current_request import current_record
-from otelflask._internal.instrumentation.http.attributes import route_of
 from otelflask._internal.instrumentation.http.contrib import AnyOf, TakenOver, all_of
 from otelflask._internal.instrumentation.http.flask_login import user_of_flask_login
 from otelflask._internal.instrumentation.http.metrics import SCHEMA_URL, HttpMetrics
@@ -28,7 +27,7 @@ from otelflask._internal.instrumentation.http.request_log import RequestLog
 from otelflask._internal.instrumentation.http.spans import RequestSpans
 from otelflask._internal.lifecycle.forks import on_fork
 from otelflask._internal.observers import Observers, RequestObserver
-from otelflask._internal.record import ENVIRON_KEY, RequestRecord
+from otelflask._internal.record import ENVIRON_KEY, RequestRecord, route_of
 from otelflask._internal.sdk.spans import SpanStarter
 from otelflask._internal.settings import Settings
 from otelflask._internal.settings.loading import load as load_settings
@@ -99,7 +98,7 @@ class InstrumentedApp:
             self._middleware.use(parts)
             return
         self._middleware = Middleware(parts)
-        self._wrapped = self._app.wsgi_app = self._middleware.wrap(self._inner)  # type: ignore[method-assign,assignment,arg-type]
+        self._wrapped = self._app.wsgi_app = self._middleware.wrap(self._inner)  # type: ignore[method-assign,assignment]
         for name in ("handle_user_exception", "handle_exception"):
             self._watch(name)
 

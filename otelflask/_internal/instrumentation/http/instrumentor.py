@@ -12,15 +12,14 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import flask
-from opentelemetry.instrumentation import flask as contrib
 
 from otelflask._internal import guard
-from otelflask._internal.compat.otel_instrumentation import InstrumentedFlask, is_marked, mark
+from otelflask._internal.compat.otel_instrumentation import FlaskInstrumentorBase, InstrumentedFlask, is_marked, mark
 from otelflask._internal.instrumentation.http.contrib import TakenOver, take_over
 from otelflask._internal.instrumentation.http.instrumented import InstrumentedApp
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.settings import Settings
-from otelflask._internal.versions import OLDEST, is_supported
+from otelflask._internal.supported_versions import OLDEST, is_supported
 
 #: Where an app has what it is instrumented with.
 EXTENSION_KEY = "otelflask.http"
@@ -28,7 +27,7 @@ EXTENSION_KEY = "otelflask.http"
 _Flask = flask.app.Flask
 
 
-class FlaskInstrumentor(contrib.FlaskInstrumentor):
+class FlaskInstrumentor(FlaskInstrumentorBase):
     """Instruments Flask apps.
 
     `instrument()` covers every app made afterwards, whichever reference to
@@ -42,9 +41,6 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
     An app that contrib's instrumentor has instrumented before is taken over,
     with the hooks that it was given.
     """
-
-    # Contrib's class has one object, and hands that on to its subclasses.
-    _instance = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
         return (f"flask >= {OLDEST['Flask']}",)
@@ -83,7 +79,7 @@ class FlaskInstrumentor(contrib.FlaskInstrumentor):
             kind.__init__ = original  # type: ignore[method-assign]
 
     @staticmethod
-    def instrument_app(  # type: ignore[override]
+    def instrument_app(
         app: flask.Flask,
         request_hook: Callable[..., Any] | None = None,
         response_hook: Callable[..., Any] | None = None,

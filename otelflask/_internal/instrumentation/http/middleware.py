@@ -20,10 +20,10 @@ from werkzeug.wsgi import get_current_url
 
 from otelflask._internal import clock, guard
 from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
-from otelflask._internal.instrumentation.http.attributes import of_arrival, of_end, route_of
+from otelflask._internal.instrumentation.http.attributes import of_arrival, of_end
 from otelflask._internal.instrumentation.http.body import observed
 from otelflask._internal.observers import Observers
-from otelflask._internal.record import ENVIRON_KEY, MAX_LENGTH, RequestRecord
+from otelflask._internal.record import ENVIRON_KEY, MAX_LENGTH, RequestRecord, route_of
 from otelflask._internal.settings import Settings
 from otelflask._internal.wsgi import StartResponse, WsgiApp
 
@@ -152,7 +152,7 @@ class Middleware:
             headers.append(
                 ("traceresponse", f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}")
             )
-        propagator = get_global_response_propagator()
+        propagator = get_global_response_propagator()  # type: ignore[no-untyped-call]
         if propagator is not None:
             propagator.inject(headers, context=record.context, setter=default_response_propagation_setter)
         if self._response_hook is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from otelflask._internal.imports import when_imported
+from otelflask._internal.import_hooks import when_imported
 from tests.integration.conftest import NO_EXPORT
 
 

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from packaging.version import InvalidVersion, Version
 
 from otelflask._internal import guard
-from otelflask._internal.imports import is_importable
+from otelflask._internal.import_hooks import is_importable
 
 #: Distribution → its oldest version.
 OLDEST = {"Flask": "2.3", "SQLAlchemy": "2.0"}

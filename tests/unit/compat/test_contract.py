@@ -1,0 +1,405 @@
+"""What is private to others, and used here, is there and does what its name says: a new version fails here first."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import flask
+import psutil
+import pytest
+import sentry_sdk
+import sqlalchemy as sa
+from opentelemetry import context as context_api
+from opentelemetry import propagate
+from opentelemetry import trace as trace_api
+from opentelemetry.instrumentation import flask as contrib
+from opentelemetry.instrumentation.system_metrics import SystemMetricsInstrumentor
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.sdk import trace as sdk_trace
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import sampling
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.trace import SpanKind
+
+from otelflask._internal.compat import (
+    otel_api,
+    otel_configuration,
+    otel_exporters,
+    otel_instrumentation,
+    otel_logs,
+    otel_metrics,
+    otel_prometheus,
+    otel_trace,
+    pyinstrument,
+    python,
+    sentry,
+    sqlalchemy,
+)
+from otelflask._internal.compat.flask import current_request, handler_search, replace_handler_search
+from otelflask.testing import FakeCollector, Reply
+
+OTHER = Resource({"service.name": "other"})
+
+
+def test_the_key_that_suppresses_instrumentation() -> None:
+    token = context_api.attach(context_api.set_value(otel_api.SUPPRESS_INSTRUMENTATION_KEY, True))
+    try:
+        assert not is_instrumentation_enabled()
+    finally:
+        context_api.detach(token)
+    assert is_instrumentation_enabled()
+
+
+def test_the_parts_of_a_composite_propagator() -> None:
+    assert len(otel_api.parts_of_propagator(propagate.get_global_textmap())) == 2
+
+
+def test_providers_that_are_set_globally() -> None:
+    assert len(otel_api.providers_that_are_set()) == 3
+
+
+def test_an_attribute_value_as_the_sdk_takes_it() -> None:
+    assert otel_api.clean_attribute_value("lamp", None) == "lamp"
+    assert otel_api.clean_attribute_value([1, 2], None) == (1, 2)
+
+
+def test_a_generator_that_is_a_context_manager_and_a_decorator() -> None:
+    @otel_api.context_manager
+    def numbers() -> Iterator[int]:
+        yield 7
+
+    with numbers() as found:
+        assert found == 7
+
+
+class _Notes(sdk_trace.SpanProcessor):
+    def __init__(self) -> None:
+        self.endings: list[str] = []
+
+    def _on_ending(self, span: sdk_trace.Span) -> None:
+        self.endings.append(span.name)
+
+
+@pytest.fixture
+def notes() -> _Notes:
+    return _Notes()
+
+
+@pytest.fixture
+def provider(notes: _Notes) -> sdk_trace.TracerProvider:
+    processors = otel_trace.SpanProcessorList()
+    provider = sdk_trace.TracerProvider(active_span_processor=processors, shutdown_on_exit=False)
+    provider.add_span_processor(notes)
+    return provider
+
+
+def test_a_list_of_span_processors_knows_which_do_something_when(
+    provider: sdk_trace.TracerProvider, notes: _Notes
+) -> None:
+    class Starts(sdk_trace.SpanProcessor):
+        def on_start(self, span: sdk_trace.Span, parent_context: context_api.Context | None = None) -> None:
+            raise NotImplementedError
+
+    starts = Starts()
+    provider.add_span_processor(starts)
+    processors = provider._active_span_processor
+    assert isinstance(processors, otel_trace.SpanProcessorList)
+    assert processors.processors == (notes, starts)
+    assert (processors.starting, processors.ending) == ((starts,), (notes,))
+
+
+def test_a_span_of_the_sdk_and_its_tracer(provider: sdk_trace.TracerProvider, notes: _Notes) -> None:
+    tracer = provider.get_tracer("shop")
+    span = tracer.start_span("work", record_exception=False)
+    assert otel_trace.is_tracer_enabled(tracer)
+    assert type(span) is otel_trace.SdkSpan
+    assert otel_trace.exception_options_of(span) == (False, True)
+    assert otel_trace.trace_flags_of(span) & 1
+    getattr(notes, otel_trace.ENDING)(span)
+    assert notes.endings == ["work"]
+
+
+def test_the_samplers_that_a_parent_based_one_asks() -> None:
+    sampler = sampling.ParentBased(sampling.ALWAYS_OFF)
+    assert otel_trace.sampler_of_roots(sampler) is sampling.ALWAYS_OFF
+    assert len(otel_trace.parts_of_sampler(sampler)) == 5
+
+
+def test_a_layered_span_is_a_whole_span_of_the_sdk(provider: sdk_trace.TracerProvider) -> None:
+    tracer = provider.get_tracer("shop")
+    assert isinstance(tracer, sdk_trace.Tracer)
+    ids = RandomIdGenerator()
+    context = trace_api.SpanContext(ids.generate_trace_id(), ids.generate_span_id(), False)
+    span = otel_trace.LayeredSpan(tracer, "work", context, None, SpanKind.SERVER, ({"color": "red"},), 5)
+    assert not span.has_events
+    assert not span.has_links
+    span.own["size"] = 7
+    span.update_name("better")
+    span.add_event("lamp")
+    span.add_made_event(sdk_trace.Event("bulb"))
+    span.add_link(context)
+    span.set_status(trace_api.StatusCode.OK)
+    assert span.is_recording()
+    span.ended_at = 9
+    assert not span.is_recording()
+    read = span._readable_span()
+    assert (read.name, read.kind, read.start_time, read.end_time) == ("better", SpanKind.SERVER, 5, 9)
+    assert read.attributes == {"color": "red", "size": 7}
+    assert [event.name for event in read.events] == ["lamp", "bulb"]
+    assert [link.context for link in read.links] == [context]
+    assert (read.resource, read.instrumentation_scope) == (provider.resource, tracer._instrumentation_scope)
+    assert not span.is_over_limit
+    assert span.dropped_attributes == 0
+    assert '"name": "better"' in span.to_json()
+
+
+def test_another_resource_for_a_tracer_provider(provider: sdk_trace.TracerProvider) -> None:
+    tracer = provider.get_tracer("shop")
+    otel_trace.set_provider_resource(provider, OTHER)
+    span = tracer.start_span("work")
+    assert isinstance(span, sdk_trace.ReadableSpan)
+    assert provider.resource is span.resource is OTHER
+
+
+def test_a_logger_its_parts_and_another_resource() -> None:
+    processors = otel_logs.LogRecordProcessorList()
+    provider = LoggerProvider(multi_log_record_processor=processors, shutdown_on_exit=False)
+    provider.add_log_record_processor(otel_logs.SimpleLogRecordProcessor(otel_logs.InMemoryLogRecordExporter()))  # type: ignore[no-untyped-call]
+    logger = provider.get_logger("shop")
+    assert len(processors.processors) == 1
+    assert otel_logs.is_logger_enabled(logger)
+    otel_logs.set_provider_resource(provider, OTHER)
+    resource, scope, limits, of_logger = otel_logs.parts_of_logger(logger)
+    assert (resource, scope.name, of_logger) == (OTHER, "shop", processors)
+    assert isinstance(limits, otel_logs.LogRecordLimits)
+
+
+def test_a_meter_provider_whose_attribute_sets_are_capped_and_forgotten_after_a_fork() -> None:
+    reader = InMemoryMetricReader()
+    told: list[tuple[str, int]] = []
+    provider = otel_metrics.ClearedMeterProvider(
+        metric_readers=[reader], cap=3, overflowed=lambda name, cap: told.append((name, cap))
+    )
+    counter = provider.get_meter("shop").create_counter("lamps")
+    for color in ("red", "green", "blue", "white"):
+        counter.add(1, {"color": color})
+    assert provider.readers == [reader]
+    assert told == [("lamps", 3)]
+    assert sorted(_values(reader)) == [1, 1, 2]
+    provider.set_resource(OTHER)
+    assert otel_metrics.resource_of(provider) is OTHER
+    provider.after_fork()
+    counter.add(1, {"color": "red"})
+    assert _values(reader) == [1]
+    provider.shutdown()
+
+
+def _values(reader: InMemoryMetricReader) -> list[float]:
+    data = reader.get_metrics_data()
+    assert data is not None
+    (metric,) = data.resource_metrics[0].scope_metrics[0].metrics
+    return [point.value for point in metric.data.data_points]  # type: ignore[union-attr]
+
+
+def test_the_aggregations_of_an_attribute_set() -> None:
+    exemplars = AlwaysOffExemplarFilter()
+    provider = MeterProvider([InMemoryMetricReader()], exemplar_filter=exemplars, shutdown_on_exit=False)
+    histogram = provider.get_meter("shop").create_histogram("durations")
+    consumer = otel_metrics.consumer_of(histogram)
+    assert otel_metrics.is_enabled(histogram)
+    assert otel_metrics.exemplar_filter_of(consumer) is exemplars
+    storages = otel_metrics.storages_of(consumer)
+    assert not otel_metrics.aggregations_of(storages, histogram, {"route": "/"})
+    histogram.record(1.0, {"route": "/"})
+    (aggregation,) = otel_metrics.aggregations_of(storages, histogram, {"route": "/"})
+    aggregation.aggregate(otel_metrics.Measurement(2.0, 1, histogram, context_api.get_current(), {}), False)
+    provider.shutdown()
+    assert otel_metrics.consumer_of(object()) is None
+    assert not otel_metrics.is_enabled(object())
+
+
+def test_a_measurement_has_what_ours_has() -> None:
+    names = {"value", "time_unix_nano", "instrument", "context", "attributes"}
+    assert set(otel_metrics.Measurement.__dataclass_fields__) == names
+
+
+def test_what_an_exporter_of_metrics_prefers() -> None:
+    assert len(otel_metrics.preferences_of(otel_exporters.HTTP_EXPORTERS["metrics"]())) == 2
+
+
+def test_samplers_ids_and_exporters_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTEL_TRACES_SAMPLER", raising=False)
+    assert otel_configuration.sampler() is None
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    sampler = otel_configuration.sampler()
+    assert isinstance(sampler, sampling.StaticSampler)
+    assert sampler.get_description() == "AlwaysOffSampler"
+    assert isinstance(otel_configuration.id_generator(), RandomIdGenerator)
+    assert otel_configuration.exporter_entry_point("console", "traces") == "console"
+    traces, metrics, logs = otel_configuration.exporter_classes(["console"], [], [])
+    assert (list(traces), metrics, logs) == (["console"], {}, {})
+
+
+def test_the_stable_names_are_used_where_nobody_has_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = otel_configuration._OpenTelemetrySemanticConventionStability
+    monkeypatch.setattr(known, "_initialized", False)
+    otel_configuration.use_stable_names()
+    mode = known._get_opentelemetry_stability_opt_in_mode(otel_configuration._OpenTelemetryStabilitySignalType.HTTP)
+    assert mode is otel_configuration._StabilityMode.HTTP
+
+
+def test_bytes_of_our_own_by_the_exporters_clients(
+    fake_collector: FakeCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in fake_collector.environment().items():
+        monkeypatch.setenv(name, value)
+    client = otel_exporters.HttpClient("traces", None)
+    assert client.endpoint.endswith("/v1/traces")
+    fake_collector.script.append(Reply(rejected=1))
+    answer = client.post(b"", client.timeout)
+    assert (answer.status_code, answer.error) == (200, None)
+    assert answer.headers()["content-type"] == "application/x-protobuf"
+    assert answer.content()
+    client.close()
+
+
+def test_bytes_of_our_own_by_grpc(fake_collector: FakeCollector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", fake_collector.grpc_endpoint)
+    method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    client = otel_exporters.GrpcClient("traces", None, method, bytes)
+    assert client.endpoint in fake_collector.grpc_endpoint
+    assert client.call(b"", client.timeout) == b""
+    client.close()
+
+
+def test_what_contrib_leaves_on_an_app() -> None:
+    app = flask.Flask("shop")
+    before = app.wsgi_app
+    contrib.FlaskInstrumentor().instrument_app(app)
+    assert otel_instrumentation.is_marked(app)
+    assert otel_instrumentation.original_wsgi_app(app) == before
+    assert app.wsgi_app.__code__ is otel_instrumentation.WRAPPER  # type: ignore[attr-defined]
+    befores, teardowns = app.before_request_funcs[None], app.teardown_request_funcs[None]
+    assert [item.__code__ for item in befores] == [otel_instrumentation.BEFORE_REQUEST]
+    assert [item.__code__ for item in teardowns] == [otel_instrumentation.TEARDOWN_REQUEST]
+    otel_instrumentation.forget_functions(app)
+    assert otel_instrumentation.original_wsgi_app(app) is None
+    otel_instrumentation.mark(app, False)
+    assert not otel_instrumentation.is_marked(app)
+
+
+def test_classes_and_defaults_of_contrib() -> None:
+    assert issubclass(otel_instrumentation.InstrumentedFlask, flask.Flask)
+    assert not otel_instrumentation.EXCLUDED_BY_ENVIRONMENT.url_disabled("http://127.0.0.1/")
+
+    class Own(otel_instrumentation.FlaskInstrumentorBase):
+        pass
+
+    assert Own() is Own()
+    assert Own() is not contrib.FlaskInstrumentor()
+
+
+def test_what_the_apis_stand_ins_stand_for() -> None:
+    tracer = trace_api.NoOpTracer()
+    assert otel_instrumentation.real_instrument(tracer) is tracer
+    proxy = trace_api.ProxyTracer("shop")
+    assert otel_instrumentation.real_instrument(proxy) in (proxy, proxy._real_tracer)
+
+
+def test_a_statement_with_a_comment() -> None:
+    assert otel_instrumentation.add_sql_comment("SELECT 1", route="/") == "SELECT 1 /*route='/'*/"
+    assert otel_instrumentation.traceparent_values() == {}
+
+
+def test_process_metrics_of_this_process() -> None:
+    instrumentor = SystemMetricsInstrumentor(config={})
+    otel_instrumentation.measure_this_process(instrumentor)
+    assert instrumentor._proc == psutil.Process()
+
+
+def test_the_names_of_redis_pipelines() -> None:
+    from opentelemetry.instrumentation import redis as contrib_redis
+
+    class Pipeline:
+        command_stack = (((("SET", "a", 1)), {}), ((("GET", "a")), {}))
+
+    otel_instrumentation.replace_pipeline_names(lambda commands: f"PIPELINE {len(commands.split())}")
+    otel_instrumentation.replace_pipeline_names(lambda commands: "twice")
+    commands, _text, name = contrib_redis._build_span_meta_data_for_pipeline(Pipeline())
+    assert (len(commands), name.startswith("PIPELINE")) == (2, True)
+
+
+def test_prometheus_collector_lets_a_metric_be_translated() -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    provider.get_meter("shop").create_counter("lamps").add(2)
+    data = reader.get_metrics_data()
+    provider.shutdown()
+    assert data is not None
+    (family,) = [item for item in otel_prometheus.PrometheusCollector(data).collect() if item.name == "lamps"]
+    assert [sample.value for sample in family.samples] == [2]
+    assert otel_prometheus.map_unit("s") == "seconds"
+
+
+def test_engines_pools_and_creators() -> None:
+    engine = sa.create_engine("sqlite:///:memory:", poolclass=sa.QueuePool, max_overflow=3)
+    assert sqlalchemy.engine_below(engine.execution_options(autocommit=True)) is engine
+    assert sqlalchemy.most_overflow(engine.pool) == 3
+    assert sqlalchemy.is_made_by_url(engine.pool)
+    own = sa.create_engine("sqlite://", creator=lambda: None, poolclass=sa.NullPool)
+    assert sqlalchemy.most_overflow(own.pool) is None
+    assert not sqlalchemy.is_made_by_url(own.pool)
+    engine.dispose()
+
+
+def test_the_fingerprint_of_a_scope_and_what_was_not_sent() -> None:
+    scope = sentry_sdk.Scope()
+    assert sentry.fingerprint_of(scope) == ()
+    scope.fingerprint = ["lamps"]
+    assert list(sentry.fingerprint_of(scope)) == ["lamps"]
+    transport = sentry_sdk.transport.HttpTransport(
+        sentry_sdk.Client(dsn="http://key@127.0.0.1:9/1", default_integrations=False).options
+    )
+    transport._worker.start()
+    held = threading.Event()
+    transport._worker.submit(held.wait)
+    assert sentry.unsent_events(transport) == 1
+    held.set()
+    transport._worker._queue.join()
+    assert sentry.unsent_events(transport) == 0
+    transport.kill()
+
+
+def test_the_current_request_and_the_search_for_a_handler() -> None:
+    app = flask.Flask("shop")
+    app.register_error_handler(LookupError, lambda error: "lost")
+    with app.test_request_context("/lamps"):
+        assert current_request().path == "/lamps"
+        search = handler_search(app)
+        assert search(LookupError(), []) is not None
+        replace_handler_search(app, lambda error, blueprints: None)
+        assert handler_search(app)(LookupError(), []) is None
+    with pytest.raises(RuntimeError):
+        current_request()
+
+
+def test_frames_and_locks() -> None:
+    assert python.current_frame().f_code.co_name == "test_frames_and_locks"
+    lock = threading.Lock()
+    lock.acquire()
+    python.free_after_fork(lock)
+    assert lock.acquire(blocking=False)
+
+
+def test_a_profile_of_a_bounded_number_of_samples() -> None:
+    profiler = pyinstrument.BoundedProfiler(3, interval=0.0001)
+    profiler.start()
+    end = time.monotonic() + 0.05
+    while time.monotonic() < end:
+        sum(range(100))
+    assert len(profiler.stop().frame_records) <= 3
