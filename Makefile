@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-fast test-stack lint demo bench bench-page pictures clean
+.PHONY: install test test-fast test-stack lint demo bench bench-page docs pictures clean
 
 install: $(VENV)/.installed
 
@@ -43,6 +43,12 @@ bench: install
 # Needs Chromium.
 bench-page: install
 	$(BIN)/python -m tests.benchmarks.page
+
+# Makes what the docs have from the code: settings, API, the picture of the structure; needs Python 3.11.
+docs: install
+	$(BIN)/python -m tests.settings_page > docs/settings.md
+	$(BIN)/python -m tests.api_page > docs/api.md
+	$(BIN)/python -m tests.structure > docs/images/structure.svg
 
 # Takes the pictures of the live page that the docs show; needs Chromium.
 pictures: install

@@ -1,4 +1,4 @@
-"""The settings as they are declared, for the docs: ``python -m tests.settings_page > docs/settings.md``."""
+"""The settings as they are declared, for the docs: ``make docs``."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ BEFORE = {
 
 
 def _examples() -> list[object]:
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    # The page of the API has signatures, and no examples.
+    pages = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "api.md")]
     return [
         pytest.param(page.name, code, id=f"{page.name}-{number}")
         for page in pages
@@ -64,3 +65,17 @@ def test_each_step_that_the_architecture_names_is_there() -> None:
         found: object = importlib.import_module("otelflask._internal." + path.replace("/", "."))
         for part in name.split("."):
             found = getattr(found, part)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="griffe2md needs Python 3.11")
+def test_the_page_of_the_api_is_made_from_the_docstrings() -> None:
+    from tests.api_page import page
+
+    assert (ROOT / "docs" / "api.md").read_text() == page(), "run: make docs"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tests.structure needs Python 3.11")
+def test_the_picture_of_the_structure_is_of_this_structure() -> None:
+    from tests.structure import drawing
+
+    assert (ROOT / "docs" / "images" / "structure.svg").read_text() == drawing(), "run: make docs"

@@ -42,7 +42,7 @@ def init(app: Flask, **options: Unpack[InitOptions]) -> OtelFlask:
     ``user()``, which says who makes the current request (default:
     Flask-Login's user, where the app has asked for it), or None;
     ``may_monitor(environ)``, which says of a request whether it may see the
-    live page, where `monitor` is ``on``; and any setting of `otelflask.settings.Settings` by its name.
+    live page, where `monitor` is ``on``; and any setting by its name (``docs/settings.md``).
     Raises SettingError (a ValueError) for a name that does not exist, and for a value that is not allowed.
     """
     return OtelFlask(app, **options)

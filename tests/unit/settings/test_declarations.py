@@ -89,4 +89,4 @@ def test_init_raises_for_a_misspelt_config_key() -> None:
 
 def test_the_docs_page_is_made_from_the_declaration() -> None:
     written = Path(__file__).parents[3] / "docs" / "settings.md"
-    assert page() == written.read_text(), "run: python -m tests.settings_page > docs/settings.md"
+    assert page() == written.read_text(), "run: make docs"
