@@ -6,7 +6,7 @@ import flask
 import pytest
 
 import otelflask
-from otelflask._internal.error_reports.reporter import Reports
+from otelflask._internal.error_reports.reporter import Reporter
 from otelflask._internal.instrumentation.http.metrics import HttpMetrics
 from otelflask._internal.record import RequestRecord
 from otelflask.testing import CapturedTelemetry
@@ -16,7 +16,7 @@ def test_observers_stand_in_one_list_in_the_order_in_which_they_are_told(telemet
     app = flask.Flask("shop")
     otelflask.init(app, environment="development", **telemetry.providers)
     names = [type(observer).__name__ for observer in app.extensions["otelflask"].telemetry.observers]
-    assert names == ["RequestQueries", "ActiveUsers", "HttpMetrics", "RequestLog", "Reports", "Ring"]
+    assert names == ["RequestQueries", "ActiveUsers", "HttpMetrics", "RequestLog", "Reporter", "Ring"]
 
 
 def test_an_observer_that_raises_costs_neither_the_app_nor_the_others_anything(
@@ -55,7 +55,7 @@ def test_what_surrounds_a_request_and_raises_does_not_reach_the_app(
         raise LookupError("no scopes")
 
     monkeypatch.setenv("OTELFLASK_GUARD", "swallow")
-    monkeypatch.setattr(Reports, "around", fail)
+    monkeypatch.setattr(Reporter, "around", fail)
     app = flask.Flask("shop")
     otelflask.init(app, runtime_metrics=False, **telemetry.providers)
     assert app.test_client().get("/").status_code == 404

@@ -1,4 +1,4 @@
-"""Makes reports of candidates: which group, whether whole, with what attributes; and lets them go out."""
+"""Makes reports of occurrences: which group, whether whole, with what attributes; and lets them go out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from otelflask._internal.error_reports.event_attributes import MAX_MESSAGE, cut,
 from otelflask._internal.error_reports.fingerprint import Group
 from otelflask._internal.error_reports.groups import GroupCounts
 from otelflask._internal.error_reports.log_records import Report, bounded, emit_count, emit_report
-from otelflask._internal.error_reports.occurrences import Candidate, Prepared
+from otelflask._internal.error_reports.occurrences import Occurrence, Prepared
 from otelflask._internal.error_reports.request_errors import request_errors
 from otelflask._internal.exceptions.attributes import attributes_of, exception_type
 from otelflask._internal.record import RequestRecord
@@ -35,7 +35,7 @@ MAX_SPLIT = 1_000
 _COMPARED = 20_000
 
 
-class ReportMaker:
+class ReportBuilder:
     """Makes reports, counts them, and lets them go out.
 
     In: providers, settings, the scrubber, the user's function that names an
@@ -77,25 +77,25 @@ class ReportMaker:
             labels["http.route"] = route
         self._counter.add(1, labels)
 
-    def prepare(self, candidate: Candidate, record: RequestRecord | None, live: bool) -> Prepared:
-        """Decide on a candidate, and take what it holds of frames and scopes.
+    def prepare(self, occurrence: Occurrence, record: RequestRecord | None, live: bool) -> Prepared:
+        """Decide on an occurrence, and take what it holds of frames and scopes.
 
-        In: the candidate, its request, and whether that request's scopes and
+        In: the occurrence, its request, and whether that request's scopes and
         context are the current ones.
         """
-        captured = candidate.event
-        group = self._group_of(candidate, self._explicit(candidate, record, live))
+        captured = occurrence.event
+        group = self._group_of(occurrence, self._explicit(occurrence, record, live))
         splits = group.fingerprint in self._split
         if not splits and not self.counts.admit(group.fingerprint):
             return Prepared(group)
-        event = captured or self._event_of(candidate, record, live)
+        event = captured or self._event_of(occurrence, record, live)
         if event is None:
             # `before_send` does not want it.
             if not splits:
                 self.counts.dropped(group.fingerprint)
             return Prepared(group)
         explicit = event.get("fingerprint") if captured is None else None
-        of_event = self._group_of(candidate, explicit) if explicit else group
+        of_event = self._group_of(occurrence, explicit) if explicit else group
         if splits or of_event.fingerprint != group.fingerprint:
             if not splits:
                 self.counts.dropped(group.fingerprint)
@@ -111,31 +111,31 @@ class ReportMaker:
         if prepared.event is not None:
             self.counts.dropped(prepared.group.fingerprint)
 
-    def only_count(self, candidate: Candidate, record: RequestRecord) -> None:
+    def only_count(self, occurrence: Occurrence, record: RequestRecord) -> None:
         """One of too many of a request."""
-        group = self._group_of(candidate, self._explicit(candidate, record, True))
+        group = self._group_of(occurrence, self._explicit(occurrence, record, True))
         if self.counts.admit(group.fingerprint):
             self.counts.missed(group.fingerprint)
-        self.count(_type_of(candidate), candidate.handled, record.route, False)
+        self.count(_type_of(occurrence), occurrence.handled, record.route, False)
 
     def send(
-        self, prepared: Prepared, candidate: Candidate, record: RequestRecord | None, context: Mapping[str, Any]
+        self, prepared: Prepared, occurrence: Occurrence, record: RequestRecord | None, context: Mapping[str, Any]
     ) -> None:
         """Count it, and let it go out where it may. In: also the attributes that the request gives its reports."""
         route = record.route if record is not None else None
         event = prepared.event
-        self.count(_type_of(candidate), candidate.handled, route, event is not None)
+        self.count(_type_of(occurrence), occurrence.handled, route, event is not None)
         if event is None:
             return
         own: dict[str, Any] = {
             **context,
             **event_attributes(event, self._scrubber),
-            "otelflask.error.handled": candidate.handled,
+            "otelflask.error.handled": occurrence.handled,
         }
         request_context = record.context if record is not None else None
-        body = cut(candidate.message, MAX_MESSAGE, self._scrubber)
-        if candidate.walk is not None:
-            layer = _as_wanted(attributes_of(candidate.walk), candidate.walk.error, event)
+        body = cut(occurrence.message, MAX_MESSAGE, self._scrubber)
+        if occurrence.walk is not None:
+            layer = _as_wanted(attributes_of(occurrence.walk), occurrence.walk.error, event)
             whole = layer["exception.message"]
             message = cut(whole, MAX_MESSAGE, self._scrubber)
             own.update(layer, **{"exception.message": message})
@@ -143,39 +143,39 @@ class ReportMaker:
                 # The stack ends with it: a long one would leave no room for frames.
                 own["exception.stacktrace"] = layer["exception.stacktrace"].replace(whole, message + "…")
             body = f"{layer['exception.type']}: {message}"
-        level = guard.safe_text(event.get("level") or candidate.level)
-        span = candidate.span if candidate.span is not None and candidate.span.is_valid else None
+        level = guard.safe_text(event.get("level") or occurrence.level)
+        span = occurrence.span if occurrence.span is not None and occurrence.span.is_valid else None
         report = Report(prepared.group, level, body, bounded(own, body), span, request_context)
         emit_report(self._logger, report)
         # Kept for a minute: without the context, which holds the exception and its frames.
         self.counts.went_out(prepared.group.fingerprint, replace(report, context=None))
 
     @staticmethod
-    def _explicit(candidate: Candidate, record: RequestRecord | None, live: bool) -> Sequence[str]:
+    def _explicit(occurrence: Occurrence, record: RequestRecord | None, live: bool) -> Sequence[str]:
         """The fingerprint that the app said, of what is known without an event."""
-        if candidate.event is not None:
-            return candidate.event.get("fingerprint") or ()
+        if occurrence.event is not None:
+            return occurrence.event.get("fingerprint") or ()
         return sentry.fingerprint_of_scopes(None if live or record is None else _scopes_of(record))
 
     @staticmethod
-    def _event_of(candidate: Candidate, record: RequestRecord | None, live: bool) -> sentry.Event | None:
+    def _event_of(occurrence: Occurrence, record: RequestRecord | None, live: bool) -> sentry.Event | None:
         """sentry-sdk's event, made as if within the request; None where the app's `before_send` does not want it."""
         scopes = _scopes_of(record) if record is not None and not live else None
         token = context_api.attach(record.context) if record is not None and not live else None
         try:
-            if candidate.walk is not None:
-                return sentry.event_of(candidate.walk, candidate.handled, scopes, breadcrumbs(record))
-            return sentry.event_of_message(candidate.message, candidate.level, scopes, breadcrumbs(record))
+            if occurrence.walk is not None:
+                return sentry.event_of(occurrence.walk, occurrence.handled, scopes, breadcrumbs(record))
+            return sentry.event_of_message(occurrence.message, occurrence.level, scopes, breadcrumbs(record))
         finally:
             if token is not None:
                 context_api.detach(token)
 
-    def _group_of(self, candidate: Candidate, explicit: Sequence[str]) -> Group:
-        if candidate.walk is None:
-            return fingerprint.of_log(candidate.logger, candidate.template, candidate.message, explicit)
+    def _group_of(self, occurrence: Occurrence, explicit: Sequence[str]) -> Group:
+        if occurrence.walk is None:
+            return fingerprint.of_log(occurrence.logger, occurrence.template, occurrence.message, explicit)
         if not explicit and self._group is not None:
-            explicit = guard.call_hook("error_fingerprint", self._group, candidate.walk.error) or ()
-        return fingerprint.of_exception(candidate.walk, explicit)
+            explicit = guard.call_hook("error_fingerprint", self._group, occurrence.walk.error) or ()
+        return fingerprint.of_exception(occurrence.walk, explicit)
 
 
 def _scopes_of(record: RequestRecord) -> sentry.Scopes | None:
@@ -183,8 +183,8 @@ def _scopes_of(record: RequestRecord) -> sentry.Scopes | None:
     return known.scopes if known is not None else None
 
 
-def _type_of(candidate: Candidate) -> str:
-    return exception_type(candidate.walk.error) if candidate.walk is not None else "message"
+def _type_of(occurrence: Occurrence) -> str:
+    return exception_type(occurrence.walk.error) if occurrence.walk is not None else "message"
 
 
 def _as_wanted(layer: dict[str, Any], error: BaseException, event: sentry.Event) -> dict[str, Any]:

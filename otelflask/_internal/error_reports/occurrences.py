@@ -13,14 +13,14 @@ from otelflask._internal.exceptions.walk import Walk
 
 @dataclass
 class Prepared:
-    """What was decided on a candidate: its group, and the event of sentry-sdk's where it goes out whole."""
+    """What was decided on an occurrence: its group, and the event of sentry-sdk's where it goes out whole."""
 
     group: Group
     event: dict[str, Any] | None = None
 
 
 @dataclass
-class Candidate:
+class Occurrence:
     """Something that may become a report.
 
     `walk` is the exception's, None for a text; `event` is sentry-sdk's, where
@@ -44,35 +44,35 @@ class Candidate:
         return self.walk.error if self.walk is not None else None
 
 
-def outermost(candidates: list[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
+def outermost(occurrences: list[Occurrence]) -> tuple[list[Occurrence], list[Occurrence]]:
     """One of each problem, and the rest: of the same exception the app's own capture, of a chain the outermost."""
-    if len(candidates) == 1:
-        return candidates, []
-    merged: dict[int, Candidate] = {}
-    texts: dict[tuple[str, str], Candidate] = {}
-    rest: list[Candidate] = []
-    for candidate in candidates:
-        if candidate.error is None:
+    if len(occurrences) == 1:
+        return occurrences, []
+    merged: dict[int, Occurrence] = {}
+    texts: dict[tuple[str, str], Occurrence] = {}
+    rest: list[Occurrence] = []
+    for occurrence in occurrences:
+        if occurrence.error is None:
             # The same line may come from `logging` and from an integration of sentry-sdk's.
-            same = texts.setdefault((candidate.logger, candidate.message), candidate)
-            same.event = same.event or candidate.event
+            same = texts.setdefault((occurrence.logger, occurrence.message), occurrence)
+            same.event = same.event or occurrence.event
             continue
-        known = merged.setdefault(id(candidate.error), candidate)
-        if known is candidate:
+        known = merged.setdefault(id(occurrence.error), occurrence)
+        if known is occurrence:
             continue
-        known.handled = known.handled and candidate.handled
-        known.event = known.event or candidate.event
+        known.handled = known.handled and occurrence.handled
+        known.event = known.event or occurrence.event
         if known.prepared is None:
-            known.prepared, candidate.prepared = candidate.prepared, None
-        rest.append(candidate)
-    inner = set().union(*(candidate.walk.inner for candidate in merged.values() if candidate.walk is not None))
-    kept = [candidate for key, candidate in merged.items() if key not in inner]
+            known.prepared, occurrence.prepared = occurrence.prepared, None
+        rest.append(occurrence)
+    inner = set().union(*(occurrence.walk.inner for occurrence in merged.values() if occurrence.walk is not None))
+    kept = [occurrence for key, occurrence in merged.items() if key not in inner]
     # Exceptions that are each other's causes have no outermost.
     kept = kept or list(merged.values())[-1:]
-    rest += [candidate for candidate in merged.values() if candidate not in kept]
-    for candidate in kept:
-        if candidate.event is not None and candidate.prepared is not None:
+    rest += [occurrence for occurrence in merged.values() if occurrence not in kept]
+    for occurrence in kept:
+        if occurrence.event is not None and occurrence.prepared is not None:
             # What the app has captured itself counts; what was prepared of it does not.
-            rest.append(Candidate(None, True, prepared=candidate.prepared))
-            candidate.prepared = None
+            rest.append(Occurrence(None, True, prepared=occurrence.prepared))
+            occurrence.prepared = None
     return kept + list(texts.values()), rest

@@ -19,9 +19,9 @@ from otelflask._internal import clock, guard
 from otelflask._internal.current_request import current_record
 from otelflask._internal.error_reports import sentry
 from otelflask._internal.error_reports.breadcrumbs import current_breadcrumbs, remember
-from otelflask._internal.error_reports.builder import ReportMaker
+from otelflask._internal.error_reports.builder import ReportBuilder
 from otelflask._internal.error_reports.event_attributes import MAX_MESSAGE
-from otelflask._internal.error_reports.occurrences import Candidate, outermost
+from otelflask._internal.error_reports.occurrences import Occurrence, outermost
 from otelflask._internal.error_reports.request_errors import RequestErrors, request_errors
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.exceptions.walk import Walk, trace_of, walk
@@ -46,14 +46,14 @@ def _about_telemetry(name: str) -> bool:
     return name.startswith(("otelflask", "opentelemetry", "sentry_sdk")) and not name.startswith("otelflask.demo")
 
 
-class Reports(RequestObserver):
+class Reporter(RequestObserver):
     """Takes errors from requests, `logging` and sentry-sdk, and makes reports of them.
 
     In: the logger provider whose app's records are taken, what makes
     reports, and the settings.
     """
 
-    def __init__(self, logger_provider: Any, maker: ReportMaker, settings: Settings) -> None:
+    def __init__(self, logger_provider: Any, maker: ReportBuilder, settings: Settings) -> None:
         self.logger_provider = logger_provider
         self._maker = maker
         self._level = getattr(logging, settings.report_level.upper(), logging.CRITICAL + 1)
@@ -99,12 +99,12 @@ class Reports(RequestObserver):
             # It tells of a broken stream as text; the request itself reports it.
             return
         if request is not None and walked is not None:
-            candidates = request_errors.of(request).candidates
-            if _is_prepared(candidates, walked.error):
+            occurrences = request_errors.of(request).occurrences
+            if _is_prepared(occurrences, walked.error):
                 # Flask logs what no handler wanted.
                 return
         self._add(
-            Candidate(
+            Occurrence(
                 walked,
                 True,
                 trace_api.get_current_span().get_span_context(),
@@ -123,7 +123,7 @@ class Reports(RequestObserver):
         entry = event.get("logentry") or {}
         message = event.get("message") or entry.get("formatted") or entry.get("message") or ""
         self._add(
-            Candidate(
+            Occurrence(
                 walk(error) if error is not None and event.get("exception") else None,
                 handled,
                 trace_api.get_current_span().get_span_context(),
@@ -136,29 +136,29 @@ class Reports(RequestObserver):
             "sentry-sdk",
         )
 
-    def _add(self, candidate: Candidate, source: str) -> None:
+    def _add(self, occurrence: Occurrence, source: str) -> None:
         record = current_record()
         if record is None or record.closed:
-            if not self._is_known(candidate, source):
-                self._maker.send(self._maker.prepare(candidate, None, live=True), candidate, None, {})
+            if not self._is_known(occurrence, source):
+                self._maker.send(self._maker.prepare(occurrence, None, live=True), occurrence, None, {})
             return
-        candidates = request_errors.of(record).candidates
-        if len(candidates) < MAX_PENDING:
-            candidates.append(candidate)
+        occurrences = request_errors.of(record).occurrences
+        if len(occurrences) < MAX_PENDING:
+            occurrences.append(occurrence)
         else:
-            self._maker.only_count(candidate, record)
+            self._maker.only_count(occurrence, record)
 
     @staticmethod
-    def _is_known(candidate: Candidate, source: str) -> bool:
+    def _is_known(occurrence: Occurrence, source: str) -> bool:
         """Whether this is what was reported a moment ago on this thread, outside of requests."""
         now, thread = clock.monotonic(), threading.get_ident()
-        if candidate.error is not None:
-            marked = getattr(candidate.error, _MARK, None)
-            _mark(candidate.error)
+        if occurrence.error is not None:
+            marked = getattr(occurrence.error, _MARK, None)
+            _mark(occurrence.error)
             return marked is not None and marked[0] == thread and now - marked[1] < SAME_S
         # The same line, by way of `logging` and of an integration of sentry-sdk's.
         last = getattr(_busy, "text", None)
-        _busy.text = (source, candidate.logger, candidate.message, now)
+        _busy.text = (source, occurrence.logger, occurrence.message, now)
         if last is not None and last[0] != source and last[1:3] == _busy.text[1:3] and now - last[3] < 1.0:
             _busy.text = None
             return True
@@ -166,47 +166,47 @@ class Reports(RequestObserver):
 
     def failed(self, record: RequestRecord, error: Exception) -> None:
         """Take its local variables now, before sessions are rolled back and closed."""
-        candidate = Candidate(walk(error, record.context), False, record.span.get_span_context())
+        occurrence = Occurrence(walk(error, record.context), False, record.span.get_span_context())
         _busy.now = True
         try:
-            candidate.prepared = self._maker.prepare(candidate, record, live=True)
+            occurrence.prepared = self._maker.prepare(occurrence, record, live=True)
         finally:
             _busy.now = False
-        request_errors.of(record).candidates.append(candidate)
+        request_errors.of(record).occurrences.append(occurrence)
 
     def closed(self, record: RequestRecord) -> None:
-        candidates = request_errors.of(record).candidates
+        occurrences = request_errors.of(record).occurrences
         error = record.error
-        if record.error_type is not None and error is not None and not _is_prepared(candidates, error):
+        if record.error_type is not None and error is not None and not _is_prepared(occurrences, error):
             walked = walk(error, record.context)
-            candidates.append(Candidate(walked, not record.unhandled, record.span.get_span_context()))
-        if candidates:
-            self._report(record, candidates)
+            occurrences.append(Occurrence(walked, not record.unhandled, record.span.get_span_context()))
+        if occurrences:
+            self._report(record, occurrences)
         if 400 <= record.status < 500 and not record.broken:
             # Counted, not reported.
             kind = exception_type(record.error) if record.error is not None else str(record.status)
             self._maker.count(kind, True, record.route, False)
 
-    def _report(self, record: RequestRecord, candidates: list[Candidate]) -> None:
+    def _report(self, record: RequestRecord, occurrences: list[Occurrence]) -> None:
         attributes = record.attributes
         context = {**attributes.request, **attributes.outcome, **attributes.measured}
         _busy.now = True
         try:
-            for candidate in candidates:
-                walked = candidate.walk
+            for occurrence in occurrences:
+                walked = occurrence.walk
                 if walked is not None and walked.trace is not trace_of(walked.error):
                     # It was logged, and has gone on since: its stack has grown.
-                    candidate.walk = walk(walked.error, record.context)
-            kept, rest = outermost(candidates)
-            for candidate in rest:
-                if candidate.prepared is not None:
-                    self._maker.withdraw(candidate.prepared)
-            for candidate in kept:
-                prepared = candidate.prepared or self._maker.prepare(candidate, record, live=False)
-                self._maker.send(prepared, candidate, record, context)
-                if candidate.walk is not None:
+                    occurrence.walk = walk(walked.error, record.context)
+            kept, rest = outermost(occurrences)
+            for occurrence in rest:
+                if occurrence.prepared is not None:
+                    self._maker.withdraw(occurrence.prepared)
+            for occurrence in kept:
+                prepared = occurrence.prepared or self._maker.prepare(occurrence, record, live=False)
+                self._maker.send(prepared, occurrence, record, context)
+                if occurrence.walk is not None:
                     # A server may log it once more.
-                    _mark(candidate.walk.error)
+                    _mark(occurrence.walk.error)
         finally:
             _busy.now = False
 
@@ -224,10 +224,10 @@ class _Scopes(sentry.RequestScopes):
         return scopes
 
 
-def _is_prepared(candidates: list[Candidate], error: BaseException) -> bool:
+def _is_prepared(occurrences: list[Occurrence], error: BaseException) -> bool:
     """Whether a report of this exception was prepared when no handler wanted it."""
-    for candidate in candidates:
-        if candidate.prepared is not None and candidate.walk is not None and candidate.walk.error is error:
+    for occurrence in occurrences:
+        if occurrence.prepared is not None and occurrence.walk is not None and occurrence.walk.error is error:
             return True
     return False
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 from collections import deque
 
-from otelflask._internal.error_reports.occurrences import Candidate
+from otelflask._internal.error_reports.occurrences import Occurrence
 from otelflask._internal.error_reports.sentry import Scopes
 from otelflask._internal.record import PerRequest
 
 
 class RequestErrors:
-    """Candidates for reports; the log lines before them, each with its text where that may change; the scopes."""
+    """Occurrences that may be reported; the log lines before them, each with its text where that may change; the scopes."""
 
-    __slots__ = ("candidates", "lines", "scopes")
+    __slots__ = ("lines", "occurrences", "scopes")
 
     def __init__(self) -> None:
-        self.candidates: list[Candidate] = []
+        self.occurrences: list[Occurrence] = []
         self.lines: deque[tuple[logging.LogRecord, str | None]] | None = None
         self.scopes: Scopes | None = None
 

@@ -14,11 +14,11 @@ from otelflask._internal.live_page.collect.publisher import Publisher
 from otelflask._internal.live_page.collect.ring import Ring
 from otelflask._internal.live_page.collect.rows import Rows
 from otelflask._internal.live_page.collect.store import MonitorStore
-from otelflask._internal.live_page.collect.worker_stats import Vitals
+from otelflask._internal.live_page.collect.worker_stats import WorkerStats
 from otelflask._internal.live_page.show.development_server import leave_out_lines_of
 from otelflask._internal.live_page.show.endpoint import MonitorEndpoint
 from otelflask._internal.live_page.show.gate import Gate
-from otelflask._internal.live_page.show.repository import Questions
+from otelflask._internal.live_page.show.repository import Repository
 from otelflask._internal.live_page.show.runtime import Runtime
 from otelflask._internal.live_page.show.views import Views
 from otelflask._internal.settings import Settings
@@ -51,7 +51,7 @@ class Monitor(Part):
         self.publisher = Publisher(
             self.ring,
             Rows(pipeline.scrubber, pipeline.span_limits, pipeline.log_limits),
-            Vitals(active, pipeline.queues, pipeline.scrubber, facts),
+            WorkerStats(active, pipeline.queues, pipeline.scrubber, facts),
             MonitorStore(self._file, int(SLOW_S * 1e9)),
         )
         pipeline.tracer_provider.add_span_processor(self.ring)
@@ -63,7 +63,7 @@ class Monitor(Part):
         """The page of one app. In: who may see it, its settings and where they come from, and the service's name."""
         leave_out_lines_of(settings.monitor_path)
         views = Views(
-            Questions(self._file, int(settings.slow_query_threshold * 1e9)),
+            Repository(self._file, int(settings.slow_query_threshold * 1e9)),
             Runtime(settings, sources, self._scrubber),
             settings.grafana_url.rstrip("/"),
         )

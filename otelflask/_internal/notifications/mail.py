@@ -17,8 +17,8 @@ from otelflask._internal import clock, guard
 from otelflask._internal.error_reports.log_records import Report
 from otelflask._internal.lifecycle.worker import Worker
 from otelflask._internal.limits import Limits
-from otelflask._internal.notifications.message import letter
-from otelflask._internal.notifications.throttle import Ledger
+from otelflask._internal.notifications.message import message_of
+from otelflask._internal.notifications.throttle import Throttle
 from otelflask._internal.redaction import Scrubber
 from otelflask._internal.settings import Settings
 from otelflask._internal.shared_folder import SharedFolder
@@ -58,7 +58,7 @@ class ErrorMail:
         self._scrubber = scrubber
         self._limits = limits
         self._now = now
-        self._ledger = Ledger(SharedFolder.of(settings), service, settings.mail_per_day)
+        self._throttle = Throttle(SharedFolder.of(settings), service, settings.mail_per_day)
         self._mails = meter_provider.get_meter("otelflask.errors", __version__).create_counter(
             "otelflask.error.mails", unit="{mail}", description="Mails about errors, by what became of them."
         )
@@ -104,17 +104,17 @@ class ErrorMail:
 
     def _mail(self, report: Report, count: int) -> None:
         now = self._now()
-        claim = self._ledger.claim(report.group.fingerprint, count, now)
+        claim = self._throttle.claim(report.group.fingerprint, count, now)
         if claim is None:
             return
         sent = False
         try:
-            sent = self._send(letter(report, claim, self._settings, self._resource, self._scrubber, self._limits))
+            sent = self._send(message_of(report, claim, self._settings, self._resource, self._scrubber, self._limits))
         finally:
             if sent:
-                self._ledger.sent(report.group.fingerprint, claim, now)
+                self._throttle.sent(report.group.fingerprint, claim, now)
             else:
-                self._ledger.failed(report.group.fingerprint, now)
+                self._throttle.failed(report.group.fingerprint, now)
         self._count("sent" if sent else "failed")
 
     def _send(self, message: Any) -> bool:

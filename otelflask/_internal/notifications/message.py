@@ -26,7 +26,7 @@ _NO_ATOM = re.compile(r"[^A-Za-z0-9]+")
 GROUP_DASHBOARD = "otelflask-error-group"
 
 
-def letter(
+def message_of(
     report: Report,
     claim: Claim,
     settings: Settings,

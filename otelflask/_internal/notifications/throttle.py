@@ -41,7 +41,7 @@ class Claim(NamedTuple):
     left_today: int
 
 
-class Ledger:
+class Throttle:
     """One mail a group an hour, and a number a day.
 
     In: the folder, what the processes of

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable
 
 from otelflask._internal.breaker import breakers
-from otelflask._internal.error_reports.builder import ReportMaker
+from otelflask._internal.error_reports.builder import ReportBuilder
 from otelflask._internal.error_reports.log_records import Report
-from otelflask._internal.error_reports.reporter import Reports
+from otelflask._internal.error_reports.reporter import Reporter
 from otelflask._internal.error_reports.sentry import SentryFlush
 from otelflask._internal.export.environment import use_stable_names
 from otelflask._internal.export.pipeline import Pipeline
@@ -94,10 +94,10 @@ def _service_of(pipeline: Pipeline, name: str, environment: str) -> str:
     return f"{name if known.startswith(_UNKNOWN) else known}/{found.get('deployment.environment.name', environment)}"
 
 
-def _reports(telemetry: Telemetry, hooks: Hooks) -> Reports:
+def _reports(telemetry: Telemetry, hooks: Hooks) -> Reporter:
     pipeline, settings = telemetry.pipeline, telemetry.settings
     tell = _mail(telemetry) if settings.mail_to else None
-    maker = ReportMaker(
+    maker = ReportBuilder(
         pipeline.logger_provider,
         pipeline.meter_provider,
         settings,
@@ -105,7 +105,7 @@ def _reports(telemetry: Telemetry, hooks: Hooks) -> Reports:
         hooks.get("error_fingerprint"),
         tell,
     )
-    reports = Reports(pipeline.logger_provider, maker, settings)
+    reports = Reporter(pipeline.logger_provider, maker, settings)
     capture.add(reports)
     pipeline.senders.append(SentryFlush())
     return reports

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from otelflask._internal import guard
 from otelflask._internal.breaker.breakers import Breakers
-from otelflask._internal.error_reports.reporter import Reports
+from otelflask._internal.error_reports.reporter import Reporter
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.health.checks import Checks
 from otelflask._internal.instrumentation.database.request_queries import RequestQueries
@@ -45,7 +45,7 @@ class Telemetry:
     made_with: dict[str, Any] = field(default_factory=dict)
     queries: RequestQueries | None = None
     users: ActiveUsers | None = None
-    reports: Reports | None = None
+    reports: Reporter | None = None
     monitor: Monitor | None = None
     #: What is neither told of requests nor sends: it is flushed before what sends is.
     parts: list[Part] = field(default_factory=list)

@@ -18,7 +18,7 @@ from typing import Any
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otelflask._internal import clock, guard
-from otelflask._internal.instrumentation.users.hyperloglog import SIZE, Sketch
+from otelflask._internal.instrumentation.users.hyperloglog import SIZE, HyperLogLog
 from otelflask._internal.locks import new_lock
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.record import RequestRecord
@@ -58,7 +58,7 @@ class ActiveUsers(RequestObserver):
         )
 
     def after_fork(self) -> None:
-        self._minutes: dict[int, Sketch] = {}
+        self._minutes: dict[int, HyperLogLog] = {}
         self._name = f"{self._prefix}{os.getpid()}"
         self._written = False
         self._any = False
@@ -73,7 +73,7 @@ class ActiveUsers(RequestObserver):
         with self._lock:
             sketch = self._minutes.get(minute)
             if sketch is None:
-                sketch = self._minutes[minute] = Sketch()
+                sketch = self._minutes[minute] = HyperLogLog()
                 for old in [known for known in self._minutes if known <= minute - _MINUTES]:
                     del self._minutes[old]
             sketch.add(user_id)
@@ -90,7 +90,7 @@ class ActiveUsers(RequestObserver):
             # An app that names no users has no such metric.
             return
         for window, minutes in WINDOWS.items():
-            union = Sketch()
+            union = HyperLogLog()
             for minute, registers in found:
                 # The running minute, and those before it.
                 if now - minutes < minute <= now:

@@ -15,7 +15,7 @@ SIZE = 1 << BITS
 _ALPHA = 0.7213 / (1 + 1.079 / SIZE)
 
 
-class Sketch:
+class HyperLogLog:
     """Counts different texts."""
 
     __slots__ = ("registers",)

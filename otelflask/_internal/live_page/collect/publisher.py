@@ -13,8 +13,8 @@ from otelflask._internal.lifecycle.worker import Worker
 from otelflask._internal.live_page.collect.ring import Ring
 from otelflask._internal.live_page.collect.rows import Entry, Request, Rows
 from otelflask._internal.live_page.collect.store import MonitorStore
-from otelflask._internal.live_page.collect.time_series import Tiles
-from otelflask._internal.live_page.collect.worker_stats import Vitals
+from otelflask._internal.live_page.collect.time_series import TimeSeries
+from otelflask._internal.live_page.collect.worker_stats import WorkerStats
 from otelflask._internal.locks import new_lock
 from otelflask._internal.settings import SettingError
 
@@ -37,9 +37,9 @@ class Publisher:
     One thread at a time: a signal's handler may interrupt any of them, and waits no longer than `LOCK_S`.
     """
 
-    def __init__(self, ring: Ring, rows: Rows, vitals: Vitals, store: MonitorStore) -> None:
+    def __init__(self, ring: Ring, rows: Rows, vitals: WorkerStats, store: MonitorStore) -> None:
         self._ring = ring
-        self._tiles = Tiles()
+        self._series = TimeSeries()
         self._rows = rows
         self._vitals = vitals
         self._store = store
@@ -60,7 +60,7 @@ class Publisher:
     def after_fork(self) -> None:
         """A child has a thread, and things to tell, of its own."""
         self._begin()
-        self._tiles.after_fork()
+        self._series.after_fork()
         self._vitals.after_fork()
 
     def start(self) -> None:
@@ -83,7 +83,7 @@ class Publisher:
             self._is_new = True
 
     def _count(self) -> None:
-        self._tiles.add(self._ring.drain())
+        self._series.add(self._ring.drain())
         self._vitals.take(clock.time())
 
     def _publish_safely(self, seconds: float = float("inf")) -> None:
@@ -150,7 +150,7 @@ class Publisher:
         vital = self._vitals.now(now)
         # All of them where somebody begins to look, and where the last time went wrong.
         everything, self._is_new = self._is_new, True
-        slots = self._tiles.take_changed(everything)
+        slots = self._series.take_changed(everything)
         series = self._vitals.series()
         if slots or is_due:
             self._store.write_numbers(slots, series if everything else series[-2:], worker, now)

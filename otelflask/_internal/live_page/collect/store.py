@@ -16,7 +16,7 @@ from typing import Any
 from otelflask._internal.live_page.collect.file import MonitorFile
 from otelflask._internal.live_page.collect.rows import Entry, Request
 from otelflask._internal.live_page.collect.time_series import SLOTS, Slot, slot_of
-from otelflask._internal.live_page.collect.worker_stats import Vital
+from otelflask._internal.live_page.collect.worker_stats import WorkerStat
 
 #: Requests that are kept, of all workers together.
 MAX_REQUESTS = 10_000
@@ -78,7 +78,7 @@ class MonitorStore:
                 self._forget(connection)
 
     def write_numbers(
-        self, slots: Iterable[tuple[int, str, Slot]], vitals: Iterable[tuple[int, Vital]], worker: str, now: float
+        self, slots: Iterable[tuple[int, str, Slot]], vitals: Iterable[tuple[int, WorkerStat]], worker: str, now: float
     ) -> None:
         """Add what a worker has counted, and how it was. In: epoch seconds. Raises as `write` does."""
         counted = [

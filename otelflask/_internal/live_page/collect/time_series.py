@@ -38,7 +38,7 @@ class Slot:
         self.buckets.update(other.buckets)
 
 
-class Tiles:
+class TimeSeries:
     """Of one worker; used by one thread at a time."""
 
     def __init__(self) -> None:

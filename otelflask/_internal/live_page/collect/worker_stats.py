@@ -21,7 +21,7 @@ DELIVERED = "delivered"
 FRESH_S = 0.9
 
 
-class Vital(NamedTuple):
+class WorkerStat(NamedTuple):
     """A worker in one slot.
 
     `cpu` as a share of one processor, `memory` in bytes; requests in flight;
@@ -35,7 +35,7 @@ class Vital(NamedTuple):
     dropped: int
 
 
-class Vitals:
+class WorkerStats:
     """Of one worker; used by one thread at a time.
 
     In: what counts the requests in flight; the export queues; what masks secrets; what else is known of a process,
@@ -59,7 +59,7 @@ class Vitals:
         """A child is a process of its own."""
         self._process = psutil.Process()
         self._process.cpu_percent()
-        self._series: dict[int, Vital] = {}
+        self._series: dict[int, WorkerStat] = {}
         self._taken = 0.0
 
     def take(self, now: float) -> None:
@@ -67,14 +67,14 @@ class Vitals:
         if slot_of(now) not in self._series:
             self.now(now)
 
-    def now(self, now: float) -> Vital:
+    def now(self, now: float) -> WorkerStat:
         """This worker, as it is, or was less than a second ago. In: epoch seconds."""
         number = slot_of(now)
         if number in self._series and time.monotonic() - self._taken < FRESH_S:
             return self._series[number]
         self._taken = time.monotonic()
         with self._process.oneshot():
-            vital = Vital(
+            vital = WorkerStat(
                 # Since this was asked last.
                 self._process.cpu_percent() / 100,
                 self._process.memory_info().rss,
@@ -86,7 +86,7 @@ class Vitals:
         forget_outside(self._series, number)
         return vital
 
-    def series(self) -> list[tuple[int, Vital]]:
+    def series(self) -> list[tuple[int, WorkerStat]]:
         """Slots of the last hour, by number."""
         return sorted(self._series.items())
 

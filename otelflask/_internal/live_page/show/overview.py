@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from otelflask._internal.live_page.collect.time_series import SLOT_S, Slot, quantile, slot_of
-from otelflask._internal.live_page.collect.worker_stats import Vital
-from otelflask._internal.live_page.show.repository import Questions
+from otelflask._internal.live_page.collect.worker_stats import WorkerStat
+from otelflask._internal.live_page.show.repository import Repository
 
 #: Minutes that can be shown → slots that are one point of a line.
 MINUTES = {5: 1, 60: 6}
@@ -27,7 +27,7 @@ class Point:
     time: int
     slot: Slot = field(default_factory=Slot)
     #: The last of each worker in this time.
-    vitals: dict[str, Vital] = field(default_factory=dict)
+    vitals: dict[str, WorkerStat] = field(default_factory=dict)
     dropped: int = 0
 
     def over(self, name: str) -> float | None:
@@ -48,7 +48,7 @@ class Tile:
     is_bad: bool = False
 
 
-def overview(questions: Questions, minutes: int, now: float) -> dict[str, Any]:
+def overview(repository: Repository, minutes: int, now: float) -> dict[str, Any]:
     """What the overview shows. In: minutes, and epoch seconds. Raises ValueError for other minutes."""
     if minutes not in MINUTES:
         raise ValueError(f"minutes is {minutes}; allowed are {' and '.join(map(str, MINUTES))}")
@@ -62,20 +62,20 @@ def overview(questions: Questions, minutes: int, now: float) -> dict[str, Any]:
 
     routes: dict[str, Slot] = {}
     total = Slot()
-    tiles = questions.tiles(last - count * width)
+    tiles = repository.tiles(last - count * width)
     for number, route, slot in tiles:
         point_of(number).slot.add(slot)
         routes.setdefault(route, Slot()).add(slot)
         total.add(slot)
     before: dict[str, int] = {}
     # One slot more, so that what was dropped in the first one is known.
-    for worker, number, vital in questions.vitals(last - count * width):
+    for worker, number, vital in repository.vitals(last - count * width):
         if number > last - count * width:
             point = point_of(number)
             point.vitals[worker] = vital
             point.dropped += max(0, vital.dropped - before.get(worker, 0))
         before[worker] = vital.dropped
-    processes = questions.processes(now - GONE_S)
+    processes = repository.processes(now - GONE_S)
     # A server that has just begun is not measured by time in which it was not there.
     since = min(
         [process["started"] for process in processes] + [number * SLOT_S for number, _, _ in tiles], default=0.0

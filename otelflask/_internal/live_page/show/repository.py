@@ -13,7 +13,7 @@ from otelflask._internal.live_page.collect.file import MonitorFile
 from otelflask._internal.live_page.collect.rows import STATEMENT
 from otelflask._internal.live_page.collect.store import REQUEST_COLUMNS
 from otelflask._internal.live_page.collect.time_series import Slot
-from otelflask._internal.live_page.collect.worker_stats import Vital
+from otelflask._internal.live_page.collect.worker_stats import WorkerStat
 
 #: Events that are shown elsewhere than among the lines.
 NOT_LINES = (event_names.REQUEST, *event_names.REPORTS, event_names.ERROR_GROUP)
@@ -42,7 +42,7 @@ class Window:
     limit: int = 200
 
 
-class Questions:
+class Repository:
     """In: the file, and from how many ns on a statement is slow."""
 
     def __init__(self, file: MonitorFile, slow_ns: int) -> None:
@@ -238,10 +238,10 @@ class Questions:
             found.setdefault((number, route), Slot()).add(Slot(count, failed, total, counts))
         return [(number, route, slot) for (number, route), slot in found.items()]
 
-    def vitals(self, since: int) -> list[tuple[str, int, Vital]]:
+    def vitals(self, since: int) -> list[tuple[str, int, WorkerStat]]:
         """How each worker was since a slot: who it is, the slot, and what was seen, by slot."""
         rows = self.file.ask("SELECT * FROM vitals WHERE slot >= ? ORDER BY slot", [since])
-        return [(worker, number, Vital(*values)) for worker, number, *values in rows]
+        return [(worker, number, WorkerStat(*values)) for worker, number, *values in rows]
 
     def processes(self, since: float) -> list[Row]:
         """Workers that have said how they are since then (epoch seconds)."""

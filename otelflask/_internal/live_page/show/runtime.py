@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from otelflask._internal.live_page.show.overview import GONE_S
-from otelflask._internal.live_page.show.repository import Questions
+from otelflask._internal.live_page.show.repository import Repository
 from otelflask._internal.redaction import MASK, Scrubber
 from otelflask._internal.settings import Settings
 
@@ -36,9 +36,9 @@ class Runtime:
         self._sources = sources
         self._scrubber = scrubber
 
-    def shown(self, questions: Questions, now: float) -> dict[str, Any]:
+    def shown(self, repository: Repository, now: float) -> dict[str, Any]:
         """What the view shows. In: epoch seconds."""
-        processes = questions.processes(now - GONE_S)
+        processes = repository.processes(now - GONE_S)
         return {
             "processes": processes,
             "settings": self._in_force(),

@@ -10,7 +10,7 @@ from typing import Any
 
 from otelflask._internal import clock, event_names
 from otelflask._internal.live_page.show.overview import overview
-from otelflask._internal.live_page.show.repository import Questions, Window
+from otelflask._internal.live_page.show.repository import Repository, Window
 from otelflask._internal.live_page.show.runtime import Runtime
 from otelflask._internal.live_page.show.waterfall import waterfall
 
@@ -46,8 +46,8 @@ _NOTHING_NEW = View("", {}, is_news=False)
 class Views:
     """In: what is asked, the runtime's view, and Grafana's address, or an empty text."""
 
-    def __init__(self, questions: Questions, runtime: Runtime, grafana: str) -> None:
-        self._questions = questions
+    def __init__(self, repository: Repository, runtime: Runtime, grafana: str) -> None:
+        self._questions = repository
         self._runtime = runtime
         self._grafana = grafana
         self._by_name: dict[str, Callable[[str, Asked], View | None]] = {

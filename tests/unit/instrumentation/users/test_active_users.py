@@ -14,7 +14,7 @@ import pytest
 
 import otelflask
 from otelflask._internal.instrumentation.users.active_users import ActiveUsers
-from otelflask._internal.instrumentation.users.hyperloglog import Sketch
+from otelflask._internal.instrumentation.users.hyperloglog import HyperLogLog
 from otelflask._internal.shared_folder import SharedFolder
 from otelflask.testing import CapturedTelemetry, FixedClock
 
@@ -115,7 +115,7 @@ def test_what_no_worker_has_written_for_long_is_removed(telemetry: CapturedTelem
 
 @pytest.mark.parametrize("count", [0, 1, 100, 10_000, 100_000])
 def test_an_estimate_is_within_five_percent(count: int) -> None:
-    sketch = Sketch()
+    sketch = HyperLogLog()
     for number in range(count):
         sketch.add(f"user {number}")
     assert abs(sketch.count() - count) <= count * 0.05

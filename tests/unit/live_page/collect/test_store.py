@@ -15,8 +15,8 @@ from otelflask._internal.live_page.collect.file import MonitorFile
 from otelflask._internal.live_page.collect.rows import Entry, Request
 from otelflask._internal.live_page.collect.store import MonitorStore
 from otelflask._internal.live_page.collect.time_series import Slot
-from otelflask._internal.live_page.collect.worker_stats import Vital
-from otelflask._internal.live_page.show.repository import Questions, Window
+from otelflask._internal.live_page.collect.worker_stats import WorkerStat
+from otelflask._internal.live_page.show.repository import Repository, Window
 from otelflask._internal.settings import SettingError
 from otelflask._internal.shared_folder import SharedFolder
 
@@ -39,25 +39,25 @@ def store(tmp_path: Path) -> MonitorStore:
 
 
 @pytest.fixture
-def questions(store: MonitorStore) -> Questions:
-    return Questions(store.file, 10**9)
+def repository(store: MonitorStore) -> Repository:
+    return Repository(store.file, 10**9)
 
 
-def test_rows_of_several_workers_are_one_list(tmp_path: Path, store: MonitorStore, questions: Questions) -> None:
+def test_rows_of_several_workers_are_one_list(tmp_path: Path, store: MonitorStore, repository: Repository) -> None:
     other = MonitorStore(MonitorFile(SharedFolder(tmp_path), "shop"), 10**9, requests=100)
     store.write([_row(1)], pid=1)
     other.write([_row(2)], pid=2)
-    assert [row["pid"] for row in questions.requests(Window()).rows] == [2, 1]
+    assert [row["pid"] for row in repository.requests(Window()).rows] == [2, 1]
 
 
 def test_requests_of_one_trace_are_all_there_and_it_goes_with_the_last(
-    store: MonitorStore, questions: Questions
+    store: MonitorStore, repository: Repository
 ) -> None:
     store.write([_row(number, trace=7) for number in range(1, 4)], pid=1)
-    assert questions.requests(Window()).total == 3
+    assert repository.requests(Window()).total == 3
     store.write([_row(number) for number in range(10, 108)], pid=1)
-    assert [row["trace_id"] for row in questions.requests(Window(limit=1_000)).rows][-2:] == [f"{7:032x}"] * 2
-    assert len(questions.trace(f"{7:032x}")) == 3
+    assert [row["trace_id"] for row in repository.requests(Window(limit=1_000)).rows][-2:] == [f"{7:032x}"] * 2
+    assert len(repository.trace(f"{7:032x}")) == 3
 
 
 def test_equal_lines_of_one_moment_are_all_there(store: MonitorStore) -> None:
@@ -65,12 +65,12 @@ def test_equal_lines_of_one_moment_are_all_there(store: MonitorStore) -> None:
     assert store.file.ask("SELECT count(*) FROM entries") == [(3,)]
 
 
-def test_ordinary_requests_go_before_those_that_failed(store: MonitorStore, questions: Questions) -> None:
+def test_ordinary_requests_go_before_those_that_failed(store: MonitorStore, repository: Repository) -> None:
     store.write([_row(number, 500 if number <= 10 else 200) for number in range(1, 301)], pid=1)
-    kept = [row["status"] for row in questions.requests(Window(limit=1_000)).rows]
+    kept = [row["status"] for row in repository.requests(Window(limit=1_000)).rows]
     assert len(kept) == 100
     assert kept.count(500) == 10
-    assert questions.trace(f"{11:032x}") == []
+    assert repository.trace(f"{11:032x}") == []
 
 
 def test_lines_that_belong_to_no_request_are_bounded_too(store: MonitorStore) -> None:
@@ -81,60 +81,60 @@ def test_lines_that_belong_to_no_request_are_bounded_too(store: MonitorStore) ->
 
 
 def test_bytes_are_bounded_as_well_as_rows(
-    store: MonitorStore, questions: Questions, monkeypatch: pytest.MonkeyPatch
+    store: MonitorStore, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stores, "MAX_BYTES", 400_000)
     for number in range(1, 91):
         store.write([_row(number, body=10_000 * "x")], pid=1)
-    assert 0 < questions.requests(Window()).total < 60
-    assert questions.trace(f"{90:032x}") != []
+    assert 0 < repository.requests(Window()).total < 60
+    assert repository.trace(f"{90:032x}") != []
 
 
 def test_lines_outside_of_requests_go_before_any_request(
-    store: MonitorStore, questions: Questions, monkeypatch: pytest.MonkeyPatch
+    store: MonitorStore, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stores, "MAX_BYTES", 1_000_000)
     store.write([_row(number) for number in range(1, 91)], pid=1)
     for number in range(0, 300):
         store.write([_line(number, body=20_000 * "x")], pid=1)
-    assert questions.requests(Window()).total == 90
+    assert repository.requests(Window()).total == 90
     ((used,),) = store.file.ask("SELECT sum(length(body)) FROM entries")
     assert used < 2_000_000
 
 
 def test_a_window_is_what_lies_between_two_rows_and_the_total_is_of_all(
-    store: MonitorStore, questions: Questions
+    store: MonitorStore, repository: Repository
 ) -> None:
     store.write([_row(number) for number in range(1, 21)], pid=1)
-    found = questions.requests(Window(after=5, before=10))
+    found = repository.requests(Window(after=5, before=10))
     assert [row["id"] for row in found.rows] == [9, 8, 7, 6]
     assert found.total == 20
-    assert [row["id"] for row in questions.requests(Window(limit=3)).rows] == [20, 19, 18]
+    assert [row["id"] for row in repository.requests(Window(limit=3)).rows] == [20, 19, 18]
 
 
-def test_numbers_of_several_workers_are_added_up(store: MonitorStore, questions: Questions) -> None:
-    vital = Vital(0.5, 1_000, 1, 2, 3)
+def test_numbers_of_several_workers_are_added_up(store: MonitorStore, repository: Repository) -> None:
+    vital = WorkerStat(0.5, 1_000, 1, 2, 3)
     store.write_numbers([(7, "/x", Slot(2, 1, 0.5, Counter({-10: 2})))], [(7, vital)], "1", 75.0)
     store.write_numbers([(7, "/x", Slot(1, 0, 0.5, Counter({-10: 1, 3: 0})))], [(7, vital)], "2", 75.0)
-    ((_, _, slot),) = questions.tiles(6)
+    ((_, _, slot),) = repository.tiles(6)
     assert (slot.count, slot.failed, slot.buckets[-10]) == (3, 1, 3)
-    assert questions.vitals(7) == [("1", 7, vital), ("2", 7, vital)]
+    assert repository.vitals(7) == [("1", 7, vital), ("2", 7, vital)]
 
 
-def test_workers_that_are_gone_are_forgotten(store: MonitorStore, questions: Questions) -> None:
+def test_workers_that_are_gone_are_forgotten(store: MonitorStore, repository: Repository) -> None:
     store.write_process({"pid": 1}, "1", 1_000.0)
     store.write_process({"pid": 2}, "2", 1_050.0)
-    assert [row["pid"] for row in questions.processes(0)] == [1, 2]
+    assert [row["pid"] for row in repository.processes(0)] == [1, 2]
     store.write_process({"pid": 3}, "3", 1_100.0)
-    assert [row["pid"] for row in questions.processes(0)] == [2, 3]
+    assert [row["pid"] for row in repository.processes(0)] == [2, 3]
 
 
-def test_slots_of_a_clock_that_was_put_back_are_forgotten(store: MonitorStore, questions: Questions) -> None:
-    vital = Vital(0.5, 1_000, 1, 2, 3)
+def test_slots_of_a_clock_that_was_put_back_are_forgotten(store: MonitorStore, repository: Repository) -> None:
+    vital = WorkerStat(0.5, 1_000, 1, 2, 3)
     store.write_numbers([(1_000, "/x", Slot(2))], [(1_000, vital)], "1", 10_005.0)
     store.write_numbers([(300, "/x", Slot(1))], [(300, vital)], "1", 3_005.0)
-    assert [number for number, _, _ in questions.tiles(0)] == [300]
-    assert [number for _, number, _ in questions.vitals(0)] == [300]
+    assert [number for number, _, _ in repository.tiles(0)] == [300]
+    assert [number for _, number, _ in repository.vitals(0)] == [300]
 
 
 def test_a_database_of_somebody_elses_at_its_place_is_left_alone(tmp_path: Path, store: MonitorStore) -> None:
@@ -157,11 +157,11 @@ def test_a_folder_that_others_can_write_is_not_used_whoever_seems_to_have_looked
     assert not Path(store.file.path).exists()
 
 
-def test_a_damaged_file_is_made_anew(tmp_path: Path, questions: Questions) -> None:
-    Path(questions.file.path).write_bytes(b"no database" * 1_000)
-    store = MonitorStore(questions.file, 10**9)
+def test_a_damaged_file_is_made_anew(tmp_path: Path, repository: Repository) -> None:
+    Path(repository.file.path).write_bytes(b"no database" * 1_000)
+    store = MonitorStore(repository.file, 10**9)
     store.write([_row(1)], pid=1)
-    assert questions.requests(Window()).total == 1
+    assert repository.requests(Window()).total == 1
 
 
 def test_the_file_is_this_users_alone(tmp_path: Path, store: MonitorStore) -> None:
@@ -185,7 +185,7 @@ def test_what_a_server_has_left_that_is_gone_is_removed_by_the_next(tmp_path: Pa
 
 
 def test_a_file_that_is_damaged_while_it_is_used_is_made_anew(
-    tmp_path: Path, store: MonitorStore, questions: Questions
+    tmp_path: Path, store: MonitorStore, repository: Repository
 ) -> None:
     store.write([_row(number, body=1_000 * "x") for number in range(50)], pid=1)
     store.file.ask("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -197,14 +197,14 @@ def test_a_file_that_is_damaged_while_it_is_used_is_made_anew(
     with pytest.raises(sqlite3.DatabaseError):
         other.write([_row(60)], pid=1)
     other.write([_row(99)], pid=1)
-    assert [row["path"] for row in questions.requests(Window()).rows] == ["/x/99"]
+    assert [row["path"] for row in repository.requests(Window()).rows] == ["/x/99"]
 
 
-def test_a_file_that_was_removed_is_made_anew_and_has_another_era(store: MonitorStore, questions: Questions) -> None:
+def test_a_file_that_was_removed_is_made_anew_and_has_another_era(store: MonitorStore, repository: Repository) -> None:
     store.write([_row(1)], pid=1)
     era = store.file.era
     for path in (store.file.path, f"{store.file.path}-wal", f"{store.file.path}-shm"):
         Path(path).unlink(missing_ok=True)
     store.write([_row(2)], pid=1)
-    assert [row["path"] for row in questions.requests(Window()).rows] == ["/x/2"]
+    assert [row["path"] for row in repository.requests(Window()).rows] == ["/x/2"]
     assert store.file.era != era

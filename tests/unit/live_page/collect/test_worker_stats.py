@@ -7,7 +7,7 @@ import time
 from collections import Counter
 
 from otelflask._internal.live_page.collect.time_series import SLOT_S, SLOTS
-from otelflask._internal.live_page.collect.worker_stats import Vitals
+from otelflask._internal.live_page.collect.worker_stats import WorkerStats
 from otelflask._internal.redaction import Scrubber
 
 
@@ -27,8 +27,8 @@ class _Queue:
         return 5
 
 
-def _vitals() -> Vitals:
-    return Vitals(lambda: 3, [_Queue()], Scrubber(), lambda: {"health": []})  # type: ignore[list-item]
+def _vitals() -> WorkerStats:
+    return WorkerStats(lambda: 3, [_Queue()], Scrubber(), lambda: {"health": []})  # type: ignore[list-item]
 
 
 def test_a_worker_is_told_by_what_it_does_holds_and_lost() -> None:

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import otelflask
 from otelflask._internal.instrumentation.logs import capture
-from otelflask._internal.live_page.show.repository import Questions
+from otelflask._internal.live_page.show.repository import Repository
 from otelflask.testing import CapturedTelemetry
 from tests.unit.live_page.conftest import VIEWS, Make, ask, link, shown
 
@@ -131,7 +131,7 @@ def test_no_more_threads_is_no_error_of_the_apps(make: Make, monkeypatch: pytest
 def test_a_view_that_cannot_be_drawn_says_so_to_who_may_see_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTELFLASK_GUARD", "swallow")
     app = make()
-    monkeypatch.setattr(Questions, "errors", lambda *given: 1 // 0)
+    monkeypatch.setattr(Repository, "errors", lambda *given: 1 // 0)
     answer = ask(app, "/monitoring/errors")
     assert answer.status_code == 500
     assert "cannot be drawn" in answer.text

@@ -11,9 +11,9 @@ import pytest
 from otelflask._internal.live_page.collect.file import MonitorFile
 from otelflask._internal.live_page.collect.store import MonitorStore
 from otelflask._internal.live_page.collect.time_series import SLOT_S, Slot, bucket_of, slot_of
-from otelflask._internal.live_page.collect.worker_stats import Vital
+from otelflask._internal.live_page.collect.worker_stats import WorkerStat
 from otelflask._internal.live_page.show.overview import Tile, overview
-from otelflask._internal.live_page.show.repository import Questions
+from otelflask._internal.live_page.show.repository import Repository
 from otelflask._internal.shared_folder import SharedFolder
 
 NOW = 1_700_000_003.0
@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> MonitorStore:
 
 
 def _shown(store: MonitorStore, minutes: int = 5) -> tuple[dict[str, Tile], dict[str, Any]]:
-    found = overview(Questions(store.file, 10**9), minutes, NOW)
+    found = overview(Repository(store.file, 10**9), minutes, NOW)
     return {tile.name: tile for tile in found["tiles"]}, found
 
 
@@ -48,7 +48,7 @@ def _process(**other: Any) -> dict[str, Any]:
 
 
 def test_rates_shares_and_quantiles_are_of_the_whole_time_and_of_each_point(store: MonitorStore) -> None:
-    vital = Vital(0, 0, 0, 0, 0)
+    vital = WorkerStat(0, 0, 0, 0, 0)
     store.write_numbers([(LAST, "/x", _slot(20, 5)), (LAST - 29, "/x", _slot(10))], [(LAST, vital)], "1", NOW)
     store.write_process(_process(), "1", NOW)
     tiles, _ = _shown(store)
@@ -62,7 +62,7 @@ def test_rates_shares_and_quantiles_are_of_the_whole_time_and_of_each_point(stor
 
 
 def test_an_hour_has_a_point_a_minute(store: MonitorStore) -> None:
-    store.write_numbers([(LAST - 200, "/x", _slot(12))], [(LAST, Vital(0, 0, 0, 0, 0))], "1", NOW)
+    store.write_numbers([(LAST - 200, "/x", _slot(12))], [(LAST, WorkerStat(0, 0, 0, 0, 0))], "1", NOW)
     tiles, _ = _shown(store, 60)
     assert len(tiles["rate"].values) == 60
     assert sum(value or 0 for value in tiles["rate"].values) == pytest.approx(12 / 60)
@@ -70,16 +70,16 @@ def test_an_hour_has_a_point_a_minute(store: MonitorStore) -> None:
 
 
 def test_a_server_that_has_just_begun_is_measured_by_the_time_it_has_been_there(store: MonitorStore) -> None:
-    store.write_numbers([(LAST - 1, "/x", _slot(100))], [(LAST, Vital(0, 0, 0, 0, 0))], "1", NOW)
+    store.write_numbers([(LAST - 1, "/x", _slot(100))], [(LAST, WorkerStat(0, 0, 0, 0, 0))], "1", NOW)
     store.write_process(_process(started=NOW - 20), "1", NOW)
     assert _shown(store)[0]["rate"].value == 100 / 20
     assert _shown(store, 60)[0]["rate"].value == 100 / 20
 
 
 def test_workers_are_added_up_and_what_was_dropped_is_counted_once(store: MonitorStore) -> None:
-    before = [(LAST - 30, Vital(0.1, 50, 0, 0, 100)), (LAST - 1, Vital(0.1, 50, 1, 2, 104))]
+    before = [(LAST - 30, WorkerStat(0.1, 50, 0, 0, 100)), (LAST - 1, WorkerStat(0.1, 50, 1, 2, 104))]
     store.write_numbers([], before, "1", NOW)
-    store.write_numbers([], [(LAST - 1, Vital(0.2, 70, 2, 3, 0)), (LAST, Vital(0.2, 70, 2, 3, 1))], "2", NOW)
+    store.write_numbers([], [(LAST - 1, WorkerStat(0.2, 70, 2, 3, 0)), (LAST, WorkerStat(0.2, 70, 2, 3, 1))], "2", NOW)
     store.write_process(_process(), "1", NOW)
     store.write_process(_process(), "2", NOW - 60)
     tiles, found = _shown(store)
