@@ -11,7 +11,7 @@ from otelflask._internal.record import PerRequest
 
 
 class RequestErrors:
-    """Occurrences that may be reported; the log lines before them, each with its text where that may change; the scopes."""
+    """Occurrences that may be reported; log lines, each with its text where that may change; the scopes."""
 
     __slots__ = ("lines", "occurrences", "scopes")
 
