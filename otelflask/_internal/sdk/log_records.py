@@ -22,7 +22,7 @@ from otelflask._internal.sdk.logger_provider import Logger
 
 
 class Record(LogRecord):
-    """A log record whose attributes are layers (see ``attributes``)."""
+    """A log record whose attributes are layers (see ``attribute_layers``)."""
 
     # The API's __init__ looks up the current span again; we know it already.
     def __init__(  # pylint: disable=super-init-not-called

@@ -2,7 +2,7 @@
 
 :class:`Span` is a subclass of the SDK's span, so that samplers, span
 processors and exporters of the user's see what they always see. It differs in
-cost only: attributes are kept in layers (see ``attributes``), events and links
+cost only: attributes are kept in layers (see ``attribute_layers``), events and links
 are made when the first one is added, and what ends is handed on itself
 instead of a copy.
 """
