@@ -11,7 +11,7 @@ from typing import Any
 
 from otelflask._internal.health import draining
 from otelflask._internal.settings.loading import load
-from otelflask._internal.wiring.wiring import flush, shutdown
+from otelflask._internal.wiring.install import flush, shutdown
 
 __all__ = ["when_ready", "worker_abort", "worker_exit"]
 

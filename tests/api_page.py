@@ -37,6 +37,8 @@ def page() -> str:
     loader = GriffeLoader(docstring_parser=Parser(_CONFIG["docstring_style"] or "google"))
     loader.load("otelflask", submodules=True)
     loader.resolve_aliases(external=False)
+    # Imported when it is asked for.
+    loader.modules_collection["otelflask"]["SQLAlchemyInstrumentor"].public = True
     parts = ["# API\n\nWhat an app imports. Everything below `otelflask._internal` may change at any time.\n"]
     for name in PUBLIC:
         module = loader.modules_collection[name]

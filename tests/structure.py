@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BASE = "otelflask._internal"
 WIDTH, ROW, HEIGHT, GAP, LETTER = 1180, 74, 30, 14, 8
 #: What imports nothing of ours stands in one box, but for these.
-ALONE = {"record", "settings"}
+ALONE = {"request_record", "settings"}
 
 Edges = set[tuple[str, str]]
 
@@ -80,6 +80,7 @@ def drawing() -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="monospace" '
         'font-size="13">'
+        "<title>The packages of otelflask, in layers; arrows lead from a package to what it imports</title>"
         '<defs><marker id="end" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0L8 4L0 8z" fill="#57606a"/></marker></defs>'
         f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>{"".join(parts)}</svg>\n'
@@ -90,8 +91,10 @@ def _arrow(start: tuple[float, float, float], end: tuple[float, float, float]) -
     x1, y1 = start[0] + start[2] / 2, start[1] + HEIGHT
     x2, y2 = end[0] + end[2] / 2, end[1] - 2
     bend = (y2 - y1) / 2
+    # A long way runs behind other boxes: it is drawn so that it does not cover the short ones.
+    shade = 0.75 if y2 - y1 < ROW else 0.3
     way = f"M{x1:.0f} {y1:.0f}C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} {x2:.0f} {y2:.0f}"
-    return f'<path d="{way}" fill="none" stroke="#57606a" stroke-opacity=".55" marker-end="url(#end)"/>'
+    return f'<path d="{way}" fill="none" stroke="#57606a" stroke-opacity="{shade}" marker-end="url(#end)"/>'
 
 
 def _box(place: tuple[float, float, float], label: str) -> str:

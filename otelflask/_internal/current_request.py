@@ -6,7 +6,7 @@ from flask import has_request_context
 
 from otelflask._internal import guard
 from otelflask._internal.compat.flask import current_request
-from otelflask._internal.record import ENVIRON_KEY, RequestRecord
+from otelflask._internal.request_record import ENVIRON_KEY, RequestRecord
 
 #: Longest user id that is kept, in characters.
 _MAX_USER_ID = 256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import warnings
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 #: A module as it was: where its public names are now, and which these are.
 MOVED: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -48,11 +50,20 @@ class _Finder(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         place, names = MOVED[module.__name__]
+        if not place:
+            module.__dict__["__getattr__"] = functools.partial(_within, module.__name__)
         if place:
             message = f"{module.__name__} has moved: import {', '.join(names)} from {place}"
             warnings.warn(message, DeprecationWarning, stacklevel=2)
         for name in names:
             setattr(module, name, getattr(importlib.import_module(place), name))
+
+
+def _within(package: str, name: str) -> Any:
+    """A module of a package that has moved, by attribute."""
+    if f"{package}.{name}" not in MOVED:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    return importlib.import_module(f"{package}.{name}")
 
 
 def find_moved_modules() -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from otelflask._internal import guard
 from otelflask._internal.lifecycle.part import Part
-from otelflask._internal.record import RequestRecord
+from otelflask._internal.request_record import RequestRecord
 
 
 class RequestObserver(Part):

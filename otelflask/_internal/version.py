@@ -1,3 +1,3 @@
-"""The version, in a leaf of its own so that every room can read it."""
+"""The version."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Public test kit; its pytest fixtures are in ``otelflask.testing.plugin``, loaded by itself."""
+"""Public test kit. Its pytest fixtures load by themselves: `captured_telemetry`, `fake_collector`, `fixed_clock`."""
 
 from otelflask._internal.testing.capture import CapturedTelemetry, SequentialIds
 from otelflask._internal.testing.clock import FixedClock

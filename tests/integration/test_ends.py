@@ -62,7 +62,7 @@ def test_a_server_does_not_wait_either_and_counts_what_it_leaves(serve: Serve, a
     (app_dir / "counting.py").write_text(
         (app_dir / "wired.py").read_text()
         + """
-from otelflask._internal.wiring import wiring
+from otelflask._internal.wiring import install as wiring
 
 pipeline = wiring._telemetry.pipeline
 shut_down = pipeline.shutdown

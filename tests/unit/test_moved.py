@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import pickle
+import subprocess
 import sys
+from typing import ClassVar, get_type_hints
 
 import pytest
 
 import otelflask
+from otelflask import SettingError
 from otelflask._internal.moved import MOVED
+from otelflask.breaker import CircuitOpenError
+from otelflask.errors import AppError, ValidationError
+from otelflask.health import Degraded
 
 
 @pytest.fixture(autouse=True)
@@ -44,4 +51,33 @@ def test_the_instrumentor_of_sqlalchemy_is_a_name_of_the_package() -> None:
 
     assert otelflask.SQLAlchemyInstrumentor is SQLAlchemyInstrumentor
     with pytest.raises(AttributeError, match="nothing"):
-        otelflask.nothing  # type: ignore[attr-defined]  # noqa: B018
+        otelflask.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from otelflask import *; flush",
+        "import otelflask; assert not hasattr(otelflask, 'SQLAlchemyInstrumentor')",
+        "import otelflask; otelflask.errors.NotFoundError; otelflask.health.check",
+        "import otelflask; otelflask.record.set_user; otelflask.http.instrumentor.FlaskInstrumentor",
+        "import otelflask.http; otelflask.http.instrumentor.FlaskInstrumentor",
+    ],
+)
+def test_names_of_the_package_need_no_further_import_and_no_sqlalchemy(statement: str) -> None:
+    without = "import sys; sys.modules['sqlalchemy'] = None\n"
+    done = subprocess.run([sys.executable, "-c", without + statement], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("error", [AppError("x"), ValidationError(fields={"a": "b"}), CircuitOpenError("x")])
+def test_public_exceptions_say_where_they_are_imported_from(error: AppError) -> None:
+    kind = type(error)
+    assert getattr(importlib.import_module(kind.__module__), kind.__name__) is kind
+    assert kind.__module__ in ("otelflask.errors.exceptions", "otelflask.breaker")
+    assert pickle.loads(pickle.dumps(error)).args == error.args
+    assert get_type_hints(kind)["type"] == ClassVar[str]
+
+
+def test_other_public_exceptions_too() -> None:
+    assert (SettingError.__module__, Degraded.__module__) == ("otelflask", "otelflask.health")

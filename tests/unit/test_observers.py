@@ -8,7 +8,7 @@ import pytest
 import otelflask
 from otelflask._internal.error_reports.reporter import Reporter
 from otelflask._internal.instrumentation.http.metrics import HttpMetrics
-from otelflask._internal.record import RequestRecord
+from otelflask._internal.request_record import RequestRecord
 from otelflask.testing import CapturedTelemetry
 
 

@@ -11,15 +11,16 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from otelflask._internal import guard
-from otelflask._internal.breaker import breakers
+from otelflask._internal.breaker import registry
 from otelflask._internal.breaker.state import CLOSED, HALF_OPEN, OPEN, LocalState, RedisState, Snapshot, State, Trial
 from otelflask._internal.clock import epoch_seconds
 from otelflask._internal.error_responses.app_errors import ServiceUnavailableError
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 #: Exceptions that say that the service fails: a class, several, or a function that is asked.
 Expected = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
@@ -82,7 +83,7 @@ class CircuitBreaker:
         self._expected = expected_exception
         self._fallback = fallback
         self._half_open_calls = half_open_calls
-        self._calls = breakers.register(self)
+        self._calls = registry.register(self)
 
     @property
     def state(self) -> str:
@@ -109,7 +110,7 @@ class CircuitBreaker:
         with self._watching(self._enter()):
             yield
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: F) -> F:
         """Decorate a function, a coroutine function or a generator function."""
         if inspect.iscoroutinefunction(function):
 
@@ -122,7 +123,7 @@ class CircuitBreaker:
                 with self._watching(permit):
                     return await function(*args, **kwargs)
 
-            return awaiting
+            return cast(F, awaiting)
         if inspect.isgeneratorfunction(function):
 
             @functools.wraps(function)
@@ -133,13 +134,13 @@ class CircuitBreaker:
                 with self._watching(permit):
                     return (yield from function(*args, **kwargs))
 
-            return yielding
+            return cast(F, yielding)
 
         @functools.wraps(function)
         def calling(*args: Any, **kwargs: Any) -> Any:
             return self.call(function, *args, **kwargs)
 
-        return calling
+        return cast(F, calling)
 
     def open(self) -> None:
         """Open it by hand."""
@@ -154,7 +155,7 @@ class CircuitBreaker:
         self._move(self._store().load(), CLOSED, "by hand")
 
     def _store(self) -> State:
-        shared = breakers.current()
+        shared = registry.current()
         if shared is None or shared.redis is None:
             return self._local
         if self._redis_state is None:
@@ -235,6 +236,6 @@ class CircuitBreaker:
         at += 1e-6 if repr(at) == known.changed_at else 0.0
         if known.name == name or not self._store().move(known, name, at):
             return
-        shared = breakers.current()
+        shared = registry.current()
         if shared is not None:
             shared.moved(self, known.name, name, why)

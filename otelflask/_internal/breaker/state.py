@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from otelflask._internal import clock
-from otelflask._internal.breaker.shared_redis import SharedRedis
+from otelflask._internal.breaker.redis_client import SharedRedis
 from otelflask._internal.locks import new_lock
 
-#: The states, as metrics, records and redis name them.
+#: The states, as metrics and records name them.
 CLOSED, HALF_OPEN, OPEN = "closed", "half_open", "open"
 #: Seconds after which redis forgets a circuit that nobody has changed.
 REDIS_TTL_S = 7 * 86_400
@@ -161,12 +161,13 @@ class RedisState(State):
             name, changed_at, failures = client.hmget(self._key, "state", "changed_at", "failures")
             if name is None:
                 return Snapshot(failures=int(failures or 0))
-            return Snapshot(name.decode(), (changed_at or b"0").decode(), int(failures or 0))
+            return Snapshot(name.decode().replace("-", "_"), (changed_at or b"0").decode(), int(failures or 0))
 
         return self._redis.ask(ask, self._local.load)
 
     def move(self, known: Snapshot, name: str, at: float) -> bool:
-        arguments = [known.changed_at, name, repr(at), REDIS_TTL_S]
+        # As it has always been written there: workers of two versions share it while they are replaced.
+        arguments = [known.changed_at, name.replace("_", "-"), repr(at), REDIS_TTL_S]
         return self._redis.ask(
             lambda client: bool(self._move(keys=[self._key], args=arguments)), lambda: self._local.move(known, name, at)
         )

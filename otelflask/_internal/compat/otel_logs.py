@@ -55,10 +55,5 @@ def set_provider_resource(provider: LoggerProvider, resource: Resource) -> None:
 class LogRecordProcessorList(SynchronousMultiLogRecordProcessor):
     """The SDK's list of processors, which can be read."""
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.processors: tuple[LogRecordProcessor, ...] = ()
-
-    def add_log_record_processor(self, log_record_processor: LogRecordProcessor) -> None:
-        super().add_log_record_processor(log_record_processor)
-        self.processors = self._log_record_processors
+    #: All of them, in order.
+    processors = property(attrgetter("_log_record_processors"))

@@ -13,8 +13,8 @@ from typing import Any
 
 from opentelemetry.sdk import trace as sdk_trace
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, Sampler
+from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor, sampling
+from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.trace import SpanContext, SpanKind
 from opentelemetry.trace.status import Status, StatusCode
 
@@ -32,17 +32,27 @@ trace_flags_of: Callable[[Any], int] = attrgetter("_context.trace_flags")
 exception_options_of: Callable[[Any], tuple[bool, bool]] = attrgetter("_record_exception", "_set_status_on_exception")
 #: What decides in a `ParentBased` on spans that have no parent.
 sampler_of_roots: Callable[[Any], Sampler] = attrgetter("_root")
-#: All samplers that a `ParentBased` asks.
-parts_of_sampler: Callable[[ParentBased], tuple[Sampler, ...]] = attrgetter(
+_PARTS_OF_SAMPLER: Callable[[Any], tuple[Sampler, ...]] = attrgetter(
     "_root",
     "_remote_parent_sampled",
     "_remote_parent_not_sampled",
     "_local_parent_sampled",
     "_local_parent_not_sampled",
 )
+#: Samplers that decide alone: the public ones, and those that ``OTEL_TRACES_SAMPLER`` makes.
+_DECIDE_ALONE = (sampling.StaticSampler, sampling.TraceIdRatioBased, sampling._AlwaysOn, sampling._AlwaysOff)
+_ASK_OTHERS = (sampling.ParentBased, sampling.ParentBasedTraceIdRatio)
 #: More attributes than layers of ours have together.
 _OF_LAYERS = 32
 _UNSET = Status(StatusCode.UNSET)
+
+
+def asks_nobody_else(sampler: Sampler) -> bool:
+    """Whether a sampler is the SDK's, and so are all that it asks: no code of the user's decides."""
+    kind = type(sampler)
+    if kind in _ASK_OTHERS:
+        return all(map(asks_nobody_else, _PARTS_OF_SAMPLER(sampler)))
+    return kind in _DECIDE_ALONE
 
 
 def set_provider_resource(provider: sdk_trace.TracerProvider, resource: Resource) -> None:
@@ -53,19 +63,28 @@ def set_provider_resource(provider: sdk_trace.TracerProvider, resource: Resource
 
 
 class SpanProcessorList(SynchronousMultiSpanProcessor):
-    """The SDK's list of processors, of which only those are told of a span's start and ending who do something then."""
+    """The SDK's list of processors, which can be read.
+
+    A class of ours says by ``told_of_ends_only = True`` that it does nothing before a span has ended.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.processors: tuple[SpanProcessor, ...] = ()
-        self.starting: tuple[SpanProcessor, ...] = ()
-        self.ending: tuple[SpanProcessor, ...] = ()
+        self._known: tuple[SpanProcessor, ...] = ()
+        self._told_before: tuple[SpanProcessor, ...] = ()
 
-    def add_span_processor(self, span_processor: SpanProcessor) -> None:
-        super().add_span_processor(span_processor)
-        self.processors = self._span_processors
-        self.starting = tuple(item for item in self.processors if _does(item, "on_start"))
-        self.ending = tuple(item for item in self.processors if _does(item, ENDING))
+    #: All of them, in order.
+    processors = property(attrgetter("_span_processors"))
+
+    @property
+    def told_before(self) -> tuple[SpanProcessor, ...]:
+        """Those that are told of a span before it has ended too."""
+        # The SDK's tuple is another one whenever a processor joins, or a test puts another in its place.
+        if self._known is not self._span_processors:
+            known = self._span_processors
+            self._told_before = tuple(item for item in known if not getattr(type(item), "told_of_ends_only", False))
+            self._known = known
+        return self._told_before
 
     def tell_ending(self, span: sdk_trace.Span) -> None:
         """A span is about to end: it can still be changed."""
@@ -73,12 +92,6 @@ class SpanProcessorList(SynchronousMultiSpanProcessor):
 
     def _on_ending(self, span: sdk_trace.Span) -> None:
         self.tell_ending(span)
-
-
-def _does(processor: Any, name: str) -> bool:
-    """Whether this method of a processor does something."""
-    nothing = getattr(SpanProcessor, name)
-    return name in getattr(processor, "__dict__", ()) or getattr(type(processor), name, nothing) is not nothing
 
 
 class _MadeOnDemand:
@@ -190,3 +203,5 @@ class LayeredSpan(SdkSpan):
         # The SDK's takes a lock, which would be the only use of it in most spans.
         if self.ended_at is None:
             self._name = name
+        else:
+            super().update_name(name)

@@ -14,13 +14,13 @@ from otelflask._internal.error_reports import fingerprint, sentry
 from otelflask._internal.error_reports.breadcrumbs import breadcrumbs
 from otelflask._internal.error_reports.event_attributes import MAX_MESSAGE, cut, event_attributes
 from otelflask._internal.error_reports.fingerprint import Group
-from otelflask._internal.error_reports.groups import GroupCounts
-from otelflask._internal.error_reports.log_records import Report, bounded, emit_count, emit_report
+from otelflask._internal.error_reports.group_counts import GroupCounts
 from otelflask._internal.error_reports.occurrences import Occurrence, Prepared
+from otelflask._internal.error_reports.report import Report, bounded, emit_count, emit_report
 from otelflask._internal.error_reports.request_errors import request_errors
 from otelflask._internal.exceptions.attributes import attributes_of, exception_type
-from otelflask._internal.record import RequestRecord
 from otelflask._internal.redaction import Scrubber
+from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.settings import Settings
 from otelflask._internal.version import __version__
 

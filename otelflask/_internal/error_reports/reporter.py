@@ -26,7 +26,7 @@ from otelflask._internal.error_reports.request_errors import RequestErrors, requ
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.exceptions.walk import Walk, trace_of, walk
 from otelflask._internal.observers import RequestObserver
-from otelflask._internal.record import RequestRecord
+from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.log_records import Raised, message_of
 from otelflask._internal.settings import Settings
 

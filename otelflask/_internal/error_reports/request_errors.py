@@ -7,7 +7,7 @@ from collections import deque
 
 from otelflask._internal.error_reports.occurrences import Occurrence
 from otelflask._internal.error_reports.sentry import Scopes
-from otelflask._internal.record import PerRequest
+from otelflask._internal.request_record import PerRequest
 
 
 class RequestErrors:

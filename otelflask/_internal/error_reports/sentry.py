@@ -25,8 +25,8 @@ from sentry_sdk.transport import HttpTransport, Transport
 
 from otelflask._internal import guard
 from otelflask._internal.compat.sentry import fingerprint_of, unsent_events
+from otelflask._internal.error_reports.sentry_copies import writes_into_copies
 from otelflask._internal.error_reports.sentry_exceptions import exception_values
-from otelflask._internal.error_reports.sentry_scrubber import writes_into_copies
 from otelflask._internal.exceptions.walk import Walk
 from otelflask._internal.settings import Settings
 

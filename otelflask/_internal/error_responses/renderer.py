@@ -155,13 +155,21 @@ class ErrorRenderer:
         names = [f"errors/{status}.html", f"errors/{status // 100}xx.html", "errors/error.html"]
         # An error page that fails must not be one more error.
         with guard.saying("error template", "a template of an error page failed; ours is shown"):
-            try:
-                return flask.render_template(app.jinja_env.select_template(names), **values)
-            except jinja2.TemplatesNotFound as error:
-                if error.templates != names:
-                    # One of the app's extends or includes what is not there.
-                    raise
+            template = _first_template(app, names)
+            if template is not None:
+                return flask.render_template(template, **values)
         return self._page.render(values)
+
+
+def _first_template(app: Flask, names: list[str]) -> jinja2.Template | None:
+    """The first of these templates that the app has; None where it has none, or one that cannot be read."""
+    try:
+        return app.jinja_env.select_template(names)
+    except jinja2.TemplatesNotFound:
+        return None
+    except jinja2.TemplateError as error:
+        guard.say("error template", "a template of an error page cannot be read; ours is shown", exc_info=error)
+        return None
 
 
 def envelope(success: bool, message: str, data: Any) -> dict[str, Any]:

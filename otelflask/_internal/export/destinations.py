@@ -13,7 +13,7 @@ import email.utils
 import errno
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -146,10 +146,12 @@ class HttpDestination:
         self.endpoint = self._client.endpoint
 
     def send(self, payload: bytes, timeout: float) -> Answer:
-        return guard.attempt(self._send, payload, max(0.05, min(timeout, self._client.timeout)), instead=_failed)
+        seconds = max(0.05, min(timeout, self._client.timeout))
+        post: Callable[[bytes, float], HttpAnswer | Answer] = self._client.post
+        result = guard.attempt(post, payload, seconds, instead=_failed)
+        return result if isinstance(result, Answer) else self._read(result)
 
-    def _send(self, payload: bytes, timeout: float) -> Answer:
-        result = self._client.post(payload, timeout)
+    def _read(self, result: HttpAnswer) -> Answer:
         status = result.status_code
         if status is None:
             return _failed(result.error)

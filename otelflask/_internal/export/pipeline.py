@@ -32,6 +32,8 @@ from otelflask._internal.sdk.tracer_provider import TracerProvider
 class QueueSpanProcessor(SpanProcessor):
     """Appends ended, sampled spans to the export queue."""
 
+    told_of_ends_only = True
+
     def __init__(self, queue: ExportQueue, shutdown_timeout: float = 5.0) -> None:
         self.queue = queue
         self._shutdown_timeout = shutdown_timeout

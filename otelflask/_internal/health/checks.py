@@ -26,6 +26,9 @@ class Degraded(Exception):  # noqa: N818
     """Raise it in a check: it works, and not as it should (`warn`)."""
 
 
+Degraded.__module__ = "otelflask.health"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a check went: `status` as the health format has it, what was observed, and when (epoch seconds)."""

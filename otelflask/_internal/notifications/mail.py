@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from otelflask._internal import clock, guard
-from otelflask._internal.error_reports.log_records import Report
+from otelflask._internal.error_reports.report import Report
 from otelflask._internal.lifecycle.worker import Worker
 from otelflask._internal.limits import Limits
 from otelflask._internal.notifications.message import message_of

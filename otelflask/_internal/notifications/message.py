@@ -12,7 +12,7 @@ from email.utils import format_datetime, make_msgid
 from urllib.parse import urlencode
 
 from otelflask._internal import clock
-from otelflask._internal.error_reports.log_records import Report
+from otelflask._internal.error_reports.report import Report
 from otelflask._internal.export.scrubbed import scrubbed_attributes
 from otelflask._internal.limits import Limits, clean_text
 from otelflask._internal.notifications.throttle import Claim

@@ -14,7 +14,7 @@ except ImportError:
 from otelflask._internal import guard
 from otelflask._internal.lifecycle.part import Part
 from otelflask._internal.locks import new_lock
-from otelflask._internal.record import ENVIRON_KEY, RequestRecord
+from otelflask._internal.request_record import ENVIRON_KEY, RequestRecord
 from otelflask._internal.wsgi import StartResponse, WsgiApp
 
 #: What Grafana looks for on a span, and Pyroscope on a sample.

@@ -23,7 +23,7 @@ from otelflask._internal.endpoints.endpoint import text_response
 from otelflask._internal.lifecycle import greenlets
 from otelflask._internal.profiles.endpoint import may_see, profile_response
 from otelflask._internal.profiles.store import FORMATS, ProfileStore
-from otelflask._internal.record import ENVIRON_KEY, RequestRecord, route_of
+from otelflask._internal.request_record import ENVIRON_KEY, RequestRecord, route_of
 from otelflask._internal.settings import Settings
 from otelflask._internal.wsgi import StartResponse, WsgiApp
 

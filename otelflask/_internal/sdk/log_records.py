@@ -17,8 +17,8 @@ from otelflask._internal.compat.otel_api import LogRecord, SeverityNumber
 from otelflask._internal.compat.otel_logs import ReadWriteLogRecord, is_logger_enabled, parts_of_logger
 from otelflask._internal.exceptions.walk import Walk, walk
 from otelflask._internal.limits import BODY_LENGTH, cut
-from otelflask._internal.sdk.guarded import processor_failed
 from otelflask._internal.sdk.logger_provider import Logger
+from otelflask._internal.sdk.user_parts import processor_failed
 
 
 class Record(LogRecord):

@@ -8,7 +8,7 @@ from typing import Any
 from otelflask._internal import guard
 from otelflask._internal.compat import otel_logs
 from otelflask._internal.compat.otel_api import NoOpLogger
-from otelflask._internal.sdk.guarded import end_each, flushed, processor_failed, provided, safe_attributes
+from otelflask._internal.sdk.user_parts import end_each, flushed, processor_failed, provided, safe_attributes
 
 
 class LogProcessors(otel_logs.LogRecordProcessorList):
@@ -22,11 +22,14 @@ class LogProcessors(otel_logs.LogRecordProcessorList):
 
     @staticmethod
     def _is_enabled(processor: Any, about: dict[str, Any]) -> bool:
+        def ask() -> bool:
+            return bool(processor.enabled(**about))
+
         def unknown(error: Exception) -> bool:
             processor_failed(processor, error)
             return True
 
-        return bool(guard.attempt(functools.partial(processor.enabled, **about), instead=unknown))
+        return guard.attempt(ask, instead=unknown)
 
     def shutdown(self) -> None:
         end_each(self.processors)
@@ -55,7 +58,7 @@ class LoggerProvider(otel_logs.LoggerProvider):
     """The SDK's logger provider, which raises nothing into the app."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(multi_log_record_processor=LogProcessors(), **options)
+        super().__init__(multi_log_record_processor=LogProcessors(), **options)  # type: ignore[no-untyped-call]
 
     def get_logger(self, *arguments: Any, **options: Any) -> Any:
         make = functools.partial(super().get_logger, *arguments, **options)

@@ -13,8 +13,8 @@ from opentelemetry.sdk.metrics.export import MetricReader
 
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_metrics import ClearedMeterProvider
-from otelflask._internal.sdk.guarded import flushed, provided
 from otelflask._internal.sdk.meter import Meter
+from otelflask._internal.sdk.user_parts import flushed, provided
 
 
 class MeterProvider(ClearedMeterProvider):

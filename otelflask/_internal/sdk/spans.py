@@ -25,15 +25,15 @@ from otelflask._internal.attribute_layers import Layer, Layers, merged
 from otelflask._internal.compat.otel_trace import (
     ENDING,
     LayeredSpan,
+    asks_nobody_else,
     is_tracer_enabled,
-    parts_of_sampler,
     sampler_of_roots,
 )
 from otelflask._internal.exceptions.attributes import exception_layer
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import MAX_ITEMS, cut
-from otelflask._internal.sdk.guarded import processor_failed
 from otelflask._internal.sdk.tracer_provider import AppSpan, SpanProcessors, no_span
+from otelflask._internal.sdk.user_parts import processor_failed, tell_started
 
 _SAMPLED_RANDOM = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
 
@@ -52,7 +52,8 @@ class Span(LayeredSpan, AppSpan):
         if self.ended_at is not None:
             return
         if type(key) is not str:
-            key = safe_text(key)
+            # A str of its own class may hash as it likes.
+            key = str.__str__(safe_text(key))
         own, limits = self.own, self.limits
         if key not in own and len(own) >= (limits.max_span_attributes or 128):
             self.dropped += 1
@@ -104,7 +105,7 @@ class Span(LayeredSpan, AppSpan):
         self.ended_at = clock.time_ns() if end_time is None else end_time
         processor = self.tracer.span_processor
         if type(processor) is SpanProcessors:
-            if processor.ending:
+            if processor.told_before:
                 processor.tell_ending(self)
             # As its `on_end`, which is one call more.
             guard.call_each(processor.processors, "on_end", self, processor_failed)
@@ -138,14 +139,13 @@ def _clean_value(value: Any, length: int | None) -> Any:
     return _cut(safe_text(value), length)
 
 
-def _raises_nothing(tracer: trace_api.Tracer) -> bool:
-    """Whether a span starts without code of the user's: with our processors, and the SDK's ids and samplers."""
-    if not isinstance(tracer, sdk_trace.Tracer) or type(tracer.span_processor) is not SpanProcessors:
-        return False
-    sampler = tracer.sampler
-    asked = (sampler, *parts_of_sampler(sampler)) if isinstance(sampler, sampling.ParentBased) else (sampler,)
-    are_stock = all(type(item).__module__ == sampling.__name__ for item in asked)
-    return are_stock and type(tracer.id_generator) is RandomIdGenerator
+def _stock_parts(tracer: trace_api.Tracer) -> tuple[Any, Any, Any] | None:
+    """Processors, sampler and id generator with which a span starts without code of the user's; None with others."""
+    if not isinstance(tracer, sdk_trace.Tracer):
+        return None
+    parts = tracer.span_processor, tracer.sampler, tracer.id_generator
+    are_stock = type(parts[0]) is SpanProcessors and asks_nobody_else(parts[1]) and type(parts[2]) is RandomIdGenerator
+    return parts if are_stock else None
 
 
 class SpanStarter:
@@ -159,7 +159,7 @@ class SpanStarter:
         self._tracer: Any = tracer
         self._sdk = isinstance(tracer, sdk_trace.Tracer)
         self._trust = trust_remote_sampling
-        self._raises_nothing = _raises_nothing(tracer)
+        self._stock = _stock_parts(tracer)
 
     def start(
         self,
@@ -174,7 +174,8 @@ class SpanStarter:
 
         What a sampler or a processor of the user's raises goes no further.
         """
-        if self._raises_nothing:
+        tracer, stock = self._tracer, self._stock
+        if stock is not None and (tracer.span_processor, tracer.sampler, tracer.id_generator) == stock:
             return self._start(name, kind, layers, start_time, context, links)
         given = (name, kind, layers, start_time, context, links)
         return guard.attempt(self._start, *given, instead=functools.partial(no_span, context))
@@ -240,8 +241,8 @@ class SpanStarter:
             span.add_link(link.context, link.attributes)
         processor = tracer.span_processor
         if type(processor) is SpanProcessors:
-            if processor.starting:
+            if processor.told_before:
                 processor.on_start(span, context)
         else:
-            guard.attempt(processor.on_start, span, context, instead=functools.partial(processor_failed, processor))
+            tell_started((processor,), span, context)
         return span

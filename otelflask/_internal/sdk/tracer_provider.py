@@ -15,19 +15,24 @@ from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import context_manager
 from otelflask._internal.compat.otel_trace import ENDING, SdkSpan, SpanProcessorList, exception_options_of
 from otelflask._internal.guard import safe_text
-from otelflask._internal.sdk.guarded import end_each, flushed, processor_failed, provided, safe_attributes
+from otelflask._internal.sdk.user_parts import (
+    end_each,
+    flushed,
+    processor_failed,
+    provided,
+    safe_attributes,
+    tell_started,
+)
 
 
 class SpanProcessors(SpanProcessorList):
     """The SDK's list of processors, none of which keeps the others, or the app, from going on."""
 
     def on_start(self, span: sdk_trace.Span, parent_context: Context | None = None) -> None:
-        for processor in self.starting:
-            failed = functools.partial(processor_failed, processor)
-            guard.attempt(processor.on_start, span, parent_context, instead=failed)
+        tell_started(self.told_before, span, parent_context)
 
     def tell_ending(self, span: sdk_trace.Span) -> None:
-        guard.call_each(self.ending, ENDING, span, processor_failed)
+        guard.call_each(self.told_before, ENDING, span, processor_failed)
 
     def on_end(self, span: sdk_trace.ReadableSpan) -> None:
         guard.call_each(self.processors, "on_end", span, processor_failed)

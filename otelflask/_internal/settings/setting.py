@@ -11,6 +11,9 @@ class SettingError(ValueError):
     """A setting has a value that is not allowed; the message names setting, value and what is allowed."""
 
 
+SettingError.__module__ = "otelflask"
+
+
 def setting(
     env: str,
     default: Any,

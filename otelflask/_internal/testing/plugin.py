@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def captured_telemetry() -> Iterator[CapturedTelemetry]:
     """In-memory providers with ids 1, 2, 3, …; what was instrumented with them is undone afterwards."""
     from otelflask._internal.testing.capture import CapturedTelemetry
-    from otelflask._internal.wiring import wiring
+    from otelflask._internal.wiring import install as wiring
 
     captured = CapturedTelemetry()
     try:

@@ -13,7 +13,7 @@ from otelflask._internal.instrumentation import libraries
 from otelflask._internal.lifecycle.reloader import is_reloader_parent
 from otelflask._internal.settings.loading import load as load_settings
 from otelflask._internal.supported_versions import is_supported
-from otelflask._internal.wiring import wiring
+from otelflask._internal.wiring import install as wiring
 
 #: Stock instrumentations that ours stand in for; loading both would double every span and line.
 REPLACED = frozenset({"flask", "sqlalchemy", "wsgi", "logging", "system_metrics"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from typing_extensions import Unpack
 
-from otelflask._internal.wiring import wiring
+from otelflask._internal.wiring import install as wiring
 from otelflask._internal.wiring.options import InitOptions
 
 

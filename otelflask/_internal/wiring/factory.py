@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from otelflask._internal.breaker import breakers
+from otelflask._internal.breaker import registry
 from otelflask._internal.error_reports.builder import ReportBuilder
-from otelflask._internal.error_reports.log_records import Report
+from otelflask._internal.error_reports.report import Report
 from otelflask._internal.error_reports.reporter import Reporter
 from otelflask._internal.error_reports.sentry import SentryFlush
 from otelflask._internal.export.environment import use_stable_names
@@ -51,7 +51,7 @@ def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telem
         pipeline,
         service,
         events.Events(logger_provider, meter_provider, pipeline.log_limits),
-        breakers.Breakers(logger_provider, meter_provider, settings.breaker_redis, service),
+        registry.Breakers(logger_provider, meter_provider, settings.breaker_redis, service),
         HttpMetrics.by(meter_provider),
         RequestLog(logger_provider),
         made_with={
@@ -60,10 +60,10 @@ def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telem
         | {"service_name": settings.service_name or service_name},
     )
     events.use(telemetry.events)
-    breakers.use(telemetry.breakers)
+    registry.use(telemetry.breakers)
     telemetry.parts.append(telemetry.breakers)
     if settings.console == "traces":
-        from otelflask._internal.local_output.console_view import attach
+        from otelflask._internal.local_output.trace_tree import attach
 
         view = attach(pipeline, sys.stderr)
         if view is not None:

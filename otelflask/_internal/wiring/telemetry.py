@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from otelflask._internal import guard
-from otelflask._internal.breaker.breakers import Breakers
+from otelflask._internal.breaker.registry import Breakers
 from otelflask._internal.error_reports.reporter import Reporter
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.health.checks import Checks
@@ -25,7 +25,7 @@ from otelflask._internal.settings import Settings
 
 if TYPE_CHECKING:
     # Imported where they are wanted: each brings a library.
-    from otelflask._internal.live_page.monitor import Monitor
+    from otelflask._internal.live_page.live_page import LivePage
     from otelflask._internal.metrics_page.endpoint import MetricsPage
     from otelflask._internal.profiles.continuous_profiler import ContinuousProfiler
 
@@ -46,7 +46,7 @@ class Telemetry:
     queries: RequestQueries | None = None
     users: ActiveUsers | None = None
     reports: Reporter | None = None
-    monitor: Monitor | None = None
+    monitor: LivePage | None = None
     #: What is neither told of requests nor sends: it is flushed before what sends is.
     parts: list[Part] = field(default_factory=list)
     #: Those of them that apps share: made for the first app that wants them.

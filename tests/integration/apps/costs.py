@@ -25,8 +25,8 @@ from otelflask._internal.live_page.show.development_server import _OwnLines
 from otelflask._internal.live_page.show.views import _CURSOR, _MILLISECONDS, _TRACE_ID
 from otelflask._internal.local_output.lines import LineFormat, Whose
 from otelflask._internal.profiles.store import ID
-from otelflask._internal.record import _NUMBER
 from otelflask._internal.redaction import Scrubber
+from otelflask._internal.request_record import _NUMBER
 from otelflask._internal.sdk.log_records import Record
 from otelflask._internal.settings import Settings
 from tests.instructions import measure

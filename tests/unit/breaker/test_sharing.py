@@ -12,7 +12,7 @@ import redis
 
 import otelflask
 from otelflask._internal.breaker.breaker import CircuitBreaker, CircuitOpenError
-from otelflask._internal.breaker.shared_redis import PAUSE_S, TIMEOUT_S, SharedRedis
+from otelflask._internal.breaker.redis_client import PAUSE_S, TIMEOUT_S, SharedRedis
 from otelflask._internal.breaker.state import REDIS_TTL_S, LocalState, RedisState
 from otelflask._internal.settings import SettingError
 from otelflask.testing import CapturedTelemetry
@@ -66,6 +66,13 @@ def test_a_success_of_an_earlier_period_does_not_forget_this_ones_failures(redis
     state.count(state.load(), "failures")
     state.forget_failures(earlier)
     assert state.load().failures == 1
+
+
+def test_workers_of_an_earlier_version_know_a_state_by_the_name_that_they_have_for_it(redis_url: str) -> None:
+    state = _state(redis_url, "spelling")
+    state.move(state.load(), "half_open", 5.0)
+    assert redis.Redis.from_url(redis_url).hget("spelling", "state") == b"half-open"
+    assert state.load().name == "half_open"
 
 
 def test_redis_forgets_what_nobody_changes(redis_url: str) -> None:

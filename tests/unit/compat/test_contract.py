@@ -101,16 +101,18 @@ def provider(notes: _Notes) -> sdk_trace.TracerProvider:
 def test_a_list_of_span_processors_knows_which_do_something_when(
     provider: sdk_trace.TracerProvider, notes: _Notes
 ) -> None:
-    class Starts(sdk_trace.SpanProcessor):
-        def on_start(self, span: sdk_trace.Span, parent_context: context_api.Context | None = None) -> None:
-            raise NotImplementedError
+    class Ends(sdk_trace.SpanProcessor):
+        told_of_ends_only = True
 
-    starts = Starts()
-    provider.add_span_processor(starts)
+    ends = Ends()
+    provider.add_span_processor(ends)
     processors = provider._active_span_processor
     assert isinstance(processors, otel_trace.SpanProcessorList)
-    assert processors.processors == (notes, starts)
-    assert (processors.starting, processors.ending) == ((starts,), (notes,))
+    assert processors.processors == (notes, ends)
+    assert processors.told_before == (notes,)
+    # As tests do, to be rid of all of them.
+    processors._span_processors = ()
+    assert processors.processors == processors.told_before == ()
 
 
 def test_a_span_of_the_sdk_and_its_tracer(provider: sdk_trace.TracerProvider, notes: _Notes) -> None:
@@ -125,9 +127,16 @@ def test_a_span_of_the_sdk_and_its_tracer(provider: sdk_trace.TracerProvider, no
 
 
 def test_the_samplers_that_a_parent_based_one_asks() -> None:
+    class Mine(sampling.StaticSampler):
+        pass
+
+    mine = Mine(sampling.Decision.DROP)
     sampler = sampling.ParentBased(sampling.ALWAYS_OFF)
     assert otel_trace.sampler_of_roots(sampler) is sampling.ALWAYS_OFF
-    assert len(otel_trace.parts_of_sampler(sampler)) == 5
+    for alone in (sampler, sampling.ALWAYS_ON, sampling.ParentBased(sampler), sampling.ParentBasedTraceIdRatio(0.5)):
+        assert otel_trace.asks_nobody_else(alone)
+    for asks in (mine, sampling.ParentBased(mine), sampling.ParentBased(sampling.ParentBased(mine))):
+        assert not otel_trace.asks_nobody_else(asks)
 
 
 def test_a_layered_span_is_a_whole_span_of_the_sdk(provider: sdk_trace.TracerProvider) -> None:

@@ -62,7 +62,7 @@ def test_what_a_full_queue_of_metrics_drops_is_counted(fake_collector: FakeColle
     fake_collector.script.append(Reply(503, {"Retry-After": "2"}))
     _run(
         """
-reader = otelflask._internal.wiring.wiring._telemetry.pipeline.reader
+reader = otelflask._internal.wiring.install._telemetry.pipeline.reader
 for _ in range(12):
     reader.collect()
 otelflask.flush(10)
@@ -85,7 +85,7 @@ from opentelemetry import trace
 def fail(options):
     raise SystemError("sensor")
 metrics.get_meter("m").create_observable_gauge("broken", [fail])
-reader = otelflask._internal.wiring.wiring._telemetry.pipeline.reader
+reader = otelflask._internal.wiring.install._telemetry.pipeline.reader
 def collect(*arguments, **options):
     raise LookupError("collecting")
 reader.collect = collect

@@ -10,7 +10,7 @@ from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.current_request import current_record
 from otelflask._internal.instrumentation.database.query_statistics import QueryStatistics, Repetition, place_attributes
 from otelflask._internal.observers import RequestObserver
-from otelflask._internal.record import PerRequest, RequestRecord
+from otelflask._internal.request_record import PerRequest, RequestRecord
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 

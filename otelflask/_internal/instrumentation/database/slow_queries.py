@@ -12,7 +12,7 @@ from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.current_request import current_record
 from otelflask._internal.instrumentation.database.plan import Execution, PlanReader
 from otelflask._internal.instrumentation.database.query_statistics import calling_place, place_attributes
-from otelflask._internal.record import route_of
+from otelflask._internal.request_record import route_of
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from otelflask._internal.attribute_layers import Interned, Layer
-from otelflask._internal.record import RequestAttributes, RequestRecord
+from otelflask._internal.request_record import RequestAttributes, RequestRecord
 
 
 def _server(host: str, scheme: str) -> tuple[str, int | None]:

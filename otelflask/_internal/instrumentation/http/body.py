@@ -17,7 +17,7 @@ from typing import Any
 from opentelemetry import context as context_api
 
 from otelflask._internal import guard
-from otelflask._internal.record import RequestRecord
+from otelflask._internal.request_record import RequestRecord
 
 #: Told of a request's end; a server that asks twice lets it be told twice.
 End = Callable[[RequestRecord], None]

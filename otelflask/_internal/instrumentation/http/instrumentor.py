@@ -16,7 +16,7 @@ import flask
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_instrumentation import FlaskInstrumentorBase, InstrumentedFlask, is_marked, mark
 from otelflask._internal.instrumentation.http.contrib import TakenOver, take_over
-from otelflask._internal.instrumentation.http.instrumented import InstrumentedApp
+from otelflask._internal.instrumentation.http.instrumented_app import InstrumentedApp
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.settings import Settings
 from otelflask._internal.supported_versions import OLDEST, is_supported

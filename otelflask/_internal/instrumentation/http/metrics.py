@@ -12,7 +12,7 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 from otelflask._internal.attribute_layers import Interned
 from otelflask._internal.locks import new_lock
 from otelflask._internal.observers import RequestObserver
-from otelflask._internal.record import RequestRecord
+from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.bound_histogram import BoundHistogram
 from otelflask._internal.version import __version__
 

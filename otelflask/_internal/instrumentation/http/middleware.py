@@ -23,7 +23,7 @@ from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
 from otelflask._internal.instrumentation.http.attributes import of_arrival, of_end
 from otelflask._internal.instrumentation.http.body import observed
 from otelflask._internal.observers import Observers
-from otelflask._internal.record import ENVIRON_KEY, MAX_LENGTH, RequestRecord, route_of
+from otelflask._internal.request_record import ENVIRON_KEY, MAX_LENGTH, RequestRecord, route_of
 from otelflask._internal.settings import Settings
 from otelflask._internal.wsgi import StartResponse, WsgiApp
 

@@ -8,7 +8,7 @@ from otelflask._internal import event_names
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.exceptions.attributes import exception_layer
 from otelflask._internal.observers import RequestObserver
-from otelflask._internal.record import RequestRecord
+from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 

@@ -12,7 +12,7 @@ from otelflask._internal.exceptions.walk import remembering
 from otelflask._internal.instrumentation.http.captured_headers import CapturedHeaders
 from otelflask._internal.instrumentation.http.remote_context import remote_context
 from otelflask._internal.observers import RequestObserver
-from otelflask._internal.record import RequestRecord
+from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.spans import Span, SpanStarter
 from otelflask._internal.settings import Settings
 

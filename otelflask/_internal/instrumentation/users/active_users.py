@@ -21,7 +21,7 @@ from otelflask._internal import clock, guard
 from otelflask._internal.instrumentation.users.hyperloglog import SIZE, HyperLogLog
 from otelflask._internal.locks import new_lock
 from otelflask._internal.observers import RequestObserver
-from otelflask._internal.record import RequestRecord
+from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.settings import SettingError
 from otelflask._internal.shared_folder import SharedFolder
 from otelflask._internal.version import __version__

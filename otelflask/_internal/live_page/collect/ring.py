@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from otelflask._internal.compat.otel_logs import LogRecordProcessor
 from otelflask._internal.observers import RequestObserver
-from otelflask._internal.record import RequestRecord
+from otelflask._internal.request_record import RequestRecord
 
 #: Requests that are counted from one look to the next: a thread looks four times a second.
 MAX_UNCOUNTED = 100_000
@@ -36,6 +36,7 @@ class Ring(RequestObserver, SpanProcessor, LogRecordProcessor):
 
     #: Whoever picks out what belongs to a request looks for its span among the items.
     after_span = True
+    told_of_ends_only = True
 
     def __init__(self, size: int, notable: int, slow: float) -> None:
         self._slow = slow

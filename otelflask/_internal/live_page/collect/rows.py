@@ -15,7 +15,7 @@ from otelflask._internal.limits import Limits, clean_text, cut
 from otelflask._internal.redaction import Scrubber
 
 STATEMENT = "statement"
-#: Names of attributes that other rooms give.
+#: Names of attributes of spans that others make.
 SUMMARY = "db.query.summary"
 FINGERPRINT = "otelflask.error.fingerprint"
 ERROR_COUNT = "otelflask.error.count"

@@ -13,7 +13,7 @@ from opentelemetry import trace as trace_api
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otelflask._internal import clock, event_names, guard
-from otelflask._internal.breaker.shared_redis import SharedRedis
+from otelflask._internal.breaker.redis_client import SharedRedis
 from otelflask._internal.breaker.state import CLOSED, HALF_OPEN, OPEN
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.lifecycle.part import Part

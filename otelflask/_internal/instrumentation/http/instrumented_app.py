@@ -27,7 +27,7 @@ from otelflask._internal.instrumentation.http.request_log import RequestLog
 from otelflask._internal.instrumentation.http.spans import RequestSpans
 from otelflask._internal.lifecycle.forks import on_fork
 from otelflask._internal.observers import Observers, RequestObserver
-from otelflask._internal.record import ENVIRON_KEY, RequestRecord, route_of
+from otelflask._internal.request_record import ENVIRON_KEY, RequestRecord, route_of
 from otelflask._internal.sdk.spans import SpanStarter
 from otelflask._internal.settings import Settings
 from otelflask._internal.settings.loading import load as load_settings

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from otelflask._internal.error_reports import groups
-from otelflask._internal.error_reports.groups import GroupCounts
+from otelflask._internal.error_reports import group_counts
+from otelflask._internal.error_reports.group_counts import GroupCounts
 from otelflask._internal.testing.clock import FixedClock
 
 Said = list[tuple[str, int]]
@@ -125,7 +125,7 @@ def test_an_error_that_interrupts_the_counting_is_counted_too(said: Said) -> Non
 def test_the_oldest_group_makes_room_and_is_said_first(
     occur: Callable[..., GroupCounts[str]], said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(groups, "MAX_GROUPS", 2)
+    monkeypatch.setattr(group_counts, "MAX_GROUPS", 2)
     for group in ("a", "b", "c"):
         occur(group, 2)
     assert said == [("a", 1), ("b", 1), ("a", 1), ("c", 1)]

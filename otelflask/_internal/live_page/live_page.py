@@ -28,7 +28,7 @@ from otelflask._internal.shared_folder import SharedFolder
 SLOW_S = 1.0
 
 
-class Monitor(Part):
+class LivePage(Part):
     """Sees what the providers see, and makes the pages of apps.
 
     In: the pipeline; a folder of this user's; what the workers of one app have in common; how many spans and log lines

@@ -13,6 +13,8 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from opentelemetry.context import Context
+
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import clean_attribute_value
 from otelflask._internal.guard import safe_text
@@ -27,7 +29,21 @@ def processor_failed(processor: Any, error: Exception) -> None:
 def end_each(processors: Iterable[Any]) -> None:
     """Shut the processors down; one that raises keeps no other from its end."""
     for processor in processors:
-        guard.attempt(processor.shutdown, instead=functools.partial(processor_failed, processor))
+        guard.attempt(_shut_down, processor, instead=functools.partial(processor_failed, processor))
+
+
+def _shut_down(processor: Any) -> None:
+    processor.shutdown()
+
+
+def tell_started(processors: Iterable[Any], span: Any, context: Context | None) -> None:
+    """Tell span processors of a start; what one raises keeps no other from being told."""
+
+    def tell(processor: Any) -> None:
+        processor.on_start(span, parent_context=context)
+
+    for processor in processors:
+        guard.attempt(tell, processor, instead=functools.partial(processor_failed, processor))
 
 
 def flushed(flush: Callable[[int], bool], timeout_millis: int) -> bool:

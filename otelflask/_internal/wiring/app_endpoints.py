@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from flask import Flask
 
-from otelflask._internal.breaker import breakers
+from otelflask._internal.breaker import registry
 from otelflask._internal.endpoints.endpoint import Endpoint
 from otelflask._internal.health import dependencies
 from otelflask._internal.health.checks import Check, Checks
@@ -30,7 +30,7 @@ def watch(app: Flask, telemetry: Telemetry, settings: Settings, may_monitor: May
         return None
     if telemetry.monitor is None:
         # Imported where it is wanted: it brings SQLite.
-        from otelflask._internal.live_page.monitor import Monitor
+        from otelflask._internal.live_page.live_page import LivePage
 
         def facts() -> dict[str, Any]:
             checks = telemetry.health.all() if telemetry.health is not None else []
@@ -39,12 +39,12 @@ def watch(app: Flask, telemetry: Telemetry, settings: Settings, may_monitor: May
                 "health": [
                     {"name": name, "state": last.status, "output": last.output} for name, last in outcomes if last
                 ],
-                "breakers": breakers.states(),
+                "breakers": registry.states(),
             }
 
         folder = SharedFolder.of(telemetry.settings)
         telemetry.made_with["monitor_size"] = settings.monitor_size
-        telemetry.monitor = Monitor(
+        telemetry.monitor = LivePage(
             telemetry.pipeline, folder, telemetry.service, settings.monitor_size, telemetry.metrics.active, facts
         )
         telemetry.parts.append(telemetry.monitor)

@@ -7,7 +7,7 @@ import io
 import flask
 import pytest
 
-from otelflask._internal.local_output.console_view import ConsoleView
+from otelflask._internal.local_output.trace_tree import ConsoleView
 from otelflask._internal.redaction import Scrubber
 from otelflask.testing import CapturedTelemetry
 

@@ -45,6 +45,8 @@ class ConsoleView(Part, SpanProcessor, LogRecordProcessor):
     `stream` is a terminal and ``NO_COLOR`` is not set).
     """
 
+    told_of_ends_only = True
+
     def __init__(self, stream: TextIO, scrubber: Scrubber, colour: bool | None = None) -> None:
         self._stream = stream
         self._scrubber = scrubber

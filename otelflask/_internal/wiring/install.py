@@ -13,7 +13,7 @@ from typing import Any, cast
 from flask import Flask
 
 from otelflask._internal import guard
-from otelflask._internal.breaker import breakers
+from otelflask._internal.breaker import registry
 from otelflask._internal.endpoints.endpoint import Endpoints
 from otelflask._internal.error_responses.handlers import answer_errors, roll_back
 from otelflask._internal.error_responses.renderer import ErrorRenderer
@@ -28,7 +28,7 @@ from otelflask._internal.settings import SettingError, Settings
 from otelflask._internal.settings.loading import load as load_settings
 from otelflask._internal.settings.loading import sources as setting_sources
 from otelflask._internal.supported_versions import is_supported
-from otelflask._internal.wiring import endpoints, profilers
+from otelflask._internal.wiring import app_endpoints, profilers
 from otelflask._internal.wiring.factory import make_telemetry
 from otelflask._internal.wiring.options import PROVIDERS, Hooks, InitOptions
 from otelflask._internal.wiring.telemetry import Telemetry
@@ -59,8 +59,11 @@ class AppTelemetry:
 def install(app: Flask, options: InitOptions) -> None:
     """Give an app its telemetry, and start that of the process where there is none yet; a second call changes nothing.
 
-    Raises SettingError for an option that does not exist, and for a value that is not allowed.
+    Raises SettingError for an option that does not exist, and for a value that is not allowed; TypeError for what is
+    no Flask app.
     """
+    if not isinstance(app, Flask):
+        raise TypeError(f"init takes a Flask app, not {app!r}")
     settings = {name: value for name, value in options.items() if name not in _HOOKS}
     hooks = cast(Hooks, {name: value for name, value in options.items() if name in _HOOKS})
     if EXTENSION_KEY in app.extensions:
@@ -75,9 +78,9 @@ def install(app: Flask, options: InitOptions) -> None:
     telemetry = start(in_force, name, hooks)
     app.extensions[EXTENSION_KEY] = AppTelemetry(in_force, telemetry, options)
     app.extensions[events.EXTENSION_KEY] = telemetry.events
-    app.extensions[breakers.EXTENSION_KEY] = telemetry.breakers
+    app.extensions[registry.EXTENSION_KEY] = telemetry.breakers
     profiles = profilers.surround(app, telemetry, in_force)
-    gate = endpoints.watch(app, telemetry, in_force, hooks.get("may_monitor"))
+    gate = app_endpoints.watch(app, telemetry, in_force, hooks.get("may_monitor"))
     FlaskInstrumentor.instrument_app(
         app,
         request_hook=hooks.get("request_hook"),
@@ -85,7 +88,7 @@ def install(app: Flask, options: InitOptions) -> None:
         user=hooks.get("user"),
         **_of_requests(telemetry, in_force, is_watched=gate is not None),
     )
-    in_front = Endpoints([*endpoints.endpoints_of(app, telemetry, in_force, sources, gate), *profiles])
+    in_front = Endpoints([*app_endpoints.endpoints_of(app, telemetry, in_force, sources, gate), *profiles])
     app.wsgi_app = in_front.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
     _attach_console(telemetry, in_force, app.debug)
     _say_differences(telemetry, in_force, sources, hooks)
@@ -188,7 +191,7 @@ def withdraw(logger_provider: Any) -> None:
         if _telemetry is not None and _telemetry.pipeline.logger_provider is logger_provider:
             ending.let_go(_telemetry)
             events.withdraw(_telemetry.events)
-            breakers.withdraw(_telemetry.breakers)
+            registry.withdraw(_telemetry.breakers)
             _telemetry = None
     capture.uninstall_all(logger_provider)
     instrumentor = sys.modules.get("otelflask._internal.instrumentation.database.instrumentor")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sentry_sdk.scrubber import EventScrubber
 
-from otelflask._internal.error_reports.sentry_scrubber import CopyingScrubber, writes_into_copies
+from otelflask._internal.error_reports.sentry_copies import CopyingScrubber, writes_into_copies
 
 
 class Secret(dict[str, Any]):

@@ -15,7 +15,7 @@ from tests.integration.conftest import NO_EXPORT
 
 SCRIPT = """
 import flask, otelflask
-from otelflask._internal.wiring import wiring
+from otelflask._internal.wiring import install as wiring
 from otelflask._internal.settings import Settings
 
 otelflask.init(flask.Flask("first"), redact_names="iban")
@@ -235,3 +235,8 @@ def _ran(script: str, **variables: str) -> tuple[str, str]:
         check=True,
     )
     return done.stdout.strip(), done.stderr
+
+
+def test_what_is_no_flask_app_is_named() -> None:
+    with pytest.raises(TypeError, match="init takes a Flask app, not 'shop'"):
+        otelflask.init("shop")  # type: ignore[arg-type]

@@ -1,0 +1,23 @@
+"""What is made of a receiver's answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from otelflask._internal.export.destinations import HttpDestination
+
+
+class _Unreadable:
+    status_code = 200
+    error = None
+
+    def headers(self) -> dict[str, str]:
+        raise RuntimeError("no headers")
+
+
+def test_an_answer_that_cannot_be_read_is_no_reason_to_send_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    destination = HttpDestination("traces")
+    monkeypatch.setattr(destination._client, "post", lambda payload, timeout: _Unreadable())
+    with pytest.raises(RuntimeError, match="no headers"):
+        destination.send(b"", 1.0)
+    destination.close()
