@@ -10,8 +10,8 @@ from otelflask._internal.current_request import current_record
 from otelflask._internal.error_reports.event_attributes import MAX_MESSAGE
 from otelflask._internal.error_reports.request_errors import request_errors
 from otelflask._internal.error_reports.sentry import MAX_BREADCRUMBS, Event
+from otelflask._internal.logging_records import message_of
 from otelflask._internal.request_record import RequestRecord
-from otelflask._internal.sdk.log_records import message_of
 
 _CONSTANT = (str, int, float, bool, type(None))
 

@@ -25,9 +25,9 @@ from otelflask._internal.error_reports.occurrences import Occurrence, outermost
 from otelflask._internal.error_reports.request_errors import RequestErrors, request_errors
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.exceptions.walk import Walk, trace_of, walk
+from otelflask._internal.logging_records import Raised, message_of
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.request_record import RequestRecord
-from otelflask._internal.sdk.log_records import Raised, message_of
 from otelflask._internal.settings import Settings
 
 #: Most problems of one request that are kept until its end; further ones are counted.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry.sdk.metrics.export import Metric, MetricsData
@@ -11,40 +11,15 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace.status import Status
 
 from otelflask._internal.compat.otel_logs import ReadableLogRecord
-from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import (
     BODY_LENGTH,
     MAX_ITEMS,
-    STACKTRACE_LENGTH,
     Limits,
     bounded,
     clean_text,
-    cut_stacktrace,
 )
-from otelflask._internal.redaction import Scrubber
+from otelflask._internal.redaction import Scrubber, cleaned, scrubbed_attributes
 from otelflask._internal.sdk.log_records import Record
-
-
-def _clean(value: Any, limits: Limits) -> Any:
-    if isinstance(value, str):
-        return clean_text(limits.text(value))
-    if isinstance(value, (list, tuple)):
-        return [_clean(item, limits) for item in value[:MAX_ITEMS]]
-    if isinstance(value, Mapping):
-        return {clean_text(str(key)): _clean(item, limits) for key, item in value.items()}
-    return value
-
-
-def scrubbed_attributes(attributes: Mapping[str, Any] | None, scrubber: Scrubber, limits: Limits) -> dict[str, Any]:
-    """The attributes, masked and bounded."""
-    of_stack = Limits(STACKTRACE_LENGTH)
-    kept: dict[str, Any] = {}
-    for key, value in (attributes or {}).items():
-        own = limits
-        if key == "exception.stacktrace":
-            value, own = cut_stacktrace(safe_text(value)), of_stack
-        kept[clean_text(key)] = _clean(scrubber.value(key, bounded(value, own.value_length, MAX_ITEMS)), own)
-    return kept
 
 
 def scrubbed_spans(spans: Sequence[ReadableSpan], scrubber: Scrubber, limits: Limits) -> list[ReadableSpan]:
@@ -89,7 +64,7 @@ def scrubbed_records(
             source.timestamp or 0,
             source.severity_number,  # type: ignore[arg-type]
             source.severity_text or "",
-            clean_text(limits.text(body, BODY_LENGTH)) if isinstance(body, str) else _clean(body, limits),
+            clean_text(limits.text(body, BODY_LENGTH)) if isinstance(body, str) else cleaned(body, limits),
             (scrubbed_attributes(source.attributes, scrubber, limits),),
             None,
             event_name=source.event_name,

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 from otelflask._internal import event_names
 from otelflask._internal.current_request import current_record
-from otelflask._internal.export.scrubbed import scrubbed_attributes
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import BODY_LENGTH, Limits, bounded
-from otelflask._internal.redaction import Scrubber
+from otelflask._internal.redaction import Scrubber, scrubbed_attributes
 from otelflask._internal.request_record import RequestRecord
 
 #: Control characters, line separators that are no newline (U+0085, U+2028, U+2029), and marks that turn the direction

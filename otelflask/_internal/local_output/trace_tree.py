@@ -173,7 +173,7 @@ class ConsoleView(Part, SpanProcessor, LogRecordProcessor):
         return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self._colour else text
 
 
-def attach(pipeline: Any, stream: TextIO) -> ConsoleView | None:
+def attach_tree(pipeline: Any, stream: TextIO) -> ConsoleView | None:
     """Print the pipeline's traces to `stream`. Out: the view, or None where the providers take no processors."""
     if not hasattr(pipeline.tracer_provider, "add_span_processor"):
         return None

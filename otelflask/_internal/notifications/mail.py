@@ -17,7 +17,7 @@ from otelflask._internal import clock, guard
 from otelflask._internal.error_reports.report import Report
 from otelflask._internal.lifecycle.worker import Worker
 from otelflask._internal.limits import Limits
-from otelflask._internal.notifications.message import message_of
+from otelflask._internal.notifications.message import mail_of
 from otelflask._internal.notifications.throttle import Throttle
 from otelflask._internal.redaction import Scrubber
 from otelflask._internal.settings import Settings
@@ -109,7 +109,7 @@ class ErrorMail:
             return
         sent = False
         try:
-            sent = self._send(message_of(report, claim, self._settings, self._resource, self._scrubber, self._limits))
+            sent = self._send(mail_of(report, claim, self._settings, self._resource, self._scrubber, self._limits))
         finally:
             if sent:
                 self._throttle.sent(report.group.fingerprint, claim, now)

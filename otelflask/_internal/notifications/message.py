@@ -13,10 +13,9 @@ from urllib.parse import urlencode
 
 from otelflask._internal import clock
 from otelflask._internal.error_reports.report import Report
-from otelflask._internal.export.scrubbed import scrubbed_attributes
 from otelflask._internal.limits import Limits, clean_text
 from otelflask._internal.notifications.throttle import Claim
-from otelflask._internal.redaction import Scrubber
+from otelflask._internal.redaction import Scrubber, scrubbed_attributes
 from otelflask._internal.settings import Settings
 
 MAX_SUBJECT = 150
@@ -26,7 +25,7 @@ _NO_ATOM = re.compile(r"[^A-Za-z0-9]+")
 GROUP_DASHBOARD = "otelflask-error-group"
 
 
-def message_of(
+def mail_of(
     report: Report,
     claim: Claim,
     settings: Settings,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from itertools import islice
 from typing import Any
 
@@ -15,8 +14,6 @@ from otelflask._internal.attribute_layers import Layers, merged
 from otelflask._internal.compat import otel_logs
 from otelflask._internal.compat.otel_api import LogRecord, SeverityNumber
 from otelflask._internal.compat.otel_logs import ReadWriteLogRecord, is_logger_enabled, parts_of_logger
-from otelflask._internal.exceptions.walk import Walk, walk
-from otelflask._internal.limits import BODY_LENGTH, cut
 from otelflask._internal.sdk.logger_provider import Logger
 from otelflask._internal.sdk.user_parts import processor_failed
 
@@ -108,33 +105,3 @@ def _emit_by_sdk(logger: otel_logs.Logger, record: Record) -> None:
     if is_logger_enabled(logger):
         resource, scope, limits, processors = parts_of_logger(logger)
         processors.on_emit(EmittedRecord(record, resource, scope, limits))
-
-
-def message_of(record: logging.LogRecord) -> str:
-    """The record's text, whatever its arguments do when formatted."""
-    return cut(guard.attempt(record.getMessage, instead=functools.partial(_unformatted, record.msg)), BODY_LENGTH)
-
-
-def _unformatted(message: object, error: Exception) -> str:
-    return f"{guard.safe_text(message)} [arguments cannot be formatted: {type(error).__name__}]"
-
-
-class Raised:
-    """The exception of a record of `logging`, walked when somebody asks first, and once for all who ask."""
-
-    __slots__ = ("_is_known", "_record", "_walk")
-
-    def __init__(self, record: logging.LogRecord) -> None:
-        self._record = record
-        self._is_known = False
-        self._walk: Walk | None = None
-
-    @property
-    def walk(self) -> Walk | None:
-        """None where the record has no exception."""
-        if not self._is_known:
-            self._is_known = True
-            given = self._record.exc_info
-            error = given[1] if isinstance(given, tuple) and len(given) > 1 else None
-            self._walk = walk(error) if isinstance(error, BaseException) else None
-        return self._walk

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
 from otelflask._internal import clock as ours
+from otelflask._internal.compat.otel_clock import MODULES_THAT_READ_THE_TIME
 
 #: 2024-01-01T00:00:00Z in epoch nanoseconds.
 START_NS = 1_704_067_200_000_000_000
@@ -18,15 +19,6 @@ _OURS: dict[str, Callable[[int], float]] = {
     "time": lambda now: now / 1e9,
     "monotonic": lambda now: now / 1e9,
 }
-#: Where the SDK reads the time of what the app makes itself: spans, log records, measurements.
-_OF_THE_SDK = (
-    "opentelemetry.sdk.trace",
-    "opentelemetry._logs._internal",
-    "opentelemetry.sdk._logs._internal",
-    "opentelemetry.sdk.metrics._internal.instrument",
-    "opentelemetry.sdk.metrics._internal.metric_reader_storage",
-    "opentelemetry.sdk.metrics._internal._view_instrument_match",
-)
 
 
 class FixedClock:
@@ -55,6 +47,6 @@ def frozen(clock: FixedClock) -> Iterator[FixedClock]:
     with ExitStack() as replaced:
         for name, made in _OURS.items():
             replaced.enter_context(patch.object(ours, name, read(made)))
-        for module in _OF_THE_SDK:
+        for module in MODULES_THAT_READ_THE_TIME:
             replaced.enter_context(patch(f"{module}.time_ns", clock))
         yield clock

@@ -20,7 +20,7 @@ from otelflask._internal.instrumentation.http.request_log import RequestLog
 from otelflask._internal.instrumentation.logs import capture, events
 from otelflask._internal.instrumentation.runtime import RuntimeMetrics
 from otelflask._internal.instrumentation.users.active_users import ActiveUsers
-from otelflask._internal.local_output import output
+from otelflask._internal.local_output.attach import attach_files
 from otelflask._internal.settings import PER_PROCESS, WHEN_WANTED, Settings
 from otelflask._internal.shared_folder import SharedFolder
 from otelflask._internal.supported_versions import is_supported
@@ -63,13 +63,13 @@ def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telem
     registry.use(telemetry.breakers)
     telemetry.parts.append(telemetry.breakers)
     if settings.console == "traces":
-        from otelflask._internal.local_output.trace_tree import attach
+        from otelflask._internal.local_output.trace_tree import attach_tree
 
-        view = attach(pipeline, sys.stderr)
+        view = attach_tree(pipeline, sys.stderr)
         if view is not None:
             telemetry.parts.append(view)
     if settings.log_dir:
-        output.attach_files(pipeline, settings)
+        attach_files(pipeline, settings)
     if settings.logs:
         capture.install(logger_provider, settings.log_level, pipeline.log_limits)
     if settings.reports:

@@ -22,7 +22,7 @@ from otelflask._internal.instrumentation.http.instrumentor import FlaskInstrumen
 from otelflask._internal.instrumentation.logs import capture, events
 from otelflask._internal.lifecycle import ending, forks
 from otelflask._internal.lifecycle.reloader import is_reloader_parent
-from otelflask._internal.local_output import output
+from otelflask._internal.local_output.attach import attach_console, console_style
 from otelflask._internal.locks import new_lock
 from otelflask._internal.settings import SettingError, Settings
 from otelflask._internal.settings.loading import load as load_settings
@@ -105,7 +105,7 @@ def instrument_new_apps(settings: Settings, service_name: str) -> None:
 
 
 def _attach_console(telemetry: Telemetry, settings: Settings, debug: bool) -> None:
-    if output.attach_console(telemetry.pipeline, output.console_style(settings, debug)):
+    if attach_console(telemetry.pipeline, console_style(settings, debug)):
         telemetry.made_with["log_console"] = settings.log_console
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from opentelemetry.trace import SpanKind
 
 from otelflask._internal.compat import (
     otel_api,
+    otel_clock,
     otel_configuration,
     otel_exporters,
     otel_instrumentation,
@@ -395,6 +397,11 @@ def test_the_current_request_and_the_search_for_a_handler() -> None:
         assert handler_search(app)(LookupError(), []) is None
     with pytest.raises(RuntimeError):
         current_request()
+
+
+@pytest.mark.parametrize("module", otel_clock.MODULES_THAT_READ_THE_TIME)
+def test_where_the_sdk_reads_the_time(module: str) -> None:
+    assert importlib.import_module(module).time_ns is time.time_ns
 
 
 def test_frames_and_locks() -> None:

@@ -15,9 +15,8 @@ import sentry_sdk
 
 from otelflask import errors
 from otelflask._internal.export.otlp_encoder import Encoder
-from otelflask._internal.export.scrubbed import scrubbed_attributes
 from otelflask._internal.limits import Limits
-from otelflask._internal.redaction import Scrubber
+from otelflask._internal.redaction import Scrubber, scrubbed_attributes
 from otelflask.testing import CapturedTelemetry
 from tests.unit.conftest import Make
 

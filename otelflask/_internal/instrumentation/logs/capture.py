@@ -24,7 +24,8 @@ from otelflask._internal.attribute_layers import Interned, Layer, merged
 from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY, SeverityNumber
 from otelflask._internal.exceptions.attributes import attributes_of
 from otelflask._internal.limits import MAX_ITEMS, Limits, cut_stacktrace
-from otelflask._internal.sdk.log_records import Raised, Record, emit, message_of
+from otelflask._internal.logging_records import Raised, message_of
+from otelflask._internal.sdk.log_records import Record, emit
 
 _RESERVED = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
 _SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}

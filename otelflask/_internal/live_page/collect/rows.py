@@ -9,10 +9,9 @@ from typing import Any
 
 from opentelemetry.trace import SpanKind, StatusCode
 
-from otelflask._internal.export.scrubbed import scrubbed_attributes
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import Limits, clean_text, cut
-from otelflask._internal.redaction import Scrubber
+from otelflask._internal.redaction import Scrubber, scrubbed_attributes
 
 STATEMENT = "statement"
 #: Names of attributes of spans that others make.

@@ -1,0 +1,39 @@
+"""What otelflask says of itself, where no handler of the app's writes it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from otelflask._internal import guard
+from otelflask._internal.compat.otel_logs import ReadableLogRecord
+from otelflask._internal.instrumentation.logs.capture import record_of
+from otelflask._internal.local_output.lines import LineFormat, Whose
+from otelflask._internal.logging_records import Raised
+
+_OWN_SCOPE = InstrumentationScope(guard.logger.name)
+
+
+class OwnDiagnostics(logging.Handler):
+    """Writes what otelflask says of itself, where no handler of the app's does: it is never sent, so it has no line.
+
+    In the place of `logging`'s last resort; whatever else comes to that has its line by `ConsoleLines`.
+    """
+
+    def __init__(self, layout: LineFormat, style: str) -> None:
+        super().__init__(logging.WARNING)
+        self._limits = layout.limits
+        self._make = layout.json if style == "json" else layout.text
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name != guard.logger.name:
+            return
+        guard.attempt(self._write, record, instead=lambda error: self.handleError(record))
+
+    def _write(self, record: logging.LogRecord) -> None:
+        item = ReadableLogRecord(record_of(record, self._limits, Raised(record)), Resource.get_empty(), _OWN_SCOPE)
+        sys.stderr.write(self._make(item, Whose()) + "\n")
+        sys.stderr.flush()

@@ -1,0 +1,40 @@
+"""What is read of a record of the `logging` module: its text, and its exception."""
+
+from __future__ import annotations
+
+import functools
+import logging
+
+from otelflask._internal import guard
+from otelflask._internal.exceptions.walk import Walk, walk
+from otelflask._internal.limits import BODY_LENGTH, cut
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """The record's text, whatever its arguments do when formatted."""
+    return cut(guard.attempt(record.getMessage, instead=functools.partial(_unformatted, record.msg)), BODY_LENGTH)
+
+
+def _unformatted(message: object, error: Exception) -> str:
+    return f"{guard.safe_text(message)} [arguments cannot be formatted: {type(error).__name__}]"
+
+
+class Raised:
+    """The exception of a record of `logging`, walked when somebody asks first, and once for all who ask."""
+
+    __slots__ = ("_is_known", "_record", "_walk")
+
+    def __init__(self, record: logging.LogRecord) -> None:
+        self._record = record
+        self._is_known = False
+        self._walk: Walk | None = None
+
+    @property
+    def walk(self) -> Walk | None:
+        """None where the record has no exception."""
+        if not self._is_known:
+            self._is_known = True
+            given = self._record.exc_info
+            error = given[1] if isinstance(given, tuple) and len(given) > 1 else None
+            self._walk = walk(error) if isinstance(error, BaseException) else None
+        return self._walk
