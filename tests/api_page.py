@@ -5,6 +5,8 @@ from __future__ import annotations
 from griffe import GriffeLoader, Module, Parser
 from griffe2md import ConfigDict, default_config, render_object_docs
 
+from otelflask._internal.moved import MOVED
+
 #: The modules that users import.
 PUBLIC = (
     "otelflask",
@@ -14,6 +16,19 @@ PUBLIC = (
     "otelflask.gunicorn",
     "otelflask.health",
     "otelflask.testing",
+)
+#: The names of the package, in the order in which one meets them.
+NAMES = (
+    "init",
+    "OtelFlask",
+    "flush",
+    "shutdown",
+    "event",
+    "set_user",
+    "get_request_id",
+    "SettingError",
+    "FlaskInstrumentor",
+    "SQLAlchemyInstrumentor",
 )
 _CONFIG = ConfigDict(
     **{
@@ -37,16 +52,33 @@ def page() -> str:
     loader = GriffeLoader(docstring_parser=Parser(_CONFIG["docstring_style"] or "google"))
     loader.load("otelflask", submodules=True)
     loader.resolve_aliases(external=False)
-    # Imported when it is asked for.
-    loader.modules_collection["otelflask"]["SQLAlchemyInstrumentor"].public = True
     parts = ["# API\n\nWhat an app imports. Everything below `otelflask._internal` may change at any time.\n"]
     for name in PUBLIC:
         module = loader.modules_collection[name]
         assert isinstance(module, Module)
         # The same classes as in `otelflask.errors`: named, not described again.
-        config = ConfigDict(**{**_CONFIG, "members": []}) if name == "otelflask.errors.exceptions" else _CONFIG
-        parts.append(render_object_docs(module, config, format_md=True))
-    return "\n".join(parts)
+        shown = [] if name in ("otelflask", "otelflask.errors.exceptions") else None
+        parts.append(render_object_docs(module, ConfigDict(**{**_CONFIG, "members": shown}), format_md=True))
+        if name == "otelflask":
+            parts += [_described(module, member) for member in NAMES]
+    return "\n".join([*parts, _moved()])
+
+
+def _described(module: Module, name: str) -> str:
+    """A name of the package, which is defined elsewhere."""
+    target = module[name].final_target
+    text: str = render_object_docs(target, ConfigDict(**{**_CONFIG, "heading_level": 3}), format_md=True)
+    return text.replace(target.path, f"{module.path}.{name}")
+
+
+def _moved() -> str:
+    rows = [
+        f"| `{module}` | {', '.join(f'`{name}`' for name in names)} | `{place}` |"
+        for module, (place, names) in MOVED.items()
+        if place
+    ]
+    head = "## Old import paths\n\nThey work, with a DeprecationWarning.\n\n| from | names | now in |\n|---|---|---|"
+    return "\n".join([head, *rows, ""])
 
 
 if __name__ == "__main__":

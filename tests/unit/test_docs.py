@@ -59,8 +59,17 @@ def test_an_example_runs(page: str, code: str, tmp_path: Path) -> None:
 
 
 def test_each_step_that_the_architecture_names_is_there() -> None:
-    steps = re.findall(r"`([a-z_/]+)\.py:([\w.]+)`", (ROOT / "docs" / "architecture.md").read_text())
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    steps = re.findall(r"`([a-z_/]+)\.py:([\w.]+)`", page)
     assert len(steps) > 60
+    below = ROOT / "otelflask" / "_internal"
+    for path in re.findall(r"`([a-z_/]+(?:\.py|\.html|/))[:`]", page):
+        assert (
+            (below / path).exists()
+            or (ROOT / path).exists()
+            or (below / "instrumentation" / path).exists()
+            or (below / "live_page" / path).exists()
+        ), path
     for path, name in steps:
         found: object = importlib.import_module("otelflask._internal." + path.replace("/", "."))
         for part in name.split("."):

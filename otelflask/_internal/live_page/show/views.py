@@ -47,7 +47,7 @@ class Views:
     """In: what is asked, the runtime's view, and Grafana's address, or an empty text."""
 
     def __init__(self, repository: Repository, runtime: Runtime, grafana: str) -> None:
-        self._questions = repository
+        self._repository = repository
         self._runtime = runtime
         self._grafana = grafana
         self._by_name: dict[str, Callable[[str, Asked], View | None]] = {
@@ -70,21 +70,21 @@ class Views:
         if draw is None or "/" in rest or (rest and name not in _OF_ONE) or (name == "traces" and not rest):
             return None
         # Of one moment: what one question has found, the next one finds too.
-        with self._questions.file.at_once():
+        with self._repository.file.at_once():
             return draw(rest, asked)
 
     def _renewed(self, asked: Asked, trace_id: str = "") -> str | None:
         """The version of a view that is drawn from rows alone; None where the script has it already."""
-        version = f"{self._questions.state(trace_id)}.{int(clock.time()) // TREND_S}"
+        version = f"{self._repository.state(trace_id)}.{int(clock.time()) // TREND_S}"
         return None if asked.get("live") == version else version
 
     def _overview(self, rest: str, asked: Asked) -> View:
-        return View("overview.html", overview(self._questions, _number(asked, "minutes") or 5, clock.time()))
+        return View("overview.html", overview(self._repository, _number(asked, "minutes") or 5, clock.time()))
 
     def _requests(self, rest: str, asked: Asked) -> View:
         filters = {name: asked.get(name, "") for name in ("route", "status", "slower", "text")}
         window = self._window(asked)
-        found = self._questions.requests(
+        found = self._repository.requests(
             window,
             route=filters["route"],
             status=_status(asked),
@@ -95,15 +95,15 @@ class Views:
             "rows": found.rows,
             "total": found.total,
             "filters": filters,
-            "routes": self._questions.routes(),
-            "oldest": self._questions.oldest(),
+            "routes": self._repository.routes(),
+            "oldest": self._repository.oldest(),
         }
         return self._list("requests.html", context, window)
 
     def _logs(self, rest: str, asked: Asked) -> View:
         filters = {name: asked.get(name, "") for name in ("severity", "text")}
         window = self._window(asked)
-        found = self._questions.lines(window, least_severity=_number(asked, "severity"), text=filters["text"])
+        found = self._repository.lines(window, least_severity=_number(asked, "severity"), text=filters["text"])
         level = logging.getLogger().level
         context = {
             "rows": found.rows,
@@ -117,7 +117,7 @@ class Views:
         # Workers tell theirs one after the other: numbers rise in another order than time.
         rows = context["rows"] = sorted(context["rows"], key=lambda row: -row["time"])
         newest = max([row["id"] for row in rows], default=window.after)
-        context["cursor"] = f"{self._questions.file.era}.{newest}"
+        context["cursor"] = f"{self._repository.file.era}.{newest}"
         context["last"] = min([row["id"] for row in rows], default=0)
         context["has_older"] = len(rows) == window.limit
         return View(template, context, is_list=True, is_news=bool(rows) or not window.after)
@@ -127,7 +127,7 @@ class Views:
         cursor = _CURSOR.fullmatch(asked.get("after", ""))
         if asked.get("after") and cursor is None:
             raise ValueError(f"after is {asked['after'][:40]!r}; allowed is what the page gave as its cursor")
-        is_ours = cursor is not None and cursor[1] == self._questions.file.era
+        is_ours = cursor is not None and cursor[1] == self._repository.file.era
         return Window(int(cursor[2]) if cursor is not None and is_ours else 0, _number(asked, "before"))
 
     def _trace(self, trace_id: str, asked: Asked) -> View:
@@ -136,7 +136,7 @@ class Views:
         version = self._renewed(asked, trace_id)
         if version is None:
             return _NOTHING_NEW
-        items = [item for item in self._questions.trace(trace_id) if item.get("event") not in _NO_ROWS]
+        items = [item for item in self._repository.trace(trace_id) if item.get("event") not in _NO_ROWS]
         drawing = waterfall(items)
         spans = [item for item in items if item["is"] == "span"]
         root = next((span for span in spans if span["kind"] == "server"), spans[0] if spans else None)
@@ -162,10 +162,10 @@ class Views:
             return _NOTHING_NEW
         if not fingerprint:
             text = asked.get("text", "")
-            found = self._questions.errors(clock.time(), text)
+            found = self._repository.errors(clock.time(), text)
             return View("errors.html", {"errors": found.rows, "total": found.total, "text": text}, version=version)
-        reports = self._questions.reports(fingerprint)
-        groups = [row for row in self._questions.errors(clock.time()).rows if row["fingerprint"] == fingerprint]
+        reports = self._repository.reports(fingerprint)
+        groups = [row for row in self._repository.errors(clock.time()).rows if row["fingerprint"] == fingerprint]
         wanted = _number(asked, "report")
         report = next((item for item in reports if item["id"] == wanted), reports[0] if reports else None)
         context = {"report": report, "reports": reports, "group": groups[0] if groups else None}
@@ -176,12 +176,12 @@ class Views:
         if version is None:
             return _NOTHING_NEW
         text = asked.get("text", "")
-        found = self._questions.statements(text)
+        found = self._repository.statements(text)
         context = {"statements": found.rows, "total": found.total, "text": text}
-        return View("queries.html", {**context, "suspects": self._questions.repeated()}, version=version)
+        return View("queries.html", {**context, "suspects": self._repository.repeated()}, version=version)
 
     def _shown_runtime(self, rest: str, asked: Asked) -> View:
-        return View("runtime.html", self._runtime.shown(self._questions, clock.time()))
+        return View("runtime.html", self._runtime.shown(self._repository, clock.time()))
 
 
 def _number(asked: Asked, name: str) -> int:
