@@ -66,6 +66,17 @@ def _within(package: str, name: str) -> Any:
     return importlib.import_module(f"{package}.{name}")
 
 
+def name_of_package(name: str) -> Any:
+    """A name of `otelflask` that is imported when it is asked for. Raises AttributeError for any other."""
+    if name == "SQLAlchemyInstrumentor":
+        try:
+            module = importlib.import_module("otelflask._internal.instrumentation.database.instrumentor")
+        except ImportError as error:
+            raise AttributeError(f"SQLAlchemyInstrumentor needs otelflask[sqlalchemy]: {error}") from error
+        return module.SQLAlchemyInstrumentor
+    return _within("otelflask", name)
+
+
 def find_moved_modules() -> None:
     """Let ``import`` find them from now on."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
