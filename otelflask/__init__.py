@@ -1,6 +1,6 @@
 """OpenTelemetry for Flask: errors, logs, metrics and spans from one call."""
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
+import typing as _typing
 
 from otelflask import errors, health
 from otelflask._internal import moved as _moved
@@ -12,7 +12,7 @@ from otelflask._internal.version import __version__
 from otelflask._internal.wiring.extension import OtelFlask, init
 from otelflask._internal.wiring.install import flush, shutdown
 
-if _TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from otelflask._internal.instrumentation.database.instrumentor import (
         SQLAlchemyInstrumentor as SQLAlchemyInstrumentor,
     )
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _moved.find_moved_modules()
-if not _TYPE_CHECKING:
+if not _typing.TYPE_CHECKING:
     # What is imported when it is asked for: SQLAlchemy's instrumentor, which needs it, and modules that have moved.
     # Type checkers do not see this: to them, a name that does not exist is an error.
     __getattr__ = _moved.name_of_package
