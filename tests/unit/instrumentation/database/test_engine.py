@@ -72,7 +72,7 @@ def test_an_engine_that_the_app_lets_go_is_not_kept(telemetry: CapturedTelemetry
     del engine, connection
     gc.collect()
     assert gone() is None
-    assert "shop.db" not in str(telemetry.points("db.client.connection.count"))
+    assert str(tmp_path) not in str(telemetry.points("db.client.connection.count"))
 
 
 def test_engines_of_one_pool_are_one(engine: sa.Engine, telemetry: CapturedTelemetry) -> None:
