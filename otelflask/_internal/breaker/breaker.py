@@ -155,7 +155,7 @@ class CircuitBreaker:
         self._move(self._store().load(), CLOSED, "by hand")
 
     def _store(self) -> State:
-        shared = registry.current()
+        shared = registry.in_use.current()
         if shared is None or shared.redis is None:
             return self._local
         if self._redis_state is None:
@@ -236,6 +236,6 @@ class CircuitBreaker:
         at += 1e-6 if repr(at) == known.changed_at else 0.0
         if known.name == name or not self._store().move(known, name, at):
             return
-        shared = registry.current()
+        shared = registry.in_use.current()
         if shared is not None:
             shared.moved(self, known.name, name, why)

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from flask import current_app, has_app_context
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otelflask._internal import clock, event_names, guard
+from otelflask._internal.app_or_process import AppOrProcess
 from otelflask._internal.breaker.redis_client import SharedRedis
 from otelflask._internal.breaker.state import CLOSED, HALF_OPEN, OPEN
 from otelflask._internal.compat.otel_api import SeverityNumber
@@ -21,8 +21,6 @@ from otelflask._internal.locks import new_lock
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 
-#: Where an app has its `Breakers`.
-EXTENSION_KEY = "otelflask.breakers"
 #: Names that have counts of their own; further ones share one.
 MAX_NAMES = 200
 OTHER = "_OTHER"
@@ -147,24 +145,5 @@ def _named(name: str) -> dict[str, str]:
     return {"otelflask.circuit_breaker.name": name}
 
 
-_of_process: Breakers | None = None
-
-
-def use(breakers: Breakers) -> None:
-    """Breakers used outside of any app belong to these from now on, unless others were named before."""
-    global _of_process
-    if _of_process is None:
-        _of_process = breakers
-
-
-def withdraw(breakers: Breakers) -> None:
-    """These have ended."""
-    global _of_process
-    if _of_process is breakers:
-        _of_process = None
-
-
-def current() -> Breakers | None:
-    """The current app's, else the process's; None before `init`."""
-    found = current_app.extensions.get(EXTENSION_KEY) if has_app_context() else None
-    return found or _of_process
+#: The current app's, else the process's; None before `init`.
+in_use: AppOrProcess[Breakers] = AppOrProcess("otelflask.breakers")

@@ -175,7 +175,12 @@ class SpanStarter:
         What a sampler or a processor of the user's raises goes no further.
         """
         tracer, stock = self._tracer, self._stock
-        if stock is not None and (tracer.span_processor, tracer.sampler, tracer.id_generator) == stock:
+        if (
+            stock is not None
+            and tracer.span_processor is stock[0]
+            and tracer.sampler is stock[1]
+            and tracer.id_generator is stock[2]
+        ):
             return self._start(name, kind, layers, start_time, context, links)
         given = (name, kind, layers, start_time, context, links)
         return guard.attempt(self._start, *given, instead=functools.partial(no_span, context))

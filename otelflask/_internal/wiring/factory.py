@@ -59,8 +59,8 @@ def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telem
         }
         | {"service_name": settings.service_name or service_name},
     )
-    events.use(telemetry.events)
-    registry.use(telemetry.breakers)
+    events.in_use.use(telemetry.events)
+    registry.in_use.use(telemetry.breakers)
     telemetry.parts.append(telemetry.breakers)
     if settings.console == "traces":
         from otelflask._internal.local_output.trace_tree import attach_tree

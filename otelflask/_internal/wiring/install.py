@@ -77,8 +77,8 @@ def install(app: Flask, options: InitOptions) -> None:
     name = app.import_name if app.import_name != "__main__" else app.name
     telemetry = start(in_force, name, hooks)
     app.extensions[EXTENSION_KEY] = AppTelemetry(in_force, telemetry, options)
-    app.extensions[events.EXTENSION_KEY] = telemetry.events
-    app.extensions[registry.EXTENSION_KEY] = telemetry.breakers
+    events.in_use.give(app, telemetry.events)
+    registry.in_use.give(app, telemetry.breakers)
     profiles = profilers.surround(app, telemetry, in_force)
     gate = app_endpoints.watch(app, telemetry, in_force, hooks.get("may_monitor"))
     FlaskInstrumentor.instrument_app(
@@ -190,8 +190,8 @@ def withdraw(logger_provider: Any) -> None:
     with _lock:
         if _telemetry is not None and _telemetry.pipeline.logger_provider is logger_provider:
             ending.let_go(_telemetry)
-            events.withdraw(_telemetry.events)
-            registry.withdraw(_telemetry.breakers)
+            events.in_use.withdraw(_telemetry.events)
+            registry.in_use.withdraw(_telemetry.breakers)
             _telemetry = None
     capture.uninstall_all(logger_provider)
     instrumentor = sys.modules.get("otelflask._internal.instrumentation.database.instrumentor")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import current_app, has_app_context
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
 
 from otelflask._internal import clock, event_names, guard
+from otelflask._internal.app_or_process import AppOrProcess
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.instrumentation.logs.capture import attribute_value
 from otelflask._internal.limits import Limits
@@ -19,8 +19,6 @@ from otelflask._internal.version import __version__
 #: Names that have a counter of their own; a name with an id in it would make one each.
 MAX_NAMES = 200
 OTHER = "_OTHER"
-#: Where an app has its `Events`.
-EXTENSION_KEY = "otelflask.events"
 
 
 class Events:
@@ -56,21 +54,8 @@ class Events:
         return name
 
 
-_of_process: Events | None = None
-
-
-def use(events: Events) -> None:
-    """What is said outside of any app goes here from now on, unless another was named before."""
-    global _of_process
-    if _of_process is None:
-        _of_process = events
-
-
-def withdraw(events: Events) -> None:
-    """These have ended."""
-    global _of_process
-    if _of_process is events:
-        _of_process = None
+#: The current app's, else the process's; None before `init`.
+in_use: AppOrProcess[Events] = AppOrProcess("otelflask.events")
 
 
 def event(name: str, /, **attributes: Any) -> None:
@@ -83,7 +68,6 @@ def event(name: str, /, **attributes: Any) -> None:
     the metric ``otelflask.events``. Never raises; does nothing before `init`.
     Source: OpenTelemetry Logs Data Model, "Events".
     """
-    events = current_app.extensions.get(EXTENSION_KEY) if has_app_context() else None
-    events = events or _of_process
+    events = in_use.current()
     if events is not None:
         events.emit(name, attributes)

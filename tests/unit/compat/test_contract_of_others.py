@@ -1,0 +1,78 @@
+"""As `test_contract`, of SQLAlchemy, sentry-sdk, Flask, pyinstrument and Python."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import flask
+import pytest
+import sentry_sdk
+import sqlalchemy as sa
+
+from otelflask._internal.compat import (
+    pyinstrument,
+    python,
+    sentry,
+    sqlalchemy,
+)
+from otelflask._internal.compat.flask import current_request, handler_search, replace_handler_search
+
+
+def test_engines_pools_and_creators() -> None:
+    engine = sa.create_engine("sqlite:///:memory:", poolclass=sa.QueuePool, max_overflow=3)
+    assert sqlalchemy.engine_below(engine.execution_options(autocommit=True)) is engine
+    assert sqlalchemy.most_overflow(engine.pool) == 3
+    assert sqlalchemy.is_made_by_url(engine.pool)
+    own = sa.create_engine("sqlite://", creator=lambda: None, poolclass=sa.NullPool)
+    assert sqlalchemy.most_overflow(own.pool) is None
+    assert not sqlalchemy.is_made_by_url(own.pool)
+    engine.dispose()
+
+
+def test_the_fingerprint_of_a_scope_and_what_was_not_sent() -> None:
+    scope = sentry_sdk.Scope()
+    assert sentry.fingerprint_of(scope) == ()
+    scope.fingerprint = ["lamps"]
+    assert list(sentry.fingerprint_of(scope)) == ["lamps"]
+    transport = sentry_sdk.transport.HttpTransport(
+        sentry_sdk.Client(dsn="http://key@127.0.0.1:9/1", default_integrations=False).options
+    )
+    transport._worker.start()
+    held = threading.Event()
+    transport._worker.submit(held.wait)
+    assert sentry.unsent_events(transport) == 1
+    held.set()
+    transport._worker._queue.join()
+    assert sentry.unsent_events(transport) == 0
+    transport.kill()
+
+
+def test_the_current_request_and_the_search_for_a_handler() -> None:
+    app = flask.Flask("shop")
+    app.register_error_handler(LookupError, lambda error: "lost")
+    with app.test_request_context("/lamps"):
+        assert current_request().path == "/lamps"
+        search = handler_search(app)
+        assert search(LookupError(), []) is not None
+        replace_handler_search(app, lambda error, blueprints: None)
+        assert handler_search(app)(LookupError(), []) is None
+    with pytest.raises(RuntimeError):
+        current_request()
+
+
+def test_frames_and_locks() -> None:
+    assert python.current_frame().f_code.co_name == "test_frames_and_locks"
+    lock = threading.Lock()
+    lock.acquire()
+    python.free_after_fork(lock)
+    assert lock.acquire(blocking=False)
+
+
+def test_a_profile_of_a_bounded_number_of_samples() -> None:
+    profiler = pyinstrument.BoundedProfiler(3, interval=0.0001)
+    profiler.start()
+    end = time.monotonic() + 0.05
+    while time.monotonic() < end:
+        sum(range(100))
+    assert len(profiler.stop().frame_records) <= 3
