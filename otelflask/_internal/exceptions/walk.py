@@ -154,6 +154,13 @@ def remembering(context: Context) -> Context:
     return context_api.set_value(_KEY, [], context)
 
 
+def forget(context: Context) -> None:
+    """Drop the walks of a context. Log records keep it until they are exported, and a walk keeps frames alive."""
+    known: Any = context.get(_KEY)
+    if known:
+        known.clear()
+
+
 def walk(error: BaseException, context: Context | None = None) -> Walk:
     """The walk of an exception. In: the request's context (default: the current one), which knows earlier walks.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import types
+import weakref
 from collections import Counter
 from typing import Any
 
@@ -63,6 +65,29 @@ def test_a_failing_request_reads_each_stack_once(telemetry: CapturedTelemetry, r
     assert set(read) == {"'cause'", "several", "member"}
     # Flask logs it a few frames further out, so that the chain above is another stack by then.
     assert max(read.values()) <= 2
+
+
+def test_what_a_failing_request_held_is_free_when_it_is_over(telemetry: CapturedTelemetry) -> None:
+    class Held:
+        pass
+
+    app = flask.Flask("shop")
+    # Else pytest keeps its log line.
+    app.logger.propagate = False
+    held: list[weakref.ref[Held]] = []
+
+    @app.get("/boom")
+    def boom() -> str:
+        big = Held()
+        held.append(weakref.ref(big))
+        raise KeyError("cause")
+
+    otelflask.init(app, runtime_metrics=False, **telemetry.providers)
+    app.test_client().get("/boom")
+    gc.collect()
+    # The records are still there, as in a queue of what is to be exported.
+    assert telemetry.logs
+    assert held[0]() is None
 
 
 def test_an_error_outside_of_requests_is_read_once(telemetry: CapturedTelemetry, read: Counter[str]) -> None:

@@ -214,7 +214,7 @@ def test_each_check_has_a_gauge(make: Any, telemetry: CapturedTelemetry) -> None
 
 @pytest.fixture
 def engine(postgres_url: str) -> Iterator[sa.Engine]:
-    # The engines of other tests.
+    # Engines of other tests that still live are checked too.
     gc.collect()
     engine = sa.create_engine(postgres_url, pool_size=1, max_overflow=0, pool_timeout=2)
     yield engine

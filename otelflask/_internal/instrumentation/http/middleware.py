@@ -20,6 +20,7 @@ from werkzeug.wsgi import get_current_url
 
 from otelflask._internal import clock, guard
 from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
+from otelflask._internal.exceptions.walk import forget
 from otelflask._internal.instrumentation.http.attributes import of_arrival, of_end
 from otelflask._internal.instrumentation.http.body import observed
 from otelflask._internal.observers import Observers
@@ -169,4 +170,5 @@ class Middleware:
         try:
             self._observers.closed(record)
         finally:
+            forget(record.context)
             record.release()
