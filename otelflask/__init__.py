@@ -34,6 +34,6 @@ __all__ = [
 
 _moved.find_moved_modules()
 if not _typing.TYPE_CHECKING:
-    # What is imported when it is asked for: SQLAlchemy's instrumentor, which needs it, and modules that have moved.
-    # Type checkers do not see this: to them, a name that does not exist is an error.
+    # SQLAlchemyInstrumentor needs SQLAlchemy, and moved modules warn: both are imported on first access. Type checkers
+    # do not see this function, so an unknown name stays an error for them.
     __getattr__ = _moved.name_of_package

@@ -1,4 +1,4 @@
-"""A circuit breaker: leaves a service alone that fails."""
+"""Circuit breakers: stop calling a service that keeps failing."""
 
 from otelflask._internal.breaker.breaker import CircuitBreaker, CircuitOpenError
 

@@ -1,8 +1,8 @@
 """Server hooks for gunicorn: ``from otelflask.gunicorn import *`` in ``gunicorn.conf.py``.
 
-Not needed for flushing at a normal exit, which `atexit` does; they cover a
-worker that gunicorn ends by itself (``max_requests``, timeout), and let a load
-balancer know before the listener is closed.
+A normal exit needs none of them: `atexit` flushes there. The hooks flush a worker that gunicorn
+ends by itself (``max_requests``, timeout). They also let a load balancer notice the shutdown
+before the listener closes.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ __all__ = ["when_ready", "worker_abort", "worker_exit"]
 
 
 def when_ready(server: Any) -> None:
-    """The master listens: at SIGTERM it lets ``/health/ready`` answer 503 for a while before it ends."""
+    """Delay the master's SIGTERM, so that ``/health/ready`` answers 503 for a while first."""
     seconds = load({}, {}).health_drain
     if seconds:
         draining.delay_end(seconds)
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    """A worker ends: send what it has, within the shutdown timeout."""
+    """Send what a worker still holds when it ends, within the shutdown timeout."""
     shutdown()
 
 
 def worker_abort(worker: Any) -> None:
-    """A worker did not answer in time and is about to be killed: send what it has, within a second."""
+    """Send what a worker still holds when gunicorn kills it for a timeout, within one second."""
     flush(1.0)

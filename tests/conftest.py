@@ -46,11 +46,11 @@ def _quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
     """Apps that a test gives providers of its own take every log line of the process, and instrument its libraries."""
-    before = list(capture._captures)
+    before = list(capture._observers)
     yield
-    for taker in list(capture._captures):
-        if taker not in before:
-            capture.uninstall(taker)
+    for observer in list(capture._observers):
+        if observer not in before:
+            capture.uninstall(observer)
     libraries.uninstrument()
 
 

@@ -1,1 +1,1 @@
-"""The dashboards' source: `python -m grafana.source` writes grafana/dashboards/*.json."""
+"""The source of the dashboards: `python -m grafana.source` writes grafana/dashboards/*.json."""

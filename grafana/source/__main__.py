@@ -1,4 +1,7 @@
-"""Writes grafana/dashboards/*.json and the alert rules; with ``--check`` only says which would change, and ends with 1 if any would."""
+"""Write grafana/dashboards/*.json and the alert rules.
+
+With ``--check``, only print which files would change, and exit with 1 if any would.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ GRAFANA = Path(__file__).parent.parent
 
 
 def files() -> dict[Path, str]:
-    """Path → JSON text of each file that is written."""
+    """The text of each file, by path."""
     built = {GRAFANA / "provisioning" / "alerting" / "rules.json": alerts.build()}
     for module in (service, route, errors, group, logs, database, runtime, dependencies, slo, pipeline, runbooks):
         dashboard = module.build()
@@ -34,7 +37,7 @@ def files() -> dict[Path, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check all; returns the exit status."""
+    """Write or check all files. Returns the exit status."""
     changed = []
     for path, text in files().items():
         if not path.exists() or path.read_text() != text:

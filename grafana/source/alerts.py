@@ -1,7 +1,7 @@
-"""The alert rules, as Grafana provisions them.
+"""The alert rules in Grafana's provisioning format.
 
-Each is one PromQL or LogQL expression that returns what is wrong, with its labels,
-and nothing where all is well.
+Each is one PromQL or LogQL expression. It returns what is wrong, with labels, and nothing when all
+is well.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ WHO = (
 
 @dataclass(frozen=True)
 class Alert:
-    """One rule: it fires when `expr` has returned something for `pending` (a Prometheus duration)."""
+    """One rule. It fires when `expr` has returned something for `pending` (a Prometheus duration)."""
 
     name: str
     severity: str
     pending: str
     summary: str
     expr: str
-    #: Title of the panel that shows it, to which the mail links.
+    #: The title of the panel that shows the value. The mail links to it.
     panel: str
-    #: The data source that is asked.
+    #: The data source of the expression.
     source: str = "prometheus"
-    #: Fires for this much longer (a Prometheus duration), so that what comes and goes is one mail.
+    #: How much longer it fires (a Prometheus duration), so that a value that comes and goes makes one mail.
     keep: str = ""
 
 
 def _value(format: str) -> str:
-    """What the expression returned; nothing while Grafana fills in the summary of a rule that returns nothing."""
+    """The value of the expression; empty for a rule that returns nothing, for which Grafana makes the summary too."""
     return f"{{{{ with $values.A.Value }}}}{{{{ . | {format} }}}}{{{{ end }}}}"
 
 
@@ -49,7 +49,7 @@ def _burns(window: str, factor: float) -> str:
     )
 
 
-#: Where a mail about a group leads.
+#: The link in a mail about a group.
 GROUP_PAGE = (
     "{{ externalURL }}d/otelflask-error-group?var-service={{ $labels.service_name }}"
     "&var-group={{ $labels.otelflask_error_fingerprint }}"
@@ -66,7 +66,7 @@ def _titled(query: str) -> str:
     return inbox.titled(query, _RECENTLY, **_OF_GROUPS)
 
 
-#: A group that is seen all the time is in a new release as well, which is no news.
+#: A group that occurs all the time occurs in a new release as well, which is not news.
 _BACK_IN_RELEASE = (
     f"({inbox.in_new_release(_RECENTLY, **_OF_GROUPS)}) unless {inbox.seen('1h', **_OF_GROUPS, offset=_RECENTLY)}"
 )
@@ -94,7 +94,7 @@ ALERTS = (
         "2m",
         f"{WHO}: {_value('humanizePercentage')} of requests fail",
         f"sum by ({SERVICE}) (otelflask:errors:rate2m) / sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.05"
-        # A single request in five minutes is no rate.
+        # A single request in five minutes is not a rate.
         f" and sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.02",
         "Share of errors",
     ),
@@ -121,7 +121,7 @@ ALERTS = (
         "ticket",
         "0s",
         f"{_GROUP_IS} occurs far more often than in the day before",
-        # Five times the day's mean, and enough to be more than chance.
+        # Five times the day's mean, and enough occurrences to exclude chance.
         _titled(
             f"{inbox.occurrences(_RECENTLY, **_OF_GROUPS)} > 30"
             f" and {inbox.occurrences(_RECENTLY, **_OF_GROUPS)}"
@@ -189,7 +189,7 @@ ALERTS = (
 
 
 def build() -> Json:
-    """The provisioning file."""
+    """Build the provisioning file."""
     runbooks = {name: number for number, name in enumerate(sections(), start=1)}
     shown = {
         panel["title"]: (dashboard["uid"], str(panel["id"]))
@@ -218,7 +218,7 @@ def build() -> Json:
                 "condition": "B",
                 "for": alert.pending,
                 **({"keepFiringFor": alert.keep} if alert.keep else {}),
-                # Nothing returned is nothing wrong; a query that fails is said as such.
+                # No value means that nothing is wrong. A query that fails is reported as an error.
                 "noDataState": "OK",
                 "execErrState": "Error",
                 "labels": {"severity": alert.severity},

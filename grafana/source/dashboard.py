@@ -1,4 +1,4 @@
-"""A dashboard: its variables, its links to the others, its panels laid out in rows."""
+"""A dashboard: its variables, its links to the others, its panels in rows."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ DASHBOARDS = {
     "otelflask-error-group": "Error group",
     "otelflask-runbooks": "Runbooks",
 }
-#: Where a row or a mail leads: no use without what it is about.
+#: Dashboards that are opened from a row or a mail, because they need a parameter.
 LED_TO = ("otelflask-error-group", "otelflask-runbooks")
-#: What the links between them say: all in one row.
+#: The texts of links between dashboards. All fit into one row.
 SHORT = {
     uid: title.split(" · ")[-1].removesuffix(" overview").removeprefix("Telemetry ")
     for uid, title in DASHBOARDS.items()
 }
 
-#: What each query of a service's series selects.
+#: The selector of a service's series.
 SERVICE = 'service_name="$service",deployment_environment_name=~"$environment"'
 ROUTE = f'{SERVICE},http_route=~"$route"'
-#: Every log line of the service, and the one line a request.
-#: The first matcher keeps Loki from refusing the query while there is no service to choose.
+#: Every log line of the service, and one line a request. Without the first matcher, Loki would refuse the query while
+#: no service exists.
 LOGS = f'{{service_name=~".+",report!="group",{SERVICE}}}'
 REQUEST_LOGS = f'{LOGS} | event_name="http.server.request"'
-#: One line a problem.
+#: One line a report.
 REPORTS = f'{{report="whole",{SERVICE}}}'
-#: How often each group of problems occurred.
+#: The counts of groups.
 GROUPS = f'{{report="group",{SERVICE}}}'
-#: The same in TraceQL.
+#: The same selector in TraceQL.
 TRACES = 'resource.service.name="$service" && span:kind=server'
 
 
@@ -62,7 +62,7 @@ def _query_variable(name: str, label: str, query: str, *, all_values: bool, desc
 
 
 def service_variable() -> Json:
-    """Which service."""
+    """The service."""
     return _query_variable(
         "service",
         "Service",
@@ -73,7 +73,7 @@ def service_variable() -> Json:
 
 
 def environment_variable() -> Json:
-    """Which deployment environment."""
+    """The deployment environment."""
     return _query_variable(
         "environment",
         "Environment",
@@ -84,7 +84,7 @@ def environment_variable() -> Json:
 
 
 def route_variable(*, all_values: bool = True) -> Json:
-    """Which route."""
+    """The route."""
     return _query_variable(
         "route",
         "Route",
@@ -95,7 +95,7 @@ def route_variable(*, all_values: bool = True) -> Json:
 
 
 def text_variable(name: str, label: str, default: str, description: str) -> Json:
-    """A field to type into."""
+    """A text field."""
     return {
         "type": "textbox",
         "name": name,
@@ -108,7 +108,7 @@ def text_variable(name: str, label: str, default: str, description: str) -> Json
 
 
 def choice_variable(name: str, label: str, choices: dict[str, str], description: str) -> Json:
-    """One of a few values; `choices` maps what is shown to what is asked for."""
+    """One of a few values. `choices` maps labels to values."""
     options = [{"text": text, "value": value, "selected": not n} for n, (text, value) in enumerate(choices.items())]
     return {
         "type": "custom",
@@ -151,10 +151,19 @@ def dashboard(
     time_from: str = "now-30m",
     refresh: str = "30s",
 ) -> Json:
-    """The dashboard's JSON.
+    """Build a dashboard's JSON.
 
-    In: rows of ``(height, [(width, panel), …])``, widths adding up to 24, or a heading.
-    Raises ValueError where a row is not filled.
+    Args:
+        uid: Its uid.
+        description: What it answers.
+        rows: Rows of ``(height, [(width, panel), …])`` with widths that add up to 24, or headings.
+        variables: Variables besides service and environment.
+        annotations: Annotations besides deployments.
+        time_from: The beginning of the time range.
+        refresh: The refresh interval.
+
+    Raises:
+        ValueError: A row is not filled.
     """
     panels: list[Json] = []
     top = 0

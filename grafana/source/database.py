@@ -1,4 +1,4 @@
-"""Database: what is asked, how often, how long it takes, and who asks too often."""
+"""Database: statements, their rate and duration, and repeated ones."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ N_PLUS_ONE = f'{{ {TRACES} && span.http.route=~"$route" }} >> {{ span.db.query.s
 
 
 def build() -> Json:
-    """The dashboard."""
+    """Build the dashboard."""
     return dashboard(
         "otelflask-database",
         "What does the service ask its databases, how long does it take, and which requests ask too often?",
@@ -240,7 +240,7 @@ def build() -> Json:
                                 )
                             ],
                             columns={
-                                # Not shown: the link of the span's id needs it.
+                                # Not shown, but the link of the span's id needs it.
                                 "traceIdHidden": "traceIdHidden",
                                 "spanID": "Span ID",
                                 "time": "Start time",

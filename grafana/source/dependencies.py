@@ -1,4 +1,4 @@
-"""Dependencies: what the service calls besides its database, and what becomes of the calls."""
+"""Dependencies: the calls of the service to other services, and their outcomes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from grafana.source.route import TRACE_COLUMNS, TRACE_WIDTHS
 COUNT = f"http_client_request_duration_seconds_count{{{SERVICE}}}"
 BUCKET = f"http_client_request_duration_seconds_bucket{{{SERVICE}}}"
 FAILED = f'http_client_request_duration_seconds_count{{{SERVICE},http_response_status_code!~"[123].."}}'
-#: Rates by status code, or by what went wrong where there is none.
+#: Rates by status code, or by error type where there is no status.
 ANSWERED = (
     f'label_replace(label_replace(rate({COUNT}[$__rate_interval]), "answer", "$1", "error_type", "(.+)"), '
     '"answer", "$1", "http_response_status_code", "(.+)")'
@@ -40,7 +40,7 @@ ANSWERED = (
 CALLS = f"otelflask_circuit_breaker_calls_total{{{SERVICE}}}"
 NO_CALLS = "The app calls nothing by requests, httpx or urllib3, or their extra is not installed."
 NO_BREAKERS = "The app has no circuit breaker."
-#: Of this service, to others over HTTP; and to redis.
+#: Client spans of this service, over HTTP and to redis.
 CLIENT = 'resource.service.name="$service" && span:kind=client'
 OVER_HTTP = f"{CLIENT} && span.http.request.method != nil"
 REDIS = f'{CLIENT} && span.db.system.name="redis"'
@@ -85,7 +85,7 @@ def _servers() -> Json:
 
 
 def build() -> Json:
-    """The dashboard."""
+    """Build the dashboard."""
     return dashboard(
         "otelflask-dependencies",
         "What does the service call, and is it well? Calls over HTTP, redis, circuit breakers.",

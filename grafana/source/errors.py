@@ -1,4 +1,4 @@
-"""Errors: which, where, since when, how often, and the requests they happened in."""
+"""Errors: types, places, times, counts, and their requests."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ from grafana.source.route import TRACE_COLUMNS, TRACE_WIDTHS
 
 FAILED = (
     f'{REQUEST_LOGS} | http_response_status_code=~"5.." | http_route=~"$route"'
-    # Answered with an error without an exception: the status is the type, as `error.type` has it.
+    # An error without an exception: its type is the status, as in `error.type`.
     " | label_format exception_type=`{{ or .exception_type .http_response_status_code }}`"
 )
 KIND = "exception_type, http_route, http_response_status_code"
 SEEN_AT = " | label_format ts=`{{ __timestamp__ | unixEpochMillis }}` | unwrap ts [$__range]"
 SEEN = FAILED + SEEN_AT
-#: What asks for somebody's eyes stands out.
+#: Colours for states that need attention.
 STATE_COLORS = {"known": "text", "new": RED, "back": ORANGE, "new release": YELLOW}
 ERRORS = f'http_server_request_duration_seconds_count{{{ROUTE},error_type!=""}}'
 
 
 def by_kind(function: str, window: str) -> str:
-    """The errors by type and route; `window` may carry an offset."""
+    """The errors by type and route. `window` may have an offset."""
     return f"sum by (error_type, http_route) ({function}({ERRORS}{window}))"
 
 
 def groups() -> Json:
-    """The inbox."""
+    """Build the inbox."""
     return table(
         "Inbox",
         "Which bugs are there, how often, whom do they hit, since when, and are they new? Reports of the same bug are one "
@@ -119,16 +119,17 @@ def groups() -> Json:
             ),
             override("First seen", unit="dateTimeFromNow", custom__width=130),
             override("Last seen", unit="dateTimeFromNow", custom__width=130),
-            # Text, which Grafana would read as a number where it looks like one.
+            # A string, because Grafana would read some releases as numbers.
             override("Release", custom__width=80, unit="string"),
-            # For the link, and cut: a hidden column makes Grafana mix up the widths of the others.
+            # Needed for the link. It is narrow, not hidden: a hidden column makes Grafana mix up the widths of the
+            # others.
             override("Fingerprint", custom__width=75),
         ],
     )
 
 
 def build() -> Json:
-    """The dashboard."""
+    """Build the dashboard."""
     lines = '{service_name="$service"} | http_route="${__data.fields.Route}" | http_response_status_code=~"5.."'
     spans = f'{{ {TRACES} && span.http.route="${{__data.fields.Route}}" && span.http.response.status_code >= 500 }}'
     return dashboard(
@@ -143,7 +144,7 @@ def build() -> Json:
                         stat(
                             "Failed requests",
                             "How many requests were answered with 5xx in this time?",
-                            # Counted, as in the tables below: an increase of a young counter is a guess.
+                            # Counted as in the tables below, because the increase of a young counter is an estimate.
                             loki(f"sum(count_over_time({FAILED} [$__range])) or vector(0)", instant=True),
                             unit="short",
                             decimals=0,

@@ -1,4 +1,4 @@
-"""Error group: one bug, from what happened down to the requests it happened in."""
+"""Error group: one bug, from its description down to its requests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OF_REPORTS = f'{REPORTS} | otelflask_error_fingerprint="$group"'
 NAMED_RELEASE = 'label_format release=`{{ or .service_version "not set" }}`'
 NONE = "No report of this group in this time."
 
-#: What a report holds as JSON (see docs/errors.md), laid out to be read.
+#: The parts of a report that are JSON (see docs/errors.md), formatted for reading.
 CODE = """{{ range $frame := fromJson .otelflask_error_frames }}{{ $frame.file }}:{{ $frame.line }} in {{ $frame.function }}
 {{ range $frame.before }}        {{ . }}
 {{ end }}  ➤     {{ $frame.source }}
@@ -118,7 +118,7 @@ def _requests() -> Json:
 
 
 def build() -> Json:
-    """The dashboard."""
+    """Build the dashboard."""
     return dashboard(
         "otelflask-error-group",
         "One bug: what happened, where in the code, to whom, since which release, and in which requests.",
@@ -245,7 +245,7 @@ def build() -> Json:
                         12,
                         logs(
                             "Request",
-                            "Whose was the last one, and what did it ask for?",
+                            "Who sent the last request, and for what?",
                             f"{OF_REPORTS} | http_route!=`` | line_format `{REQUEST}`",
                             empty="It happened outside of a request.",
                             lines=1,

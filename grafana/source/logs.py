@@ -1,4 +1,4 @@
-"""Logs: how many of which level, which lines, and what they say about durations."""
+"""Logs: counts by level, lines, and durations in lines."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LEVELS = {
 
 
 def build() -> Json:
-    """The dashboard."""
+    """Build the dashboard."""
     route_link = override(
         "Route", links=[link("Open this route", dashboard_url("otelflask-route", route="${__value.raw}"))]
     )

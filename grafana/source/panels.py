@@ -1,7 +1,7 @@
-"""Panels as Grafana's classic dashboard JSON (schema v1) has them, with what each of ours must have.
+"""Panels in Grafana's classic dashboard JSON (schema v1), with what each of ours must have.
 
-A panel cannot be made without a title, a description of what it answers, a
-unit, and what it says where there is nothing to show.
+Each panel needs a title, a description of what it answers, a unit, and a text for the case that
+there is nothing to show.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PROMETHEUS = {"type": "prometheus", "uid": "prometheus"}
 LOKI = {"type": "loki", "uid": "loki"}
 TEMPO = {"type": "tempo", "uid": "tempo"}
 
-#: Width of the grid that Grafana lays panels on.
+#: The width of Grafana's grid.
 COLUMNS = 24
 
 Json = dict[str, Any]
@@ -23,7 +23,7 @@ GREEN, YELLOW, ORANGE, RED, BLUE = "green", "yellow", "orange", "red", "blue"
 
 
 def prometheus(expr: str, legend: str = "", *, instant: bool = False, heat: bool = False) -> Json:
-    """A PromQL query; `heat` for buckets that a heat map reads."""
+    """A PromQL query. Use `heat` for the buckets of a heat map."""
     return {
         "datasource": PROMETHEUS,
         "expr": expr,
@@ -35,13 +35,16 @@ def prometheus(expr: str, legend: str = "", *, instant: bool = False, heat: bool
 
 
 def exemplars(selector: str) -> Json:
-    """The dots on a graph, and nothing else: exemplars are looked up by the series that a query names, and no
-    sample is ten years old, so nothing is computed for them."""
+    """The exemplars of a graph, and nothing else.
+
+    Exemplars are looked up by the series of a query. No sample is ten years old, so the query itself
+    computes nothing.
+    """
     return {**prometheus(f"max({selector} offset 10y)", "exemplars"), "exemplar": True}
 
 
 def loki(expr: str, legend: str = "", *, instant: bool = False, lines: int | None = None) -> Json:
-    """A LogQL query; `lines` is the most that it returns of log lines, the newest."""
+    """A LogQL query. `lines` is the most log lines that it returns, the newest."""
     query = {
         "datasource": LOKI,
         "expr": expr,
@@ -69,17 +72,17 @@ def traceql_metrics(query: str) -> Json:
 
 
 def service_map() -> Json:
-    """Who talks to whom; Grafana's Tempo data source makes it of the `traces_service_graph_*` series."""
+    """The service map. Grafana's Tempo data source makes it from the `traces_service_graph_*` series."""
     return {"datasource": TEMPO, "queryType": "serviceMap", "query": ""}
 
 
 def thresholds(*steps: tuple[float | None, str]) -> Json:
-    """Colours from a value on; the first step's value is None."""
+    """Colours by threshold. The value of the first step is None."""
     return {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in steps]}
 
 
 def override(name: str, *, regex: bool = False, **properties: Any) -> Json:
-    """Properties of the field (or fields) with this name; `__` in a property's name stands for a dot."""
+    """Properties of the fields with a name. `__` in a property's name stands for a dot."""
     return {
         "matcher": {"id": "byRegexp" if regex else "byName", "options": name},
         "properties": [{"id": key.replace("__", "."), "value": value} for key, value in properties.items()],
@@ -87,16 +90,16 @@ def override(name: str, *, regex: bool = False, **properties: Any) -> Json:
 
 
 def color(name: str, value: str, *, regex: bool = False) -> Json:
-    """One field's fixed colour."""
+    """A fixed colour for a field."""
     return override(name, regex=regex, color={"mode": "fixed", "fixedColor": value})
 
 
 def shades(pattern: str, value: str) -> Json:
-    """A colour for the fields whose name matches, each in a shade of its own."""
+    """Shades of a colour for the fields with a matching name."""
     return override(pattern, regex=True, color={"mode": "shades", "fixedColor": value})
 
 
-#: Status codes by what they mean to a client, wherever they are shown.
+#: Colours of status codes, wherever they are shown.
 STATUS_COLORS = [
     shades("^1..|^2..", GREEN),
     shades("^3..", BLUE),
@@ -112,7 +115,7 @@ LEVEL_COLORS = [
 ]
 
 
-#: For a table of log lines: each label of a line is a column.
+#: For a table of log lines: each label is a column.
 LABELS_AS_COLUMNS = {
     "id": "extractFields",
     "options": {"source": "labels", "format": "json", "keepTime": False, "replace": False},
@@ -120,24 +123,24 @@ LABELS_AS_COLUMNS = {
 
 
 def explore(datasource: Json, query: Json) -> str:
-    """The address of Explore with this query; variables in it are filled in when it is followed."""
+    """The address of Explore with this query. Variables in it are replaced when it is opened."""
     pane = {
         "datasource": datasource["uid"],
         "queries": [{"refId": "A", "datasource": datasource, **query}],
         "range": {"from": "${__from}", "to": "${__to}"},
     }
     text = json.dumps({"a": pane}, separators=(",", ":"))
-    # What Grafana fills in has to stay readable for it.
+    # The placeholders must stay readable for Grafana.
     return "/explore?schemaVersion=1&panes=" + quote(text, safe='${}:_[]"')
 
 
 def link(title: str, url: str) -> Json:
-    """A link on a panel's values."""
+    """A link on the values of a panel."""
     return {"title": title, "url": url, "targetBlank": False}
 
 
 def dashboard_url(uid: str, **variables: str) -> str:
-    """Another dashboard with service, environment and time kept, and these variables set."""
+    """The address of another dashboard with the same service, environment and time, and with these variables."""
     chosen = "".join(f"&var-{name}={value}" for name, value in variables.items())
     return f"/d/{uid}?${{service:queryparam}}&${{environment:queryparam}}{chosen}&${{__url_time_range}}"
 
@@ -189,8 +192,10 @@ def stat(
     mappings: list[Json] | None = None,
     field: str = "",
 ) -> Json:
-    """One number: the last of the time shown, or with `over_time=False` one that is asked for once; or the text of one
-    `field` of the answer."""
+    """One value: the last of the time range, or with `over_time=False` a single result.
+
+    `field` shows the text of one field instead.
+    """
     if not over_time and "expr" in target and target["datasource"] is PROMETHEUS:
         target = {**target, "instant": True, "range": False}
     defaults: Json = {"thresholds": steps or thresholds((None, BLUE)), "color": {"mode": "thresholds"}}
@@ -228,7 +233,7 @@ def series(
     legend: str = "list",
     links: list[Json] | None = None,
 ) -> Json:
-    """Values over time; `steps` draws lines where a value becomes bad."""
+    """Values over time. `steps` draws lines at thresholds."""
     custom: Json = {
         "drawStyle": "bars" if bars else "line",
         "lineWidth": 1 if not bars else 0,
@@ -270,7 +275,7 @@ def series(
         overrides=overrides,
     )
     if bars:
-        # Wide enough to be seen.
+        # Wide enough to be visible.
         panel["maxDataPoints"] = 100
     return panel
 
@@ -278,7 +283,7 @@ def series(
 def heatmap(
     title: str, description: str, targets: list[Json], *, unit: str, empty: str = "Nothing in this time."
 ) -> Json:
-    """How many fell into which bucket, over time."""
+    """Counts by bucket over time."""
     options = {
         "calculate": False,
         "yAxis": {"unit": unit, "axisPlacement": "left"},
@@ -313,10 +318,10 @@ def table(
     overrides: list[Json] | None = None,
     transformations: list[Json] | None = None,
 ) -> Json:
-    """Rows; `columns` maps the fields that are shown to their headings, in this order.
+    """A table. `columns` maps the shown fields to their headings, in this order.
 
-    `sort` is the column that the table is sorted by at first; `latest_first` sorts the rows before, which a table
-    with small graphs in it needs.
+    `sort` is the column by which the table is sorted at first. `latest_first` sorts the rows before
+    that, which a table with small graphs needs.
     """
     steps: list[Json] = list(transformations or [])
     if len(targets) > 1:
@@ -346,14 +351,14 @@ def table(
         empty=empty,
         options=options,
         custom={"align": "auto", "filterable": False},
-        # `empty` is for a table without rows; a cell without a value is another thing.
+        # `empty` is for a table without rows, and this for a cell without a value.
         overrides=[override(".*", regex=True, noValue="–"), *(overrides or [])],
         transformations=steps,
     )
 
 
 def logs(title: str, description: str, expr: str, *, empty: str, lines: int | None = None) -> Json:
-    """Log lines, newest first; a line opens to its fields and to its trace. `lines` is how many are shown."""
+    """Log lines, newest first. A line opens to its fields and its trace. `lines` is the number of lines."""
     options = {
         "showTime": lines != 1,
         "showLabels": False,
@@ -367,14 +372,14 @@ def logs(title: str, description: str, expr: str, *, empty: str, lines: int | No
 
 
 def graph(title: str, description: str, target: Json, *, empty: str) -> Json:
-    """Nodes and what goes between them."""
+    """Nodes and edges."""
     return _panel(
         "nodeGraph", title, description, [target], unit="short", empty=empty, options={"zoomMode": "cooperative"}
     )
 
 
 def text(title: str, content: str) -> Json:
-    """Markdown."""
+    """A Markdown text."""
     return {
         "type": "text",
         "title": title,

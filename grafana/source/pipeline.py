@@ -1,4 +1,4 @@
-"""Telemetry pipeline: is anything lost, between the apps, the collector and the backends?"""
+"""Telemetry pipeline: whether anything is lost between the apps, the collector and the backends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from grafana.source.panels import (
     thresholds,
 )
 
-#: Every counter of something that is gone, at each station.
+#: The counters of lost items, at each station.
 LOST_BY_APPS = tuple(
     f'otel_sdk_{part}{{error_type!=""}}'
     for part in (
@@ -45,17 +45,17 @@ REFUSED = tuple(f"otelcol_receiver_refused_{item}_total" for item in ITEMS)
 
 
 def total(counters: tuple[str, ...], window: str) -> str:
-    """The increase of all these counters together; 0 where none was ever counted."""
+    """The increase of all these counters; 0 where they do not exist."""
     return " + ".join(f"(sum(increase({counter}[{window}])) or vector(0))" for counter in counters)
 
 
 def lost(window: str) -> str:
-    """Everything that any station counted as gone."""
+    """The increase of all counters of lost items."""
     return total(LOST_BY_APPS + LOST_BY_COLLECTOR + LOST_BY_BACKENDS, window)
 
 
 def each(counters: tuple[str, ...], labels: str) -> str:
-    """Those of these counters that rose, named by the label `counter`."""
+    """Those of these counters that increased, named by the label `counter`."""
     return " or ".join(
         f"label_replace(sum by ({labels}) (increase({counter}[$__rate_interval])) > 0,"
         f' "counter", "{counter.partition("{")[0].removesuffix("_total")}", "", "")'
@@ -98,7 +98,7 @@ def _stations(title: str, what: str, app: str, item: str, backend: str, backend_
 
 
 def build() -> Json:
-    """The dashboard."""
+    """Build the dashboard."""
     return dashboard(
         "otelflask-pipeline",
         "Is anything lost? What each station accepted, refused, holds back and dropped.",

@@ -1,4 +1,4 @@
-"""Route: one route from its rate down to its slowest traces, its statements and its log lines."""
+"""Route: one route, from its rate down to its slowest traces, statements and log lines."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from grafana.source.service import (
 )
 
 OF_ROUTE = f'{TRACES} && span.http.route=~"$route"'
-#: Tempo's names of a search's fields, and the headings that Grafana gives them.
+#: Tempo's fields of a search, and Grafana's headings for them.
 TRACE_COLUMNS = {"traceID": "Trace ID", "startTime": "Start time", "traceName": "Name", "traceDuration": "Duration"}
 TRACE_WIDTHS = [
     override("Trace ID", custom__width=130),
@@ -61,7 +61,7 @@ def slow_traces() -> Json:
 
 
 def build() -> Json:
-    """The dashboard."""
+    """Build the dashboard."""
     total = f"sum(increase({COUNT}[$__range]))"
     return dashboard(
         "otelflask-route",

@@ -1,4 +1,4 @@
-"""Runbooks: what each alert's mail links to, from docs/runbooks.md."""
+"""Runbooks: the sections of docs/runbooks.md to which the mails of alerts link."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "runbooks.md"
 
 
 def sections() -> dict[str, str]:
-    """Heading → text of each of the page's sections."""
+    """The text of each section of the page, by heading."""
     parts = re.split(r"^## (.+)$", PAGE.read_text(), flags=re.M)[1:]
     return {heading.strip(): body.strip() for heading, body in zip(parts[::2], parts[1::2], strict=True)}
 
 
 def build() -> Json:
-    """The dashboard: a panel an alert, whose ids are the alerts' order on the page."""
+    """Build the dashboard: a panel an alert, with ids in the order of the alerts on the page."""
     panels = [text(heading, body) for heading, body in sections().items()]
     if len(panels) % 2:
         panels.append(text("More", "All of this is also in `docs/runbooks.md`."))

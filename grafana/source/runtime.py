@@ -1,4 +1,4 @@
-"""Runtime: what the processes use."""
+"""Runtime: the resources that the processes use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from grafana.source.panels import (
     table,
 )
 
-#: A process that has ended stays in Prometheus for five minutes; one that speaks has spoken within 90 s.
+#: A dead process stays in Prometheus for five minutes. A living one has reported within 90 seconds.
 ALIVE = f"(time() - timestamp(target_info{{{SERVICE}}}) < 90)"
 SPEAKS = f"and on (job, instance) {ALIVE}"
 NAMED = f"* on (job, instance) group_left (host_name, process_pid) target_info{{{SERVICE}}}"
@@ -67,7 +67,7 @@ def _profiles() -> Json:
 
 
 def build() -> Json:
-    """The dashboard."""
+    """Build the dashboard."""
     cpu = f"sum by (job, instance) (rate(process_cpu_time_seconds_total{{{SERVICE}}}[$__rate_interval]))"
     return dashboard(
         "otelflask-runtime",

@@ -1,4 +1,4 @@
-"""Service overview: is it well, and if not, which route?"""
+"""Service overview: whether the service is well, and if not, which route is to blame."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FAILED = f'http_server_request_duration_seconds_count{{{ROUTE},http_response_sta
 
 REQUESTS = f"sum(rate({COUNT}[$__rate_interval]))"
 ERRORS = f"(sum(rate({FAILED}[$__rate_interval])) or vector(0)) / {REQUESTS}"
-#: From half an hour on, numbers for a table come from what is recorded already.
+#: From half an hour on, a table reads recorded series.
 RECORDED = f'{SERVICE},http_route=~"$route"'
 
 ERROR_STEPS = thresholds((None, GREEN), (0.01, YELLOW), (0.05, RED))
@@ -50,12 +50,12 @@ ROUTE_LINK = link("Open this route", dashboard_url("otelflask-route", route="${_
 
 
 def quantile(share: float) -> str:
-    """The duration that this share of requests stays below, in seconds, over two minutes."""
+    """The duration, in seconds over two minutes, below which this share of requests stays."""
     return f"histogram_quantile({share}, sum by (le) (otelflask:duration_seconds_bucket:rate2m{{{ROUTE}}}))"
 
 
 def durations(title: str = "Duration") -> Json:
-    """p50, p95 and p99; dots are single requests, a click on one leads to its trace."""
+    """p50, p95 and p99. Dots are single requests; a click on one opens its trace."""
     return series(
         title,
         "How long do requests take? Half of them stay below p50, all but one in twenty below p95, all but one in a "
@@ -90,7 +90,7 @@ def statuses() -> Json:
 
 
 def error_share() -> Json:
-    """Share of requests answered with 5xx."""
+    """The share of requests with a 5xx answer."""
     return series(
         "Share of errors",
         "Which share of requests failed (5xx)? Above 1 % someone should look, above 5 % an alert has fired.",
@@ -104,7 +104,7 @@ def error_share() -> Json:
 
 
 def duration_map() -> Json:
-    """Every request, by when and how long."""
+    """Every request, by time and duration."""
     return heatmap(
         "Duration of each request",
         "Is everything slow, or a part? Darker: more requests took this long. Dots are single requests that lead to "
@@ -187,7 +187,7 @@ def _failing_routes() -> Json:
 
 
 def build() -> Json:
-    """The dashboard."""
+    """Build the dashboard."""
     within = f'sum(otelflask:duration_seconds_bucket:rate2m{{{ROUTE},le="%s"}})'
     apdex = f"({within % '0.5'} + {within % '2.5'}) / 2 / {within % '+Inf'}"
     budget = f'1 - max(otelflask:slo_budget_used:ratio3d{{{SERVICE},slo="availability"}})'

@@ -1,4 +1,4 @@
-"""SLO: the objectives, what is left of their budgets, how fast it burns."""
+"""SLO: the objectives, what is left of their error budgets, and how fast these burn."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _rows(slo: str, what: str) -> list[tuple[int, list[tuple[int, Json]]] | str]
 
 
 def build() -> Json:
-    """The dashboard."""
+    """Build the dashboard."""
     return dashboard(
         "otelflask-slo",
         "Are the objectives kept, what is left of their budgets, and how fast is it used? The objectives stand in "

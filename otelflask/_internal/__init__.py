@@ -1,1 +1,1 @@
-"""How otelflask is made: nothing below here is public; docs/architecture.md says what stands where."""
+"""The private implementation of otelflask. docs/architecture.md describes the layout."""

@@ -1,4 +1,4 @@
-"""Which code is the app's own, and which an installed library's or Python's."""
+"""Tell the app's own code from installed libraries and Python."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _DEMO = os.path.join(_PACKAGE, "demo") + os.sep
 
 @functools.lru_cache(maxsize=4_096)
 def is_in_app(path: str) -> bool:
-    """Whether a code object's file is the app's own. Code made at run time (``<string>``) counts as the app's."""
-    # The demo shop is an app, wherever otelflask is installed.
+    """Whether a source path belongs to the app. Code made at run time (``<string>``) counts as the app's."""
+    # The demo shop counts as an app, although it is installed with otelflask.
     if path.startswith(_DEMO):
         return True
     if "site-packages" in path or "dist-packages" in path or path.startswith(_LIBRARIES):

@@ -1,4 +1,7 @@
-"""Something that each app has, and the process too: for code that runs within an app's context or without one."""
+"""An object that an app may have for itself and the process has for everybody else.
+
+Code that runs within an app's context gets the app's object, and other code gets the process's.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +13,31 @@ T = TypeVar("T")
 
 
 class AppOrProcess(Generic[T]):
-    """The current app's, else the process's. In: where an app has its own, in ``app.extensions``."""
+    """A lookup of the current app's object, else the process's.
+
+    Args:
+        key: Where an app keeps its object in ``app.extensions``.
+    """
 
     def __init__(self, key: str) -> None:
         self._key = key
         self._of_process: T | None = None
 
     def give(self, app: Flask, item: T) -> None:
-        """Let an app have it."""
+        """Set an app's object."""
         app.extensions[self._key] = item
 
     def use(self, item: T) -> None:
-        """Let the process have it from now on, unless it has one."""
+        """Set the process's object, unless it has one."""
         if self._of_process is None:
             self._of_process = item
 
     def withdraw(self, item: T) -> None:
-        """This one has ended."""
+        """Remove this object from the process."""
         if self._of_process is item:
             self._of_process = None
 
     def current(self) -> T | None:
-        """The current app's, else the process's; None where neither has one."""
+        """The current app's object, else the process's, else None."""
         found: T | None = current_app.extensions.get(self._key) if has_app_context() else None
         return found or self._of_process

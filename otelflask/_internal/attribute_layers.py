@@ -1,8 +1,8 @@
-"""Attributes in layers: what is common to many items is built, and encoded, once.
+"""Attributes in layers: what many items have in common is built and encoded once.
 
-A request's span and its log record share most of what they say; so do all
-spans of one SQL statement. Each such group is a :class:`Layer`; a span or a
-record carries a tuple of layers, and the encoder keeps the bytes on the layer.
+A request's span and its log record share most of their attributes. So do all spans of one SQL
+statement. Each such group is a `Layer`. A span or a record carries a tuple of layers, and the
+encoder keeps the bytes of each layer on the layer itself.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any, Generic, TypeVar
 
 
 class Layer(dict[str, Any]):
-    """A group of attributes that is not changed once an item carries it."""
+    """A group of attributes. It must not change once an item carries it."""
 
     __slots__ = ("encoded",)
 
-    #: The bytes of this layer, by the encoder that made them: spans and logs have one each.
+    #: The encoded bytes of this layer, by the encoder that made them: spans and logs have one each.
     encoded: dict[object, bytes]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -28,7 +28,7 @@ Layers = tuple[dict[str, Any], ...]
 
 
 def merged(layers: Layers) -> dict[str, Any]:
-    """All attributes as one new dict; later layers win."""
+    """All attributes as one new dict. Later layers win."""
     result: dict[str, Any] = {}
     for layer in layers:
         result.update(layer)
@@ -39,7 +39,7 @@ V = TypeVar("V")
 
 
 class Interned(Generic[V]):
-    """A bounded cache: the same key gives the same object until the cache is full and starts anew."""
+    """A bounded cache: a key gives the same object each time, until the cache is full and starts anew."""
 
     __slots__ = ("_items", "_make", "_size")
 
@@ -52,7 +52,7 @@ class Interned(Generic[V]):
         item = self._items.get(key)
         if item is None:
             if len(self._items) >= self._size:
-                # Started anew rather than evicted one by one: no bookkeeping on each hit.
+                # The cache is emptied as a whole, because evicting single items would cost work on each hit.
                 self._items = {}
             item = self._items[key] = self._make(*key)
         return item

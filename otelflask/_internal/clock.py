@@ -1,7 +1,8 @@
-"""The clock of all telemetry: what stands in a span, a record or a count reads the time here, and a test can stop it.
+"""The clock of all telemetry. Tests can stop it.
 
-Waits, deadlines and pauses read `time.monotonic` themselves: a test that stops the clock does not stop them.
-Call these as ``clock.time_ns()``; a name that is imported from here would keep the clock that was there before.
+Times in spans, records and counts come from here. Waits, deadlines and pauses read
+`time.monotonic` themselves, so a stopped clock does not stop them. Call the functions as
+``clock.time_ns()``: a name imported from here would keep the clock of that moment.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ __all__ = ["epoch_seconds", "monotonic", "monotonic_seconds", "now", "perf_count
 
 
 def epoch_seconds() -> float:
-    """The time in epoch seconds: a function to keep, which asks the clock that is there when it is called."""
+    """The time in epoch seconds. Unlike `time`, it can be stored: it reads the current clock at each call."""
     return time()
 
 
 def monotonic_seconds() -> float:
-    """Seconds that never go back: a function to keep, as `epoch_seconds`."""
+    """Monotonic time in seconds. It can be stored, like `epoch_seconds`."""
     return monotonic()
 
 

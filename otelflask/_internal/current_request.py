@@ -1,4 +1,4 @@
-"""The request being handled: its record, and what an app says and asks of it."""
+"""The current request: its record, and what an app may ask and say about it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from otelflask._internal import guard
 from otelflask._internal.compat.flask import current_request
 from otelflask._internal.request_record import ENVIRON_KEY, RequestRecord
 
-#: Longest user id that is kept, in characters.
+#: The longest user id that is kept, in characters.
 _MAX_USER_ID = 256
 
 
 def current_record() -> RequestRecord | None:
-    """The record of the request being handled, or None outside of one."""
+    """The record of the current request, or None outside of a request."""
     if not has_request_context():
         return None
     record = current_request().environ.get(ENVIRON_KEY)
@@ -21,15 +21,22 @@ def current_record() -> RequestRecord | None:
 
 
 def get_request_id() -> str | None:
-    """The id of the request being handled: the caller's, or one of ours; None outside of a request."""
+    """Return the id of the current request.
+
+    Returns:
+        The id that the caller sent, else a generated one; None outside of a request.
+    """
     record = current_record()
     return record.request_id or None if record is not None else None
 
 
 def set_user(user_id: object) -> None:
-    """Say who makes the current request: `user_id` goes to its span and request log as ``user.id``.
+    """Set the user of the current request: ``user.id`` on its span and its request log.
 
-    Does nothing outside of a request. None takes it back.
+    Outside of a request this does nothing.
+
+    Args:
+        user_id: The user's id, read as text. None removes it.
     """
     record = current_record()
     if record is not None:

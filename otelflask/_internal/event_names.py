@@ -1,22 +1,22 @@
-"""The event names of otelflask's own log records: each is said once, here, and no app gives one to its own."""
+"""The event names of otelflask's own log records. Apps cannot use them."""
 
 from __future__ import annotations
 
-#: One request; the access log's line.
+#: One request: a line of the access log.
 REQUEST = "http.server.request"
-#: An error report (semantic conventions, "Exceptions"), and one of a text without an exception.
+#: An error report: of an exception (semantic conventions, "Exceptions"), and of a message without one.
 EXCEPTION = "exception"
 MESSAGE = "otelflask.message"
 #: How often a group of errors occurred.
 ERROR_GROUP = "otelflask.error_group"
 SLOW_QUERY = "otelflask.slow_query"
 REPEATED_QUERY = "otelflask.repeated_query"
-#: A circuit breaker has changed its state.
+#: A circuit breaker changed its state.
 CIRCUIT_BREAKER = "otelflask.circuit_breaker"
 
-#: Records that report an error whole.
+#: Records that hold a whole error report.
 REPORTS = (EXCEPTION, MESSAGE)
-#: Said of a name that an app cannot give.
+#: The diagnostic for a name that an app cannot use.
 NOT_ALLOWED = (
     "%r is no name for an event; allowed is a text such as order.placed, and no name of otelflask's own records"
 )
@@ -24,5 +24,5 @@ _PREFIX = "otelflask."
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a record of this name would be taken for one of ours: those of today, and all with our prefix."""
+    """Whether this name is one of ours, or begins with our prefix."""
     return name.startswith(_PREFIX) or name in (REQUEST, EXCEPTION)

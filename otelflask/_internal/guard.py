@@ -1,10 +1,8 @@
-"""The one place where a broad ``except`` stands.
+"""The one place where a broad ``except`` stands: telemetry never raises into the app.
 
-Telemetry never raises into the app. What runs on the app's own threads, and
-touches objects or functions that are not ours, is called from here: by
-`attempt`, `call_hook` and `tell_each`, or below `guarded` and `saying`. Under
-pytest an error of our own is raised again, so that it fails a test instead of
-vanishing.
+Code that runs on the app's threads and touches foreign objects goes through `attempt`,
+`call_hook` or `notify_each`, or runs below `guarded` or `log_errors`. Under pytest an error of
+our own is raised again, so that it fails a test.
 """
 
 from __future__ import annotations
@@ -25,12 +23,12 @@ C = TypeVar("C", bound=AbstractContextManager[Any])
 
 logger = logging.getLogger("otelflask")
 
-#: Seconds in which one diagnostic is said at most once.
-REPEAT_INTERVAL_S = 60.0
+#: The shortest time, in seconds, between two logs of the same diagnostic.
+LOG_INTERVAL_S = 60.0
 
-_last_said: dict[str, float] = {}
-_held_back: dict[str, int] = {}
-# Re-entrant: a signal's handler may say something wherever it interrupts us.
+_last_logged: dict[str, float] = {}
+_suppressed: dict[str, int] = {}
+# Re-entrant: a signal handler may interrupt this code and log something itself.
 _lock = new_rlock()
 
 
@@ -39,53 +37,71 @@ def strict() -> bool:
     return "PYTEST_CURRENT_TEST" in os.environ and os.environ.get("OTELFLASK_GUARD") != "swallow"
 
 
-def say(
+def log(
     key: str, message: str, *args: object, level: int = logging.WARNING, exc_info: BaseException | None = None
 ) -> None:
-    """Log a diagnostic about ourselves, at most once a minute for each `key`.
+    """Log a diagnostic of otelflask itself, at most once a minute per `key`.
 
-    The ``otelflask`` logger is never exported as telemetry (see
-    ``instrumentation.logs.capture``), so that a failing exporter cannot feed itself.
+    The ``otelflask`` logger is never exported as telemetry (see ``instrumentation.logs.capture``), so
+    a failing exporter cannot feed itself.
+
+    Args:
+        key: Names the diagnostic; repetitions of one key are counted and not logged.
+        message: The text, with %-placeholders.
+        *args: Values for the placeholders.
+        level: A level of `logging`.
+        exc_info: The exception to show.
     """
     now = time.monotonic()
     with _lock:
-        last = _last_said.get(key)
-        if last is not None and now - last < REPEAT_INTERVAL_S:
-            _held_back[key] = _held_back.get(key, 0) + 1
+        last = _last_logged.get(key)
+        if last is not None and now - last < LOG_INTERVAL_S:
+            _suppressed[key] = _suppressed.get(key, 0) + 1
             return
-        if len(_last_said) > 1000:
-            _last_said.clear()
-            _held_back.clear()
-        _last_said[key] = now
-        held_back = _held_back.pop(key, 0)
-    if held_back:
-        message = f"{message} ({held_back} more held back)"
+        if len(_last_logged) > 1000:
+            _last_logged.clear()
+            _suppressed.clear()
+        _last_logged[key] = now
+        suppressed = _suppressed.pop(key, 0)
+    if suppressed:
+        message = f"{message} ({suppressed} more held back)"
     try:
         logger.log(level, message, *args, exc_info=exc_info)
     except Exception:
-        # A filter or a handler of the app's: there is nobody left to tell.
+        # A filter or a handler of the app raised. Nothing is left that could report it.
         return
 
 
 def failed(where: str, error: BaseException) -> None:
-    """Say that our own code raised; raise it again under pytest."""
+    """Log an error of our own code. Raise it again under pytest.
+
+    Args:
+        where: What the code was doing, in words.
+        error: The error.
+    """
     if strict():
         raise error
-    say(where, "telemetry error in %s; the app is not affected", where, exc_info=error)
+    log(where, "telemetry error in %s; the app is not affected", where, exc_info=error)
 
 
-def users_failed(name: str, error: BaseException) -> None:
-    """Say that something of the user's raised; an error of ours is raised again under pytest.
+def user_code_failed(name: str, error: BaseException) -> None:
+    """Log an error of the user's code. Raise it again under pytest if it is our own after all.
 
-    In: what it is, in words.
+    Args:
+        name: What the user's code is, in words.
+        error: The error.
     """
     if strict() and _is_ours(error):
         raise error
-    say(f"hook:{name}", "the %s raised; the app is not affected", name, exc_info=error)
+    log(f"hook:{name}", "the %s raised; the app is not affected", name, exc_info=error)
 
 
 def attempt(function: Callable[..., R], *args: Any, instead: Callable[[Exception], R]) -> R:
-    """Call a function that may raise anything. Out: what it returns, or what `instead` makes of its exception."""
+    """Call a function that may raise anything.
+
+    Returns:
+        The function's result, or what `instead` makes of its exception.
+    """
     try:
         return function(*args)
     except Exception as error:
@@ -93,38 +109,46 @@ def attempt(function: Callable[..., R], *args: Any, instead: Callable[[Exception
 
 
 def call_hook(name: str, hook: Callable[..., Any], *args: Any) -> Any:
-    """Call a hook of the user's; whatever it raises is said once a minute and goes no further."""
+    """Call a hook of the user. An exception is logged once a minute, and the result is None."""
     try:
         return hook(*args)
     except Exception as error:
-        users_failed(name, error)
+        user_code_failed(name, error)
         return None
 
 
-def tell_each(where: str, tell: Iterable[Callable[[Any], object]], about: Any) -> None:
-    """Call each of our functions with this, also where one before it has raised."""
-    # Of one argument: each request comes here, and `*args` would cost more than the call.
-    for function in tell:
+def notify_each(where: str, listeners: Iterable[Callable[[Any], object]], argument: Any) -> None:
+    """Call each of our functions with one argument. An error of one does not stop the others."""
+    # One positional argument only: each request comes here, and `*args` would cost more than the call.
+    for function in listeners:
         try:
-            function(about)
+            function(argument)
         except Exception as error:
             failed(where, error)
 
 
-def call_each(items: Iterable[Any], method: str, about: Any, failed: Callable[[Any, Exception], object]) -> None:
-    """Call a method of each of these with one argument, also where that of one before has raised.
+def call_each(items: Iterable[Any], method: str, argument: Any, failed: Callable[[Any, Exception], object]) -> None:
+    """Call a method of each item with one argument. An error of one does not stop the others.
 
-    In: also what is told of the one that raised, and of its exception.
+    Args:
+        items: The objects.
+        method: The method's name.
+        argument: Its argument.
+        failed: Called with an item and the exception that it raised.
     """
     for item in items:
         try:
-            getattr(item, method)(about)
+            getattr(item, method)(argument)
         except Exception as error:
             failed(item, error)
 
 
-def entered(where: str, make: Callable[..., C], *args: Any) -> C | None:
-    """Make a context manager and enter it. Out: it, to be given to `left`; None where that raised."""
+def enter(where: str, make: Callable[..., C], *args: Any) -> C | None:
+    """Make a context manager and enter it.
+
+    Returns:
+        The context manager, to be given to `leave`; None where it raised.
+    """
     try:
         made = make(*args)
         made.__enter__()
@@ -134,11 +158,11 @@ def entered(where: str, make: Callable[..., C], *args: Any) -> C | None:
         return None
 
 
-def left(where: str, entered: AbstractContextManager[Any] | None) -> None:
-    """Leave what `entered` has entered, as if its block had raised nothing."""
-    if entered is not None:
+def leave(where: str, manager: AbstractContextManager[Any] | None) -> None:
+    """Exit a context manager that `enter` returned, as if its block had raised nothing."""
+    if manager is not None:
         try:
-            entered.__exit__(None, None, None)
+            manager.__exit__(None, None, None)
         except Exception as error:
             failed(where, error)
 
@@ -146,10 +170,12 @@ def left(where: str, entered: AbstractContextManager[Any] | None) -> None:
 def guarded(
     where: str, default: Any = None, instead: Callable[..., Any] | None = None
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a function of ours so that its errors never reach the app.
+    """Decorate a function of ours, so that its errors never reach the app.
 
-    In: a name for the diagnostic, and what is returned after an error: a value, or what `instead` makes of the
-    function's arguments.
+    Args:
+        where: What the function does, in words, for the diagnostic.
+        default: The result after an error.
+        instead: Makes the result after an error from the function's arguments; it replaces `default`.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -166,8 +192,11 @@ def guarded(
     return decorate
 
 
-class saying:  # noqa: N801
-    """Run a block: ``with saying(…):``. What it raises is said in these words, as by `say`, and goes no further."""
+class log_errors:  # noqa: N801
+    """Log what a block raises, and suppress it: ``with log_errors(key, message, …):``.
+
+    The arguments are those of `log`.
+    """
 
     __slots__ = ("_args", "_key", "_message")
 
@@ -182,12 +211,12 @@ class saying:  # noqa: N801
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if not isinstance(error, Exception):
             return False
-        say(self._key, self._message, *self._args, exc_info=error)
+        log(self._key, self._message, *self._args, exc_info=error)
         return True
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Whether the innermost frame is of this package: nobody else's code has raised."""
+    """Whether the innermost frame belongs to this package, so that no other code raised."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -195,7 +224,7 @@ def _is_ours(error: BaseException) -> bool:
 
 
 def safe_text(value: object) -> str:
-    """``str(value)`` for objects that may raise in ``__str__`` and ``__repr__``."""
+    """``str(value)``, also for objects that raise in ``__str__`` and ``__repr__``."""
     try:
         return str(value)
     except Exception:

@@ -1,4 +1,4 @@
-"""Instruments a library when the app imports it: what an app does not use costs it nothing at start."""
+"""Call a function when a module is imported. A library that an app does not use costs nothing at start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Cancel = Callable[[], None]
 
 
 def is_importable(name: str) -> bool:
-    """Whether there is a module of this name; a stand-in that a test has put in its place is none."""
+    """Whether a module of this name exists. A test's stand-in in `sys.modules` does not count."""
     try:
         return find_spec(name) is not None
     except (ImportError, ValueError):
@@ -22,15 +22,18 @@ def is_importable(name: str) -> bool:
 
 
 def when_imported(name: str, action: Callable[[], None]) -> Cancel:
-    """Call `action` when the module of this name is imported, or now where it is already.
+    """Call `action` when a module is imported, or at once where it already is.
 
-    What it raises is said, and does not reach the import. Out: what takes it back, as long as it was not called.
+    An exception in `action` is logged, and the import goes on.
+
+    Returns:
+        A function that cancels the call, as long as it has not happened.
     """
     waiting = [action]
 
     def imported(module: ModuleType) -> None:
         while waiting:
-            with guard.saying(f"library:{name}", "%s cannot be instrumented; the app is not affected", name):
+            with guard.log_errors(f"library:{name}", "%s cannot be instrumented; the app is not affected", name):
                 waiting.pop()()
 
     wrapt.register_post_import_hook(imported, name)

@@ -1,8 +1,8 @@
-"""Bounds on what one span, record or metric may carry.
+"""Limits of what one span, record or metric may carry.
 
-The SDK bounds the number of attributes, but by default not their length, and
-in 1.45 not the number of attribute sets of a metric. Sources: OpenTelemetry
-specification, "Common: attribute limits" and "Metrics SDK: cardinality limits".
+The SDK limits the number of attributes, but by default not their length, and in 1.45 not the
+number of attribute sets of a metric. Sources: OpenTelemetry specification, "Common: attribute
+limits" and "Metrics SDK: cardinality limits".
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-#: Characters of a body and of a stack trace that are kept: no variable of OpenTelemetry's sets them.
+#: The longest body and stack trace, in characters. No variable of OpenTelemetry sets them.
 BODY_LENGTH = 32_768
 STACKTRACE_LENGTH = 16_384
-#: Characters beyond what is kept of a text that are masked with it.
+#: How many characters beyond the limit are masked with a text.
 ROOM = 1_024
-#: Items that are kept of a container, and how deep containers are followed.
+#: The most items of a container, and the depth to which containers are followed.
 MAX_ITEMS = 256
 MAX_DEPTH = 8
-#: The attribute that marks the set into which a metric's overflow goes (Metrics SDK specification).
+#: The attribute of the set into which a metric's overflow goes (Metrics SDK specification).
 OVERFLOW_ATTRIBUTES = {"otel.metric.overflow": True}
 
 
@@ -28,28 +28,29 @@ OVERFLOW_ATTRIBUTES = {"otel.metric.overflow": True}
 class Limits:
     """What an item of one signal may carry.
 
-    `value_length` in characters (text) and bytes (bytes); `attribute_count`
-    is of one span, event, link or log record.
+    Attributes:
+        value_length: The longest value, in characters (text) or bytes (bytes).
+        attribute_count: The most attributes of one span, event, link or log record.
     """
 
     value_length: int = 8_192
     attribute_count: int = 128
 
     def text(self, text: str, limit: int | None = None) -> str:
-        """The text cut to `limit` characters (default: `value_length`)."""
+        """Cut a text to `limit` characters (default: `value_length`)."""
         limit = self.value_length if limit is None else limit
         return text if len(text) <= limit else cut(text, limit)
 
 
 def cut(text: str, length: int) -> str:
-    """The text's first characters, and a mark where there were more."""
+    """Cut a text to `length` characters, with a mark where something is missing."""
     if len(text) <= length:
         return text
     return text[: length - 1] + "…" if length > 0 else ""
 
 
 def cut_stacktrace(text: str) -> str:
-    """A stack trace cut in its middle: the entry point and the place of the error both stay."""
+    """Cut a stack trace in its middle, so that the entry point and the failing line both stay."""
     if len(text) <= STACKTRACE_LENGTH:
         return text
     head = STACKTRACE_LENGTH // 4
@@ -58,10 +59,16 @@ def cut_stacktrace(text: str) -> str:
 
 
 def bounded(value: Any, length: int, items: int = MAX_ITEMS, depth: int = 0) -> Any:
-    """The value cut before it is masked, so that masking costs no more than what may be kept of it.
+    """Cut a value before it is masked, so that masking costs no more than what may be kept.
 
-    In: characters of a text and items of a container. A text keeps some room beyond, so that a secret at the cut is
-    whole when it is looked for.
+    A text keeps `ROOM` characters more than its limit, so that a secret at the cut is still whole
+    while it is searched for.
+
+    Args:
+        value: Any value, containers included.
+        length: The longest text, in characters.
+        items: The most items of a container.
+        depth: The depth of this value within the whole.
     """
     if isinstance(value, str):
         return value[: length + ROOM] if len(value) > length + ROOM else value
@@ -75,7 +82,7 @@ def bounded(value: Any, length: int, items: int = MAX_ITEMS, depth: int = 0) -> 
 
 
 def clean_text(text: str) -> str:
-    """The text without NUL and lone surrogates, either of which can cost a whole batch."""
+    """Remove NUL and lone surrogates from a text: either can cost a whole batch."""
     if "\x00" in text:
         text = text.replace("\x00", "\ufffd")
     try:

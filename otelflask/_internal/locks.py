@@ -1,4 +1,4 @@
-"""Locks that a forked child finds free: the thread that held one in the parent is not there to let go of it."""
+"""Locks that are free in a forked child. The parent's thread that held one does not exist there."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _locks: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def new_lock() -> threading.Lock:
-    """As `threading.Lock`."""
+    """Make a lock like `threading.Lock`."""
     lock = threading.Lock()
     _locks.add(lock)
     return lock
 
 
 def new_rlock() -> Any:
-    """As `threading.RLock`: whoever holds it can take it again."""
+    """Make a re-entrant lock like `threading.RLock`."""
     lock = threading.RLock()
     _locks.add(lock)
     return lock

@@ -1,4 +1,4 @@
-"""What is read of a record of the `logging` module: its text, and its exception."""
+"""The text and the exception of a record of the `logging` module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from otelflask._internal.limits import BODY_LENGTH, cut
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """The record's text, whatever its arguments do when formatted."""
+    """The record's text, whatever its arguments do when they are formatted."""
     return cut(guard.attempt(record.getMessage, instead=functools.partial(_unformatted, record.msg)), BODY_LENGTH)
 
 
@@ -20,7 +20,7 @@ def _unformatted(message: object, error: Exception) -> str:
 
 
 class Raised:
-    """The exception of a record of `logging`, walked when somebody asks first, and once for all who ask."""
+    """The exception of a record of `logging`, walked once, on first use."""
 
     __slots__ = ("_is_known", "_record", "_walk")
 
@@ -31,7 +31,7 @@ class Raised:
 
     @property
     def walk(self) -> Walk | None:
-        """None where the record has no exception."""
+        """The walk of the exception; None where the record has no exception."""
         if not self._is_known:
             self._is_known = True
             given = self._record.exc_info

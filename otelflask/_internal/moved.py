@@ -1,4 +1,4 @@
-"""Import paths of public names from before everything else moved below `otelflask._internal`; each warns."""
+"""Old import paths of public names. Each works, with a DeprecationWarning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-#: A module as it was: where its public names are now, and which these are.
+#: An old module → the module that has its public names now, and these names.
 MOVED: dict[str, tuple[str, tuple[str, ...]]] = {
     "otelflask.database": ("", ()),
     "otelflask.database.instrumentor": ("otelflask", ("SQLAlchemyInstrumentor",)),
@@ -41,7 +41,7 @@ MOVED: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finds the modules of `MOVED`, where nothing else has found them."""
+    """Finds the modules of `MOVED` that nothing else has found."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -60,14 +60,14 @@ class _Finder(MetaPathFinder, Loader):
 
 
 def _within(package: str, name: str) -> Any:
-    """A module of a package that has moved, by attribute."""
+    """A moved module, as an attribute of its old package."""
     if f"{package}.{name}" not in MOVED:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
     return importlib.import_module(f"{package}.{name}")
 
 
 def name_of_package(name: str) -> Any:
-    """A name of `otelflask` that is imported when it is asked for. Raises AttributeError for any other."""
+    """Import a name of `otelflask` on first access. Raises AttributeError for unknown names."""
     if name == "SQLAlchemyInstrumentor":
         try:
             module = importlib.import_module("otelflask._internal.instrumentation.database.instrumentor")
@@ -78,6 +78,6 @@ def name_of_package(name: str) -> Any:
 
 
 def find_moved_modules() -> None:
-    """Let ``import`` find them from now on."""
+    """Make ``import`` find the moved modules from now on."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())

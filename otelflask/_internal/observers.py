@@ -1,4 +1,4 @@
-"""Observers: what wants to know of requests. They stand in one list, in the order in which they are told."""
+"""Observers of requests, in one list. They are called in its order."""
 
 from __future__ import annotations
 
@@ -8,42 +8,42 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 from otelflask._internal import guard
-from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.request_record import RequestRecord
 
 
-class RequestObserver(Part):
-    """Told of requests; each method does nothing unless an observer has something to do.
+class RequestObserver(Component):
+    """Base class of observers. Each method does nothing by default.
 
-    All run on the request's own thread. What one raises is said, and neither
-    the app nor another observer notices; but for what `again` surrounds.
+    All methods run on the request's thread. An exception of one is logged; the app and the other
+    observers do not notice it. Only what `stream_context` surrounds may raise into the app.
     """
 
-    #: Whether it is told of a request's end after the request's span has ended, instead of before.
+    #: Whether `closed` is called after the request's span has ended, instead of before.
     after_span: ClassVar[bool] = False
 
     def opened(self, record: RequestRecord) -> None:
-        """A request has arrived: what came is known."""
+        """Called when a request has arrived."""
 
     def failed(self, record: RequestRecord, error: Exception) -> None:
-        """No handler of the app's wants this exception; its frames and the app's sessions are still as they were."""
+        """Called when no handler of the app takes an exception. Frames and sessions are still intact."""
 
     def closed(self, record: RequestRecord) -> None:
-        """A request has ended: its record is complete."""
+        """Called when a request has ended and its record is complete."""
 
     def around(self, record: RequestRecord) -> AbstractContextManager[Any]:
-        """What surrounds the app's code while it makes the response. Of all observers, at most one has this."""
+        """A context manager around the app's code while it makes the response. At most one observer has one."""
         raise NotImplementedError
 
-    def again(self, record: RequestRecord) -> Callable[[], AbstractContextManager[Any]] | None:
-        """What surrounds the app's code while it goes on with a stream, each time; None where nothing does."""
+    def stream_context(self, record: RequestRecord) -> Callable[[], AbstractContextManager[Any]] | None:
+        """What makes a context manager around each further step of a stream; None where there is none."""
 
 
 class Observers:
-    """The observers of one app's requests, in order; only those are called that have something to do.
+    """The observers of one app's requests, in order. Only overridden methods are called.
 
-    `opened(record)` tells all of them. `enter(record)` begins what surrounds the app's
-    code, and `leave` ends what that has given; both do nothing where nothing does.
+    `opened(record)` calls all observers. `enter(record)` enters what surrounds the app's code and
+    returns it, and `leave` exits it. Both do nothing where no observer surrounds the app.
     """
 
     def __init__(self, observers: Iterable[RequestObserver]) -> None:
@@ -52,25 +52,27 @@ class Observers:
         self._failed = [item.failed for item in self.all if type(item).failed is not RequestObserver.failed]
         self._closed = [item.closed for item in self.all if type(item).closed is not RequestObserver.closed]
         surrounding = [item for item in self.all if type(item).around is not RequestObserver.around]
-        self.opened = functools.partial(guard.tell_each, "opening a request", opened)
+        self.opened = functools.partial(guard.notify_each, "opening a request", opened)
         around = surrounding[0].around if surrounding else nullcontext
-        self.enter = functools.partial(guard.entered, "what surrounds a request", around)
-        self.leave = functools.partial(guard.left, "what surrounds a request")
-        #: `again` of the one that has it.
-        self.again = surrounding[0].again if surrounding else None
+        self.enter = functools.partial(guard.enter, "what surrounds a request", around)
+        self.leave = functools.partial(guard.leave, "what surrounds a request")
+        #: The `stream_context` of the one observer that surrounds the app.
+        self.stream_context = surrounding[0].stream_context if surrounding else None
 
     def failed(self, record: RequestRecord, error: Exception) -> None:
-        """Tell all of them."""
-        guard.tell_each("an exception of a request", [functools.partial(tell, record) for tell in self._failed], error)
+        """Call `failed` of all observers."""
+        guard.notify_each(
+            "an exception of a request", [functools.partial(tell, record) for tell in self._failed], error
+        )
 
     def closed(self, record: RequestRecord) -> None:
-        """Tell all of them."""
-        # Those that have joined this request alone come first: what they say belongs to it.
+        """Call `closed` of all observers."""
+        # Observers of this one request come first, because what they record belongs to it.
         rest = iter([*(item.closed for item in record.joined), *self._closed] if record.joined else self._closed)
         try:
-            guard.tell_each("closing a request", rest, record)
+            guard.notify_each("closing a request", rest, record)
         except BaseException:
-            # What is no Exception (a signal's, a greenlet's) ends one of them, and not the others.
+            # A BaseException (from a signal handler or a greenlet) ends one of them, and not the others.
             for tell in rest:
                 guard.call_hook("observer", tell, record)
             raise

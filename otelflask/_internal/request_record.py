@@ -1,8 +1,7 @@
-"""What is known of one request, from the moment the server hands it over to its last byte.
+"""The record of one request, from its arrival to its last byte.
 
-A leaf: it knows nothing of who reads it. What came and what became of it has
-a name of its own here; what one observer alone needs of each request is that
-observer's, behind a `PerRequest`.
+It imports nothing of ours and does not know who reads it. What arrives and what becomes of it
+has a field here. What a single observer needs for each request stands behind its own `PerRequest`.
 """
 
 from __future__ import annotations
@@ -14,53 +13,59 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
 
-#: Where a request's record lies in the WSGI environ.
+#: The key of the record in the WSGI environ.
 ENVIRON_KEY = "otelflask.record"
 
-#: Methods that may stand on metrics and span names (semantic conventions, ``http.request.method``).
+#: Methods that may stand on metrics and in span names (semantic conventions, ``http.request.method``).
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
-#: Longest path, query and header that is kept, in characters.
+#: The longest path, query and header that is kept, in characters.
 MAX_LENGTH = 2_048
 
 _PROTOCOLS = {"HTTP/1.0": "1.0", "HTTP/1.1": "1.1", "HTTP/2": "2", "HTTP/2.0": "2", "HTTP/3": "3", "HTTP/3.0": "3"}
-#: A proxy's header must not make metric series.
+#: Only these: a proxy's header must not create metric series.
 _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _NUMBER = re.compile(r"\d{1,18}\Z", re.A)
 _EMPTY_CONTEXT = Context()
-#: Never written to.
+#: Shared, and never written to.
 _NOTHING: dict[str, Any] = {}
 
 T = TypeVar("T")
 
 
 class RequestAttributes(NamedTuple):
-    """A request by the semantic conventions; made once, and shared by its span, its log record and its reports.
+    """A request's attributes by the semantic conventions, shared by its span, log record and reports.
 
-    What tells most comes first: a limit leaves out what is at the end. None of
-    them changes what is in it.
+    The most important layer comes first, because a limit drops attributes from the end. The layers
+    must not be changed.
     """
 
-    #: What became of it: method (known from the beginning), status, route, error type.
+    #: The outcome: method (known from the start), status, route, error type.
     outcome: dict[str, Any] = _NOTHING
-    #: This request's own: path, query, client, id.
+    #: What only this request has: path, query, client, id.
     request: dict[str, Any] = _NOTHING
-    #: What was counted: sizes, statements; and who it was.
+    #: What is counted (sizes, statements), and the user.
     measured: dict[str, Any] = _NOTHING
-    #: What requests of one kind of caller have in common: scheme, server, protocol, user agent.
+    #: What requests of similar callers have in common: scheme, server, protocol, user agent.
     caller: dict[str, Any] = _NOTHING
 
 
 class RequestRecord:
-    """One request; observers read it, and add to it.
+    """One request. Observers read it and add to it.
 
-    ``instrumentation.http.middleware`` opens it, and closes it once.
+    ``instrumentation.http.middleware`` opens it and closes it once.
 
-    In: the WSGI environ, whose values are a stranger's: they are cut here; its
-    start in epoch nanoseconds, and by the monotonic clock.
-    Times are epoch nanoseconds (`started_at`, `ended_at`) and seconds
-    (`duration`). Sizes are body bytes, None where unknown. `status` is 0
-    while there is none. `unhandled` says that no handler of the app's wanted
-    its exception, `broken` that the body ended with one, after a status was sent.
+    Args:
+        environ: The WSGI environ. Its values come from a stranger, and are cut here.
+        started_at: The start in epoch nanoseconds.
+        ticks: The start by the monotonic clock, in nanoseconds.
+
+    Attributes:
+        started_at, ended_at: Epoch nanoseconds.
+        duration: Seconds.
+        request_size, response_size: Bytes of the bodies; None where unknown.
+        status: The HTTP status; 0 while there is none.
+        unhandled: Whether no handler of the app took the exception.
+        broken: Whether an exception ended the body after the status was sent.
     """
 
     __slots__ = (
@@ -129,17 +134,17 @@ class RequestRecord:
         self.response_size = 0
         self.response_headers: list[tuple[str, str]] = []
         self.error: BaseException | None = None
-        #: ``error.type``: the exception's type where one ended the request, else a 5xx status as text; set at the end.
+        #: ``error.type``: the type of the exception that ended the request, else a 5xx status as text. Set at the end.
         self.error_type: str | None = None
         self.unhandled = False
         self.broken = False
-        #: Statements, and the nanoseconds that they took together.
+        #: The number of statements, and the nanoseconds that they took together.
         self.query_count = 0
         self.query_time = 0
-        #: The profile that is kept of it.
+        #: The id of the profile that is kept of this request.
         self.profile_id = ""
         self.states: dict[PerRequest[Any], Any] = {}
-        #: Observers that have joined this request alone, and are told of its end besides those of the app.
+        #: Observers of this one request. They are called at its end, besides those of the app.
         self.joined: tuple[Any, ...] = ()
         self.duration = 0.0
         self.ended_at = 0
@@ -147,16 +152,20 @@ class RequestRecord:
 
     @property
     def method_original(self) -> str:
-        """The method as it came, cut: what `method` has no name for."""
+        """The method as it arrived, cut, where `method` has no name for it."""
         return str(self.environ.get("REQUEST_METHOD"))[:64]
 
     def stop(self, ticks: int) -> None:
-        """Fix what became of it. In: the monotonic clock in nanoseconds, by which its end is never before its start."""
+        """Set what became of the request.
+
+        Args:
+            ticks: The end by the monotonic clock, in nanoseconds, so that it is never before the start.
+        """
         elapsed = ticks - self._started_ticks
         self.duration = elapsed / 1e9
         self.ended_at = self.started_at + elapsed
         if not self.status:
-            # The server got no answer: the app returned without calling start_response.
+            # The app returned without calling start_response, so the server got no answer.
             self.status = 500
         self.error_type = self._error_type()
         length = self.environ.get("CONTENT_LENGTH")
@@ -164,7 +173,7 @@ class RequestRecord:
             self.request_size = int(length)
 
     def release(self) -> None:
-        """It is closed: let go of what is large, and of the environ, which holds this record."""
+        """Drop what is large, and the environ, which refers back to this record."""
         self.environ = {}
         self.states = {}
         self.joined = ()
@@ -173,7 +182,7 @@ class RequestRecord:
     def _error_type(self) -> str | None:
         if self.status < 500 and not self.broken:
             return None
-        # Asked of the class: an exception may answer for attributes itself.
+        # Look at the class: an exception may answer for attributes itself.
         if self.error is not None and not hasattr(type(self.error), "get_response"):
             kind = type(self.error)
             return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
@@ -184,7 +193,11 @@ _NO_ATTRIBUTES = RequestAttributes()
 
 
 class PerRequest(Generic[T]):
-    """What one observer keeps of each request. In: what makes it when it is asked for first."""
+    """What one observer keeps for each request.
+
+    Args:
+        make: Makes it on first use.
+    """
 
     __slots__ = ("_make",)
 
@@ -192,19 +205,19 @@ class PerRequest(Generic[T]):
         self._make = make
 
     def of(self, record: RequestRecord) -> T:
-        """A request's; made where there is none yet."""
+        """The object of a request. It is made on first use."""
         found = record.states.get(self)
         if found is None:
             found = record.states[self] = self._make()
         return found
 
     def known(self, record: RequestRecord) -> T | None:
-        """A request's; None where there is none."""
+        """The object of a request; None where none was made."""
         return record.states.get(self)
 
 
 def _decoded(path: str) -> str:
-    """A WSGI path as text: WSGI carries the bytes as Latin-1 (PEP 3333)."""
+    """A WSGI path as text. WSGI carries its bytes as Latin-1 (PEP 3333)."""
     return path.encode("latin-1", "replace").decode("utf-8", "replace")
 
 

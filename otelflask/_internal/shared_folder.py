@@ -1,8 +1,7 @@
-"""A folder in which the processes of a machine share what they have to agree on.
+"""A folder in which the processes of one machine share files.
 
-What lies there may be anybody's: the temporary directory is everybody's. So
-only regular files of this user's are read, no link is followed, nothing that
-blocks is opened, and no more is read than what one of ours can hold.
+It may lie in the temporary directory, where everybody can write. So only regular files of this
+user are read, no link is followed, nothing that blocks is opened, and reads are bounded.
 """
 
 from __future__ import annotations
@@ -19,17 +18,22 @@ from typing import IO
 
 from otelflask._internal.settings import SettingError, Settings
 
-#: Bytes of a file that are read at most.
+#: The most bytes that are read from a file.
 MAX_BYTES = 16 * 2**20
-#: Seconds after which what a killed process was about to write is removed.
+#: Seconds after which an unfinished file of a killed process is removed.
 ABANDONED_S = 60.0
-#: A file that is being written, until it takes its place.
+#: The suffix of a file that is still being written.
 _UNFINISHED = ".new"
 _SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class SharedFolder:
-    """One folder; made when something is written. In: its path, and the one that it lies in, where that is ours too."""
+    """One folder. It is made when something is written.
+
+    Args:
+        path: Its path.
+        within: The folder that holds it, where that is ours too.
+    """
 
     def __init__(self, path: str | os.PathLike[str], within: SharedFolder | None = None) -> None:
         self.path = os.fspath(path)
@@ -37,11 +41,11 @@ class SharedFolder:
 
     @classmethod
     def of(cls, settings: Settings) -> SharedFolder:
-        """That of the settings: `state_dir`, or one of this user's in the temporary directory."""
+        """The folder of the settings: `state_dir`, else one of this user in the temporary directory."""
         return cls(settings.state_dir or os.path.join(tempfile.gettempdir(), f"otelflask-{_user()}"))
 
     def below(self, name: str) -> SharedFolder:
-        """A folder in this one."""
+        """A folder in this folder."""
         return SharedFolder(self.path_of(name), self)
 
     def path_of(self, name: str) -> str:
@@ -49,16 +53,16 @@ class SharedFolder:
         return os.path.join(self.path, name)
 
     def check(self) -> None:
-        """Make the folder if it is not there.
+        """Make the folder if it does not exist.
 
-        Raises SettingError for one that cannot be made, or that others than
-        this user could change.
+        Raises:
+            SettingError: It cannot be made, or other users could change it.
         """
         if self._within is not None:
             self._within.check()
         try:
             os.makedirs(self.path, mode=0o700, exist_ok=True)
-            # Not followed: a link at this place may be another user's.
+            # Without following: a link at this path may belong to another user.
             found = os.lstat(self.path)
             writable = os.access(self.path, os.W_OK | os.X_OK)
         except OSError as error:
@@ -73,9 +77,14 @@ class SharedFolder:
             )
 
     def make(self, name: str) -> str:
-        """A file that is this user's alone, made where it is not there. Out: its path.
+        """Make a file that only this user can use, if it does not exist.
 
-        Raises OSError where something else is at its place, and SettingError as `check` does.
+        Returns:
+            Its path.
+
+        Raises:
+            OSError: Something else has this path.
+            SettingError: See `check`.
         """
         self.check()
         path = self.path_of(name)
@@ -88,7 +97,12 @@ class SharedFolder:
         return path
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file in place at once: nobody reads half of it. Raises OSError, and SettingError as `check` does."""
+        """Write a file in one step, so that nobody reads half of it.
+
+        Raises:
+            OSError: It cannot be written.
+            SettingError: See `check`.
+        """
         self.check()
         unfinished = self.path_of(f"{name}.{os.getpid()}{_UNFINISHED}")
         with contextlib.suppress(FileNotFoundError):
@@ -99,9 +113,13 @@ class SharedFolder:
         os.replace(unfinished, self.path_of(name))
 
     def read(self, name: str) -> bytes | None:
-        """A file's bytes; None where there is none of this user's, or one that is too large to be ours.
+        """Read a file.
 
-        Raises OSError where it cannot be read.
+        Returns:
+            Its bytes; None where this user has no such file, or where it is too large to be ours.
+
+        Raises:
+            OSError: It cannot be read.
         """
         try:
             descriptor = os.open(self.path_of(name), os.O_RDONLY | _SAFELY)
@@ -120,12 +138,12 @@ class SharedFolder:
             return file.read()
 
     def names(self, prefix: str = "") -> list[str]:
-        """Names of what lies there, without what is being written; what was left unfinished is removed."""
+        """The names of the finished files. Files that were abandoned unfinished are removed."""
         found = []
         try:
             entries = os.listdir(self.path)
         except OSError:
-            # Not there (yet), or somebody else's.
+            # The folder does not exist yet, or belongs to another user.
             return []
         for name in entries:
             if not name.startswith(prefix):
@@ -138,7 +156,7 @@ class SharedFolder:
         return found
 
     def changed(self, name: str) -> float:
-        """When a file of this user's was written last, in epoch seconds; 0 where there is none."""
+        """When a file of this user was last written, in epoch seconds; 0 where there is none."""
         try:
             found = os.lstat(self.path_of(name))
         except OSError:
@@ -146,19 +164,24 @@ class SharedFolder:
         return found.st_mtime if _is_own(found) else 0.0
 
     def remove(self, *names: str) -> None:
-        """Remove files; what is not there (any more) is none."""
+        """Remove files. Missing ones are ignored."""
         for name in names:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path_of(name))
 
     def hold(self, name: str) -> IO[bytes]:
-        """Say by a file that this process lives: the kernel takes its lock when it ends, however it does.
+        """Hold a locked file that shows that this process lives. The kernel drops the lock at any kind of exit.
 
-        Out: the file, to be kept. Raises OSError, and SettingError as `check` does.
+        Returns:
+            The open file. Keep it.
+
+        Raises:
+            OSError: It cannot be made.
+            SettingError: See `check`.
         """
-        import fcntl  # not on Windows
+        import fcntl  # Not on Windows.
 
-        # Under another name until it is locked: others would take it for that of a process that is gone.
+        # It gets its name when it is locked. Before that, others would take it for a dead process's file.
         path = self.make(f"{name}{_UNFINISHED}")
         file = open(path, "wb")  # noqa: SIM115
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -182,14 +205,22 @@ class SharedFolder:
 
     @contextmanager
     def locked(self, timeout: float) -> Iterator[None]:
-        """Alone of all processes. In: seconds. Raises TimeoutError where another takes longer, and as `make` does."""
+        """Exclude all other processes during a block.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Raises:
+            TimeoutError: Another process held the lock for longer.
+            OSError: See `make`.
+        """
         import fcntl
 
         with open(self.make("lock"), "wb") as file:
             end = time.monotonic() + timeout
             while True:
                 try:
-                    # Asked again rather than waited for: a wait would hold up a whole hub of gevent's.
+                    # Polled, not waited for: a wait would block all greenlets of gevent's hub.
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
@@ -208,5 +239,5 @@ def _is_own(found: os.stat_result) -> bool:
 
 
 def _is_others(found: os.stat_result) -> bool:
-    """Whether others than this user could change what lies there."""
+    """Whether other users could change what this describes."""
     return hasattr(os, "getuid") and (found.st_uid != _user() or bool(found.st_mode & 0o022))

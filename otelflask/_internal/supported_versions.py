@@ -1,4 +1,4 @@
-"""The oldest versions of the app's libraries that are instrumented; what is older is left alone."""
+"""The oldest supported versions of the app's libraries. Older ones are not instrumented."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from packaging.version import InvalidVersion, Version
 from otelflask._internal import guard
 from otelflask._internal.import_hooks import is_importable
 
-#: Distribution → its oldest version.
+#: Distribution → oldest version.
 OLDEST = {"Flask": "2.3", "SQLAlchemy": "2.0"}
 _MISSING = {
     "Flask": "its apps are left alone: otelflask starts nothing",
@@ -18,10 +18,7 @@ _MISSING = {
 
 
 def is_supported(name: str) -> bool:
-    """Whether this library is there in a version that is instrumented; says once what is missing where it is too old.
-
-    In: a distribution of `OLDEST`.
-    """
+    """Whether a distribution of `OLDEST` is installed in a supported version. Logs once where it is too old."""
     try:
         installed = version(name)
     except PackageNotFoundError:
@@ -32,9 +29,9 @@ def is_supported(name: str) -> bool:
         if Version(installed) >= Version(OLDEST[name]):
             return True
     except (InvalidVersion, TypeError):
-        # One that nobody can compare is no version that is known to work.
+        # A version that cannot be compared is not known to work.
         installed = str(installed)
-    guard.say(
+    guard.log(
         f"version:{name}",
         "%s %s is installed, and otelflask needs %s or later; %s",
         name,

@@ -1,4 +1,4 @@
-"""``make demo``: the shop and its payments under gunicorn, gentle load, the console view; Ctrl-C ends it all."""
+"""``make demo``: the shop and its payment service under gunicorn, gentle load, the console view. Ctrl-C ends all."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import urllib.error
 import urllib.request
 from types import FrameType
 
-#: Asked for first, so that each view of the live page has something to find.
+#: The first requests, so that each view of the live page has content.
 FIRST = ["/api/products/ratings", "/slow-query", "/simulate-error", "/api/products", "/failing-dependency", "/health"]
-#: What the gentle load asks for then, by weight.
+#: The gentle load, by weight.
 PATHS = (
     ["/api/products", "/api/products/7", "/api/products/featured"] * 6
     + ["/api/products/7/purchase"] * 6
@@ -35,10 +35,10 @@ def _load(url: str, stop: threading.Event, pause: float) -> None:
             request = urllib.request.Request(url + path, body, {"Content-Type": "application/json"})
             urllib.request.urlopen(request, timeout=5).read()
         except urllib.error.HTTPError as error:
-            # Errors are what the shop is asked for; it prints them itself.
+            # The load contains errors, and the shop prints them.
             error.close()
         except OSError:
-            # It is not there yet.
+            # Not started yet.
             continue
         del first[:1]
 
@@ -69,7 +69,11 @@ def _collector_listens(endpoint: str) -> bool:
 
 
 def main() -> int:
-    """Run the demo until Ctrl-C. Out: the exit status."""
+    """Run the demo until Ctrl-C.
+
+    Returns:
+        The exit status.
+    """
     parser = argparse.ArgumentParser(prog="python -m otelflask.demo", description=__doc__)
     parser.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1 (default: 8000)")
     parser.add_argument("--workers", type=int, default=2, help="gunicorn workers (default: 2)")
@@ -81,7 +85,7 @@ def main() -> int:
     environment = dict(os.environ)
     environment.setdefault("OTELFLASK_CONSOLE", "traces")
     environment.setdefault("OTELFLASK_ENVIRONMENT", "development")
-    # The demo's N+1 is quicker than one that hurts.
+    # The demo's N+1 is faster than a harmful one.
     environment.setdefault("OTELFLASK_REPEATED_QUERY_TIME", "0")
     endpoint = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
     if not _collector_listens(endpoint):
@@ -110,7 +114,7 @@ def main() -> int:
         else f"Nothing listens at {endpoint}, so nothing is sent; start a collector and run this again to send to it."
     )
     print(f"Ctrl-C ends it all. What it does, live: {url}/monitoring\n", flush=True)
-    # A group of its own, so that Ctrl-C reaches gunicorn once, from here.
+    # A process group of its own, so that gunicorn gets Ctrl-C once, from here.
     servers = [subprocess.Popen(command, env=environment, start_new_session=True) for command in (shop, payments)]
     stop = threading.Event()
     load = threading.Thread(target=_load, args=(url, stop, options.pause), daemon=True)
@@ -124,7 +128,7 @@ def main() -> int:
         signal.signal(number, end)
     status = servers[0].wait()
     stop.set()
-    # Where the shop ended by itself, the payments have to be told.
+    # Where the shop ended by itself, the payment service must be stopped.
     servers[1].terminate()
     servers[1].wait()
     return 0 if status in (0, -signal.SIGTERM) else status

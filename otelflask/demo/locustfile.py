@@ -1,4 +1,4 @@
-"""Load on the shop, in three scenarios; choose by user class.
+"""Load for the shop, in several scenarios. Choose one by its user class.
 
 ``locust -f otelflask/demo/locustfile.py -H http://127.0.0.1:8000 NormalUser``
 """
@@ -12,7 +12,7 @@ from locust import HttpUser, between, constant, task
 
 
 class ShopUser(HttpUser):
-    """Base of the scenarios."""
+    """The base class of the scenarios."""
 
     abstract = True
 
@@ -28,7 +28,7 @@ class ShopUser(HttpUser):
 
 
 class NormalUser(ShopUser):
-    """Looks around, sometimes buys."""
+    """Browses, and sometimes buys."""
 
     wait_time = between(0.5, 2)
 
@@ -56,7 +56,7 @@ class NormalUser(ShopUser):
 
 
 class DemoUser(NormalUser):
-    """What `docker compose up` runs for ever: mostly well, sometimes slow, seldom an error, within the objectives."""
+    """The load of `docker compose up`: mostly fast, sometimes slow, rarely an error, within the objectives."""
 
     wait_time = between(0.5, 1.5)
     tasks: Any = {  # noqa: RUF012
@@ -91,13 +91,13 @@ class DemoUser(NormalUser):
 
 
 class HighLoadUser(NormalUser):
-    """The same without a pause."""
+    """Like `NormalUser`, without pauses."""
 
     wait_time = constant(0)
 
 
 class InvalidUser(ShopUser):
-    """Asks for what is not there, sends what is not allowed."""
+    """Asks for missing pages and sends invalid data."""
 
     wait_time = between(0.2, 1)
 

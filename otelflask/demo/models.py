@@ -1,4 +1,4 @@
-"""The shop's tables and their seed."""
+"""The shop's tables and their sample data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Product(Base):
 
 
 class Review(Base):
-    """What a buyer says of a product."""
+    """A buyer's rating of a product."""
 
     __tablename__ = "reviews"
 
@@ -64,7 +64,7 @@ STOCK = 1_000
 
 
 def prepare(engine: Engine) -> None:
-    """Create the tables and seed them; the same data in every run, once, whoever comes first."""
+    """Create the tables and the sample data, once, by whichever worker comes first. The data is always the same."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _sqlite_settings)
     for attempt in range(5):
@@ -73,7 +73,7 @@ def prepare(engine: Engine) -> None:
                 _prepare(session, engine.dialect.name)
             return
         except (IntegrityError, OperationalError):
-            # Another worker was first; SQLite has no lock to wait at.
+            # Another worker was first. SQLite has no lock to wait for.
             if attempt == 4:
                 raise
             time.sleep(0.2)
@@ -81,7 +81,7 @@ def prepare(engine: Engine) -> None:
 
 def _prepare(session: Session, dialect: str) -> None:
     if dialect == "postgresql":
-        # Workers start at the same time: one makes the tables, the others wait for it.
+        # Workers start at the same time: one makes the tables, and the others wait for it.
         session.execute(text("SELECT pg_advisory_xact_lock(1)"))
     Base.metadata.create_all(session.connection())
     if session.scalar(select(Product.id).limit(1)) is None:

@@ -14,11 +14,11 @@ logger = logging.getLogger("otelflask.demo.payments")
 
 
 def create_app() -> Flask:
-    """The payment service. It has no database: what it is asked for, it does."""
+    """Make the payment service. It has no database, and does what a request says."""
     app = Flask("payments")
-    # After the shop in a list of services, which is what a dashboard opens with.
+    # After the shop in a sorted list of services, so that dashboards open with the shop.
     otelflask.init(app, service_name="shop-payments")
-    # Until when it fails on purpose (time.monotonic): it runs in one process.
+    # Until when it fails on purpose (time.monotonic). The service has one process.
     outage = {"until": 0.0}
 
     @app.post("/charges")

@@ -1,4 +1,4 @@
-"""A small shop, written as any Flask app is; what it says to otelflask does nothing where that is not initialised."""
+"""A small shop, written like any Flask app. Its calls of otelflask do nothing where that is not initialised."""
 
 from __future__ import annotations
 
@@ -24,20 +24,23 @@ from otelflask.errors import AppError, ExternalServiceError, ExternalTimeoutErro
 
 logger = logging.getLogger("otelflask.demo.shop")
 
-#: Leaves the payment service alone for a while after it has failed.
+#: Stops calling the payment service for a while when it fails.
 payments = CircuitBreaker(
     "payments", failure_threshold=5, reset_timeout=15.0, expected_exception=requests.RequestException
 )
 
 
 def create_app(database_url: str | None = None, *, instrument: bool = True, **settings: Any) -> Flask:
-    """The shop.
+    """Make the shop.
 
-    In: the database's URL (default: ``SHOP_DATABASE_URL``, else a SQLite file
-    in the temporary directory); whether to call ``otelflask.init``; its settings.
+    Args:
+        database_url: The database (default: ``SHOP_DATABASE_URL``, else a SQLite file in the temporary
+            directory).
+        instrument: Whether to call ``otelflask.init``.
+        **settings: Options of `init`.
     """
     if os.environ.get("OTELFLASK_CONSOLE") == "traces":
-        # The console view shows each line in its place in the trace: once is enough.
+        # The console view shows each line within its trace, so it is not printed again.
         logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
     else:
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
@@ -50,7 +53,7 @@ def create_app(database_url: str | None = None, *, instrument: bool = True, **se
     sessions = scoped_session(sessionmaker(engine))
     app.extensions["shop"] = sessions
     redis_url = os.environ.get("SHOP_REDIS_URL")
-    # A cache that does not answer at once is worth less than the query it saves.
+    # A cache that does not answer at once is worth less than the query that it saves.
     app.extensions["shop_payments"] = os.environ.get("SHOP_PAYMENTS_URL")
     app.extensions["shop_cache"] = Redis.from_url(redis_url, socket_timeout=0.25) if redis_url else None
 
@@ -130,7 +133,7 @@ def _add_pages(app: Flask) -> None:
 
     @app.get("/api/products/ratings")
     def ratings() -> Response:
-        # An N+1 on purpose: each product's reviews are loaded by a statement of their own.
+        # An N+1 on purpose: each product's reviews are loaded by their own statement.
         found = _session().scalars(select(Product).order_by(Product.id).limit(20)).all()
         return jsonify({p.name: sum(r.stars for r in p.reviews) / len(p.reviews) for p in found})
 
@@ -143,7 +146,7 @@ def _add_orders(app: Flask) -> None:
         if type(quantity) is not int or not 0 < quantity <= 100:
             abort(400, "quantity is a whole number from 1 to 100")
         session = _session()
-        # Taken only where there is enough, in one statement: two buyers cannot both have the last one.
+        # One statement checks and takes, so that two buyers cannot both get the last one.
         taken: Any = session.execute(
             update(Product)
             .where(Product.id == product_id, Product.stock >= quantity)
@@ -163,7 +166,7 @@ def _add_orders(app: Flask) -> None:
         try:
             _charge(found.price * quantity)
         except AppError:
-            # What was reserved is given back.
+            # Return what was reserved.
             session.delete(order)
             found.stock = Product.stock + quantity
             session.commit()
@@ -195,7 +198,7 @@ def _add_orders(app: Flask) -> None:
 
 
 def _charge(amount: float) -> None:
-    """Let the payment service charge it, where there is one. Raises AppError where it does not."""
+    """Charge the payment service, if there is one. Raises AppError where it fails."""
     url = current_app.extensions["shop_payments"]
     if url is None:
         return
@@ -224,7 +227,7 @@ def _add_faults(app: Flask) -> None:
         if session.get_bind().dialect.name == "postgresql":
             session.execute(text("SELECT pg_sleep(1.2)"))
         else:
-            # Counts for more than a second, in one statement: SQLite has no sleep.
+            # Counts for more than a second, in one statement, because SQLite has no sleep.
             counting = text(
                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :steps) "
                 "SELECT count(*) FROM n"
@@ -234,7 +237,7 @@ def _add_faults(app: Flask) -> None:
                 started = time.monotonic()
                 session.execute(counting, {"steps": steps}).scalar()
                 elapsed = time.monotonic() - started
-                # How fast it counts changes with what else the machine does.
+                # The speed of counting depends on the machine's load.
                 steps = int(steps * max(1.2, 1.3 / elapsed))
         return jsonify(ok=True)
 
@@ -250,7 +253,7 @@ def _add_faults(app: Flask) -> None:
 
     @app.post("/simulate-outage")
     def simulate_outage() -> Response:
-        # Buying fails for a while; after five failures the breaker answers at once.
+        # Payments fail for a while. After five failures the breaker answers at once.
         url = current_app.extensions["shop_payments"]
         if url is None:
             abort(404, "there is no payment service")

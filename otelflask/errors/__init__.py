@@ -1,4 +1,4 @@
-"""Errors: what is raised, and what the client is answered."""
+"""Exceptions to raise in an app, and helpers for success answers."""
 
 from otelflask._internal.error_responses.app_errors import (
     AppError,

@@ -1,6 +1,6 @@
-"""The exceptions of `otelflask.errors`, under the name that telemetry has for them in `exception.type`."""
+"""The exceptions of `otelflask.errors`, under the name that telemetry gives them in `exception.type`."""
 
-# What their annotations name: `typing.get_type_hints` looks for it in the module that they say they are of.
+# `typing.get_type_hints` looks up annotations in the module that a class names as its own: this one.
 from collections.abc import Mapping  # noqa: F401
 from typing import Any, ClassVar  # noqa: F401
 

@@ -142,10 +142,10 @@ def test_the_overview_counts_what_was_done_and_leads_to_its_requests(server: Ser
     for _ in range(3):
         server.get("/lamps")
     server.get("/boom")
-    page.locator(".tile", has_text="Errors").get_by_text("25 %").wait_for()
-    assert page.locator(".tile canvas").count() == 10
+    page.locator(".panel", has_text="Errors").get_by_text("25 %").wait_for()
+    assert page.locator(".panel canvas").count() == 10
     page.locator("#chart-rate .u-over").hover(position={"x": 190, "y": 10})
-    assert re.fullmatch(r"\d\d:\d\d:\d\d · [\d.]+/s", page.locator("#tile-rate .at").inner_text())
+    assert re.fullmatch(r"\d\d:\d\d:\d\d · [\d.]+/s", page.locator("#panel-rate .at").inner_text())
     _row(page, "/lamps").first.click()
     _row(page, "/lamps").nth(2).wait_for()
     assert "route=%2Flamps" in page.url

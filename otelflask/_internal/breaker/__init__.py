@@ -1,1 +1,1 @@
-"""The circuit breaker, and what is measured of it."""
+"""The circuit breaker and its telemetry."""

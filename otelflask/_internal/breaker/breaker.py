@@ -1,7 +1,7 @@
-"""The circuit breaker: calls in parallel, a set number of trials, and only failures counted.
+"""The circuit breaker: parallel calls, a limited number of trials, and only failures counted.
 
-No library has all three: pybreaker holds its lock while the user's function runs, and it, circuitbreaker and purgatory
-let any number of trials through (`docs/dependencies.md`).
+No library has all three. pybreaker holds its lock while the user's function runs. pybreaker,
+circuitbreaker and purgatory let any number of trials through (`docs/dependencies.md`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from otelflask._internal.error_responses.app_errors import ServiceUnavailableErr
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-#: Exceptions that say that the service fails: a class, several, or a function that is asked.
+#: Which exceptions are failures of the service: a class, several classes, or a predicate.
 Expected = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
 
 class CircuitOpenError(ServiceUnavailableError):
-    """The call was not made. Unless the app says otherwise it is answered as a 503 with Retry-After."""
+    """The circuit is open, and the call was not made. By default it is answered as a 503 with Retry-After."""
 
 
 CircuitOpenError.__module__ = "otelflask.breaker"
@@ -34,26 +34,31 @@ CircuitOpenError.__module__ = "otelflask.breaker"
 
 @dataclass(frozen=True, slots=True)
 class _Permit:
-    """What a call was let through on."""
+    """The state in which a call was admitted, and its trial, if it is one."""
 
     known: Snapshot
     trial: Trial | None = None
 
 
 class CircuitBreaker:
-    """Calls a service while it works, and leaves it alone for a while after it has failed.
+    """Call a service while it works, and stop for a while when it fails.
 
-    In: its name, one of few; after how many
-    failures in a row it opens; seconds until trials are let through again;
-    which exceptions are failures (default: every Exception; others pass
-    through and say nothing); a function that is called instead, with the
-    same arguments, while it is open; how many trials a half-open circuit
-    lets through, all of which have to go well for it to close. Raises
-    ValueError for what is not allowed.
+    Use it as a decorator, as ``breaker.call(function, *arguments)``, or as ``with
+    breaker.calling():``. Where the circuit is open and there is no `fallback`, each raises
+    `CircuitOpenError`. ``calling`` has no fallback.
 
-    Use it as a decorator, by ``breaker.call(function, *arguments)``, or as
-    ``with breaker.calling():``; each raises `CircuitOpenError` where the call
-    is not made and there is no `fallback` (``calling`` has none).
+    Args:
+        name: The service's name, for metrics and records. Use few names.
+        failure_threshold: The number of failures in a row that opens the circuit.
+        reset_timeout: Seconds until an open circuit admits trials.
+        expected_exception: Which exceptions are failures: a class, several classes, or a predicate.
+            Other exceptions pass through and count neither way.
+        fallback: Called with the call's arguments while the circuit is open.
+        half_open_calls: The number of trials of a half-open circuit. All must succeed to close it.
+        clock: Returns epoch seconds.
+
+    Raises:
+        ValueError: An argument is not allowed.
     """
 
     def __init__(
@@ -91,23 +96,23 @@ class CircuitBreaker:
         return self._store().load().name
 
     def _is_failure(self, error: BaseException) -> bool:
-        """Whether this exception says that the service fails."""
+        """Whether this exception is a failure of the service."""
         if isinstance(self._expected, (type, tuple)):
             return isinstance(error, self._expected)
         return bool(guard.call_hook("expected_exception", self._expected, error))
 
     def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """``func(*args, **kwargs)``, or what `fallback` makes of them."""
+        """Return ``func(*args, **kwargs)``, or what `fallback` returns for the same arguments."""
         permit = self._admitted()
         if permit is None:
             return self._fallback(*args, **kwargs)  # type: ignore[misc,no-any-return]
-        with self._watching(permit):
+        with self._recording_outcome(permit):
             return func(*args, **kwargs)
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        """The block is the call."""
-        with self._watching(self._enter()):
+        """Make a block the call."""
+        with self._recording_outcome(self._enter()):
             yield
 
     def __call__(self, function: F) -> F:
@@ -120,7 +125,7 @@ class CircuitBreaker:
                 if permit is None:
                     given = self._fallback(*args, **kwargs)  # type: ignore[misc]
                     return await given if inspect.isawaitable(given) else given
-                with self._watching(permit):
+                with self._recording_outcome(permit):
                     return await function(*args, **kwargs)
 
             return cast(F, awaiting)
@@ -131,7 +136,7 @@ class CircuitBreaker:
                 permit = self._admitted()
                 if permit is None:
                     return (yield from self._fallback(*args, **kwargs))  # type: ignore[misc]
-                with self._watching(permit):
+                with self._recording_outcome(permit):
                     return (yield from function(*args, **kwargs))
 
             return cast(F, yielding)
@@ -143,15 +148,15 @@ class CircuitBreaker:
         return cast(F, calling)
 
     def open(self) -> None:
-        """Open it by hand."""
+        """Open the circuit by hand."""
         self._move(self._store().load(), OPEN, "by hand")
 
     def half_open(self) -> None:
-        """Let trials through now."""
+        """Admit trials now."""
         self._move(self._store().load(), HALF_OPEN, "by hand")
 
     def close(self) -> None:
-        """Close it by hand."""
+        """Close the circuit by hand."""
         self._move(self._store().load(), CLOSED, "by hand")
 
     def _store(self) -> State:
@@ -164,16 +169,16 @@ class CircuitBreaker:
         return self._redis_state
 
     def _enter(self) -> _Permit:
-        """Decide, without holding anything: whether a call may be made."""
+        """Decide whether a call is admitted. No lock is held meanwhile."""
         store = self._store()
         known = store.load()
         if known.name == OPEN:
-            # Never longer than that, however clocks are set.
+            # Never longer than `reset_timeout`, however clocks are set.
             remaining = min(float(known.changed_at) + self.reset_timeout - self._clock(), self.reset_timeout)
             if remaining > 0:
                 raise self._rejected(remaining)
             self._move(known, HALF_OPEN, f"after {self.reset_timeout:g} s")
-            # Somebody else may have been quicker, and have an answer already.
+            # Another caller may have moved the state first.
             known = store.load()
             if known.name == OPEN:
                 raise self._rejected(self.reset_timeout)
@@ -185,7 +190,7 @@ class CircuitBreaker:
         return _Permit(known)
 
     def _admitted(self) -> _Permit | None:
-        """As `_enter`; None where the fallback is to be called."""
+        """Like `_enter`, but None where the fallback is to be called."""
         try:
             return self._enter()
         except CircuitOpenError:
@@ -198,7 +203,7 @@ class CircuitBreaker:
         return CircuitOpenError(f"{self.name} is not available now", retry_after=retry_after)
 
     @contextmanager
-    def _watching(self, permit: _Permit) -> Iterator[None]:
+    def _recording_outcome(self, permit: _Permit) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
@@ -206,7 +211,7 @@ class CircuitBreaker:
                 self._calls.add("failure")
                 self._failed(permit, error)
             else:
-                # Neither well nor ill: a missing row, a validation error, the end of the process.
+                # Neither success nor failure: a missing row, a validation error, the end of the process.
                 self._calls.add("other")
                 if permit.trial is not None:
                     self._store().give_back_trial(permit.known, permit.trial)
@@ -232,7 +237,7 @@ class CircuitBreaker:
 
     def _move(self, known: Snapshot, name: str, why: str) -> None:
         at = self._clock()
-        # The time is what tells one period from the next.
+        # The time identifies a period, so it must differ from the last one.
         at += 1e-6 if repr(at) == known.changed_at else 0.0
         if known.name == name or not self._store().move(known, name, at):
             return

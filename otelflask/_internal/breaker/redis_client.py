@@ -1,4 +1,4 @@
-"""A redis that answers soon, or is left alone for a while."""
+"""A redis client that answers soon, or pauses."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from otelflask._internal.settings import SettingError
 
 T = TypeVar("T")
 
-#: Seconds that a call waits for a redis that hangs, and for which it is left alone then: by all breakers together.
+#: Seconds that a call waits for redis, and seconds of pause, for all breakers, after it did not answer.
 TIMEOUT_S = 0.2
 PAUSE_S = 5.0
 
 
 class SharedRedis:
-    """A client of redis. In: its URL. Raises SettingError for one that is none, and where redis-py is missing."""
+    """A redis client for all breakers of a process.
+
+    Args:
+        url: The URL of the redis server.
+
+    Raises:
+        SettingError: The URL is invalid, or redis-py is not installed.
+    """
 
     def __init__(self, url: str) -> None:
         try:
@@ -27,7 +34,7 @@ class SharedRedis:
             from redis.backoff import NoBackoff
             from redis.retry import Retry
 
-            # Without its default retries, of which a redis that hangs costs twelve seconds.
+            # No retries: with redis-py's defaults, a redis that hangs costs twelve seconds.
             self._client = Redis.from_url(
                 url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
             )
@@ -38,25 +45,25 @@ class SharedRedis:
                 f"breaker_redis (OTELFLASK_BREAKER_REDIS) is not allowed: {error}; allowed is a URL such as "
                 "redis://127.0.0.1:6379/0"
             ) from None
-        # Whatever the URL says: answers are read as bytes.
+        # Answers are read as bytes, whatever the URL says.
         self._client.connection_pool.connection_kwargs["decode_responses"] = False
         self._away_until = 0.0
 
     def script(self, text: str) -> Any:
-        """A script of Lua, to be called in `ask`."""
+        """Register a Lua script, to be called within `ask`."""
         return self._client.register_script(text)
 
-    def ask(self, question: Callable[[Any], T], instead: Callable[[], T]) -> T:
-        """What `question(client)` returns; where redis does not answer, or did not just now, what `instead` does."""
+    def ask(self, command: Callable[[Any], T], instead: Callable[[], T]) -> T:
+        """Return `command(client)`, or `instead()` where redis does not answer or is paused."""
         if time.monotonic() < self._away_until:
             return instead()
 
         def away(error: Exception) -> T:
-            # Not asked again at once: each call would wait for it.
+            # Pause: otherwise each call would wait for redis.
             self._away_until = time.monotonic() + PAUSE_S
-            guard.say("breaker", "redis does not answer, circuit breakers are this process's own: %s", error)
+            guard.log("breaker", "redis does not answer, circuit breakers are this process's own: %s", error)
             return instead()
 
-        # No spans of what a breaker itself asks.
+        # The breakers' own commands leave no spans.
         with suppress_instrumentation():
-            return guard.attempt(question, self._client, instead=away)
+            return guard.attempt(command, self._client, instead=away)

@@ -1,4 +1,4 @@
-"""What is seen of circuit breakers: their state, their calls by outcome, and each change of state."""
+"""Telemetry of circuit breakers: their state, their calls by outcome, and each change of state."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from otelflask._internal.app_or_process import AppOrProcess
 from otelflask._internal.breaker.redis_client import SharedRedis
 from otelflask._internal.breaker.state import CLOSED, HALF_OPEN, OPEN
 from otelflask._internal.compat.otel_api import SeverityNumber
-from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.locks import new_lock
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 
-#: Names that have counts of their own; further ones share one.
+#: The most names with counts of their own. Further names share one.
 MAX_NAMES = 200
 OTHER = "_OTHER"
 
 
 class Breaker(Protocol):
-    """A circuit breaker, as it is seen from here."""
+    """What the registry needs of a circuit breaker."""
 
     name: str
 
@@ -36,18 +36,18 @@ class Breaker(Protocol):
 
 
 class CallCounts:
-    """Calls by outcome, of all breakers that have had this name: a sum that never goes back."""
+    """Calls by outcome, of all breakers that have had a name. The sums never decrease."""
 
     def __init__(self) -> None:
         self._lock = new_lock()
         self.after_fork()
 
     def after_fork(self) -> None:
-        """What the parent counted is the parent's."""
+        """Forget the parent's counts."""
         self._counts: Counter[str] = Counter()
 
     def add(self, outcome: str) -> None:
-        """One call."""
+        """Count one call."""
         with self._lock:
             self._counts[outcome] += 1
 
@@ -57,14 +57,18 @@ class CallCounts:
             return dict(self._counts)
 
 
-#: The breakers that there are, and their calls, by name.
+#: All breakers, and their calls, by name.
 _breakers: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 _calls: dict[str, CallCounts] = {}
 _lock = new_lock()
 
 
 def register(breaker: Breaker) -> CallCounts:
-    """A breaker is made; it takes the place of an earlier one of its name. Out: where its calls are counted."""
+    """Register a new breaker, in place of an earlier one of its name.
+
+    Returns:
+        Where its calls are counted.
+    """
     name = breaker.name
     with _lock:
         if name not in _calls and len(_calls) >= MAX_NAMES:
@@ -73,11 +77,17 @@ def register(breaker: Breaker) -> CallCounts:
         return _calls.setdefault(name, CallCounts())
 
 
-class Breakers(Part):
-    """What a process's breakers have in common.
+class Breakers(Component):
+    """What the breakers of a process have in common.
 
-    In: providers; the URL of a redis that holds their states, or nothing; what they are called there. Raises
-    SettingError where that redis cannot be used.
+    Args:
+        logger_provider: Where changes of state are recorded.
+        meter_provider: Where states and calls are measured.
+        redis_url: The redis that keeps the states; empty for none.
+        namespace: The prefix of the keys in redis.
+
+    Raises:
+        SettingError: The redis cannot be used.
     """
 
     def __init__(self, logger_provider: Any, meter_provider: Any, redis_url: str, namespace: str) -> None:
@@ -117,7 +127,7 @@ class Breakers(Part):
 
     @guard.guarded("a circuit breaker's change of state")
     def moved(self, breaker: Breaker, before: str, after: str, why: str) -> None:
-        """A breaker of this process has changed the state of its circuit."""
+        """Record that a breaker of this process has changed its circuit's state."""
         attributes = {
             **_named(breaker.name),
             "otelflask.circuit_breaker.state": after,
@@ -129,15 +139,15 @@ class Breakers(Part):
             span.add_event(event_names.CIRCUIT_BREAKER, attributes)
         severity = (SeverityNumber.WARN, "WARN") if after == OPEN else (SeverityNumber.INFO, "INFO")
         text = f"circuit breaker {breaker.name}: {before} → {after}, {why}"
-        said_at = span.get_span_context()
+        span_context = span.get_span_context()
         emit(
             self._logger,
-            Record(clock.time_ns(), *severity, text, (attributes,), said_at, context, event_names.CIRCUIT_BREAKER),
+            Record(clock.time_ns(), *severity, text, (attributes,), span_context, context, event_names.CIRCUIT_BREAKER),
         )
 
 
 def states() -> list[dict[str, str]]:
-    """All breakers of this process by name, and the state that each is in."""
+    """The name and state of all breakers of this process."""
     return [{"name": name, "state": breaker.state} for name, breaker in sorted(_breakers.items())]
 
 

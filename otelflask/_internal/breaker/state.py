@@ -1,4 +1,4 @@
-"""Where a circuit's state is: in this process, or in a redis that several share."""
+"""Where a circuit's state is kept: in this process, or in a redis that processes share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from otelflask._internal.locks import new_lock
 CLOSED, HALF_OPEN, OPEN = "closed", "half_open", "open"
 #: Seconds after which redis forgets a circuit that nobody has changed.
 REDIS_TTL_S = 7 * 86_400
-#: Each acts only in the period that it is meant for: nobody else has changed the state since it was read.
+#: Each script acts only in the period for which it is meant: the state is unchanged since it was read.
 _PERIOD = "if (redis.call('HGET', KEYS[1], 'changed_at') or '0') ~= ARGV[1] then return 0 end\n"
 _MOVE = (
     _PERIOD
@@ -40,7 +40,7 @@ _GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('D
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One of the trials of a half-open period; the token tells it from a later one in the same place."""
+    """One trial of a half-open period. The token tells it from a later trial in the same slot."""
 
     slot: int
     token: str
@@ -48,7 +48,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A circuit at one moment; `changed_at` (epoch seconds as text) names the period that its state has lasted."""
+    """A circuit at one moment. `changed_at` (epoch seconds as text) identifies the period."""
 
     name: str = CLOSED
     changed_at: str = "0"
@@ -56,35 +56,57 @@ class Snapshot:
 
 
 class State(ABC):
-    """A circuit's state. What it is decided by is read at once; nothing is locked meanwhile."""
+    """A circuit's state. Reads are atomic, and no lock is held between a read and a change."""
 
     @abstractmethod
     def load(self) -> Snapshot:
-        """The state now."""
+        """Read the state."""
 
     @abstractmethod
     def move(self, known: Snapshot, name: str, at: float) -> bool:
-        """Go to another state, unless somebody has since `known`. In: its name, epoch seconds. Out: whether it did."""
+        """Change the state, unless another caller has changed it since `known`.
+
+        Args:
+            known: The state as it was read.
+            name: The new state.
+            at: The time in epoch seconds.
+
+        Returns:
+            Whether the state was changed.
+        """
 
     @abstractmethod
     def count(self, known: Snapshot, counter: str) -> int:
-        """One more of ``failures`` or ``successes`` in this period. Out: how many; 0 where the period is over."""
+        """Count one of ``failures`` or ``successes`` in this period.
+
+        Returns:
+            The new count; 0 where the period is over.
+        """
 
     @abstractmethod
     def forget_failures(self, known: Snapshot) -> None:
-        """A call that began then went well: failures in a row start anew."""
+        """Reset the failures in a row: a call that began in this period succeeded."""
 
     @abstractmethod
     def take_trial(self, known: Snapshot, limit: int, lease: float) -> Trial | None:
-        """One of `limit` trials of a half-open period, free after `lease` seconds. Out: which; None: all are taken."""
+        """Take one of `limit` trials of a half-open period.
+
+        Args:
+            known: The half-open period.
+            limit: The number of trials.
+            lease: Seconds after which an unfinished trial is free again.
+
+        Returns:
+            The trial; None where all are taken.
+        """
 
     @abstractmethod
     def give_back_trial(self, known: Snapshot, trial: Trial) -> None:
-        """A trial that says nothing about the service."""
+        """Return a trial that neither succeeded nor failed."""
 
 
 class LocalState(State):
-    """Of this process."""
+    """The state in this process."""
 
     def __init__(self, now: Callable[[], float] = clock.epoch_seconds) -> None:
         self._now = now
@@ -142,9 +164,12 @@ class LocalState(State):
 
 
 class RedisState(State):
-    """Shared by all who use the same redis; this process's own while redis does not answer.
+    """The state in redis, shared by all who use it. While redis does not answer, this process's own.
 
-    In: the redis, the key of this circuit, and the state to fall back to.
+    Args:
+        redis: The client.
+        key: The key of this circuit.
+        local: The state to fall back to.
     """
 
     def __init__(self, redis: SharedRedis, key: str, local: LocalState) -> None:
@@ -166,7 +191,7 @@ class RedisState(State):
         return self._redis.ask(ask, self._local.load)
 
     def move(self, known: Snapshot, name: str, at: float) -> bool:
-        # As it has always been written there: workers of two versions share it while they are replaced.
+        # The name as earlier versions wrote it: two versions of an app share it during a deployment.
         arguments = [known.changed_at, name.replace("_", "-"), repr(at), REDIS_TTL_S]
         return self._redis.ask(
             lambda client: bool(self._move(keys=[self._key], args=arguments)), lambda: self._local.move(known, name, at)
@@ -179,7 +204,7 @@ class RedisState(State):
         )
 
     def forget_failures(self, known: Snapshot) -> None:
-        # As it was when the call began: a healthy call asks redis once.
+        # The failures at the start of the call: so a healthy call asks redis once.
         if known.failures:
             self._redis.ask(
                 lambda client: self._forget(keys=[self._key], args=[known.changed_at]),

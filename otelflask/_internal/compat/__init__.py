@@ -1,5 +1,5 @@
-"""Private names of other packages, each bound once, under a name that says what it does.
+"""Private names of other packages. Each is bound once, under a name that says what it does.
 
-A new version of one of those packages breaks here, and in the contract tests of
-this package, before anything else. `docs/dependencies.md` says why each is used.
+A new version of such a package breaks here, and in the contract tests, before anything else.
+`docs/dependencies.md` gives the reason for each name.
 """

@@ -1,4 +1,4 @@
-"""OpenTelemetry's API: context key, providers that are set, parts of a propagator.
+"""OpenTelemetry's API: a context key, the global providers, the parts of a propagator.
 
 Sources: ``opentelemetry.context``, ``opentelemetry.trace``, ``opentelemetry.metrics._internal``,
 ``opentelemetry._logs``, ``opentelemetry.propagators.composite``, ``opentelemetry.util._decorator``.
@@ -40,13 +40,13 @@ __all__ = [
     "set_logger_provider",
 ]
 
-#: The propagators that a composite one asks, in order.
+#: The propagators of a composite one, in order.
 parts_of_propagator = attrgetter("_propagators")
 
 
 def providers_that_are_set() -> tuple[Any, Any, Any]:
-    """The tracer, meter and logger provider that are set globally; None for each that is not.
+    """The global tracer, meter and logger provider; None for each that is not set.
 
-    The public getters make one where there is none.
+    The public getters would create a missing one.
     """
     return trace_api._TRACER_PROVIDER, metrics_internal._METER_PROVIDER, logs_internal._LOGGER_PROVIDER

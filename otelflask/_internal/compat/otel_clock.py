@@ -1,9 +1,9 @@
-"""OpenTelemetry's API and SDK: where they read the time of what an app makes itself, by a `time_ns` of their own.
+"""OpenTelemetry's API and SDK: the modules that read the time by a `time_ns` of their own.
 
 Sources: the modules themselves.
 """
 
-#: Of spans, log records and measurements.
+#: For spans, log records and measurements.
 MODULES_THAT_READ_THE_TIME = (
     "opentelemetry.sdk.trace",
     "opentelemetry._logs._internal",

@@ -1,4 +1,4 @@
-"""What OpenTelemetry's SDK and instrumentations make of their environment variables.
+"""OpenTelemetry's SDK and instrumentations: how they read their environment variables.
 
 Sources: ``opentelemetry.sdk._configuration``, ``opentelemetry.instrumentation._semconv``.
 """
@@ -26,19 +26,24 @@ from opentelemetry.sdk.trace.sampling import Sampler
 
 
 def sampler() -> Sampler | None:
-    """The sampler that ``OTEL_TRACES_SAMPLER`` names; None where it is unset."""
+    """The sampler of ``OTEL_TRACES_SAMPLER``; None where it is unset."""
     return _import_sampler(_get_sampler())
 
 
 def id_generator() -> IdGenerator:
-    """The generator that ``OTEL_PYTHON_ID_GENERATOR`` names."""
+    """The generator of ``OTEL_PYTHON_ID_GENERATOR``."""
     return _import_id_generator(_get_id_generator())
 
 
 def exporter_entry_point(name: str, signal: str) -> str:
     """The entry point of an exporter, such as ``otlp_proto_http`` for ``otlp``.
 
-    In: its name, and ``TRACES``, ``METRICS`` or ``LOGS``. Raises RuntimeError for a protocol that does not exist.
+    Args:
+        name: The exporter's name.
+        signal: ``TRACES``, ``METRICS`` or ``LOGS``.
+
+    Raises:
+        RuntimeError: The protocol does not exist.
     """
     found: str = _get_exporter_entry_point(name, signal)  # type: ignore[arg-type]
     return found
@@ -47,14 +52,18 @@ def exporter_entry_point(name: str, signal: str) -> str:
 def exporter_classes(
     traces: Sequence[str], metrics: Sequence[str], logs: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """The classes of exporters, or of metric readers, by entry point. Raises RuntimeError for one that is not there."""
+    """The classes of exporters or metric readers, by entry point.
+
+    Raises:
+        RuntimeError: An exporter is not installed.
+    """
     return _import_exporters(traces, metrics, logs)
 
 
 def use_stable_names() -> None:
-    """Let instrumentations use the stable names of HTTP and databases, unless one of them has decided already.
+    """Make instrumentations use the stable names of HTTP and databases, unless one has decided already.
 
-    They read their variable once, at the first that is instrumented.
+    They read their variable once, when the first of them is used.
     """
     known = _OpenTelemetrySemanticConventionStability
     with known._lock:

@@ -1,7 +1,8 @@
-"""OpenTelemetry's OTLP exporters: the client and the channel that they hold, to send bytes of our own.
+"""OpenTelemetry's OTLP exporters: their HTTP client and gRPC channel, to send our own bytes.
 
-They read the standard variables (endpoint, headers, TLS, compression, timeout). What they make of an answer is not
-used: see `export.destinations`. Sources: ``opentelemetry.exporter.otlp.proto.http`` and ``.grpc``.
+They read the standard variables (endpoint, headers, TLS, compression, timeout). Their handling of
+answers is not used: see `export.destinations`. Sources: ``opentelemetry.exporter.otlp.proto.http``
+and ``.grpc``.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ GRPC_EXPORTERS: dict[str, Callable[..., Any]] = {
 
 
 class HttpAnswer(Protocol):
-    """What came back: the status, or None and the `error` where nothing did."""
+    """An HTTP answer: its status, or None and the `error` where none arrived."""
 
     status_code: int | None
     error: Exception | None
 
     def headers(self) -> Any:
-        """By name in lower case."""
+        """The headers, by lower-case name."""
         ...
 
     def content(self) -> bytes:
@@ -47,7 +48,12 @@ class HttpAnswer(Protocol):
 
 
 class HttpClient:
-    """The HTTP client of a stock exporter. In: the signal, and the compression; None where a variable says which."""
+    """The HTTP client of a stock exporter.
+
+    Args:
+        signal: The signal.
+        compression: The compression; None where a variable gives it.
+    """
 
     def __init__(self, signal: str, compression: Any) -> None:
         self._client = HTTP_EXPORTERS[signal](compression=compression)._client
@@ -56,7 +62,7 @@ class HttpClient:
         self.timeout: float = self._client._timeout
 
     def post(self, payload: bytes, timeout: float) -> HttpAnswer:
-        """Send one request's bytes. Raises what the transport raises."""
+        """Send one request. Raises what the transport raises."""
         client = self._client
         answer: HttpAnswer = client._transport.request(
             "POST", client._endpoint, headers=client._headers, data=client._compress(payload), timeout=timeout
@@ -64,12 +70,19 @@ class HttpClient:
         return answer
 
     def close(self) -> None:
-        """Let go of its connections."""
+        """Close its connections."""
         self._client.shutdown()
 
 
 class GrpcClient:
-    """The channel of a stock exporter. In: the signal, the compression, the method, and what reads its answer."""
+    """The gRPC channel of a stock exporter.
+
+    Args:
+        signal: The signal.
+        compression: The compression; None where a variable gives it.
+        method: The full name of the method.
+        read: Decodes an answer.
+    """
 
     def __init__(self, signal: str, compression: Any, method: str, read: Callable[[bytes], Any]) -> None:
         self._exporter = GRPC_EXPORTERS[signal](compression=compression)
@@ -79,9 +92,9 @@ class GrpcClient:
         self._call = self._exporter._channel.unary_unary(method, request_serializer=None, response_deserializer=read)
 
     def call(self, payload: bytes, timeout: float) -> Any:
-        """Send one request's bytes. Raises what gRPC raises."""
+        """Send one request. Raises what gRPC raises."""
         return self._call(payload, timeout=timeout, metadata=self._exporter._headers)
 
     def close(self) -> None:
-        """Let go of its channel."""
+        """Close its channel."""
         self._exporter.shutdown(timeout_millis=0)

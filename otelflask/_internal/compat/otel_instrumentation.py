@@ -1,4 +1,4 @@
-"""OpenTelemetry's instrumentations (contrib): what they leave on an app, and functions of theirs that ours share.
+"""OpenTelemetry's instrumentations (contrib): what they leave on an app, and functions that we share.
 
 Sources: ``opentelemetry.instrumentation.flask``, ``.sqlcommenter_utils``, ``.utils``, ``.system_metrics``, ``.redis``.
 """
@@ -37,63 +37,66 @@ __all__ = [
 
 
 class FlaskInstrumentorBase(contrib.FlaskInstrumentor):
-    """Contrib's instrumentor, whose subclass has an object of its own: contrib's class hands its one object on."""
+    """Contrib's instrumentor as a base class.
+
+    Contrib's class has one instance for all subclasses. This one has its own.
+    """
 
     _instance = None
 
 
-#: The class that contrib puts in the place of `flask.Flask`.
+#: The class that contrib puts in place of `flask.Flask`.
 InstrumentedFlask = contrib._InstrumentedFlask
-#: What contrib excludes where the user has excluded nothing.
+#: What contrib excludes by default.
 EXCLUDED_BY_ENVIRONMENT = contrib._excluded_urls_from_env
 
 
 def _code_within(maker: Any, name: str) -> CodeType:
-    """The code of the function of this name that another one makes."""
+    """The code of a function that is defined within another one."""
     return next(item for item in maker.__code__.co_consts if isinstance(item, CodeType) and item.co_name == name)
 
 
-#: The code of what contrib puts around, before and after an app's requests.
+#: The code of contrib's wrapper of an app.
 WRAPPER = _code_within(contrib._rewrapped_app, "_wrapped_app")
 BEFORE_REQUEST = _code_within(contrib._wrapped_before_request, "_before_request")
 TEARDOWN_REQUEST = _code_within(contrib._wrapped_teardown_request, "_teardown_request")
 
 
 def original_wsgi_app(app: Flask) -> Any:
-    """What contrib's wrapper of the app stands around; None where there is none."""
+    """The WSGI app below contrib's wrapper; None where the app has no wrapper."""
     return app.__dict__.get("_original_wsgi_app")
 
 
 def forget_functions(app: Flask) -> None:
-    """Take the names off an app by which contrib would take off its functions."""
+    """Remove contrib's names from an app, so that contrib cannot remove its functions any more."""
     for name in ("_original_wsgi_app", "_before_request", "_teardown_request"):
         app.__dict__.pop(name, None)
 
 
 def is_marked(app: Flask) -> bool:
-    """Whether contrib, or we in its place, have instrumented the app."""
+    """Whether contrib, or otelflask in its place, has instrumented the app."""
     return bool(getattr(app, "_is_instrumented_by_opentelemetry", False))
 
 
 def mark(app: Flask, is_instrumented: bool) -> None:
-    """Say so of an app, as contrib does."""
+    """Mark an app as instrumented, or not, as contrib does."""
     app._is_instrumented_by_opentelemetry = is_instrumented  # type: ignore[attr-defined]
 
 
 def real_instrument(item: Any) -> Any:
-    """What the API's stand-in for a tracer or an instrument stands for, once there is a provider; else the item."""
+    """The real tracer or instrument behind the API's proxy, once there is a provider; else the item itself."""
     return getattr(item, "_real_tracer", None) or getattr(item, "_real_instrument", None) or item
 
 
 def measure_this_process(instrumentor: SystemMetricsInstrumentor) -> None:
-    """Let the process metrics be of this process: in a forked child they are of the parent."""
+    """Make the process metrics read this process. In a forked child they would read the parent."""
     instrumentor._proc = psutil.Process()
 
 
 def replace_pipeline_names(name_of: Callable[[str], str]) -> None:
-    """Name the spans of redis pipelines by `name_of(commands)`; a second call changes nothing.
+    """Name the spans of redis pipelines by `name_of(commands)`. A second call changes nothing.
 
-    Stock: every command's name, one after the other, is the span's.
+    The stock name is every command's name in a row.
     """
     module: Any = importlib.import_module("opentelemetry.instrumentation.redis")
     build = module._build_span_meta_data_for_pipeline

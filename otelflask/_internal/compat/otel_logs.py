@@ -1,6 +1,6 @@
-"""OpenTelemetry's SDK for log records: what its logger and its provider keep for themselves.
+"""OpenTelemetry's SDK for log records: private parts of its logger and provider.
 
-Sources: ``opentelemetry.sdk._logs``, which is public and not stable, and ``opentelemetry.sdk._logs._internal``.
+Sources: ``opentelemetry.sdk._logs``, which is public but not stable, and ``opentelemetry.sdk._logs._internal``.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ __all__ = [
 
 #: Whether a logger emits at all.
 is_logger_enabled: Callable[[Any], bool] = Logger._is_enabled
-#: What a logger gives its records, and where it emits them: resource, scope, limits, list of processors.
+#: What a logger gives its records and where it emits them: resource, scope, limits, processors.
 parts_of_logger: Callable[[Any], tuple[Resource, InstrumentationScope, LogRecordLimits, Any]] = attrgetter(
     "_resource", "_instrumentation_scope", "_log_record_limits", "_multi_log_record_processor"
 )
 
 
 def set_provider_resource(provider: LoggerProvider, resource: Resource) -> None:
-    """Give a provider, and the loggers that it has made, another resource."""
+    """Replace the resource of a provider and of the loggers that it has made."""
     provider._resource = resource
     for logger in list(provider._active_loggers):
         logger._set_resource(resource)
 
 
 class LogRecordProcessorList(SynchronousMultiLogRecordProcessor):
-    """The SDK's list of processors, which can be read."""
+    """The SDK's list of processors, made readable."""
 
-    #: All of them, in order.
+    #: All processors, in order.
     processors = property(attrgetter("_log_record_processors"))

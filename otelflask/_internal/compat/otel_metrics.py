@@ -1,8 +1,9 @@
-"""OpenTelemetry's SDK for metrics: a cap on attribute sets, sums that a fork starts at zero, aggregations to keep.
+"""OpenTelemetry's SDK for metrics: cardinality limits, sums that start at zero after a fork, cached aggregations.
 
-The specification's cardinality limit is not in the SDK yet (Metrics SDK, "Cardinality limits"), a forked child
-exports its parent's sums again, and each record hashes its attributes and looks up its views anew.
-Sources: ``opentelemetry.sdk.metrics._internal``, ``opentelemetry.sdk.metrics.export``.
+The SDK does not have the specification's cardinality limit yet (Metrics SDK, "Cardinality
+limits"). A forked child would export its parent's sums again. Each measurement would hash its
+attributes and look up its views. Sources: ``opentelemetry.sdk.metrics._internal``,
+``opentelemetry.sdk.metrics.export``.
 """
 
 from __future__ import annotations
@@ -37,34 +38,34 @@ __all__ = [
     "storages_of",
 ]
 
-#: Told the name of a metric that has more attribute sets than it may, and how many that is.
+#: Called with the name of a metric that exceeds its cardinality limit, and with the limit.
 Overflowed = Callable[[str, int], object]
 _OVERFLOW_KEY = ("otel.metric.overflow",)
-#: A consumer's storages, by reader; another dict whenever one is added, and after a fork.
+#: A consumer's storages by reader. The dict is replaced when a reader is added, and after a fork.
 storages_of: Callable[[Any], dict[Any, Any]] = attrgetter("_reader_storages")
-#: What decides on a consumer's exemplars.
+#: The exemplar filter of a consumer.
 exemplar_filter_of: Callable[[Any], Any] = attrgetter("_sdk_config.exemplar_filter")
-#: The temporality and the aggregation of each kind of instrument that an exporter prefers.
+#: The temporality and aggregation that an exporter prefers for each kind of instrument.
 preferences_of: Callable[[MetricExporter], tuple[dict[type, Any], dict[type, Any]]] = attrgetter(
     "_preferred_temporality", "_preferred_aggregation"
 )
-#: The resource of an SDK's provider.
+#: The resource of a provider of the SDK.
 resource_of: Callable[[Any], Resource] = attrgetter("_sdk_config.resource")
 
 
 def consumer_of(instrument: Any) -> SynchronousMeasurementConsumer | None:
-    """What an instrument of the SDK's gives its measurements to; None for any other."""
+    """The measurement consumer of an instrument of the SDK; None for any other instrument."""
     consumer = getattr(instrument, "_measurement_consumer", None)
     return consumer if isinstance(consumer, SynchronousMeasurementConsumer) else None
 
 
 def is_enabled(instrument: Any) -> bool:
-    """Whether an instrument of the SDK's measures; False for any other."""
+    """Whether an instrument of the SDK measures; False for any other instrument."""
     return isinstance(instrument, _Synchronous) and instrument._is_enabled()
 
 
 def aggregations_of(storages: dict[Any, Any], instrument: Any, attributes: dict[str, Any]) -> list[Any]:
-    """The aggregations that sum up one attribute set of an instrument, in all readers and views that have made one."""
+    """The aggregations of one attribute set of an instrument, in all readers and views that have one."""
     found = []
     for storage in storages.values():
         for match in storage._instrument_view_instrument_matches.get(instrument, ()):
@@ -82,7 +83,7 @@ def aggregations_of(storages: dict[Any, Any], instrument: Any, attributes: dict[
 
 
 class _CappedSets(dict[Any, Any]):
-    """The SDK's attribute set → aggregation; above the cap every new set is the overflow set."""
+    """The SDK's dict of attribute set → aggregation. Above the cap, each new set is the overflow set."""
 
     def __init__(self, match: Any, cap: int, overflowed: Overflowed) -> None:
         super().__init__()
@@ -103,7 +104,7 @@ class _CappedSets(dict[Any, Any]):
 
 
 class _Storage(MetricReaderStorage):
-    """The SDK's storage, with capped attribute sets."""
+    """The SDK's storage with capped attribute sets."""
 
     cap: int
     overflowed: Overflowed
@@ -121,7 +122,7 @@ class _Storage(MetricReaderStorage):
 
 
 class _Consumer(SynchronousMeasurementConsumer):
-    """The SDK's consumer, with our storages, and able to start anew after a fork."""
+    """The SDK's consumer with our storages. It can start anew after a fork."""
 
     def __init__(self, sdk_config: Any, readers: Sequence[MetricReader], cap: int, overflowed: Overflowed) -> None:
         super().__init__(sdk_config, ())
@@ -141,15 +142,19 @@ class _Consumer(SynchronousMeasurementConsumer):
             self._reader_storages = {**self._reader_storages, metric_reader: self._storage(metric_reader)}
 
     def after_fork(self) -> None:
-        # The SDK's own, which its other threads may have held.
+        # The SDK's lock: another of its threads may have held it at the fork.
         self._lock = threading.Lock()
         self._reader_storages = {reader: self._storage(reader) for reader in self._reader_storages}
 
 
 class ClearedMeterProvider(MeterProvider):
-    """The SDK's meter provider with a cap on attribute sets and sums that a forked child starts at zero.
+    """The SDK's meter provider with a cardinality limit. In a forked child its sums start at zero.
 
-    In: its readers, the most attribute sets of a metric, and what is told where a metric has more.
+    Args:
+        metric_readers: The readers.
+        cap: The most attribute sets of a metric.
+        overflowed: Called when a metric exceeds the cap.
+        **kwargs: Arguments of the SDK's provider.
     """
 
     def __init__(
@@ -163,13 +168,13 @@ class ClearedMeterProvider(MeterProvider):
 
     @property
     def readers(self) -> list[MetricReader]:
-        """Its metric readers."""
+        """The metric readers."""
         return list(self._metric_readers)
 
     def set_resource(self, resource: Resource) -> None:
-        """Give it another resource."""
+        """Replace the resource."""
         self._sdk_config.resource = resource
 
     def after_fork(self) -> None:
-        """Forget what was counted before the fork: the parent reports it."""
+        """Forget what was counted before the fork. The parent reports it."""
         self._consumer.after_fork()

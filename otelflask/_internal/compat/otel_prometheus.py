@@ -1,4 +1,4 @@
-"""OpenTelemetry's exporter for Prometheus: its collector, a metric at a time. Needs ``otelflask[prometheus]``.
+"""OpenTelemetry's exporter for Prometheus: its collector, one metric at a time. Needs ``otelflask[prometheus]``.
 
 Source: ``opentelemetry.exporter.prometheus``.
 """
@@ -18,19 +18,25 @@ __all__ = ["PrometheusCollector", "map_unit"]
 
 
 class PrometheusCollector(_CustomCollector):
-    """The exporter's collector of one collection."""
+    """The exporter's collector for one collection."""
 
     def __init__(self, data: MetricsData) -> None:
-        # Scopes are no labels of what comes through the collector either.
+        # Metrics that arrive through the collector have no scope labels either.
         super().__init__(scope_info_enabled=False)
         self.add_metrics_data(data)
 
     def translate(self, metric: Metric, families: dict[str, Any]) -> Metric:
-        """What is translated in the place of a metric. In: also the families that there are by now."""
+        """Return the metric to translate in place of this one, given the families so far."""
         return metric
 
     def translated(self, metric: Metric, families: dict[str, Any], before: dict[str, int]) -> None:
-        """A metric has become samples. In: also how many samples each family had before."""
+        """Called when a metric has become samples.
+
+        Args:
+            metric: The metric.
+            families: The families by now.
+            before: The number of samples that each family had before.
+        """
 
     def _translate_metric(
         self, metric: Metric, scope_attrs: Any, resource_attrs: Any, metric_family_id_metric_family: dict[str, Any]

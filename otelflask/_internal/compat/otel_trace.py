@@ -1,4 +1,4 @@
-"""OpenTelemetry's SDK for spans: what its span, tracer, sampler and provider keep for themselves.
+"""OpenTelemetry's SDK for spans: private parts of its span, tracer, sampler and provider.
 
 Source: ``opentelemetry.sdk.trace``.
 """
@@ -20,17 +20,17 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from otelflask._internal.attribute_layers import Layers, merged
 
-#: The class of the spans that the SDK's tracer makes.
+#: The class of the SDK's spans.
 SdkSpan = sdk_trace._Span
 #: Whether a tracer makes spans at all.
 is_tracer_enabled: Callable[[Any], bool] = sdk_trace.Tracer._is_enabled
-#: Name of a processor's method for a span that is about to end; what it is given is the span.
+#: The name of a processor's method that is called with a span that is about to end.
 ENDING = "_on_ending"
-#: ``trace_flags`` of a span of the SDK's.
+#: ``trace_flags`` of a span of the SDK.
 trace_flags_of: Callable[[Any], int] = attrgetter("_context.trace_flags")
-#: Whether a span records the exception that ends its block, and whether that sets its status.
+#: Whether a span records the exception that ends its block, and whether the exception sets its status.
 exception_options_of: Callable[[Any], tuple[bool, bool]] = attrgetter("_record_exception", "_set_status_on_exception")
-#: What decides in a `ParentBased` on spans that have no parent.
+#: The sampler of a `ParentBased` for spans without a parent.
 sampler_of_roots: Callable[[Any], Sampler] = attrgetter("_root")
 _PARTS_OF_SAMPLER: Callable[[Any], tuple[Sampler, ...]] = attrgetter(
     "_root",
@@ -39,16 +39,16 @@ _PARTS_OF_SAMPLER: Callable[[Any], tuple[Sampler, ...]] = attrgetter(
     "_local_parent_sampled",
     "_local_parent_not_sampled",
 )
-#: Samplers that decide alone: the public ones, and those that ``OTEL_TRACES_SAMPLER`` makes.
+#: Samplers that ask no other sampler: the public ones, and those of ``OTEL_TRACES_SAMPLER``.
 _DECIDE_ALONE = (sampling.StaticSampler, sampling.TraceIdRatioBased, sampling._AlwaysOn, sampling._AlwaysOff)
 _ASK_OTHERS = (sampling.ParentBased, sampling.ParentBasedTraceIdRatio)
-#: More attributes than layers of ours have together.
+#: More than the number of attributes that our layers have together.
 _OF_LAYERS = 32
 _UNSET = Status(StatusCode.UNSET)
 
 
 def asks_nobody_else(sampler: Sampler) -> bool:
-    """Whether a sampler is the SDK's, and so are all that it asks: no code of the user's decides."""
+    """Whether a sampler, and each sampler that it asks, is the SDK's: no code of the user decides."""
     kind = type(sampler)
     if kind in _ASK_OTHERS:
         return all(map(asks_nobody_else, _PARTS_OF_SAMPLER(sampler)))
@@ -56,46 +56,48 @@ def asks_nobody_else(sampler: Sampler) -> bool:
 
 
 def set_provider_resource(provider: sdk_trace.TracerProvider, resource: Resource) -> None:
-    """Give a provider, and the tracers that it has made, another resource."""
+    """Replace the resource of a provider and of the tracers that it has made."""
     provider._resource = resource
     for tracer in provider._tracers.values():
         tracer._set_resource(resource)
 
 
 class SpanProcessorList(SynchronousMultiSpanProcessor):
-    """The SDK's list of processors, which can be read.
+    """The SDK's list of processors, made readable.
 
-    A class of ours says by ``told_of_ends_only = True`` that it does nothing before a span has ended.
+    A class of ours declares by ``only_ended_spans = True`` that it ignores spans before their end.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._known: tuple[SpanProcessor, ...] = ()
-        self._told_before: tuple[SpanProcessor, ...] = ()
+        self._listeners_before_end: tuple[SpanProcessor, ...] = ()
 
-    #: All of them, in order.
+    #: All processors, in order.
     processors = property(attrgetter("_span_processors"))
 
     @property
-    def told_before(self) -> tuple[SpanProcessor, ...]:
-        """Those that are told of a span before it has ended too."""
-        # The SDK's tuple is another one whenever a processor joins, or a test puts another in its place.
+    def listeners_before_end(self) -> tuple[SpanProcessor, ...]:
+        """The processors that need a span before its end too."""
+        # The SDK replaces its tuple when a processor is added, and tests replace it too.
         if self._known is not self._span_processors:
             known = self._span_processors
-            self._told_before = tuple(item for item in known if not getattr(type(item), "told_of_ends_only", False))
+            self._listeners_before_end = tuple(
+                item for item in known if not getattr(type(item), "only_ended_spans", False)
+            )
             self._known = known
-        return self._told_before
+        return self._listeners_before_end
 
-    def tell_ending(self, span: sdk_trace.Span) -> None:
-        """A span is about to end: it can still be changed."""
+    def notify_ending(self, span: sdk_trace.Span) -> None:
+        """Call the processors with a span that is about to end and can still be changed."""
         super()._on_ending(span)
 
     def _on_ending(self, span: sdk_trace.Span) -> None:
-        self.tell_ending(span)
+        self.notify_ending(span)
 
 
 class _MadeOnDemand:
-    """An attribute that is made when it is read first: no `__getattr__`, which would slow down each read of any."""
+    """An attribute that is made on first read. A `__getattr__` would slow down each read of any attribute."""
 
     def __init__(self, make: Callable[[Any], Any]) -> None:
         self._make = make
@@ -109,9 +111,16 @@ class _MadeOnDemand:
 
 
 class LayeredSpan(SdkSpan):
-    """The SDK's span, with attributes in layers, and without the containers that most spans never use.
+    """The SDK's span with attributes in layers, and without the containers that most spans never use.
 
-    In: the SDK's tracer, and what a span begins with; `start_time` in epoch nanoseconds.
+    Args:
+        tracer: The SDK's tracer.
+        name: The name.
+        context: The span's context.
+        parent: The parent's context.
+        kind: The kind.
+        layers: Attributes that are valid already.
+        start_time: Epoch nanoseconds.
     """
 
     # The SDK's __init__ builds six containers.
@@ -126,30 +135,30 @@ class LayeredSpan(SdkSpan):
         start_time: int,
     ) -> None:
         self.tracer = tracer
-        #: What the SDK lets a span have.
+        #: The SDK's limits of a span.
         self.limits: sdk_trace.SpanLimits = tracer._span_limits
-        #: Attributes that are valid already; the dicts must not change afterwards.
+        #: Attributes that are valid already. The dicts must not change afterwards.
         self.layers = layers
-        #: Attributes that this span alone has.
+        #: Attributes of this span alone.
         self.own: dict[str, Any] = {}
-        #: How many of its own it could not take.
+        #: The number of its own attributes that were dropped.
         self.dropped = 0
         self._name = name
         self._context = context
         self._parent = parent
         self._kind = kind
         self._start_time = start_time
-        #: Its end in epoch nanoseconds; None while it goes on.
+        #: Its end in epoch nanoseconds; None before.
         self.ended_at: int | None = None
         self._status = _UNSET
         self._resource = tracer.resource
         self._instrumentation_scope = tracer._instrumentation_scope
 
-    # Containers of the SDK's span, made when first asked for.
+    # Containers of the SDK's span, made on first use.
     _events = _MadeOnDemand(lambda span: span._new_events())
     _links = _MadeOnDemand(lambda span: span._new_links(()))
     _lock = _MadeOnDemand(lambda span: threading.Lock())
-    # What the SDK's span looks for in itself.
+    # Names under which the SDK's span reads them.
     _limits = property(attrgetter("limits"))
     _span_processor = property(attrgetter("tracer.span_processor"))
     _sampler = property(attrgetter("tracer.sampler"))
@@ -171,7 +180,7 @@ class LayeredSpan(SdkSpan):
 
     @property
     def is_over_limit(self) -> bool:
-        """Whether there may be more attributes than a span may have: `attributes` is what it keeps of them then."""
+        """Whether the attributes may exceed the limit. Then `attributes` has those that are kept."""
         limit = self.limits.max_span_attributes
         if limit is None or len(self.own) + _OF_LAYERS <= limit:
             return False
@@ -179,16 +188,16 @@ class LayeredSpan(SdkSpan):
 
     @property
     def has_events(self) -> bool:
-        """Whether it has any, or had: their container is made with the first."""
+        """Whether it has, or had, any event. The container is made with the first."""
         return "_events" in self.__dict__
 
     @property
     def has_links(self) -> bool:
-        """As `has_events`."""
+        """Whether it has, or had, any link."""
         return "_links" in self.__dict__
 
     def add_made_event(self, event: sdk_trace.Event) -> None:
-        """Add an event as it is."""
+        """Add an event object as it is."""
         events: Any = self._events
         events.append(event)
 
@@ -200,7 +209,7 @@ class LayeredSpan(SdkSpan):
         return self.ended_at is None
 
     def update_name(self, name: str) -> None:
-        # The SDK's takes a lock, which would be the only use of it in most spans.
+        # The SDK's method takes a lock. In most spans that would be the lock's only use.
         if self.ended_at is None:
             self._name = name
         else:

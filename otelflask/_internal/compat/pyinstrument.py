@@ -1,4 +1,4 @@
-"""pyinstrument: a profiler that takes a bounded number of samples. Needs ``otelflask[profile]``.
+"""pyinstrument: a profiler with a bounded number of samples. Needs ``otelflask[profile]``.
 
 Source: ``pyinstrument.Profiler``.
 """
@@ -11,7 +11,7 @@ from pyinstrument import Profiler
 
 
 class BoundedProfiler(Profiler):
-    """Takes no more than `most` samples; a timer cannot stop it, because that has to be done by its own thread."""
+    """A profiler that takes no more than `most` samples. Only its own thread could stop it, so no timer can."""
 
     def __init__(self, most: int, **options: Any) -> None:
         super().__init__(**options)

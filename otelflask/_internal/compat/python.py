@@ -7,7 +7,7 @@ from operator import methodcaller
 
 __all__ = ["current_frame", "free_after_fork"]
 
-#: The frame that calls this; with a number, as many frames further out.
+#: The caller's frame; with a number, a frame that many steps further out.
 current_frame = sys._getframe
-#: Free a lock in a forked child, as CPython does for those of `logging` and `concurrent.futures`; gevent's can it too.
+#: Reset a lock in a forked child, as CPython does for the locks of `logging`. gevent's locks have it too.
 free_after_fork = methodcaller("_at_fork_reinit")

@@ -1,1 +1,1 @@
-"""Endpoints that answer in front of an app, and who may ask them."""
+"""Endpoints that answer in front of an app, and their access control."""

@@ -1,4 +1,4 @@
-"""Who asks: whether a request bears a token, or comes from this machine."""
+"""Access control: whether a request has a token, or comes from this machine."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from werkzeug.wrappers import Request
 
 from otelflask._internal.settings import Settings
 
-#: Set by proxies: the peer is then not who asks.
+#: Headers of proxies: with one of them, the peer is not the client.
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
 
 def bears(request: Request, token: str) -> bool:
-    """Whether the request has ``Authorization: Bearer TOKEN``, or Basic with the token as its password (a browser)."""
+    """Whether the request has ``Authorization: Bearer TOKEN``, or Basic with the token as password (browsers)."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     sent = _sent(given.strip())
     if scheme.lower() == "bearer":
@@ -35,24 +35,24 @@ def has_header(request: Request, name: str, token: str) -> bool:
 
 
 def _sent(value: str) -> bytes:
-    """A header's bytes, which WSGI carries as Latin-1 (PEP 3333)."""
+    """A header as bytes. WSGI carries them as Latin-1 (PEP 3333)."""
     return value.encode("latin-1", "replace")
 
 
 def is_same(given: bytes, token: str) -> bool:
-    """Whether what is given is the token; takes the same time for every wrong one."""
+    """Whether this is the token. Takes the same time for each wrong one."""
     return hmac.compare_digest(given, token.encode())
 
 
 def is_development(app: Flask, settings: Settings) -> bool:
-    """Whether the app runs in debug mode, or in the environment ``development``."""
+    """Whether the app is in debug mode, or the environment is ``development``."""
     return app.debug or settings.environment == "development"
 
 
 def is_local(request: Request) -> bool:
-    """Whether the request comes from this machine, for a name of this machine, and through no proxy.
+    """Whether the request comes from this machine, by a local host name, and through no proxy.
 
-    A Host of another name would be a page in somebody's browser that was led here (DNS rebinding).
+    With another Host, a page in somebody's browser may have been led here (DNS rebinding).
     """
     if any(request.headers.get(name) for name in _FORWARDED):
         return False

@@ -1,4 +1,4 @@
-"""Endpoints: what answers in front of an app. No trace, no log line, no hook of the app's sees what they answer."""
+"""Endpoints answer in front of an app. Their requests leave no trace or log line and call no hook."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
 from otelflask._internal.wsgi import StartResponse, WsgiApp
 
-#: Bytes from which on an answer is compressed.
+#: Shorter answers are not compressed, in bytes.
 WORTH_COMPRESSING = 1_000
 _FAILED = object()
 
 
 class Endpoint(ABC):
-    """Answers GET and HEAD at a path, and below it. In: the app, and the path, such as ``/health``."""
+    """Answers GET and HEAD at a path and below it.
+
+    Args:
+        app: The app.
+        path: The path, such as ``/health``.
+    """
 
     def __init__(self, app: Flask, path: str) -> None:
         self._app = app
@@ -29,14 +34,14 @@ class Endpoint(ABC):
 
     @property
     def has_begun(self) -> bool:
-        """Whether it has begun in this process what it has to do from the first request on."""
+        """Whether `begin` has done its work in this process."""
         return True
 
     def begin(self) -> None:  # noqa: B027
-        """This process serves a request, of whatever path: a master that serves none does not come here."""
+        """Called with the first request of this process, whatever its path. A server's master never calls it."""
 
     def takes(self, path: str) -> bool:
-        """Whether it may answer at this path; where the app has a rule there, the app's counts."""
+        """Whether the endpoint may answer this path. A rule of the app at this path goes first."""
         return path == self.path and path not in self._rules_of_app()
 
     def _rules_of_app(self) -> Iterator[str]:
@@ -44,22 +49,22 @@ class Endpoint(ABC):
 
     @abstractmethod
     def answer(self, request: Request) -> Response | None:
-        """The answer; None where the app has to give one."""
+        """The response; None to let the app answer."""
 
     def failed(self, request: Request) -> Response | None:
-        """What is answered where `answer` raised; None where the app has to answer."""
+        """The response after `answer` raised; None to let the app answer."""
         return text_response("", 500)
 
 
 class Endpoints:
-    """Those of one app, in the order in which they are asked."""
+    """The endpoints of one app, in the order in which they are asked."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self.all = tuple(endpoints)
         self._beginning = [item for item in self.all if type(item).begin is not Endpoint.begin]
 
     def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
-        """The WSGI app with them in front."""
+        """Return the WSGI app with the endpoints in front of it."""
 
         def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
             for item in self._beginning:
@@ -78,7 +83,7 @@ class Endpoints:
     @staticmethod
     def _answer(item: Endpoint, path: str, environ: dict[str, Any]) -> Response | None:
         request = Request(environ, populate_request=False)
-        # What it uses may be instrumented, such as SQLite.
+        # What an endpoint uses may be instrumented, such as SQLite.
         token = context_api.attach(context_api.set_value(SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
             found = _asked(item, path, request)
@@ -93,12 +98,12 @@ def _asked(item: Endpoint, path: str, request: Request) -> Any:
 
 
 def text_response(text: str | bytes, status: int = 200, content_type: str = "text/plain; charset=utf-8") -> Response:
-    """An answer that nobody keeps a copy of."""
+    """A text response that must not be cached."""
     return Response(text, status, {"Cache-Control": "no-store"}, content_type=content_type)
 
 
 def compressed(request: Request, response: Response) -> Response:
-    """The answer, by gzip where it is worth it and the client takes it."""
+    """Compress a response by gzip, where it is long enough and the client accepts it."""
     body = response.get_data()
     response.vary.add("Accept-Encoding")
     if len(body) >= WORTH_COMPRESSING and request.accept_encodings["gzip"] > 0:

@@ -1,1 +1,1 @@
-"""Reports errors: each problem once, with what it takes to understand it, as a log record."""
+"""Error reports: each problem once, as a log record, with what one needs to understand it."""

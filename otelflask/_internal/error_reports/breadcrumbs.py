@@ -19,7 +19,7 @@ _CONSTANT = (str, int, float, bool, type(None))
 def remember(request: RequestRecord, line: logging.LogRecord) -> None:
     """Keep a line in case of an error.
 
-    Formatted then, unless its arguments may have changed by then.
+    It is formatted when it is needed, unless its arguments may change before.
     """
     known = request_errors.of(request)
     if known.lines is None:
@@ -32,7 +32,7 @@ def remember(request: RequestRecord, line: logging.LogRecord) -> None:
 
 
 def breadcrumbs(request: RequestRecord | None) -> list[Event]:
-    """The lines before an error, oldest first."""
+    """The lines of a request so far, oldest first."""
     known = request_errors.known(request) if request is not None else None
     if known is None or known.lines is None:
         return []
@@ -46,5 +46,5 @@ def breadcrumbs(request: RequestRecord | None) -> list[Event]:
 
 
 def current_breadcrumbs() -> list[Event]:
-    """Those of the request being handled."""
+    """The lines of the current request so far."""
     return breadcrumbs(current_record())

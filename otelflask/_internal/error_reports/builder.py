@@ -1,4 +1,4 @@
-"""Makes reports of occurrences: which group, whether whole, with what attributes; and lets them go out."""
+"""Build reports from occurrences: their group, whether they are reported whole, their attributes."""
 
 from __future__ import annotations
 
@@ -24,22 +24,27 @@ from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.settings import Settings
 from otelflask._internal.version import __version__
 
-#: A function of the user's: exception in, parts of its fingerprint out; None for ours.
+#: A function of the user: returns the parts of an exception's fingerprint, or None for the default.
 Fingerprint = Callable[[BaseException], Sequence[str] | None]
-#: Told of each group: its last report, and how many there were since it was told last.
-Tell = Callable[[Report, int], None]
+#: Called with a group's last report, and with the occurrences since the last call.
+Notify = Callable[[Report, int], None]
 
-#: Groups that are known to be split by the app's `before_send`.
+#: The most groups that are known to be split by the app's `before_send`.
 MAX_SPLIT = 1_000
-#: Longest message, in characters, that is compared with what `before_send` made of it.
+#: The longest message, in characters, that is compared with what `before_send` made of it.
 _COMPARED = 20_000
 
 
 class ReportBuilder:
-    """Makes reports, counts them, and lets them go out.
+    """Builds reports, counts them and emits them.
 
-    In: providers, settings, the scrubber, the user's function that names an
-    exception's group, and what is told of groups.
+    Args:
+        logger_provider: Where reports are emitted.
+        meter_provider: Where errors are counted.
+        settings: The settings.
+        scrubber: Masks secrets.
+        group: The user's function for fingerprints.
+        notify: Called with counts of groups, for notifications.
     """
 
     def __init__(
@@ -49,7 +54,7 @@ class ReportBuilder:
         settings: Settings,
         scrubber: Scrubber,
         group: Fingerprint | None,
-        tell: Tell | None,
+        notify: Notify | None,
     ) -> None:
         self._logger = logger_provider.get_logger("otelflask.errors", __version__)
         self._counter = meter_provider.get_meter("otelflask.errors", __version__).create_counter(
@@ -57,17 +62,17 @@ class ReportBuilder:
         )
         self._scrubber = scrubber
         self._group = group
-        self._tell = tell
-        self.counts: GroupCounts[Report] = GroupCounts(settings.reports_per_minute, self._say)
+        self._notify = notify
+        self.counts: GroupCounts[Report] = GroupCounts(settings.reports_per_minute, self._report)
         self._split: set[str] = set()
 
-    def _say(self, last: Report, count: int, at: int) -> None:
+    def _report(self, last: Report, count: int, at: int) -> None:
         emit_count(self._logger, last, count, at)
-        if self._tell is not None:
-            self._tell(last, count)
+        if self._notify is not None:
+            self._notify(last, count)
 
     def count(self, error_type: str, handled: bool, route: str | None, reported: bool) -> None:
-        """One error on the metric."""
+        """Count one error on the metric."""
         labels: dict[str, Any] = {
             "error.type": error_type,
             "otelflask.error.handled": handled,
@@ -78,10 +83,12 @@ class ReportBuilder:
         self._counter.add(1, labels)
 
     def prepare(self, occurrence: Occurrence, record: RequestRecord | None, live: bool) -> Prepared:
-        """Decide on an occurrence, and take what it holds of frames and scopes.
+        """Decide about an occurrence, and read what it needs of frames and scopes.
 
-        In: the occurrence, its request, and whether that request's scopes and
-        context are the current ones.
+        Args:
+            occurrence: The occurrence.
+            record: Its request.
+            live: Whether the request's scopes and context are the current ones.
         """
         captured = occurrence.event
         group = self._group_of(occurrence, self._explicit(occurrence, record, live))
@@ -90,7 +97,7 @@ class ReportBuilder:
             return Prepared(group)
         event = captured or self._event_of(occurrence, record, live)
         if event is None:
-            # `before_send` does not want it.
+            # `before_send` drops it.
             if not splits:
                 self.counts.dropped(group.fingerprint)
             return Prepared(group)
@@ -107,12 +114,12 @@ class ReportBuilder:
         return Prepared(group, event)
 
     def withdraw(self, prepared: Prepared) -> None:
-        """It turned out to be part of another problem."""
+        """Drop a prepared report, because it is part of another problem."""
         if prepared.event is not None:
             self.counts.dropped(prepared.group.fingerprint)
 
     def only_count(self, occurrence: Occurrence, record: RequestRecord) -> None:
-        """One of too many of a request."""
+        """Count an occurrence of a request that has too many for a report."""
         group = self._group_of(occurrence, self._explicit(occurrence, record, True))
         if self.counts.admit(group.fingerprint):
             self.counts.missed(group.fingerprint)
@@ -121,7 +128,14 @@ class ReportBuilder:
     def send(
         self, prepared: Prepared, occurrence: Occurrence, record: RequestRecord | None, context: Mapping[str, Any]
     ) -> None:
-        """Count it, and let it go out where it may. In: also the attributes that the request gives its reports."""
+        """Count an occurrence, and emit its report where the group's rate allows it.
+
+        Args:
+            prepared: What `prepare` decided.
+            occurrence: The occurrence.
+            record: Its request.
+            context: Attributes that the request gives its reports.
+        """
         route = record.route if record is not None else None
         event = prepared.event
         self.count(_type_of(occurrence), occurrence.handled, route, event is not None)
@@ -140,26 +154,26 @@ class ReportBuilder:
             message = cut(whole, MAX_MESSAGE, self._scrubber)
             own.update(layer, **{"exception.message": message})
             if len(whole) > MAX_MESSAGE:
-                # The stack ends with it: a long one would leave no room for frames.
+                # A stack trace ends with the message. A long one would leave no space for frames.
                 own["exception.stacktrace"] = layer["exception.stacktrace"].replace(whole, message + "…")
             body = f"{layer['exception.type']}: {message}"
         level = guard.safe_text(event.get("level") or occurrence.level)
         span = occurrence.span if occurrence.span is not None and occurrence.span.is_valid else None
         report = Report(prepared.group, level, body, bounded(own, body), span, request_context)
         emit_report(self._logger, report)
-        # Kept for a minute: without the context, which holds the exception and its frames.
+        # Kept for a minute, without the context, which holds the exception and its frames.
         self.counts.went_out(prepared.group.fingerprint, replace(report, context=None))
 
     @staticmethod
     def _explicit(occurrence: Occurrence, record: RequestRecord | None, live: bool) -> Sequence[str]:
-        """The fingerprint that the app said, of what is known without an event."""
+        """The fingerprint that the app gives, as far as it is known without an event."""
         if occurrence.event is not None:
             return occurrence.event.get("fingerprint") or ()
         return sentry.fingerprint_of_scopes(None if live or record is None else _scopes_of(record))
 
     @staticmethod
     def _event_of(occurrence: Occurrence, record: RequestRecord | None, live: bool) -> sentry.Event | None:
-        """sentry-sdk's event, made as if within the request; None where the app's `before_send` does not want it."""
+        """sentry-sdk's event, made as if within the request; None where the app's `before_send` drops it."""
         scopes = _scopes_of(record) if record is not None and not live else None
         token = context_api.attach(record.context) if record is not None and not live else None
         try:
@@ -188,7 +202,7 @@ def _type_of(occurrence: Occurrence) -> str:
 
 
 def _as_wanted(layer: dict[str, Any], error: BaseException, event: sentry.Event) -> dict[str, Any]:
-    """The exception's attributes with the message that `before_send` left of it."""
+    """The exception's attributes with the message that `before_send` left."""
     values = (event.get("exception") or {}).get("values") or [{}]
     wanted, original = values[-1].get("value"), get_error_message(error)
     if not isinstance(wanted, str) or wanted[:_COMPARED] == original[:_COMPARED]:

@@ -13,7 +13,7 @@ from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import bounded
 from otelflask._internal.redaction import MASK, Scrubber
 
-#: Characters of each part; together with message and stack trace a report stays below 32 KB.
+#: The longest parts, in characters. With message and stack trace, a report stays below 32 KB.
 MAX_MESSAGE = 2_000
 MAX_FRAMES_JSON = 6_000
 MAX_BREADCRUMBS_JSON = 3_000
@@ -29,7 +29,7 @@ _OF_SDK = frozenset({"trace", "runtime", "sys.argv"})
 
 
 def event_attributes(event: Event, scrubber: Scrubber) -> dict[str, Any]:
-    """User, tags, breadcrumbs, frames and extras of an event, each where there is one."""
+    """User, tags, breadcrumbs, frames and extras of an event, as far as it has them."""
     found: dict[str, Any] = {}
     user = event.get("user") or {}
     for key, name in (("id", "user.id"), ("username", "user.name"), ("email", "user.email")):
@@ -40,7 +40,7 @@ def event_attributes(event: Event, scrubber: Scrubber) -> dict[str, Any]:
     shown = {safe_text(key)[:MAX_TAG]: bounded(safe_text(value), MAX_TAG) for key, value in list(items)[:MAX_TAGS]}
     shown = {key: cut(str(scrubber.value(key, value)), MAX_TAG, scrubber) for key, value in shown.items()}
     if shown:
-        # Each to be searched by, and all of them to be shown.
+        # Single attributes for searches, and one attribute with all for display.
         found.update({f"otelflask.tag.{key}": value for key, value in shown.items()})
         found["otelflask.error.tags"] = _json(shown)
     if event.get("event_id"):
@@ -61,7 +61,7 @@ def event_attributes(event: Event, scrubber: Scrubber) -> dict[str, Any]:
 
 
 def cut(text: str, limit: int, scrubber: Scrubber) -> str:
-    """The text's first characters, masked before they are cut: half a secret would not be known as one."""
+    """Mask a text, then cut it to `limit` characters. After the cut, half a secret would not be recognised."""
     return scrubber.text(text[: 4 * limit])[:limit]
 
 
@@ -75,24 +75,29 @@ def _breadcrumb(item: Mapping[str, Any], scrubber: Scrubber) -> dict[str, Any]:
     return {**kept, "message": cut(safe_text(message), MAX_TAG, scrubber)}
 
 
-def _last_that_fit(items: Iterable[tuple[str, ...]], room: int) -> str:
-    """A JSON list of the last items that fit. In: items, last first, each as JSON, longest form first; characters."""
+def _last_that_fit(items: Iterable[tuple[str, ...]], limit: int) -> str:
+    """A JSON list of the last items that fit.
+
+    Args:
+        items: The items as JSON, last first, each in its forms, longest first.
+        limit: The longest list, in characters.
+    """
     kept: list[str] = []
     for forms in items:
-        text = next((form for form in forms if len(form) < room), None)
+        text = next((form for form in forms if len(form) < limit), None)
         if text is None:
             break
-        room -= len(text) + 1
+        limit -= len(text) + 1
         kept.append(text)
     return f"[{','.join(reversed(kept))}]"
 
 
 def _frames(event: Event, scrubber: Scrubber) -> str:
-    """Source and local variables of the app's own frames, innermost last, as many as fit, as in a traceback."""
+    """Source and local variables of the app's frames, innermost last as in a traceback, as many as fit."""
     exceptions = (event.get("exception") or {}).get("values") or []
     if not exceptions:
         return ""
-    # sentry-sdk has the outermost exception last.
+    # sentry-sdk puts the outermost exception last.
     frames = ((exceptions[-1].get("stacktrace") or {}).get("frames")) or []
     own = [frame for frame in frames if is_in_app(frame.get("abs_path") or "")] or frames[-1:]
     return _last_that_fit((_frame(frame, scrubber) for frame in reversed(own)), MAX_FRAMES_JSON)
@@ -119,7 +124,7 @@ def _frame(frame: Mapping[str, Any], scrubber: Scrubber) -> tuple[str, str]:
 
 
 def _source(line: str, scrubber: Scrubber) -> str:
-    """A line of source; texts in one that names a secret are masked, such as a default of an argument."""
+    """A line of source. Strings in a line that names a secret are masked, such as a default argument."""
     line = line[: 4 * MAX_LINE]
     if any(scrubber.is_sensitive(word) for word in _WORD.findall(line)):
         line = _LITERAL.sub(f'"{MASK}"', line)

@@ -1,11 +1,9 @@
-"""Which errors are the same: a fingerprint that stays while the bug stays.
+"""Group errors: a fingerprint that stays the same while the bug stays.
 
-What counts, in this order: what the user says; the app's own frames
-(module, function, source line) of the exception and of its causes; type and
-normalised message where no frame is the app's. Left out are line numbers,
-directories, libraries' frames, and whatever in a message changes from one time
-to the next, so that it is the same in another process, release, directory or
-Python version.
+What counts, in this order: the user's own fingerprint; the app's own frames (module, function,
+source line) of the exception and its causes; type and normalised message where the app has no
+frame. Line numbers, directories, frames of libraries and variable parts of messages do not count.
+So the fingerprint is the same in another process, release, directory or Python version.
 """
 
 from __future__ import annotations
@@ -24,16 +22,16 @@ from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.exceptions.walk import MAX_CHAIN, Node, Walk
 from otelflask._internal.guard import safe_text
 
-#: Characters of a message that count, and that regular expressions see: an e-mail pattern can run for minutes on 1 MB.
+#: The part of a message, in characters, that counts: an e-mail pattern can run for minutes on 1 MB.
 MAX_TEXT = 512
-#: Characters of a title.
+#: The longest title, in characters.
 MAX_TITLE = 200
 MAX_CALLER = 60
 
-#: What a user writes for the fingerprint that would have been (sentry-sdk's name for it).
+#: The placeholder for the default fingerprint, as sentry-sdk names it.
 DEFAULT = "{{ default }}"
 
-#: Functions of their own up to Python 3.11, part of the one around them from 3.12 on (PEP 709).
+#: Functions of their own up to Python 3.11, part of the surrounding one from 3.12 on (PEP 709).
 _COMPREHENSIONS = frozenset({"<listcomp>", "<dictcomp>", "<setcomp>"})
 
 _CHANGING = (
@@ -50,14 +48,14 @@ _CHANGING = (
 
 
 class Group(NamedTuple):
-    """Which errors are the same: 16 hex digits, and a title; errors of one group may differ in their title."""
+    """A group of errors: a fingerprint of 16 hex digits, and a title. Titles may differ within a group."""
 
     fingerprint: str
     title: str
 
 
 class _Place(NamedTuple):
-    """Where in the app, whatever the line's number."""
+    """A place in the app, without the line's number."""
 
     module: str
     function: str
@@ -65,7 +63,7 @@ class _Place(NamedTuple):
 
 
 def normalised(text: str) -> str:
-    """The text without what changes from one time to the next: ids, numbers, quoted text, addresses, dates."""
+    """Replace the variable parts of a text: ids, numbers, quoted text, addresses, dates."""
     text = text[:MAX_TEXT]
     for pattern, name in _CHANGING:
         text = pattern.sub(name, text)
@@ -73,7 +71,12 @@ def normalised(text: str) -> str:
 
 
 def of_exception(walk: Walk, explicit: Sequence[str] = ()) -> Group:
-    """An exception's group. In: its walk, and what the user says instead, with ``{{ default }}`` for ours."""
+    """The group of an exception.
+
+    Args:
+        walk: Its walk.
+        explicit: The user's fingerprint; ``{{ default }}`` in it stands for the default one.
+    """
     parts: list[str] = []
     where = _identify(walk.root, set(), parts, 0)
     error = walk.error
@@ -83,10 +86,15 @@ def of_exception(walk: Walk, explicit: Sequence[str] = ()) -> Group:
 
 
 def of_log(logger: str, template: str, text: str, explicit: Sequence[str] = ()) -> Group:
-    """The group of a log line without an exception. In: the logger, the template, the formatted text, and what the
-    user says instead.
+    """The group of a log line without an exception.
 
-    The template is what identifies a line; where it is the text itself, the text is normalised.
+    The template identifies a line. Where the template is the text itself, the text is normalised.
+
+    Args:
+        logger: The logger's name.
+        template: The text with its placeholders.
+        text: The formatted text.
+        explicit: The user's fingerprint.
     """
     same = template[:MAX_TEXT] if template != text else normalised(text)
     return _explicit(explicit, Group(_digest(["log", logger, same]), same))
@@ -105,9 +113,16 @@ def _digest(parts: Sequence[str]) -> str:
 
 
 def _identify(node: Node, seen: set[int], parts: list[str], depth: int) -> str:
-    """Add what identifies an exception and its causes, outermost first. In: how deep in groups it is.
+    """Add what identifies an exception and its causes, outermost first.
 
-    Out: where the outermost of them happened that has a frame in the app; empty where none has.
+    Args:
+        node: The exception.
+        seen: Ids of what was added already.
+        parts: Where to add.
+        depth: The depth within groups.
+
+    Returns:
+        Where the outermost exception with a frame in the app happened; empty where none has one.
     """
     where = ""
     chain: list[BaseException] = []
@@ -121,7 +136,7 @@ def _identify(node: Node, seen: set[int], parts: list[str], depth: int) -> str:
         if places:
             where = where or _named(places[-1], places[-2].source if len(places) > 1 else "")
         if current.members and depth < MAX_CHAIN:
-            # The order of a group's members is the order in which tasks ended.
+            # Tasks end in any order, and so do a group's members.
             of_members: dict[str, str] = {}
             for member in current.members:
                 of_member: list[str] = []
@@ -137,7 +152,7 @@ def _identify(node: Node, seen: set[int], parts: list[str], depth: int) -> str:
 
 @functools.lru_cache(maxsize=4_096)
 def _named(last: _Place, caller: str) -> str:
-    """The innermost function, and the line that called it: two bugs may end in the same helper."""
+    """The innermost function, and the line that called it, because two bugs may end in the same helper."""
     where = f"{last.module.rpartition('.')[2]}.{last.function}"
     return f"{where} ← {caller[:MAX_CALLER]}" if caller else where
 
@@ -148,21 +163,21 @@ def _frames(traces: Iterable[TracebackType]) -> Iterator[_Place]:
         frame, number = trace.tb_frame, trace.tb_lineno
         code = frame.f_code
         if code is last[0] and number == last[1]:
-            # A recursion's next step: thousands of them are one place.
+            # A recursion's next step. Thousands of them are one place.
             continue
         last = (code, number)
         path = code.co_filename
         if code.co_name in _COMPREHENSIONS or not is_in_app(path):
             continue
-        # Its name is looked for first: to ask a frame for its variables copies them.
+        # Look for the name first: reading a frame's variables copies them.
         if "__tracebackhide__" in code.co_varnames and frame.f_locals.get("__tracebackhide__"):
             continue
         module = frame.f_globals.get("__name__") or ""
         if "__jinja_exception__" in frame.f_globals:
-            # A template's frame: its module is its absolute path.
+            # A template's frame: its module is an absolute path.
             module = path.rpartition(f"{os.sep}templates{os.sep}")[2] or os.path.basename(path)
         if path.startswith("<"):
-            # Made at run time (exec, a dataclass): the name may hold an id, and the line is of another file.
+            # Code made at run time (exec, a dataclass): its name may hold an id, and its line belongs to another file.
             yield _Place(normalised(path), normalised(safe_text(module)), code.co_name)
             continue
         yield _place(code, number, module)

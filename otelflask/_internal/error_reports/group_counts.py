@@ -1,7 +1,7 @@
-"""How often each group of errors occurs: which occurrences go out whole, and the count of all of them.
+"""Count the occurrences of each group of errors, and limit how many are reported whole.
 
-A group's first occurrence in a minute is said at once, so that someone can be
-told; the others of that minute are said together at its end.
+The first occurrence of a group in a minute is counted at once, so that a notification can be
+sent. The rest of the minute is counted at its end.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from otelflask._internal.lifecycle.worker import Worker
 from otelflask._internal.locks import new_rlock
 
 WINDOW_S = 60.0
-#: Seconds after a minute's end at which what it has left is said.
+#: Seconds after a minute's end at which its remaining count is reported.
 LATER_S = 0.01
-#: Groups counted at the same time; a process with more of them in a minute has other trouble.
+#: The most groups that are counted at the same time.
 MAX_GROUPS = 1_000
 
 T = TypeVar("T")
@@ -29,41 +29,47 @@ class _Window(Generic[T]):
 
     ends: float
     occurrences: int = 0
-    unsaid: int = 0
-    #: When the last of them was, in epoch ns.
+    unreported: int = 0
+    #: The time of the last occurrence, in epoch nanoseconds.
     at: int = 0
-    #: The last of them that went out whole.
+    #: The last occurrence that was reported whole.
     last: T | None = None
 
 
 class GroupCounts(Generic[T]):
-    """Counts occurrences by group, and says the counts.
+    """Counts occurrences by group and reports the counts.
 
-    In: how many of a group go out whole in a minute; `say(last, count, at)`,
-    called with the last occurrence that went out, how many there were since
-    the last call, and when the last of them was (epoch ns); a clock in seconds.
+    Args:
+        per_minute: How many occurrences of a group are reported whole in a minute.
+        say: Called with the last occurrence that was reported whole, the number of occurrences since
+            the last call, and the time of the last of them (epoch nanoseconds).
+        now: Returns monotonic seconds.
     """
 
     def __init__(
         self, per_minute: int, say: Callable[[T, int, int], None], now: Callable[[], float] = clock.monotonic_seconds
     ) -> None:
         self._per_minute = per_minute
-        self._say = say
+        self._report = say
         self._now = now
         # A little later, so that the minute has ended by any clock.
         self._worker = Worker("error-groups", self._work, WINDOW_S + LATER_S, work_at_end=False)
-        # Re-entrant: an app's `__del__` or signal handler may log an error wherever it interrupts us. Nothing that
+        # Re-entrant: an app's `__del__` or signal handler may log an error at any point of this code. Nothing that
         # waits or switches greenlets is done while it is held.
         self._lock = new_rlock()
         self.after_fork()
 
     def after_fork(self) -> None:
-        """A child counts for itself."""
+        """Forget the parent's counts."""
         self._windows: dict[str, _Window[T]] = {}
         self._worker.after_fork()
 
     def admit(self, group: str) -> bool:
-        """One more occurrence. Out: whether it may go out whole; then `went_out`, `missed` or `dropped` is called."""
+        """Count one more occurrence.
+
+        Returns:
+            Whether it may be reported whole. Then `went_out`, `missed` or `dropped` must be called.
+        """
         now = self._now()
         evicted: _Window[T] | None = None
         with self._lock:
@@ -74,77 +80,85 @@ class GroupCounts(Generic[T]):
             window.occurrences += 1
             whole = window.occurrences <= self._per_minute
             if not whole:
-                window.unsaid += 1
+                window.unreported += 1
                 window.at = clock.time_ns()
-        if evicted is not None and evicted.last is not None and evicted.unsaid:
-            self._say(evicted.last, evicted.unsaid, evicted.at)
+        if evicted is not None and evicted.last is not None and evicted.unreported:
+            self._report(evicted.last, evicted.unreported, evicted.at)
         return whole
 
     def _open(self, group: str, now: float, last: T | None = None) -> _Window[T] | None:
-        """Begin a group's minute. Out: the minute that had to end for it."""
-        # Taken out first: the order is that of their ends.
+        """Begin a group's minute.
+
+        Returns:
+            The minute of another group that had to end for it.
+        """
+        # Removed first: the order of the dict is the order of the ends.
         self._windows.pop(group, None)
         self._windows[group] = _Window(now + WINDOW_S, last=last)
         return self._windows.pop(next(iter(self._windows))) if len(self._windows) > MAX_GROUPS else None
 
     def dropped(self, group: str) -> None:
-        """An occurrence that was admitted is not wanted: it was none."""
+        """Remove an admitted occurrence, because the app does not want it."""
         with self._lock:
             window = self._windows.get(group)
             if window is not None:
                 window.occurrences -= 1
 
     def missed(self, group: str) -> None:
-        """An occurrence that was admitted cannot go out whole: it is counted."""
+        """Count an admitted occurrence that cannot be reported whole."""
         with self._lock:
             window = self._windows.get(group)
             if window is not None:
-                window.unsaid += 1
+                window.unreported += 1
                 window.at = clock.time_ns()
 
     def went_out(self, group: str, occurrence: T) -> None:
-        """An occurrence went out whole; the first of its minute is said at once."""
+        """Take an occurrence that was reported whole. The first of a minute is counted at once."""
         at = clock.time_ns()
         with self._lock:
             window = self._windows.get(group)
             first = window is None or window.last is None
-            count = 1 + (window.unsaid if window is not None and first else 0)
+            count = 1 + (window.unreported if window is not None and first else 0)
             if window is not None:
                 window.last = occurrence
-                window.unsaid = 0 if first else window.unsaid + 1
+                window.unreported = 0 if first else window.unreported + 1
                 window.at = at
         if first:
             self._worker.wake()
-            self._say(occurrence, count, at)
+            self._report(occurrence, count, at)
 
     def say_ended(self) -> float | None:
-        """Say what ended minutes have left. Out: seconds until the next ends; None where no minute is open."""
-        said: list[tuple[T, int, int]] = []
+        """Report the remaining counts of ended minutes.
+
+        Returns:
+            Seconds until the next minute ends; None where none is open.
+        """
+        unreported: list[tuple[T, int, int]] = []
         now = self._now()
         with self._lock:
             for group, window in list(self._windows.items()):
                 if window.ends > now:
                     break
-                if window.last is not None and window.unsaid:
-                    said.append((window.last, window.unsaid, window.at))
+                if window.last is not None and window.unreported:
+                    unreported.append((window.last, window.unreported, window.at))
                     self._open(group, now, window.last)
                 else:
                     self._windows.pop(group, None)
             first = next(iter(self._windows.values()), None)
-        for last, count, at in said:
-            self._say(last, count, at)
+        for last, count, at in unreported:
+            self._report(last, count, at)
         return None if first is None else max(0.0, first.ends - now)
 
     def flush(self) -> None:
-        """Say all that is counted and not said yet."""
-        said: list[tuple[T, int, int]] = []
+        """Report all remaining counts."""
+        unreported: list[tuple[T, int, int]] = []
         with self._lock:
             for window in list(self._windows.values()):
-                if window.last is not None and window.unsaid:
-                    said.append((window.last, window.unsaid, window.at))
-                    window.unsaid = 0
-        for last, count, at in said:
-            self._say(last, count, at)
+                if window.last is not None and window.unreported:
+                    unreported.append((window.last, window.unreported, window.at))
+                    window.unreported = 0
+        for last, count, at in unreported:
+            self._report(last, count, at)
 
     def _work(self) -> float | None:
         pause = self.say_ended()

@@ -1,4 +1,4 @@
-"""What of all that was raised, logged and captured in one request is a report: one problem is one."""
+"""Which of all the things raised, logged and captured in one request are reported: each problem once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from otelflask._internal.exceptions.walk import Walk
 
 @dataclass
 class Prepared:
-    """What was decided on an occurrence: its group, and the event of sentry-sdk's where it goes out whole."""
+    """What was decided early about an occurrence: its group, and sentry-sdk's event where it is reported whole."""
 
     group: Group
     event: dict[str, Any] | None = None
@@ -23,9 +23,13 @@ class Prepared:
 class Occurrence:
     """Something that may become a report.
 
-    `walk` is the exception's, None for a text; `event` is sentry-sdk's, where
-    the app captured it itself; `logger`, `template` and `message` are a log
-    line's; `span` is where it happened.
+    Attributes:
+        walk: The walk of the exception; None for a message.
+        handled: Whether the app handled it.
+        span: Where it happened.
+        event: sentry-sdk's event, where the app captured it.
+        level, message, logger, template: A log line's.
+        prepared: What was decided when no handler took the exception.
     """
 
     walk: Walk | None
@@ -40,12 +44,18 @@ class Occurrence:
 
     @property
     def error(self) -> BaseException | None:
-        """The exception; None for a text."""
+        """The exception; None for a message."""
         return self.walk.error if self.walk is not None else None
 
 
 def outermost(occurrences: list[Occurrence]) -> tuple[list[Occurrence], list[Occurrence]]:
-    """One of each problem, and the rest: of the same exception the app's own capture, of a chain the outermost."""
+    """Keep one occurrence of each problem.
+
+    Of one exception the app's own capture stays, and of a chain its outermost exception.
+
+    Returns:
+        The occurrences to report, and the rest.
+    """
     if len(occurrences) == 1:
         return occurrences, []
     merged: dict[int, Occurrence] = {}
@@ -53,7 +63,7 @@ def outermost(occurrences: list[Occurrence]) -> tuple[list[Occurrence], list[Occ
     rest: list[Occurrence] = []
     for occurrence in occurrences:
         if occurrence.error is None:
-            # The same line may come from `logging` and from an integration of sentry-sdk's.
+            # `logging` and an integration of sentry-sdk may both hand over the same line.
             same = texts.setdefault((occurrence.logger, occurrence.message), occurrence)
             same.event = same.event or occurrence.event
             continue
@@ -67,12 +77,12 @@ def outermost(occurrences: list[Occurrence]) -> tuple[list[Occurrence], list[Occ
         rest.append(occurrence)
     inner = set().union(*(occurrence.walk.inner for occurrence in merged.values() if occurrence.walk is not None))
     kept = [occurrence for key, occurrence in merged.items() if key not in inner]
-    # Exceptions that are each other's causes have no outermost.
+    # Exceptions that cause one another have no outermost one.
     kept = kept or list(merged.values())[-1:]
     rest += [occurrence for occurrence in merged.values() if occurrence not in kept]
     for occurrence in kept:
         if occurrence.event is not None and occurrence.prepared is not None:
-            # What the app has captured itself counts; what was prepared of it does not.
+            # The app's capture counts, and not what was prepared for the same exception.
             rest.append(Occurrence(None, True, prepared=occurrence.prepared))
             occurrence.prepared = None
     return kept + list(texts.values()), rest

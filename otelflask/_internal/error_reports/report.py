@@ -1,4 +1,4 @@
-"""Error reports and the counts of their groups as log records."""
+"""Error reports, and the counts of their groups, as log records."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SEVERITIES = {
     "info": (SeverityNumber.INFO, "INFO"),
     "debug": (SeverityNumber.DEBUG, "DEBUG"),
 }
-#: Bytes of a report, without what the pipeline adds to every record (resource, ids, times).
+#: The largest report in bytes, without what every record has (resource, ids, times).
 MAX_BYTES = 30_000
-#: Beginnings of names, in the order in which they are given up.
+#: The beginnings of the attributes that are dropped, in this order.
 _LEFT_OUT_FIRST = (
     "otelflask.error.extra",
     "otelflask.error.tags",
@@ -32,13 +32,21 @@ _LEFT_OUT_FIRST = (
     "url.query",
 )
 _CUT = "…\n"
-#: What the records of a group say of it, besides the counts: the same for all its reports, or nearly.
+#: The attributes of a group's count records: they are nearly the same for all its reports.
 _OF_GROUP = ("exception.type", "http.route", "otelflask.error.handled")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One report: its group, its level as sentry-sdk names it, its text, its attributes, and where it happened."""
+    """One report.
+
+    Attributes:
+        group: Its group.
+        level: Its level, in sentry-sdk's words.
+        body: Its text.
+        attributes: Its attributes.
+        span, context: Where it happened.
+    """
 
     group: Group
     level: str
@@ -51,7 +59,7 @@ class Report:
 
 
 def bounded(attributes: dict[str, Any], body: str) -> dict[str, Any]:
-    """The attributes of a report, small enough that it stays below `MAX_BYTES` with its body."""
+    """Reduce a report's attributes until it fits into `MAX_BYTES` with its body."""
     size = _size(attributes, body)
     for left_out in _LEFT_OUT_FIRST:
         if size <= MAX_BYTES:
@@ -61,7 +69,7 @@ def bounded(attributes: dict[str, Any], body: str) -> dict[str, Any]:
         size = _size(attributes, body)
     stack = attributes.get("exception.stacktrace")
     if size > MAX_BYTES and isinstance(stack, str):
-        # The innermost frames and the message are at its end.
+        # Keep the end, which has the innermost frames and the message.
         kept = stack.encode("utf-8", "replace")[size - MAX_BYTES + len(_CUT) * 3 :]
         attributes["exception.stacktrace"] = _CUT + kept.decode("utf-8", "ignore")
     return attributes
@@ -76,23 +84,28 @@ def _size(attributes: dict[str, Any], body: str) -> int:
 
 
 def emit_report(logger: Any, report: Report) -> None:
-    """Let a report go out whole."""
+    """Emit a report as a log record."""
     severity, text = _SEVERITIES.get(report.level, _SEVERITIES["error"])
     name = event_names.EXCEPTION if "exception.type" in report.attributes else event_names.MESSAGE
     of_group = {"otelflask.error.fingerprint": report.group.fingerprint, "otelflask.error.group": report.group.title}
-    # First: what a limit leaves out is at the end.
+    # The group comes first, because a limit drops attributes from the end.
     layers = (of_group, report.attributes)
     emit(logger, Record(report.at, severity, text, report.body, layers, report.span, report.context, name))
 
 
 def emit_count(logger: Any, last: Report, count: int, at: int) -> None:
-    """Say how often a group occurred since it was said last.
+    """Emit how often a group has occurred since the last count.
 
-    In: its last report that went out, the count, and when the last of them was (epoch ns).
+    These records are small and count all occurrences, also those without a report. An inbox is made
+    from them.
 
-    These records are small and hold all occurrences, those too that were held back: what an inbox lists groups from.
+    Args:
+        logger: Where to emit.
+        last: The group's last report.
+        count: The number of occurrences.
+        at: The time of the last of them, in epoch nanoseconds.
     """
-    # First: what a limit leaves out is at the end.
+    # First, because a limit drops attributes from the end.
     attributes: dict[str, Any] = {
         "otelflask.error.fingerprint": last.group.fingerprint,
         "otelflask.error.count": count,

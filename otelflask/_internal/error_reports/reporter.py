@@ -1,7 +1,7 @@
-"""Error reports: what went wrong, once, with what it takes to understand it, as a log record.
+"""Error reports: each problem once, as a log record, with what one needs to understand it.
 
-Within a request everything waits for its end, because only then is it known
-what was the outermost error; outside of one a report leaves at once.
+Within a request everything waits for its end, because only then the outermost error is known.
+Outside of a request a report is sent at once.
 """
 
 from __future__ import annotations
@@ -30,27 +30,29 @@ from otelflask._internal.observers import RequestObserver
 from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.settings import Settings
 
-#: Most problems of one request that are kept until its end; further ones are counted.
+#: The most problems of one request that are kept until its end. Further ones are counted.
 MAX_PENDING = 50
-#: Seconds in which the same exception on the same thread is the same problem, outside of requests.
+#: Outside of requests: seconds within which the same exception on the same thread is the same problem.
 SAME_S = 60.0
-#: Where an exception carries when, and on which thread, it was reported.
+#: The attribute of an exception that holds when, and on which thread, it was reported.
 _MARK = "__otelflask_reported__"
 
-#: Whether this thread is at work on a record: logging from within it is no further problem.
-_busy = threading.local()
+#: Whether this thread is handling a record. What is logged meanwhile is no further problem.
+_handling = threading.local()
 
 
 def _about_telemetry(name: str) -> bool:
-    """Whether a logger speaks of telemetry itself; the demo shop is an app like any other."""
+    """Whether a logger belongs to telemetry itself. The demo shop's loggers do not."""
     return name.startswith(("otelflask", "opentelemetry", "sentry_sdk")) and not name.startswith("otelflask.demo")
 
 
 class Reporter(RequestObserver):
-    """Takes errors from requests, `logging` and sentry-sdk, and makes reports of them.
+    """Takes errors from requests, `logging` and sentry-sdk, and reports them.
 
-    In: the logger provider whose app's records are taken, what makes
-    reports, and the settings.
+    Args:
+        logger_provider: The app's; its records are taken.
+        maker: Builds the reports.
+        settings: The settings.
     """
 
     def __init__(self, logger_provider: Any, maker: ReportBuilder, settings: Settings) -> None:
@@ -63,45 +65,45 @@ class Reporter(RequestObserver):
         self._maker.counts.after_fork()
 
     def flush(self, deadline: float) -> bool:
-        """Say how often each group occurred since it was said last."""
+        """Emit the counts of all groups."""
         self._maker.counts.flush()
         return True
 
     def around(self, record: RequestRecord) -> AbstractContextManager[Any]:
-        """Scopes of sentry-sdk's for one request: its tags, its user, its breadcrumbs."""
+        """sentry-sdk's scopes for one request: its tags, user and breadcrumbs."""
         return _Scopes(request_errors.of(record))
 
-    def again(self, record: RequestRecord) -> Callable[[], AbstractContextManager[Any]] | None:
-        """Those scopes again, while a stream goes on."""
+    def stream_context(self, record: RequestRecord) -> Callable[[], AbstractContextManager[Any]] | None:
+        """The same scopes while a stream goes on."""
         scopes = request_errors.of(record).scopes
-        # The record lets go of them when it is closed, and the server may go on.
+        # The closed record drops the scopes, but the server may go on.
         return functools.partial(sentry.within, scopes) if scopes is not None else None
 
-    def take(self, record: logging.LogRecord, raised: Raised) -> None:
-        """A record of the `logging` module: a breadcrumb, or a problem at the report level and above."""
-        # One that is made by hand may have no name.
-        if record.levelno < logging.INFO or _about_telemetry(record.name or "") or getattr(_busy, "now", False):
+    def observe(self, record: logging.LogRecord, raised: Raised) -> None:
+        """Take a record of `logging`: a breadcrumb, or a problem from the report level upwards."""
+        # A hand-made record may have no name.
+        if record.levelno < logging.INFO or _about_telemetry(record.name or "") or getattr(_handling, "now", False):
             return
         request = current_record()
         if record.levelno < self._level and request is None:
             return
-        _busy.now = True
+        _handling.now = True
         try:
             if request is not None and record.exc_info is None:
                 remember(request, record)
             if record.levelno >= self._level:
-                self._take(record, raised.walk, request)
+                self._observe(record, raised.walk, request)
         finally:
-            _busy.now = False
+            _handling.now = False
 
-    def _take(self, record: logging.LogRecord, walked: Walk | None, request: RequestRecord | None) -> None:
+    def _observe(self, record: logging.LogRecord, walked: Walk | None, request: RequestRecord | None) -> None:
         if walked is None and record.name == "werkzeug":
-            # It tells of a broken stream as text; the request itself reports it.
+            # This line describes a broken stream. The request reports it.
             return
         if request is not None and walked is not None:
             occurrences = request_errors.of(request).occurrences
             if _is_prepared(occurrences, walked.error):
-                # Flask logs what no handler wanted.
+                # Flask logs each exception that no handler takes. The request reports it.
                 return
         self._add(
             Occurrence(
@@ -117,7 +119,7 @@ class Reporter(RequestObserver):
         )
 
     def _captured(self, event: sentry.Event, error: BaseException | None) -> None:
-        """An event that the app, or a hook of sentry-sdk's, has captured."""
+        """Take an event that the app, or a hook of sentry-sdk, has captured."""
         values = (event.get("exception") or {}).get("values") or [{}]
         handled = bool((values[-1].get("mechanism") or {}).get("handled", True))
         entry = event.get("logentry") or {}
@@ -150,28 +152,28 @@ class Reporter(RequestObserver):
 
     @staticmethod
     def _is_known(occurrence: Occurrence, source: str) -> bool:
-        """Whether this is what was reported a moment ago on this thread, outside of requests."""
+        """Whether this was just reported on this thread, outside of requests."""
         now, thread = clock.monotonic(), threading.get_ident()
         if occurrence.error is not None:
             marked = getattr(occurrence.error, _MARK, None)
             _mark(occurrence.error)
             return marked is not None and marked[0] == thread and now - marked[1] < SAME_S
-        # The same line, by way of `logging` and of an integration of sentry-sdk's.
-        last = getattr(_busy, "text", None)
-        _busy.text = (source, occurrence.logger, occurrence.message, now)
-        if last is not None and last[0] != source and last[1:3] == _busy.text[1:3] and now - last[3] < 1.0:
-            _busy.text = None
+        # The same line may come from `logging` and from an integration of sentry-sdk.
+        last = getattr(_handling, "text", None)
+        _handling.text = (source, occurrence.logger, occurrence.message, now)
+        if last is not None and last[0] != source and last[1:3] == _handling.text[1:3] and now - last[3] < 1.0:
+            _handling.text = None
             return True
         return False
 
     def failed(self, record: RequestRecord, error: Exception) -> None:
-        """Take its local variables now, before sessions are rolled back and closed."""
+        """Read local variables now, before sessions are rolled back and closed."""
         occurrence = Occurrence(walk(error, record.context), False, record.span.get_span_context())
-        _busy.now = True
+        _handling.now = True
         try:
             occurrence.prepared = self._maker.prepare(occurrence, record, live=True)
         finally:
-            _busy.now = False
+            _handling.now = False
         request_errors.of(record).occurrences.append(occurrence)
 
     def closed(self, record: RequestRecord) -> None:
@@ -190,12 +192,12 @@ class Reporter(RequestObserver):
     def _report(self, record: RequestRecord, occurrences: list[Occurrence]) -> None:
         attributes = record.attributes
         context = {**attributes.request, **attributes.outcome, **attributes.measured}
-        _busy.now = True
+        _handling.now = True
         try:
             for occurrence in occurrences:
                 walked = occurrence.walk
                 if walked is not None and walked.trace is not trace_of(walked.error):
-                    # It was logged, and has gone on since: its stack has grown.
+                    # It was logged earlier, and its stack has grown since.
                     occurrence.walk = walk(walked.error, record.context)
             kept, rest = outermost(occurrences)
             for occurrence in rest:
@@ -208,11 +210,11 @@ class Reporter(RequestObserver):
                     # A server may log it once more.
                     _mark(occurrence.walk.error)
         finally:
-            _busy.now = False
+            _handling.now = False
 
 
 class _Scopes(sentry.RequestScopes):
-    """The scopes of one request, which are kept for when it goes on elsewhere."""
+    """The scopes of one request, kept for when its stream goes on."""
 
     __slots__ = ("_errors",)
 
@@ -225,7 +227,7 @@ class _Scopes(sentry.RequestScopes):
 
 
 def _is_prepared(occurrences: list[Occurrence], error: BaseException) -> bool:
-    """Whether a report of this exception was prepared when no handler wanted it."""
+    """Whether a report of this exception was prepared when no handler took it."""
     for occurrence in occurrences:
         if occurrence.prepared is not None and occurrence.walk is not None and occurrence.walk.error is error:
             return True
@@ -236,5 +238,5 @@ def _mark(error: BaseException) -> None:
     try:
         setattr(error, _MARK, (threading.get_ident(), clock.monotonic()))
     except AttributeError:
-        # A class without a place for it: reported each time.
+        # A class that takes no attribute: each time is reported.
         return

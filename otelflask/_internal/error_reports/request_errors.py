@@ -1,4 +1,4 @@
-"""What one request has met that may become error reports; it is kept until the request ends."""
+"""What one request has met that may become error reports, kept until it ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from otelflask._internal.request_record import PerRequest
 
 
 class RequestErrors:
-    """Occurrences that may be reported; log lines, each with its text where that may change; the scopes."""
+    """Occurrences that may be reported, log lines (with their text, where it may change), and the scopes."""
 
     __slots__ = ("lines", "occurrences", "scopes")
 

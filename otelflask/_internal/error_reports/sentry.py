@@ -1,8 +1,7 @@
-"""sentry-sdk as the engine that captures: scopes, breadcrumbs, source lines and local variables, `before_send`.
+"""sentry-sdk as the engine that captures: scopes, breadcrumbs, source, local variables, `before_send`.
 
-It needs no server: our transport hands its events to `sink`. Where a
-``SENTRY_DSN`` is set, or the app has initialised sentry-sdk itself, events go
-there as well.
+It needs no server: our transport hands its events to `sink`. With a ``SENTRY_DSN``, or where the
+app has initialised sentry-sdk itself, events go there as well.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from otelflask._internal.settings import Settings
 
 Event = dict[str, Any]
 Sink = Callable[[Event, BaseException | None], None]
-Trail = Callable[[], list[Event]]
+BreadcrumbSource = Callable[[], list[Event]]
 #: The isolation scope and the current scope of a request.
 Scopes = tuple[Scope, Scope]
 
@@ -40,11 +39,11 @@ MAX_BREADCRUMBS = 30
 
 _state = threading.local()
 _sink: Sink | None = None
-_trail: Trail = list
+_breadcrumb_source: BreadcrumbSource = list
 
 
 class ReportTransport(Transport):
-    """Hands a client's events to the sink; sends its envelopes on by `inner`, where there is one."""
+    """Hands a client's events to the sink, and its envelopes to `inner`, where there is one."""
 
     def __init__(self, inner: Transport | None = None) -> None:
         super().__init__({})
@@ -52,7 +51,7 @@ class ReportTransport(Transport):
         _transports.add(self)
 
     def capture_envelope(self, envelope: Envelope) -> None:
-        """One envelope of sentry-sdk's, with an event or with what is only for Sentry."""
+        """Take one envelope of sentry-sdk: an event, or what only Sentry wants."""
         event = envelope.get_event()
         if event is not None:
             self._take(dict(event))
@@ -61,7 +60,7 @@ class ReportTransport(Transport):
 
     @guard.guarded("taking an event of sentry-sdk")
     def _take(self, event: Event) -> None:
-        # Not kept: it holds frames, and what is in them.
+        # Not kept, because it holds frames and their variables.
         error, _state.error = getattr(_state, "error", None), None
         built = getattr(_state, "built", None)
         if built is not None:
@@ -70,7 +69,7 @@ class ReportTransport(Transport):
             _sink(event, error)
 
     def flush(self, timeout: float, callback: Any = None) -> None:
-        """Send what the inner transport holds."""
+        """Flush the inner transport."""
         if self.inner is not None:
             self.inner.flush(timeout, callback)
 
@@ -80,36 +79,39 @@ class ReportTransport(Transport):
             self.inner.kill()
 
     def record_lost_event(self, *args: Any, **kwargs: Any) -> None:
-        """Sentry's count of what it lost."""
+        """Pass Sentry's count of lost events on."""
         if self.inner is not None:
             self.inner.record_lost_event(*args, **kwargs)
 
 
-#: One a client: what one of several was given goes to its own Sentry.
+#: One a client. Each one's events go to its own Sentry.
 _transports: weakref.WeakSet[ReportTransport] = weakref.WeakSet()
 
 
-def start(settings: Settings, sink: Sink, trail: Trail) -> None:
-    """Let sentry-sdk's events go to `sink`, from now on; a later call replaces the sink.
+def start(settings: Settings, sink: Sink, breadcrumbs: BreadcrumbSource) -> None:
+    """Send sentry-sdk's events to `sink` from now on. A later call replaces the sink.
 
-    `trail` gives the log lines of the current request, which become breadcrumbs of an event when there is one:
-    sentry-sdk's own logging integration formats each line's stack for it.
+    Args:
+        settings: The settings.
+        sink: Takes the events.
+        breadcrumbs: Returns the log lines of the current request. An event takes them as
+            breadcrumbs: sentry-sdk's own logging integration would format each line's stack.
     """
-    global _sink, _trail
+    global _sink, _breadcrumb_source
     if _sink is None:
         sentry_sdk.scope.add_global_event_processor(_complete)
         register_external_propagation_context(_current_span)
-    _sink, _trail = sink, trail
+    _sink, _breadcrumb_source = sink, breadcrumbs
     if not sentry_sdk.get_client().is_active():
         _initialise(settings)
     attach()
 
 
 def attach() -> None:
-    """Stand before the transport of sentry-sdk's client, also where the app has made a new one meanwhile."""
+    """Put our transport in front of the client's, also where the app has made a new client meanwhile."""
     client = sentry_sdk.get_client()
     if _sink is not None and client.is_active() and not isinstance(client.transport, ReportTransport):
-        # The app's own: everything it has set stays.
+        # The app's own client keeps its options.
         client.transport = ReportTransport(client.transport)
         writes_into_copies(client.options)
 
@@ -120,12 +122,12 @@ def _initialise(settings: Settings) -> None:
     sentry_sdk.init(
         dsn=dsn,
         transport=transport,
-        # Without one, sentry-sdk would ask git.
+        # Without a release, sentry-sdk would run git.
         release=settings.service_version or (None if dsn else "unversioned"),
         environment=settings.environment or None,
         default_integrations=False,
         integrations=[ExcepthookIntegration(), ThreadingIntegration()],
-        # OpenTelemetry does the tracing: no headers of Sentry's on outgoing requests.
+        # OpenTelemetry does the tracing: no headers of Sentry on outgoing requests.
         trace_propagation_targets=[],
         max_breadcrumbs=MAX_BREADCRUMBS,
     )
@@ -141,12 +143,12 @@ def _current_span() -> tuple[str, str] | None:
 
 
 def _complete(event: Any, hint: Any) -> Any:
-    """Add the request's log lines; keep the exception for the transport, which gets the event only, in this call."""
-    # An event that the app has made itself is the app's: a scrubber is about to write into it.
+    """Add the request's log lines, and keep the exception for the transport, which gets only the event."""
+    # An event that the app made is the app's: a scrubber is about to write into it.
     event = dict(event)
     exc_info = hint.get("exc_info")
     _state.error = exc_info[1] if exc_info else None
-    lines = getattr(_state, "trail", None) or _trail()
+    lines = getattr(_state, "breadcrumbs", None) or _breadcrumb_source()
     if lines:
         breadcrumbs = [*((event.get("breadcrumbs") or {}).get("values") or ()), *lines]
         breadcrumbs.sort(key=lambda item: str(item.get("timestamp")))
@@ -154,39 +156,39 @@ def _complete(event: Any, hint: Any) -> Any:
     return event
 
 
-def event_of(walk: Walk, handled: bool, scopes: Scopes | None, trail: list[Event]) -> Event | None:
+def event_of(walk: Walk, handled: bool, scopes: Scopes | None, breadcrumbs: list[Event]) -> Event | None:
     """sentry-sdk's event of an exception, with the scopes' user, tags and breadcrumbs.
 
-    None where the user's `before_send` does not want it.
+    None where the user's `before_send` drops it.
     """
     options = sentry_sdk.get_client().options
-    # Only a real Sentry shows the frames of libraries.
+    # Only a real Sentry shows frames of libraries.
     whole = getattr(sentry_sdk.get_client().transport, "inner", None) is not None
     error = walk.error
     values = exception_values(walk, options, {"type": "flask", "handled": handled}, whole)
     hint = {"exc_info": (type(error), error, error.__traceback__)}
-    return _built({"level": "error", "exception": {"values": values}}, hint, scopes, trail)
+    return _built({"level": "error", "exception": {"values": values}}, hint, scopes, breadcrumbs)
 
 
-def event_of_message(message: str, level: str, scopes: Scopes | None, trail: list[Event]) -> Event | None:
-    """sentry-sdk's event of a text."""
-    return _built({"message": message, "level": level}, {}, scopes, trail)
+def event_of_message(message: str, level: str, scopes: Scopes | None, breadcrumbs: list[Event]) -> Event | None:
+    """sentry-sdk's event of a message."""
+    return _built({"message": message, "level": level}, {}, scopes, breadcrumbs)
 
 
-def _built(event: Any, hint: dict[str, Any], scopes: Scopes | None, trail: list[Event]) -> Event | None:
+def _built(event: Any, hint: dict[str, Any], scopes: Scopes | None, breadcrumbs: list[Event]) -> Event | None:
     attach()
     built: list[Event] = []
-    _state.built, _state.trail = built, trail
+    _state.built, _state.breadcrumbs = built, breadcrumbs
     try:
         with within(scopes) if scopes is not None else contextlib.nullcontext():
             sentry_sdk.capture_event(event, hint)
     finally:
-        _state.built = _state.trail = _state.error = None
+        _state.built = _state.breadcrumbs = _state.error = None
     return built[0] if built else None
 
 
 class RequestScopes(contextlib.AbstractContextManager[Scopes]):
-    """Scopes for what the app says of one request. Out: to be given to `within` when it goes on elsewhere."""
+    """Enter scopes for one request. Entering gives the scopes for `within`."""
 
     __slots__ = ("_entered",)
 
@@ -201,25 +203,32 @@ class RequestScopes(contextlib.AbstractContextManager[Scopes]):
 
 @contextlib.contextmanager
 def within(scopes: Scopes) -> Iterator[None]:
-    """These scopes are the current ones meanwhile."""
+    """Make these scopes the current ones during a block."""
     isolation, current = scopes
     with use_isolation_scope(isolation), use_scope(current):
         yield
 
 
 def fingerprint_of_scopes(scopes: Scopes | None) -> Sequence[str]:
-    """The fingerprint that the app has set on a scope (None: the current ones); empty where it has not."""
+    """The fingerprint that the app has set on a scope (None: the current scopes); empty where there is none."""
     isolation, current = scopes or (sentry_sdk.get_isolation_scope(), sentry_sdk.get_current_scope())
     return fingerprint_of(current) or fingerprint_of(isolation)
 
 
 class SentryFlush:
-    """Sends what waits for a real Sentry when the process ends (a `Sender` of the pipeline's)."""
+    """Sends what waits for a real Sentry when the process ends. A `Sender` of the pipeline."""
 
     _lost = 0
 
     def flush(self, timeout: float) -> bool:
-        """In: seconds. Out: whether nothing waits any more, as far as can be seen."""
+        """Flush all clients.
+
+        Args:
+            timeout: Seconds.
+
+        Returns:
+            Whether nothing waits any more, as far as the transports show.
+        """
         end = time.monotonic() + timeout
         for transport in list(_transports):
             transport.flush(max(0.0, end - time.monotonic()))
@@ -227,18 +236,18 @@ class SentryFlush:
 
     @staticmethod
     def _waiting() -> int:
-        """Events that Sentry has not taken yet, as far as the transports say."""
+        """The number of events that Sentry has not taken yet, as far as the transports show."""
         return sum(unsent_events(item.inner) for item in list(_transports))
 
     def begin_close(self, deadline: float) -> None:
-        """The transport takes until it is flushed."""
+        """Do nothing: the transport takes events until it is flushed."""
 
     def join(self, deadline: float) -> bool:
-        """In: time.monotonic seconds."""
+        """Flush until `deadline` (time.monotonic seconds)."""
         return self.flush(max(0.0, deadline - time.monotonic()))
 
     def give_up(self) -> None:
-        """What waits is lost."""
+        """Count what still waits as lost."""
         self._lost = self._waiting()
 
     def waits_for(self) -> str:
@@ -246,8 +255,8 @@ class SentryFlush:
         return "Sentry to take events"
 
     def lost(self) -> dict[tuple[str, str], str]:
-        """Events that the end of the process has left."""
+        """The events that were not sent before the process ended."""
         return {("Sentry", "has not taken it in time"): f"events: {self._lost}"} if self._lost else {}
 
     def after_fork(self) -> None:
-        """sentry-sdk starts its worker anew in a child."""
+        """Do nothing: sentry-sdk restarts its worker in a child."""

@@ -1,8 +1,7 @@
-"""Lets sentry-sdk's scrubber write into copies: what an app gives it is the app's.
+"""Make sentry-sdk's scrubber write into copies, because what an app hands over belongs to the app.
 
-Its scope keeps the dicts that an app hands to ``set_user``, ``add_breadcrumb``
-and the like, an event refers to them, and the scrubber puts its mark into
-them. The app would find it in its own user.
+Its scope keeps the dicts of ``set_user``, ``add_breadcrumb`` and the like, an event refers to
+them, and the scrubber writes its mark into them. The app would find the mark in its own user.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ MAX_DEPTH = 100
 
 
 class CopyingScrubber:
-    """Stands in front of sentry-sdk's scrubber, or the app's own; passes for it otherwise."""
+    """A wrapper of sentry-sdk's scrubber, or of the app's own. It has the same attributes."""
 
     _scrubber: Any
 
@@ -31,7 +30,7 @@ class CopyingScrubber:
         object.__setattr__(self, "_scrubber", scrubber)
 
     def scrub_event(self, event: dict[str, Any]) -> None:
-        """In: the event, whose parts are replaced by copies without what the scrubber knows as secrets."""
+        """Replace the parts of an event by copies, and scrub the copies."""
         scrubber = self._scrubber
         if type(scrubber) is EventScrubber and not scrubber.recursive:
             _copy_what_is_written_to(event)
@@ -43,7 +42,7 @@ class CopyingScrubber:
 
     def __getattr__(self, name: str) -> Any:
         if name == "_scrubber" or name.startswith("__"):
-            # While it is copied or read from a file, there is none yet.
+            # While the object is copied or unpickled, there is no scrubber yet.
             raise AttributeError(name)
         return getattr(self._scrubber, name)
 
@@ -59,14 +58,18 @@ class CopyingScrubber:
 
 
 def writes_into_copies(options: dict[str, Any]) -> None:
-    """Let the scrubber of a client write into copies. In: the client's options; a second call changes nothing."""
+    """Make a client's scrubber write into copies. A second call changes nothing.
+
+    Args:
+        options: The client's options.
+    """
     scrubber = options.get("event_scrubber")
     if scrubber is not None and type(scrubber) is not CopyingScrubber:
         options["event_scrubber"] = CopyingScrubber(scrubber)
 
 
 def _copy_what_is_written_to(event: dict[str, Any]) -> None:
-    """What sentry-sdk's scrubber writes to (``EventScrubber.scrub_event``), and the way there: it follows no values."""
+    """Copy what sentry-sdk's scrubber writes to (``EventScrubber.scrub_event``), and the path to it."""
     for name in ("user", "extra"):
         _replace(event, name, _one)
     _replace(event, "request", _one)
@@ -87,12 +90,12 @@ def _replace(holder: Any, name: str, how: Copy) -> None:
 
 
 def _one(value: Any) -> Any:
-    """A dict of its own with the same in it; what is no dict is not written to."""
+    """A shallow copy of a dict; any other value as it is."""
     if not isinstance(value, dict):
         return value
     if type(value) is dict:
         return dict(value)
-    # A subclass stays what it is: it may say itself how it is shown.
+    # A subclass stays: it may define how it is shown.
     return guard.attempt(copy.copy, value, instead=lambda error: safe_text(type(value)))
 
 
@@ -101,7 +104,7 @@ def _one_or_each(value: Any) -> Any:
 
 
 def _each_with(name: str, how: Copy) -> Copy:
-    """Copies of the dicts of a list, each with this part of it copied too."""
+    """Copies of the dicts of a list. This part of each is copied too."""
 
     def copied(values: Any) -> Any:
         if not isinstance(values, list):
@@ -121,9 +124,12 @@ def _stack(value: Any) -> Any:
 
 
 def _deeply(value: Any, known: dict[int, tuple[Any, Any]], depth: int) -> Any:
-    """Containers of their own all the way down; what is in them stays.
+    """Copy containers all the way down. Other values stay the same objects.
 
-    In: what is copied already, and its copy, by id: held, so that nothing new has the id of it.
+    Args:
+        value: The value.
+        known: The originals and their copies, by id. They are held, so that no id is used twice.
+        depth: The depth of the value.
     """
     if not isinstance(value, (dict, list, tuple)) or depth >= MAX_DEPTH:
         return value

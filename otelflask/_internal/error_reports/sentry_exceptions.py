@@ -1,7 +1,7 @@
-"""An exception, its causes and its members as an event of sentry-sdk's has them: bounded, and cheap where nobody looks.
+"""An exception with its causes and members in the form of sentry-sdk's events, bounded.
 
-sentry-sdk's own walk takes source and local variables of up to 2,000 frames
-of every member of a group, which is seconds for a recursion or a wide group.
+sentry-sdk's own walk reads source and local variables of up to 2,000 frames of every member of a
+group. That takes seconds for a recursion or a wide group.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sentry_sdk.utils import serialize_frame, should_hide_frame, single_exceptio
 from otelflask._internal.app_code import is_in_app
 from otelflask._internal.exceptions.walk import Node, Walk
 
-#: Exceptions that an event shows, since each costs its variables; frames at the outer and inner end of a stack.
+#: The most exceptions of an event, and the most frames at the outer and inner end of a stack.
 MAX_EXCEPTIONS = 20
 MAX_OUTER, MAX_INNER = 10, 40
 
@@ -24,10 +24,13 @@ MAX_OUTER, MAX_INNER = 10, 40
 def exception_values(
     walk: Walk, options: dict[str, Any], mechanism: dict[str, Any], whole: bool
 ) -> list[dict[str, Any]]:
-    """The event's ``exception.values``: the exception itself last.
+    """The event's ``exception.values``, with the exception itself last.
 
-    In: the client's options, how it was caught, and whether frames of
-    libraries have source and local variables too.
+    Args:
+        walk: The walk of the exception.
+        options: The client's options.
+        mechanism: How the exception was caught.
+        whole: Whether frames of libraries have source and local variables too.
     """
     values = []
     for number, (node, parent, source) in enumerate(_numbered(walk.root)):
@@ -45,7 +48,7 @@ def exception_values(
 
 
 def _numbered(root: Node) -> Iterator[tuple[Node, int, str]]:
-    """Each exception once, with its parent's number and what it is to that: causes first, then members of groups."""
+    """Each exception once, with its parent's number and its relation to the parent: causes, then members."""
     seen: set[int] = set()
     waiting: deque[tuple[Node, int, str]] = deque([(root, 0, "")])
     while waiting and len(seen) < MAX_EXCEPTIONS:
@@ -67,7 +70,7 @@ def _frames(places: list[TracebackType], options: dict[str, Any], whole: bool) -
     last = places[-1] if places else None
     frames = []
     for place in places:
-        # The innermost is worth a look, whosoever it is.
+        # The innermost frame is always shown in full.
         looked_at = whole or place is last or is_in_app(place.tb_frame.f_code.co_filename)
         frames.append(
             serialize_frame(

@@ -1,1 +1,1 @@
-"""Answers errors: what the client gets."""
+"""Error responses: what the client gets."""

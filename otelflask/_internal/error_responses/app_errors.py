@@ -1,4 +1,4 @@
-"""Exceptions that say what the client is answered; raise one, or a class of your own, anywhere below a view."""
+"""Exceptions with a message for the client. Raise one, or a subclass, anywhere below a view."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from typing import Any, ClassVar
 class AppError(Exception):
     """An error whose message is meant for the client.
 
-    In: the message (default: the status's phrase); optionally, instead of
-    what the class says, the HTTP `status`, the application's stable `code`
-    that clients switch on (text or number), `details` that can be JSON, and
-    response `headers`. Raises ValueError for a status outside of 400 to 599.
+    Args:
+        message: The message (default: the status's phrase).
+        status: The HTTP status, from 400 to 599, in place of the class's.
+        code: The app's stable error code, text or number, for programs, in place of the class's.
+        details: More about the error; anything that can be JSON.
+        headers: Response headers.
+
+    Raises:
+        ValueError: The status is not allowed.
     """
 
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -50,7 +55,13 @@ class BadRequestError(AppError):
 
 
 class ValidationError(AppError):
-    """What was sent is well formed and not allowed; `fields` maps each name to what is wrong with it."""
+    """The request is well formed, but not allowed.
+
+    Args:
+        message: The message (default: the status's phrase).
+        fields: A field's name → what is wrong with it.
+        **options: Arguments of `AppError`.
+    """
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     code = "validation_failed"
@@ -68,72 +79,78 @@ class AuthenticationError(AppError):
 
 
 class AuthorizationError(AppError):
-    """Whoever is logged in may not do this."""
+    """The user may not do this."""
 
     status = HTTPStatus.FORBIDDEN
     code = "not_allowed"
 
 
 class NotFoundError(AppError):
-    """What was asked for does not exist."""
+    """The requested object does not exist."""
 
     status = HTTPStatus.NOT_FOUND
     code = "not_found"
 
 
 class ConflictError(AppError):
-    """What is asked for contradicts what is there."""
+    """The request contradicts the current state."""
 
     status = HTTPStatus.CONFLICT
     code = "conflict"
 
 
 class _RetryableError(AppError):
-    """An error that may pass: `retry_after` in seconds becomes the Retry-After header (RFC 9110, 10.2.3)."""
+    """An error that may pass.
+
+    Args:
+        message: The message (default: the status's phrase).
+        retry_after: Seconds, for the Retry-After header (RFC 9110, 10.2.3).
+        **options: Arguments of `AppError`.
+    """
 
     def __init__(self, message: str | None = None, *, retry_after: float | None = None, **options: Any) -> None:
         super().__init__(message, **options)
         if retry_after is not None:
-            # Whole seconds, never too early.
+            # Whole seconds, rounded up.
             self.headers.setdefault("Retry-After", str(max(0, -int(-retry_after // 1))))
 
 
 class RateLimitError(_RetryableError):
-    """Too many requests; `retry_after` seconds say when the next is welcome."""
+    """There were too many requests. `retry_after` is the time in seconds until the next one is accepted."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "too_many_requests"
 
 
 class ExternalServiceError(AppError):
-    """A service that this one asked answered wrongly."""
+    """A service that this one called gave a wrong answer."""
 
     status = HTTPStatus.BAD_GATEWAY
     code = "external_service_failed"
 
 
 class ServiceUnavailableError(_RetryableError):
-    """The service cannot answer now; `retry_after` seconds say when it may."""
+    """The service cannot answer now. `retry_after` is the time in seconds until it may."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "service_unavailable"
 
 
 class ExternalTimeoutError(AppError):
-    """A service that this one asked did not answer in time."""
+    """A service that this one called did not answer in time."""
 
     status = HTTPStatus.GATEWAY_TIMEOUT
     code = "external_service_timeout"
 
 
 def title_of(status: int) -> str:
-    """The phrase of a status; of its class where the code is not a standard one."""
+    """The phrase of a status; for a code that is not standard, the phrase of its class."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Server Error" if status >= 500 else "Client Error"
 
 
-# Their names as users import them, and as telemetry has them in `exception.type`.
+# The public names, which telemetry has in `exception.type`.
 for _kind in [AppError, *AppError.__subclasses__(), *_RetryableError.__subclasses__()]:
     _kind.__module__ = "otelflask.errors.exceptions"

@@ -1,8 +1,8 @@
-"""Answers errors at the end of Flask's own chain: only where no handler of the app's wants to.
+"""Answer errors at the end of Flask's chain: only those that no handler of the app takes.
 
-A handler that we registered would win over the app's ``errorhandler(Exception)``
-by Flask's rules, so none is registered: Flask's search for a handler is asked
-first, and what it does not find is answered here.
+By Flask's rules a registered handler of ours would win over the app's ``errorhandler(Exception)``.
+So none is registered: Flask's search for a handler goes first, and what it does not find is
+answered here.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from otelflask._internal.error_responses.renderer import ErrorRenderer
 
 Handler = Callable[[Exception], Any]
 
-#: What an exception of Werkzeug's makes its answer by (``werkzeug.exceptions.HTTPException``).
+#: Methods by which an exception of Werkzeug makes its answer (``werkzeug.exceptions.HTTPException``).
 _MAKE_AN_ANSWER = frozenset({"__call__", "get_response", "get_body", "get_headers", "get_description"})
-#: Beginnings of the names of modules whose methods make stock answers.
+#: Modules, by the beginning of their name, with the methods of stock answers.
 _MAKERS_OF_STOCK_ANSWERS = ("werkzeug.", __name__)
 
 
 def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
-    """Let the renderer answer what no handler of the app's answers."""
+    """Make the renderer answer what no handler of the app answers."""
     search = handler_search(app)
 
     def answer(error: HTTPException | AppError) -> Any:
@@ -37,7 +37,7 @@ def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
 
     def ours(error: Exception) -> Any:
         assert isinstance(error, (HTTPException, AppError))
-        # What the app has put into it may not be fit to be shown: an answer that fails must not be one more error.
+        # What the app has put into the error may not be fit for display. A failed answer must not be one more error.
         found = guard.call_hook("error answer", answer, error)
         if found is not None:
             return found
@@ -46,7 +46,7 @@ def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
     @functools.wraps(search)
     def find(error: Exception, *arguments: Any) -> Handler | None:
         if isinstance(error, AppError):
-            # Flask's order: code before class. A handler of HTTP exceptions is one of errors for the client.
+            # Flask's order: code before class. A handler of HTTP exceptions is meant for errors that clients see.
             http = _as_http(error)
             of_status = _by_status(app, http)
             of_class = of_status or search(error, *arguments)
@@ -58,9 +58,9 @@ def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
         if found is not None:
             return found
         if not isinstance(error, HTTPException) or app.trap_http_exception(error):
-            # What Flask is told not to answer, it does not.
+            # Flask is configured not to answer it.
             return None
-        # Redirects, and answers that the app makes itself, by `abort(response)` or by a class, are left alone.
+        # Redirects, and answers that the app makes itself by `abort(response)` or a class, stay as they are.
         if not isinstance(error.code, int) or error.code < 400 or _answers_itself(app, error):
             return None
         return ours
@@ -69,7 +69,7 @@ def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
 
 
 def _answers_itself(app: Flask, error: HTTPException) -> bool:
-    """Whether the app makes the answer: the exception, its class, or the app's own `handle_http_exception`."""
+    """Whether the app makes the answer: by the exception, its class, or its own `handle_http_exception`."""
     if getattr(error, "response", None) is not None:
         return True
     if getattr(app.handle_http_exception, "__func__", None) is not Flask.handle_http_exception:
@@ -78,16 +78,16 @@ def _answers_itself(app: Flask, error: HTTPException) -> bool:
     if not _is_stock(kind):
         return True
     own = [error.__dict__[name] for name in _MAKE_AN_ANSWER.intersection(error.__dict__)]
-    # We give one the headers of an `AppError`.
+    # `get_headers` of an `AppError` is ours.
     return any(not str(getattr(method, "__module__", "")).startswith(_MAKERS_OF_STOCK_ANSWERS) for method in own)
 
 
 @functools.lru_cache(maxsize=1_000)
 def _is_stock(kind: Any) -> bool:
-    """Whether exceptions of this class have all that makes an answer from Werkzeug."""
+    """Whether all methods that make this class's answers are Werkzeug's."""
     for name in _MAKE_AN_ANSWER:
         owner = next(item for item in kind.__mro__ if name in item.__dict__)
-        # Either may be the app's: a decorator gives a method the name of another's module.
+        # Check both modules: a decorator gives a method another module's name.
         modules = (owner.__module__, str(getattr(getattr(kind, name), "__module__", "")))
         if not all(module.startswith(_MAKERS_OF_STOCK_ANSWERS) for module in modules):
             return False
@@ -95,7 +95,7 @@ def _is_stock(kind: Any) -> bool:
 
 
 def _as_http(error: AppError) -> HTTPException:
-    """The HTTP exception that handlers of its status expect, with its message, its headers and itself."""
+    """The HTTP exception that handlers of a status expect, with the error's message, headers and itself."""
     kind = default_exceptions.get(error.status) or type("HTTPException", (HTTPException,), {"code": error.status})
     http: HTTPException = kind(description=str(error))
     http.original_exception = error  # type: ignore[attr-defined]
@@ -129,9 +129,11 @@ def _given(app: Flask, http: HTTPException, handler: Any) -> Handler:
 
 
 def roll_back(app: Flask, sessions: Iterable[Any]) -> None:
-    """After an unhandled error, roll back Flask-SQLAlchemy's session and these, so that the next request can work.
+    """Roll back database sessions after an unhandled error, so that the next request can work.
 
-    In: objects with ``rollback()``, such as a ``scoped_session``.
+    Args:
+        app: The app. The session of its Flask-SQLAlchemy is always rolled back.
+        sessions: More objects with ``rollback()``, such as a ``scoped_session``.
     """
     given = tuple(sessions)
 
@@ -139,9 +141,9 @@ def roll_back(app: Flask, sessions: Iterable[Any]) -> None:
         known = app.extensions.get("sqlalchemy")
         of_flask_sqlalchemy = getattr(known, "session", None)
         for session in (*given, *((of_flask_sqlalchemy,) if of_flask_sqlalchemy is not None else ())):
-            with guard.saying("rollback", "a database session cannot be rolled back"):
+            with guard.log_errors("rollback", "a database session cannot be rolled back"):
                 session.rollback()
 
-    # The app holds it: signals keep only weak references.
+    # The app holds the function, because signals keep only weak references.
     app.extensions["otelflask.rollback"] = after_error
     got_request_exception.connect(after_error, app)

@@ -1,4 +1,4 @@
-"""What is to be said of an error, whatever it is said in."""
+"""The content of an error response, whatever its format."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from werkzeug.exceptions import HTTPException
 from otelflask._internal.error_responses.app_errors import AppError, ValidationError, title_of
 from otelflask._internal.guard import safe_text
 
-#: Of the exception's headers, those that belong to the body which is not sent.
+#: Headers of the exception that belong to its own body, which is not sent.
 _OF_THE_BODY = frozenset({"content-type", "content-length"})
 
 
 @dataclass(frozen=True)
 class Problem:
-    """An error as a client is told of it.
+    """An error as the client sees it.
 
-    `detail` is a sentence, or what the app has given in its place, `code` the application's error code (of an
-    exception of Werkzeug's the phrase of its status, such as ``not_found``),
-    `errors` maps fields to what is wrong with them, `details` is what the app
-    adds, `headers` go to the response; `by_app` says that the app itself
-    wrote the sentence for its client.
+    Attributes:
+        detail: A sentence, or another value that the app gives in its place.
+        code: The app's error code; for exceptions of Werkzeug the status's phrase, such as ``not_found``.
+        errors: A field's name → what is wrong with it.
+        details: More about the error, from the app.
+        headers: Response headers.
+        by_app: Whether the app wrote the sentence for its client.
     """
 
     status: int
@@ -38,7 +40,12 @@ class Problem:
 
 
 def problem_of(error: HTTPException | AppError, environ: dict[str, Any] | None = None) -> Problem:
-    """The problem that an exception stands for. In: the exception, and the request's environ."""
+    """The problem of an exception.
+
+    Args:
+        error: The exception.
+        environ: The WSGI environ of the request.
+    """
     if isinstance(error, AppError):
         return Problem(
             int(error.status),
@@ -53,14 +60,14 @@ def problem_of(error: HTTPException | AppError, environ: dict[str, Any] | None =
         )
     status = error.code or 500
     headers = [(name, value) for name, value in error.get_headers(environ) if name.lower() not in _OF_THE_BODY]
-    # An exception class may bring a name of its own, such as one for 507.
+    # An exception class may have a name of its own, such as one for 507.
     title = error.name if error.name != "Unknown Error" else title_of(status)
-    # Werkzeug shows anything as text; what JSON knows stays as it is.
-    said: Any = error.description or title
-    detail: Any = said if isinstance(said, (str, dict, list, int, float)) else safe_text(said)
+    # Werkzeug shows any value as text. A value that JSON knows stays as it is.
+    description: Any = error.description or title
+    detail: Any = description if isinstance(description, (str, dict, list, int, float)) else safe_text(description)
     return Problem(status, title, detail, code=_code_of(title), headers=headers)
 
 
 def _code_of(title: str) -> str:
-    """A code for what has none of its own: the phrase of its status, such as ``not_found``."""
+    """The default code: the status's phrase, such as ``not_found``."""
     return "_".join(re.findall(r"[a-z0-9]+", title.lower().replace("'", "")))

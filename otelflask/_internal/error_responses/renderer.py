@@ -1,4 +1,4 @@
-"""Makes a response of a problem: JSON or a page, as the client and the app want it."""
+"""Render a problem as a response: JSON or a page, as the client and the app want it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from otelflask._internal.current_request import get_request_id
 from otelflask._internal.error_responses.problem import Problem
 from otelflask._internal.settings import SettingError, Settings
 
-#: A renderer of the user's: problem and request's ids in, anything that a view may return out.
+#: A renderer of the user: takes a problem, and returns anything that a view may return.
 Renderer = Callable[[Problem], Any]
 
 _FORMATS = ("json", "html")
@@ -39,9 +39,14 @@ _SENTENCES = {
 
 
 def answer_errors_with(blueprint: Blueprint, format: str) -> None:
-    """Let a blueprint's errors be answered as ``json`` or ``html``, whatever the path and the client say.
+    """Answer a blueprint's errors in one format, whatever the path and the client say.
 
-    Raises SettingError for another format.
+    Args:
+        blueprint: The blueprint.
+        format: ``json`` or ``html``.
+
+    Raises:
+        SettingError: Another format.
     """
     if format not in _FORMATS:
         raise SettingError(f"the error format of blueprint {blueprint.name!r} is {format!r}; allowed are json and html")
@@ -49,16 +54,17 @@ def answer_errors_with(blueprint: Blueprint, format: str) -> None:
 
 
 def ids() -> tuple[str, str]:
-    """Trace id (32 hex digits) and request id of the current request, each empty where there is none."""
+    """The trace id (32 hex digits) and the request id of the current request. Each is empty where there is none."""
     context = trace_api.get_current_span().get_span_context()
     return (f"{context.trace_id:032x}" if context.is_valid else "", get_request_id() or "")
 
 
 class ErrorRenderer:
-    """Answers one app's errors.
+    """Renders one app's errors.
 
-    In: the settings, and optionally a function of the user's that makes the
-    body of every error that is not answered by a page.
+    Args:
+        settings: The settings.
+        renderer: A function of the user that makes the body of each error that is not a page.
     """
 
     def __init__(self, settings: Settings, renderer: Renderer | None = None) -> None:
@@ -87,8 +93,8 @@ class ErrorRenderer:
         if self._renderer is None:
             return None
         response: Response | None = None
-        # An answer that fails must not be one more error.
-        with guard.saying("error renderer", "the error_renderer failed; ours is used"):
+        # A failed answer must not be one more error.
+        with guard.log_errors("error renderer", "the error_renderer failed; ours is used"):
             response = app.make_response(self._renderer(problem))
             response.status_code = problem.status
         return response
@@ -100,7 +106,7 @@ class ErrorRenderer:
         return response
 
     def _format(self, app: Flask) -> tuple[str, bool]:
-        """Which format, and whether the client's Accept decided."""
+        """The format, and whether the client's Accept header decided it."""
         for name in request.blueprints:
             chosen = getattr(app.blueprints.get(name), _ATTRIBUTE, None)
             if chosen is not None:
@@ -108,7 +114,7 @@ class ErrorRenderer:
         if self._prefixes and request.path.startswith(self._prefixes):
             return "json", False
         accepted = request.accept_mimetypes
-        # A wildcard is no wish for a page: programs send it, browsers name text/html.
+        # A wildcard does not ask for a page: programs send it, while browsers name text/html.
         listed = [quality for value, quality in accepted if value.partition(";")[0].strip().lower() == "text/html"]
         wants_page = bool(listed) and max(listed) > 0 and max(listed) >= accepted.quality("application/json")
         return ("html" if wants_page else "json"), True
@@ -153,8 +159,8 @@ class ErrorRenderer:
             "request_id": request_id,
         }
         names = [f"errors/{status}.html", f"errors/{status // 100}xx.html", "errors/error.html"]
-        # An error page that fails must not be one more error.
-        with guard.saying("error template", "a template of an error page failed; ours is shown"):
+        # A failed error page must not be one more error.
+        with guard.log_errors("error template", "a template of an error page failed; ours is shown"):
             template = _first_template(app, names)
             if template is not None:
                 return flask.render_template(template, **values)
@@ -162,18 +168,18 @@ class ErrorRenderer:
 
 
 def _first_template(app: Flask, names: list[str]) -> jinja2.Template | None:
-    """The first of these templates that the app has; None where it has none, or one that cannot be read."""
+    """The first of these templates that the app has; None where it has none, or where one cannot be read."""
     try:
         return app.jinja_env.select_template(names)
     except jinja2.TemplatesNotFound:
         return None
     except jinja2.TemplateError as error:
-        guard.say("error template", "a template of an error page cannot be read; ours is shown", exc_info=error)
+        guard.log("error template", "a template of an error page cannot be read; ours is shown", exc_info=error)
         return None
 
 
 def envelope(success: bool, message: str, data: Any) -> dict[str, Any]:
-    """What answers have in common in the envelope format."""
+    """The common part of answers in the envelope format."""
     return {
         "success": success,
         "message": message,

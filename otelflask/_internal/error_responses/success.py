@@ -1,4 +1,4 @@
-"""Successful answers, the partners of the error answers."""
+"""Success answers, the counterparts of the error answers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ from otelflask._internal.error_responses.renderer import envelope
 
 
 def success(data: Any = None, *, message: str = "OK", status: int = 200) -> Response:
-    """A JSON answer to the current request.
+    """Make a JSON answer to the current request.
 
-    In: what can be JSON, a sentence, and the status (200 to 299, else
-    ValueError). Out: with ``error_format=envelope`` the classic envelope,
-    else an object with `data` and `message`.
+    Args:
+        data: Anything that can be JSON.
+        message: A sentence.
+        status: The status, from 200 to 299.
+
+    Returns:
+        With ``error_format=envelope`` the classic envelope, else an object with `data` and `message`.
+
+    Raises:
+        ValueError: The status is not allowed.
     """
     if not 200 <= status <= 299:
         raise ValueError(f"status is {status}; allowed are 200 to 299")
@@ -27,7 +34,13 @@ def success(data: Any = None, *, message: str = "OK", status: int = 200) -> Resp
 
 
 def created(data: Any = None, *, message: str = "Created", location: str | None = None) -> Response:
-    """201, with the address of what was made, if it has one."""
+    """Make a 201 answer.
+
+    Args:
+        data: Anything that can be JSON.
+        message: A sentence.
+        location: The new object's URL, for the Location header.
+    """
     response = success(data, message=message, status=201)
     if location is not None:
         response.location = location
@@ -35,10 +48,20 @@ def created(data: Any = None, *, message: str = "Created", location: str | None 
 
 
 def updated(data: Any = None, *, message: str = "Updated") -> Response:
-    """200 for a change."""
+    """Make a 200 answer after a change.
+
+    Args:
+        data: Anything that can be JSON.
+        message: A sentence.
+    """
     return success(data, message=message)
 
 
 def deleted(data: Any = None, *, message: str = "Deleted") -> Response:
-    """200 for a removal."""
+    """Make a 200 answer after a removal.
+
+    Args:
+        data: Anything that can be JSON.
+        message: A sentence.
+    """
     return success(data, message=message)

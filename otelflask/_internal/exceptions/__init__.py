@@ -1,1 +1,1 @@
-"""Reads exceptions: one walk, and the attributes made of it."""
+"""Exceptions: the walk over one, and its attributes."""

@@ -1,9 +1,8 @@
-"""An exception as ``exception.*`` attributes: bounded, once a request, whatever its methods do.
+"""An exception as ``exception.*`` attributes: bounded, made once a request, whatever its methods do.
 
-`traceback.format_exception` parses each line's source again to draw carets
-(Python 3.11 and later), which was most of the cost of a failing request. The
-text here is the same without them. Source of the names: semantic
-conventions, "Exceptions".
+`traceback.format_exception` parses each source line again to draw carets (Python 3.11 and later).
+That was most of the cost of a failing request. The text here is the same without the carets.
+Source of the names: semantic conventions, "Exceptions".
 """
 
 from __future__ import annotations
@@ -21,31 +20,36 @@ from otelflask._internal.exceptions.walk import Node, Walk, walk
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import STACKTRACE_LENGTH, cut, cut_stacktrace
 
-#: Frames kept at each end of a stack, and notes of an exception.
+#: The most frames at each end of a stack, and the most notes of an exception.
 _MAX_FRAMES = 60
 _MAX_NOTES = 10
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
-#: Characters after which no further member is shown: the middle is cut out in the end.
+#: The text, in characters, after which no further member is shown. In the end its middle is cut out.
 MAX_TEXT = 4 * STACKTRACE_LENGTH
-#: Characters of a message within a stack trace.
+#: The longest message within a stack trace, in characters.
 _MAX_MESSAGE = 8_192
 
 
 def exception_type(error: BaseException) -> str:
-    """The qualified type name, as the ``exception.type`` attribute wants it: builtins without module."""
+    """The type's qualified name for the ``exception.type`` attribute: builtins without their module."""
     kind = type(error)
     module = kind.__module__
     return kind.__qualname__ if module in (None, "builtins") else f"{module}.{kind.__qualname__}"
 
 
 def exception_layer(error: BaseException, context: Context | None = None) -> Layer:
-    """``exception.type``, ``.message`` and ``.stacktrace``. In: the request's context (default: the current one)."""
+    """``exception.type``, ``.message`` and ``.stacktrace`` of an exception.
+
+    Args:
+        error: The exception.
+        context: The request's context (default: the current one), which keeps earlier walks.
+    """
     return attributes_of(walk(error, context))
 
 
 def attributes_of(walked: Walk) -> Layer:
-    """The same, of an exception that was walked."""
+    """``exception.type``, ``.message`` and ``.stacktrace`` of a walk."""
     layer = walked.attributes
     if layer is None:
         layer = walked.attributes = Layer(
@@ -67,16 +71,22 @@ def _frames_alone(root: Node, error: Exception) -> str:
 
 
 class _Text:
-    """The text of one exception.
+    """The text of one exception, bounded while it is made.
 
-    It is bounded while it is made: groups may hold one another, and each member may bring the same causes.
+    Groups may hold one another, and each member may have the same causes.
     """
 
     def __init__(self) -> None:
         self._left = MAX_TEXT
 
     def of(self, node: Node, prefix: str = "", around: frozenset[int] = frozenset()) -> str:
-        """An exception below its causes. In: what each line begins with, and ids of the groups that it is within."""
+        """The text of an exception below its causes.
+
+        Args:
+            node: The exception.
+            prefix: The beginning of each line.
+            around: Ids of the groups around it.
+        """
         parts: list[str] = []
         link = ""
         for each in node.chain():
@@ -91,7 +101,7 @@ class _Text:
         return "".join(reversed(parts))
 
     def _members(self, node: Node, prefix: str, around: frozenset[int]) -> str:
-        """A group's members, each indented below a ruler, as `traceback` has them."""
+        """The members of a group, each indented below a ruler, as `traceback` shows them."""
         parts = []
         shown = 0
         for member in node.members:
@@ -114,7 +124,7 @@ def _one(node: Node) -> str:
     lines = ["Traceback (most recent call last):\n"] if node.frames else []
     lines += _frames(node.frames)
     if isinstance(error, SyntaxError):
-        # It shows the line that cannot be read.
+        # It shows the line that cannot be parsed.
         lines += traceback.format_exception_only(type(error), error)
         return "".join(lines)
     message = cut(safe_text(error), _MAX_MESSAGE)
@@ -134,7 +144,7 @@ def _frames(frames: list[TracebackType]) -> list[str]:
     ]
 
 
-#: Lines of stacks by code and number: the same ones fail again and again.
+#: Lines of stacks by code and line number, because the same ones fail again and again.
 _lines: dict[tuple[CodeType, int], str] = {}
 _MAX_LINES = 4_096
 

@@ -1,7 +1,7 @@
-"""One walk of an exception: its stack, its causes and its members, read once, with one limit.
+"""One walk over an exception: its stack, causes and members are read once, with one limit.
 
-Stack trace, title, fingerprint, frames with local variables and attributes are views of it, and so is what of several
-exceptions is one problem.
+Stack trace, title, fingerprint, frames with variables and attributes are made from it. It also
+decides which exceptions are one problem.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from opentelemetry.context import Context
 from otelflask._internal import guard
 from otelflask._internal.attribute_layers import Layer
 
-#: Exceptions that are read of one, itself included; members of a group; those in a chain of causes that a view shows;
-#: and steps of a stack.
+#: The most exceptions of a walk, itself included; the most members of a group; the longest chain of causes in a view;
+#: the most frames of a stack.
 MAX_EXCEPTIONS = 120
 MAX_MEMBERS = 50
 MAX_CHAIN = 10
 MAX_FRAMES = 20_000
 
 _NOTHING: frozenset[int] = frozenset()
-#: Where the walks of one request lie in its context.
+#: The key of a request's walks in its context.
 _KEY = context_api.create_key("otelflask-exceptions")
 _MAX_KEPT = 10
 
@@ -33,8 +33,11 @@ _MAX_KEPT = 10
 class Node:
     """One exception of a walk.
 
-    `cause` is the exception that its traceback shows above it, `is_direct` whether it was raised from that; `members`
-    are those that it holds, as a group does, and `member_count` is how many it has in all.
+    Attributes:
+        cause: The exception that a traceback shows above it.
+        is_direct: Whether it was raised from `cause` explicitly.
+        members: The exceptions of a group.
+        member_count: The number of all members.
     """
 
     __slots__ = ("_frames", "cause", "error", "is_direct", "member_count", "members")
@@ -49,7 +52,7 @@ class Node:
 
     @property
     def frames(self) -> list[TracebackType]:
-        """The steps of its stack, outermost first; of a very deep one those at both ends."""
+        """The frames of its stack, outermost first; of a very deep stack, those at both ends."""
         if self._frames is None:
             found: list[TracebackType] = []
             trace = trace_of(self.error)
@@ -62,7 +65,7 @@ class Node:
         return self._frames
 
     def chain(self) -> Iterator[Node]:
-        """This one and its causes, each once, as many as a view shows."""
+        """This exception and its causes, each once, as many as a view shows."""
         seen: set[int] = set()
         node: Node | None = self
         while node is not None and id(node) not in seen and len(seen) < MAX_CHAIN:
@@ -72,7 +75,7 @@ class Node:
 
 
 class Walk:
-    """An exception with all that belongs to it. `inner` has the ids of what it was raised because of, or holds."""
+    """An exception with its causes and members. `inner` has the ids of all but the exception itself."""
 
     __slots__ = ("attributes", "error", "inner", "root", "trace")
 
@@ -80,7 +83,7 @@ class Walk:
         self.error = error
         self.trace = trace_of(error)
         self.root, self.inner = _read(error)
-        #: The ``exception.*`` attributes, once they were made (``exceptions.attributes``).
+        #: The ``exception.*`` attributes, once they are made (see ``exceptions.attributes``).
         self.attributes: Layer | None = None
 
 
@@ -88,11 +91,11 @@ def _read(error: BaseException) -> tuple[Node, frozenset[int]]:
     root = Node(error)
     held, root.member_count = _members_of(error)
     if not held and _cause_of(error) is None and _context_of(error) is None:
-        # Most stand alone.
+        # Most exceptions stand alone.
         return root, _NOTHING
     known = {id(error): root}
-    # A cause is read before a further member, and a member only where its causes have room: the limit leaves whole
-    # members out, so that a group of a hundred equal ones is the same as one of ten.
+    # Causes are read before further members, and a member only where its causes fit too. So the limit leaves whole
+    # members out, and a group of a hundred equal members looks like one of ten.
     causes: deque[Node] = deque([root])
     members: deque[tuple[Node, BaseException]] = deque()
 
@@ -116,7 +119,7 @@ def _read(error: BaseException) -> tuple[Node, frozenset[int]]:
         if cause is not None:
             node.cause, node.is_direct = node_of(cause), True
         if context is not None:
-            # Also where it is not shown: what was logged of it before is the same problem.
+            # Also a cause that is not shown: what was logged of it before is the same problem.
             found = node_of(context)
             if cause is None and not _suppresses_context(node.error):
                 node.cause = found
@@ -125,7 +128,7 @@ def _read(error: BaseException) -> tuple[Node, frozenset[int]]:
     return root, frozenset(known) - {id(error)}
 
 
-#: As Python has them, whatever a class of the app's puts in their place.
+#: Python's own descriptors, whatever a class of the app has in their place.
 _OF_PYTHON: dict[str, Any] = dict(vars(BaseException))
 _cause_of = _OF_PYTHON["__cause__"].__get__
 _context_of = _OF_PYTHON["__context__"].__get__
@@ -134,11 +137,11 @@ trace_of = _OF_PYTHON["__traceback__"].__get__
 
 
 def _members_of(error: BaseException) -> tuple[list[BaseException], int]:
-    """A group's first members, and how many it has; none for any other exception.
+    """The first members of a group, and the number of all; empty for other exceptions.
 
-    Backports of groups count, and so do exceptions of the app's with an attribute of this name that holds others.
+    Backports of groups count, and so does an exception of the app with such an attribute.
     """
-    # It may be a property, or a list, of the app's.
+    # It may be a property, or a list, of the app.
     return guard.attempt(_found_members, error, instead=lambda error: ([], 0))
 
 
@@ -150,7 +153,7 @@ def _found_members(error: BaseException) -> tuple[list[BaseException], int]:
 
 
 def remembering(context: Context) -> Context:
-    """A context within which an exception is walked once, however many views show it."""
+    """A context within which each exception is walked once."""
     return context_api.set_value(_KEY, [], context)
 
 
@@ -162,9 +165,13 @@ def forget(context: Context) -> None:
 
 
 def walk(error: BaseException, context: Context | None = None) -> Walk:
-    """The walk of an exception. In: the request's context (default: the current one), which knows earlier walks.
+    """The walk of an exception.
 
-    A stack that has grown since, as the exception went on its way, is read again.
+    A stack that has grown since the last walk is read again.
+
+    Args:
+        error: The exception.
+        context: The request's context (default: the current one), which keeps earlier walks.
     """
     known: Any = context_api.get_value(_KEY, context)
     if known is None:

@@ -1,1 +1,1 @@
-"""Exports telemetry: queues, masks, encodes and sends it."""
+"""The export of telemetry: queue, mask, encode, send."""

@@ -1,9 +1,8 @@
-"""Where a batch goes: OTLP over HTTP or gRPC, or any exporter of the SDK's.
+"""Where a batch goes: OTLP over HTTP or gRPC, or an exporter of the SDK's interface.
 
-The stock OTLP exporters resolve the standard ``OTEL_EXPORTER_OTLP_*``
-variables (endpoint, headers, TLS, compression, timeout) and hold the
-connection. What they make of the answer is decided here, because they take a
-redirect or a proxy's HTML page for success, and retry only inside one call.
+The stock OTLP exporters read the standard ``OTEL_EXPORTER_OTLP_*`` variables (endpoint, headers,
+TLS, compression, timeout) and hold the connection. Answers are judged here, because the stock
+exporters take a redirect or a proxy's HTML page for success, and retry only within one call.
 Source: OTLP specification 1.x, "OTLP/HTTP response", "OTLP/gRPC response".
 """
 
@@ -43,21 +42,24 @@ _RETRYABLE_HTTP = frozenset({429, 502, 503, 504})
 _RETRYABLE_GRPC = frozenset(
     {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS", "RESOURCE_EXHAUSTED"}
 )
-#: Errors of the system's, and what gRPC says of them.
+#: Errors of the operating system, and their texts in gRPC.
 _UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH})
 _UNREACHABLE_GRPC = ("Connection refused", "Network is unreachable", "No route to host", "DNS", "errors resolving")
-#: Longest wait, in seconds, that a receiver may ask for by Retry-After.
+#: The longest wait, in seconds, that a receiver may ask for by Retry-After.
 MAX_RETRY_AFTER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of one attempt.
+    """The outcome of one attempt.
 
-    `rejected` is the number of items refused for good out of a delivered
-    batch. With `retry`, the same batch may be sent again, not before
-    `retry_after` seconds where the receiver said so. `unreachable` says that
-    no connection was made: refused, no such host, no way there.
+    Attributes:
+        delivered: Whether the receiver took the batch.
+        retry: Whether the same batch may be sent again.
+        retry_after: Seconds to wait before that, where the receiver says so.
+        rejected: The number of items of a delivered batch that were refused for good.
+        error: What went wrong, as ``error.type``.
+        unreachable: Whether no connection was made: refused, no such host, no route.
     """
 
     delivered: bool
@@ -69,7 +71,7 @@ class Answer:
 
 
 class Destination(Protocol):
-    """Sends one encoded batch; never raises."""
+    """Sends one encoded batch. Never raises."""
 
     component_type: str
     endpoint: str
@@ -79,11 +81,11 @@ class Destination(Protocol):
     def close(self) -> None: ...
 
     def reconnect(self) -> None:
-        """Drop connections that were made before a fork."""
+        """Drop the connections of before a fork."""
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds of a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
+    """The seconds of a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
     if not value:
         return None
     try:
@@ -97,7 +99,7 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def _failed(error: BaseException | None) -> Answer:
-    """No answer came. In: what the HTTP client raised, which has the system's error somewhere below it."""
+    """The answer for an exception of the HTTP client, which holds the system's error somewhere below it."""
     waiting: list[Any] = [error]
     seen: set[int] = set()
     unreachable = False
@@ -109,13 +111,13 @@ def _failed(error: BaseException | None) -> Answer:
         unreachable |= isinstance(item, (ConnectionRefusedError, socket.gaierror))
         unreachable |= isinstance(item, OSError) and item.errno in _UNREACHABLE
         waiting += [item.__cause__, item.__context__, getattr(item, "reason", None), *item.args]
-    # An endpoint that is no URL stays none.
+    # An endpoint that is not a URL stays wrong.
     retry = not isinstance(error, ValueError)
     return Answer(False, retry=retry, error=type(error).__name__, unreachable=unreachable)
 
 
 def server_of(endpoint: str) -> str:
-    """Scheme, host and port of an endpoint; what is no URL, such as a gRPC target or a folder, as it is."""
+    """Scheme, host and port of an endpoint. What is not a URL, such as a gRPC target or a folder, stays as it is."""
     try:
         parts = urlsplit(endpoint)
     except ValueError:
@@ -162,7 +164,7 @@ class HttpDestination:
         return self._taken(result)
 
     def _taken(self, result: HttpAnswer) -> Answer:
-        """What a receiver says that has taken a batch, or of which it seems so."""
+        """Judge an answer that looks like success."""
         content_type = (result.headers().get("content-type") or "").partition(";")[0].strip().lower()
         body = result.content()
         if content_type == "application/x-protobuf":
@@ -199,7 +201,7 @@ class GrpcDestination:
         return client
 
     def reconnect(self) -> None:
-        # The parent's channel is left alone: closing it here would end the parent's connection.
+        # Not closed: closing the parent's channel here would end the parent's connection.
         self._client = None
 
     def send(self, payload: bytes, timeout: float) -> Answer:
@@ -224,7 +226,7 @@ class GrpcDestination:
 
 
 class SdkDestination:
-    """Any exporter of the SDK's interface: console, Zipkin, the user's own."""
+    """An exporter of the SDK's interface: console, Zipkin, the user's own."""
 
     def __init__(self, exporter: Any, component_type: str) -> None:
         self._exporter = exporter

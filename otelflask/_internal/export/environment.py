@@ -1,10 +1,9 @@
-"""What OpenTelemetry's variables say, and what counts where they say nothing.
+"""OpenTelemetry's variables, and our defaults where they are unset.
 
-The specification leaves the exporters' names to ``otlp``, and everything else
-to the stock parts, which read the variables themselves. Ours differ in three:
-``http/protobuf``, gzip, and the stable names of HTTP and databases. `init`
-gives them to the parts that it makes; only the distro, which starts a process
-for them, writes them into its environment.
+By the specification the default exporter is ``otlp``, and the stock parts read all other
+variables themselves. Our defaults differ in three: ``http/protobuf``, gzip, and the stable names
+of HTTP and databases. `init` gives them to the parts that it makes. Only the distro, which starts
+a process for them, writes them into its environment.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _STABLE_NAMES = "OTEL_SEMCONV_STABILITY_OPT_IN"
 
 
 def set_defaults(environ: MutableMapping[str, str]) -> None:
-    """Write our defaults into an environment; nothing that the user set is changed."""
+    """Write our defaults into an environment. What the user has set stays."""
     for signal in ("TRACES", "METRICS", "LOGS"):
         environ.setdefault(f"OTEL_{signal}_EXPORTER", _EXPORTER)
     environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", _PROTOCOL)
@@ -34,9 +33,10 @@ def set_defaults(environ: MutableMapping[str, str]) -> None:
 
 
 def exporter_names(signal: str) -> list[str]:
-    """The entry points of a signal's exporters, such as ``otlp_proto_http``; none for ``none``.
+    """The entry points of a signal's exporters, such as ``otlp_proto_http``; empty for ``none``.
 
-    Raises SettingError for a protocol that does not exist.
+    Raises:
+        SettingError: The protocol does not exist.
     """
     named = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER") or _EXPORTER
     if named.strip().lower() == "none":
@@ -54,22 +54,22 @@ def _entry_point(name: str, signal: str) -> str:
 
 
 def http_compression(signal: str) -> Compression | None:
-    """What the stock exporter over HTTP is given: gzip, or None where a variable says what to do."""
+    """The compression for the stock HTTP exporter: gzip, or None where a variable sets one."""
     return None if _of_exporter(signal, "COMPRESSION") else Compression.Gzip
 
 
 def grpc_compression(signal: str) -> Any:
-    """The same for the one over gRPC."""
+    """The compression for the stock gRPC exporter: gzip, or None where a variable sets one."""
     return None if _of_exporter(signal, "COMPRESSION") else grpc.Compression.Gzip
 
 
 def _of_exporter(signal: str, what: str) -> str | None:
-    """A variable of the OTLP exporters, a signal's own before the common one; None where both are unset."""
+    """A variable of the OTLP exporters, the signal's own before the common one; None where both are unset."""
     own = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{what}")
     return own or os.environ.get(f"OTEL_EXPORTER_OTLP_{what}") or None
 
 
 def use_stable_names() -> None:
-    """Let the stock instrumentations use the stable names, unless a variable says which to use."""
+    """Make the stock instrumentations use the stable names, unless a variable decides."""
     if not os.environ.get(_STABLE_NAMES):
         otel_configuration.use_stable_names()

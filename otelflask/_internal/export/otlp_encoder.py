@@ -1,10 +1,9 @@
-"""Spans and log records to OTLP bytes, without building protobuf objects.
+"""Encode spans and log records as OTLP bytes, without protobuf objects.
 
-Same meaning as the SDK's encoder (a test decodes both and compares), with
-values scrubbed and bounded on the way, and everything that repeats (keys,
-layers, scopes, resources) encoded once. Field numbers: opentelemetry-proto
-1.x, ``trace.proto``, ``logs.proto``, ``common.proto``. Runs in the export
-thread, never on a request.
+The meaning is that of the SDK's encoder: a test decodes both and compares. Values are masked and
+bounded on the way. What repeats (keys, layers, scopes, resources) is encoded once. Field numbers:
+opentelemetry-proto 1.x, ``trace.proto``, ``logs.proto``, ``common.proto``. It runs in the export
+thread, never in a request.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ _VARINTS = tuple(bytes((n,)) for n in range(128))
 _SPAN_KINDS = tuple(b"\x30" + _VARINTS[n] for n in range(1, 6))
 _HAS_IS_REMOTE = 0x100
 _IS_REMOTE = 0x200
-#: Longest value, in characters, whose bytes are kept for the next time.
+#: The longest value, in characters, with cached bytes.
 _CACHED_LENGTH = 256
 
 
 def varint(number: int) -> bytes:
-    """A base-128 varint; negative numbers as 64-bit two's complement."""
+    """A base-128 varint. Negative numbers are 64-bit two's complement."""
     if 0 <= number < 128:
         return _VARINTS[number]
     if number < 0:
@@ -60,19 +59,19 @@ def varint(number: int) -> bytes:
 
 
 def field(tag: bytes, payload: bytes) -> bytes:
-    """A length-delimited field; `tag` is the encoded field number and wire type 2."""
+    """A length-delimited field. `tag` is the encoded field number with wire type 2."""
     size = len(payload)
     return tag + (_VARINTS[size] if size < 128 else varint(size)) + payload
 
 
 class Encoding(Protocol):
-    """Items of one signal to the bytes of one export request."""
+    """Encodes items of one signal as one export request."""
 
     def __call__(self, items: Sequence[Any]) -> bytes: ...
 
 
 class Encoder:
-    """Encodes spans and records; keeps what repeats. One a thread: not locked."""
+    """Encodes spans and log records, and caches what repeats. Not thread-safe: one a thread."""
 
     def __init__(self, scrubber: Scrubber, limits: Limits) -> None:
         self._scrubber = scrubber
@@ -82,7 +81,7 @@ class Encoder:
         self._scopes: dict[InstrumentationScope | None, bytes] = {}
         self._resources: dict[int, tuple[Resource, bytes]] = {}
         self._generation = scrubber.generation
-        #: What the bytes of layers are kept under.
+        #: The cache key for the bytes of layers.
         self._key = object()
 
     def spans(self, spans: Sequence[ReadableSpan]) -> bytes:
@@ -97,7 +96,7 @@ class Encoder:
 
     def _request(self, items: Iterable[tuple[Resource, InstrumentationScope | None, bytes]]) -> bytes:
         if self._generation is not self._scrubber.generation:
-            # What is kept was masked by other rules.
+            # The cached bytes were masked by other rules.
             self._generation, self._key = self._scrubber.generation, object()
             self._pairs.clear()
             self._resources.clear()
@@ -142,7 +141,7 @@ class Encoder:
                 dropped = span.dropped_attributes
                 parts.append(self._attributes(span.attributes, b"\x4a"))
             elif own and any(key in layer for key in own for layer in span.layers):
-                # The app set an attribute that we had set: keys must be unique, the app's value counts.
+                # The app has replaced one of our attributes. Keys must be unique, and the app's value counts.
                 parts.append(self._attributes(span.attributes, b"\x4a"))
             else:
                 parts += [self._layer(layer, b"\x4a") for layer in span.layers]
@@ -251,7 +250,7 @@ class Encoder:
         return b"".join(parts)
 
     def _pair(self, key: str, value: Any, kind: type) -> bytes:
-        """A KeyValue with its length in front; kept when the value is small."""
+        """A KeyValue with its length before it. Small values are cached."""
         prefix = self._keys.get(key)
         if prefix is None:
             prefix = field(b"\x0a", self._bytes(key))
@@ -270,9 +269,9 @@ class Encoder:
         return encoded
 
     def _value(self, key: str, value: Any, limit: int, depth: int = 0) -> bytes:
-        """The bytes of an AnyValue: scrubbed by its key and its content, bounded."""
+        """An AnyValue: masked by its key and content, and bounded."""
         if isinstance(value, str):
-            # Cut with room to spare before the patterns run: their cost is bounded, a secret at the cut is whole.
+            # Cut before the patterns run, with a margin: their cost is bounded, and a secret at the cut is whole.
             text = bounded(value, limit)
             return field(b"\x0a", self._bytes(self._limits.text(self._scrubber.value(key, text), limit)))
         if isinstance(value, bool):

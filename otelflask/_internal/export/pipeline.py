@@ -1,6 +1,6 @@
-"""The providers in use, their queues and what else sends: flushed, ended in time, and put right in a forked child.
+"""The providers, their queues and other senders: flush, end in time, and reset in a forked child.
 
-One pipeline a process: several apps share it.
+A process has one pipeline, and its apps share it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from otelflask._internal.sdk.tracer_provider import TracerProvider
 
 
 class QueueSpanProcessor(SpanProcessor):
-    """Appends ended, sampled spans to the export queue."""
+    """Adds ended, sampled spans to the export queue."""
 
-    told_of_ends_only = True
+    only_ended_spans = True
 
     def __init__(self, queue: ExportQueue, shutdown_timeout: float = 5.0) -> None:
         self.queue = queue
@@ -50,7 +50,7 @@ class QueueSpanProcessor(SpanProcessor):
 
 
 class QueueLogProcessor(LogRecordProcessor):
-    """Appends log records to the export queue."""
+    """Adds log records to the export queue."""
 
     def __init__(self, queue: ExportQueue, shutdown_timeout: float = 5.0) -> None:
         self.queue = queue
@@ -68,7 +68,7 @@ class QueueLogProcessor(LogRecordProcessor):
 
 @dataclass
 class Pipeline:
-    """The providers in use and what of them is ours to flush and end."""
+    """The providers in use, and what of them otelflask flushes and ends."""
 
     tracer_provider: Any
     meter_provider: Any
@@ -76,7 +76,7 @@ class Pipeline:
     scrubber: Scrubber
     queues: list[ExportQueue] = field(default_factory=list)
     reader: PeriodicReader | None = None
-    #: What a span, a log record and a set of a metric's attributes may carry.
+    #: The limits of a span, a log record and a metric's attribute set.
     span_limits: Limits = field(default_factory=Limits)
     log_limits: Limits = field(default_factory=Limits)
     metric_limits: Limits = field(default_factory=Limits)
@@ -86,38 +86,51 @@ class Pipeline:
     queue_metrics: QueueMetrics | None = None
     #: The ``service.instance.id`` that the user has set.
     explicit_instance_id: str | None = None
-    #: The providers that were built, and are not the app's.
+    #: The providers that otelflask made; the others are the app's.
     owned: list[Any] = field(default_factory=list)
     _closed: bool = False
 
     @property
     def resource(self) -> dict[str, Any]:
-        """Attributes of the resource, as logs have it."""
+        """The resource's attributes, as logs have them."""
         found = getattr(self.logger_provider, "resource", None)
         return dict(found.attributes) if found is not None else {}
 
     def add_queue(self, signal: Signal, queue: ExportQueue) -> None:
-        """Flush, end, count and show this queue with the others."""
+        """Flush, end, measure and show a queue with the others."""
         self.queues.append(queue)
         if self.queue_metrics is not None:
             queue.on_result = self.queue_metrics.recorder(signal, queue)
-            self.queue_metrics.watch(queue)
+            self.queue_metrics.add_queue(queue)
 
     def scrubbed_metrics(self, data: Any) -> Any:
-        """Metrics as they may leave: without secrets, within the limits."""
+        """Metrics without secrets and within the limits."""
         return scrubbed_metrics(data, self.scrubber, self.metric_limits)
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Send everything now. In: seconds (default: `shutdown_timeout`). Out: whether all was tried in time."""
+        """Send everything now.
+
+        Args:
+            timeout: Seconds (default: `shutdown_timeout`).
+
+        Returns:
+            Whether everything was tried in time.
+        """
         deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
         if self.reader is not None:
             self.reader.collect_safely()
-        # Every queue is tried, also after one that was not in time.
+        # Each queue is tried, also after one that was late.
         done = [sender.flush(max(0.0, deadline - time.monotonic())) for sender in (*self.queues, *self.senders)]
         return all(done)
 
     def shutdown(self, timeout: float | None = None) -> None:
-        """Flush and end what is ours, all signals at once, within `timeout` seconds. Safe to call twice."""
+        """Flush and end what is ours, all signals at once.
+
+        A second call does nothing.
+
+        Args:
+            timeout: Seconds (default: `shutdown_timeout`).
+        """
         if self._closed:
             return
         self._closed = True
@@ -132,12 +145,12 @@ class Pipeline:
         return self._closed
 
     def after_fork(self) -> None:
-        """Make a forked child a process of its own: resource, queues, threads, sums."""
+        """Reset resource, queues, threads and sums in a forked child."""
         self._closed = False
         forked: Resource | None = None
         for provider in self.owned:
             before = resource_of(provider) if isinstance(provider, MeterProvider) else provider.resource
-            # One for all of them: they share its instance id.
+            # One resource for all providers, because they share its instance id.
             forked = forked or resources.forked(before, self.explicit_instance_id)
             if isinstance(provider, TracerProvider):
                 otel_trace.set_provider_resource(provider, forked)

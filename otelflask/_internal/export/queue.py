@@ -1,9 +1,9 @@
-"""A bounded queue with one sending thread: nothing is lost without being counted.
+"""A bounded queue with one sending thread. Nothing is lost without being counted.
 
-Requests only append. The thread encodes and sends; what a receiver cannot
-take now is kept and tried again with growing pauses, while new items wait in
-the queue; what does not fit is dropped and counted with its reason. The
-standard ``OTEL_BSP_*`` and ``OTEL_BLRP_*`` variables set the sizes.
+Requests only append. The thread encodes and sends. When a receiver refuses a batch for now, it is
+kept and sent again after growing pauses, while new items wait in the queue. What does not fit is
+dropped and counted with its reason. The standard ``OTEL_BSP_*`` and ``OTEL_BLRP_*`` variables set
+the sizes.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from otelflask._internal.export.destinations import Answer, Destination, server_
 from otelflask._internal.lifecycle.worker import Worker
 from otelflask._internal.locks import new_lock
 
-#: A batch that was refused for this long, in seconds, is dropped and counted.
+#: Seconds after which a batch that was refused again and again is dropped and counted.
 MAX_RETRY_AGE_S = 300.0
 MAX_BACKOFF_S = 30.0
-#: Seconds before the end of the process at which the last try ends.
+#: Seconds between the end of the last attempt and the end of the process.
 MARGIN_S = 0.1
 #: Why something is not sent at the end.
 UNREACHABLE, TOO_LATE = "cannot be reached, and has taken nothing before", "has not taken it in time"
-#: Servers that have taken something from this process, or from the one that it was forked from.
+#: The servers that took something from this process, or from its parent before the fork.
 _have_taken: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
 class QueueSizes:
-    """`schedule_delay` and `export_timeout` in seconds, the others in items."""
+    """The sizes of a queue: `schedule_delay` and `export_timeout` in seconds, the others in items."""
 
     max_queue: int = 2_048
     max_batch: int = 512
@@ -42,15 +42,20 @@ class QueueSizes:
 
 
 def _ignore(outcome: str, count: int) -> None:
-    """Nobody listens."""
+    """Ignore an outcome."""
 
 
 class ExportQueue:
     """Items of one signal on their way to one destination.
 
-    `encode` runs in the sending thread. `counts` holds what became of every
-    item: ``delivered``, ``rejected``, and ``dropped:<reason>``. `weigh` says
-    how much an item counts, such as the data points of a collection; None: 1.
+    `counts` has the outcome of every item: ``delivered``, ``rejected``, and ``dropped:<reason>``.
+
+    Args:
+        name: The signal, in words.
+        encode: Encodes a batch; it runs in the sending thread.
+        destination: Sends a batch.
+        sizes: The sizes.
+        weigh: How much an item counts, such as the data points of a collection (default: 1).
     """
 
     def __init__(
@@ -64,7 +69,7 @@ class ExportQueue:
         self.name = name
         self.destination = destination
         self.counts: Counter[str] = Counter()
-        #: Items that were there at the end and were not sent, by reason.
+        #: Items that were not sent before the end, by reason.
         self.unsent: Counter[str] = Counter()
         self._encode = encode
         self._weigh = weigh
@@ -80,7 +85,7 @@ class ExportQueue:
         self._awake = False
 
     def after_fork(self) -> None:
-        """Start anew in a forked child: the parent sends what the parent queued."""
+        """Start anew in a forked child. The parent sends what it queued."""
         self.counts = Counter()
         self.unsent = Counter()
         self._items = deque()
@@ -94,18 +99,18 @@ class ExportQueue:
 
     @property
     def capacity(self) -> int:
-        """Most items that wait at the same time."""
+        """The most items that wait at the same time."""
         return self._sizes.max_queue
 
     def append(self, item: Any) -> None:
-        """Queue an item. Never blocks; a full or closed queue drops the item and counts it."""
+        """Queue an item. Never blocks: a full or closed queue drops the item and counts it."""
         items = self._items
         if self._worker.closing_at is not None:
             self._count("dropped:already_shutdown", self._weight([item]))
             return
         if len(items) >= self._sizes.max_queue:
             self._count("dropped:queue_full", self._weight([item]))
-            guard.say(f"full:{self.name}", "the %s queue is full; items are dropped and counted", self.name)
+            guard.log(f"full:{self.name}", "the %s queue is full; items are dropped and counted", self.name)
             return
         items.append(item)
         if self._worker.thread is None:
@@ -131,7 +136,7 @@ class ExportQueue:
         return self._sizes.schedule_delay
 
     def _drain(self) -> None:
-        # Only what was there at the start: a steady stream must not keep a flush from ending.
+        # Only what was there at the start: a steady stream must not prolong a flush.
         left = len(self._items)
         while left > 0 and self._worker.remaining() > 0:
             batch: list[Any] = []
@@ -148,13 +153,17 @@ class ExportQueue:
                 left = len(self._items)
 
     def _undelivered(self, error: Exception) -> bool:
-        """Whatever delivery has met, the thread goes on."""
+        """Count a batch whose delivery raised. The thread goes on."""
         self._count(f"dropped:{type(error).__name__}", self._settled())
-        guard.say(f"deliver:{self.name}", "%s cannot be sent", self.name, exc_info=error)
+        guard.log(f"deliver:{self.name}", "%s cannot be sent", self.name, exc_info=error)
         return True
 
     def _deliver(self, batch: list[Any]) -> bool:
-        """Send a batch, however often it takes. Out: False where there is nobody to send anything to, at the end."""
+        """Send a batch, with as many attempts as it takes.
+
+        Returns:
+            False at the end, where there is nobody to send to.
+        """
         self._in_flight = self._weight(batch)
         payload = self._encoded(batch)
         if payload is None:
@@ -162,7 +171,7 @@ class ExportQueue:
         started = time.monotonic()
         pause = 0.5
         while True:
-            # An answer that does not come is noticed before whoever ends the process gives up.
+            # A missing answer is noticed before the process's end gives up.
             answer = self.destination.send(
                 payload, min(self._sizes.export_timeout, self._worker.remaining() - MARGIN_S)
             )
@@ -171,7 +180,7 @@ class ExportQueue:
                 return True
             closing = self._worker.closing_at is not None
             if closing and answer.unreachable and server_of(self.destination.endpoint) not in _have_taken:
-                # Nobody was ever there: in all likelihood nobody will be, before the process has to end.
+                # Nobody was ever there, and most likely nobody will be before the process has to end.
                 self._lose(UNREACHABLE, answer.error, self._settled())
                 return False
             wait = answer.retry_after if answer.retry_after is not None else pause * random.uniform(0.8, 1.2)
@@ -185,36 +194,47 @@ class ExportQueue:
             self._wait_to_try_again(wait, answer)
 
     def _answered(self, answer: Answer) -> None:
-        """Count what the receiver has decided on."""
+        """Count what the receiver has decided."""
         count = self._settled()
         if not answer.delivered:
             self._count(f"dropped:{answer.error or 'refused'}", count)
             endpoint = self.destination.endpoint
-            guard.say(f"refused:{self.name}", "%s refused %d %s: %s", endpoint, count, self.name, answer.error)
+            guard.log(f"refused:{self.name}", "%s refused %d %s: %s", endpoint, count, self.name, answer.error)
             return
         _have_taken.add(server_of(self.destination.endpoint))
         rejected = min(answer.rejected, count)
         self._count("delivered", count - rejected)
         if rejected:
             self._count("rejected", rejected)
-            guard.say(f"rejected:{self.name}", "the receiver rejected %d %s", rejected, self.name)
+            guard.log(f"rejected:{self.name}", "the receiver rejected %d %s", rejected, self.name)
 
     def _settled(self) -> int:
-        """How much of the batch on its way is to be counted: nothing where it was given up meanwhile."""
+        """How much of the current batch is still to be counted: nothing where it was given up meanwhile."""
         with self._counting:
             count, self._in_flight = self._in_flight, 0
             return count
 
     def _lose(self, why: str, error: str, count: int) -> None:
-        """Count what the end of the process leaves. In: why in words, and the reason that is counted."""
+        """Count what is not sent before the process ends.
+
+        Args:
+            why: The reason, in words.
+            error: The reason, as it is counted.
+            count: How much.
+        """
         if count:
             self._count(f"dropped:{error or 'unreachable'}", count)
             self.unsent[why] += count
 
     def _wait_to_try_again(self, wait: float, answer: Answer) -> None:
-        """In: seconds, which the end of the process cuts short unless the receiver has asked for them."""
+        """Wait before another attempt.
+
+        Args:
+            wait: Seconds. The process's end cuts them short, unless the receiver asked for them.
+            answer: The last answer.
+        """
         if self._worker.closing_at is None:
-            guard.say(
+            guard.log(
                 f"unreachable:{self.name}",
                 "%s does not take %s now: %s; trying again",
                 self.destination.endpoint,
@@ -228,10 +248,10 @@ class ExportQueue:
         time.sleep(max(0.0, min(wait, self._worker.remaining())))
 
     def _encoded(self, batch: list[Any]) -> Any:
-        """What is sent of the batch; None where nothing of it can be encoded."""
-        with guard.saying(f"encode:{self.name}", "an item of %s cannot be encoded", self.name):
+        """Encode a batch; None where nothing of it can be encoded."""
+        with guard.log_errors(f"encode:{self.name}", "an item of %s cannot be encoded", self.name):
             return self._encode(batch)
-        # One bad item must not cost the others: find out which can be sent.
+        # One bad item must not cost the others: find those that can be sent.
         good = [item for item in batch if guard.attempt(self._can_be_encoded, item, instead=lambda error: False)]
         weight = self._weight(batch) - self._weight(good)
         self._in_flight -= weight
@@ -243,24 +263,35 @@ class ExportQueue:
         return True
 
     def flush(self, timeout: float) -> bool:
-        """Send what is queued now. In: seconds to wait. Out: whether it was all tried in time."""
+        """Send what is queued now.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Returns:
+            Whether everything was tried in time.
+        """
         if self._worker.thread is None and not self._items:
             return True
         return self._worker.flush(timeout)
 
     def begin_close(self, deadline: float) -> None:
-        """Take no more items and try to send the rest until `deadline` (time.monotonic seconds)."""
+        """Accept nothing more, and try the rest until `deadline` (time.monotonic seconds)."""
         self._worker.begin_close(deadline)
 
     def join(self, deadline: float) -> bool:
-        """Wait for the sending thread until `deadline`. Out: whether it has ended."""
+        """Wait for the sending thread until `deadline` (time.monotonic seconds).
+
+        Returns:
+            Whether it has ended.
+        """
         if self._items and self._worker.thread is None:
-            # It could not be started: here, then.
+            # The thread could not be started, so send here.
             self._work()
         return self._worker.join(deadline)
 
     def give_up(self) -> None:
-        """Wait no longer: what is left, and what is on its way, is counted as not sent."""
+        """Stop waiting. What is left, and what is on its way, counts as not sent."""
         self._lose(TOO_LATE, "shutdown_timeout", self._settled())
         self._drop_rest(TOO_LATE)
 
@@ -269,13 +300,13 @@ class ExportQueue:
         return f"{self.destination.endpoint} to take {self.name}"
 
     def lost(self) -> dict[tuple[str, str], str]:
-        """What the end of the process has left since it was asked last: receiver and why → how much of what."""
+        """What was not sent since the last call: (receiver, reason) → amount, in words."""
         server = server_of(self.destination.endpoint)
         unsent, self.unsent = self.unsent, Counter()
         return {(server, why): f"{self._counted}: {count}" for why, count in unsent.items()}
 
     def _drop_rest(self, why: str) -> None:
-        # Taken out one by one: the sending thread may be doing the same, and each item counts once.
+        # One by one: the sending thread may do the same, and each item must be counted once.
         count = 0
         try:
             while True:

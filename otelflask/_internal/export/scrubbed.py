@@ -1,4 +1,4 @@
-"""Scrubbed copies, for exporters that take SDK objects instead of our bytes."""
+"""Masked copies, for exporters that take the SDK's objects instead of our bytes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def scrubbed_records(
 
 
 def scrubbed_metrics(data: MetricsData, scrubber: Scrubber, limits: Limits) -> MetricsData:
-    """A copy of the metrics whose attribute values are masked and can be encoded."""
+    """A copy of the metrics with masked attribute values that can be encoded."""
     resources = []
     for resource_metrics in data.resource_metrics:
         scopes = []

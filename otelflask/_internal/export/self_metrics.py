@@ -1,4 +1,4 @@
-"""What became of our own telemetry, as ``otel.sdk.*`` metrics (OpenTelemetry SDK metrics conventions)."""
+"""Metrics of our own telemetry: ``otel.sdk.*`` (semantic conventions, "OpenTelemetry SDK metrics")."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from otelflask._internal.compat.otel_api import otel_metrics
 from otelflask._internal.export.queue import ExportQueue
 from otelflask._internal.version import __version__
 
-#: Queue → its signal, and the component that it is part of.
+#: A queue's signal and component.
 _SIGNAL_OF_QUEUE = {"spans": "span", "log records": "log", "log lines": "log"}
 _COMPONENTS = {
     "spans": "batching_span_processor",
@@ -21,7 +21,7 @@ _COMPONENTS = {
 
 
 class QueueMetrics:
-    """Counts delivered and dropped items and shows queue lengths and capacities, by component."""
+    """Counts delivered and dropped items, and observes lengths and capacities of queues, by component."""
 
     def __init__(self, meter_provider: MeterProvider) -> None:
         meter = meter_provider.get_meter("otelflask.pipeline", __version__)
@@ -49,8 +49,8 @@ class QueueMetrics:
                 description=f"Most items that the {signal} queue holds.",
             )
 
-    def watch(self, queue: ExportQueue) -> None:
-        """Show this queue's length and capacity from now on."""
+    def add_queue(self, queue: ExportQueue) -> None:
+        """Observe a queue's length and capacity from now on."""
         self._queues.append(queue)
 
     def _observe(
@@ -66,10 +66,10 @@ class QueueMetrics:
         return observe
 
     def recorder(self, signal: str, queue: ExportQueue) -> Callable[[str, int], None]:
-        """A function that counts an outcome of this queue."""
+        """A function that counts an outcome of a queue."""
         processor = _COMPONENTS.get(queue.name, "")
         exporter = queue.destination.component_type
-        # A reader has no count of its own in the conventions: what it drops is what the exporter does not get.
+        # The conventions give readers no count of their own: what a reader drops, its exporter does not get.
         processed, exported = self._processed.get(signal), self._exported[signal]
 
         def record(outcome: str, count: int) -> None:

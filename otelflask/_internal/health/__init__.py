@@ -1,1 +1,1 @@
-"""Health checks, and what `/health` answers."""
+"""Health checks, and the answers of `/health`."""

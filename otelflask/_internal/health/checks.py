@@ -1,4 +1,4 @@
-"""Checks: run in parallel, each in its own time, and none twice at once."""
+"""Health checks: they run in parallel, with a timeout each, and no check runs twice at the same time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otelflask._internal import clock, guard
-from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.locks import new_lock
 from otelflask._internal.version import __version__
 
-#: What a check may return: nothing or true for well, false for ill, or what was observed, by name.
+#: The result of a check: None or True passes, False fails, and other values are shown as observed.
 Answer = Any
 Function = TypeVar("Function", bound=Callable[[], Answer])
 
@@ -23,7 +23,7 @@ PASS, WARN, FAIL = "pass", "warn", "fail"
 
 
 class Degraded(Exception):  # noqa: N818
-    """Raise it in a check: it works, and not as it should (`warn`)."""
+    """Raise it in a check for something that works, but not well. The check's status is `warn`."""
 
 
 Degraded.__module__ = "otelflask.health"
@@ -31,7 +31,16 @@ Degraded.__module__ = "otelflask.health"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a check went: `status` as the health format has it, what was observed, and when (epoch seconds)."""
+    """The outcome of a check.
+
+    Attributes:
+        status: ``pass``, ``warn`` or ``fail``.
+        output: What went wrong.
+        observed: The observed value, or values by name.
+        unit: The unit of `observed`.
+        seconds: The duration.
+        at: The time in epoch seconds.
+    """
 
     status: str
     output: str = ""
@@ -45,8 +54,10 @@ class Outcome:
 class Check:
     """One check.
 
-    `timeout` and `cache` in seconds: how long an answer waits for it, and how
-    long an outcome counts. `critical` ones decide whether the app is ready.
+    Attributes:
+        critical: Whether the app is not ready when the check fails.
+        timeout: Seconds that an answer waits for the check.
+        cache: Seconds that an outcome counts.
     """
 
     name: str
@@ -60,10 +71,14 @@ class Check:
     _lock: threading.Lock = field(default_factory=new_lock, repr=False)
 
     def begin(self) -> _Run | None:
-        """Start it, unless it is running or was run just now. Out: what to wait for; None where the outcome counts."""
+        """Start the check, unless it is running or its outcome still counts.
+
+        Returns:
+            The run to wait for; None where the last outcome counts.
+        """
         with self._lock:
             if self._run is not None and not self._run.done.is_set():
-                # A hanging one is waited for again, not started again: one thread a check.
+                # Wait for a hanging run and start no other: one thread a check.
                 return self._run
             if self.last is not None and clock.time() - self.last.at < self.cache:
                 return None
@@ -72,7 +87,7 @@ class Check:
         return run
 
     def after_fork(self) -> None:
-        """What ran in the parent does not run here."""
+        """Forget the parent's run."""
         self._run = None
 
 
@@ -111,20 +126,27 @@ def _outcome_of_error(error: Exception) -> Outcome:
     return Outcome(FAIL, f"{type(error).__name__}: {guard.safe_text(error)}"[:500])
 
 
-#: Checks of the app's own that were declared before or outside of any app.
+#: The app's checks that were declared before or outside of any app.
 _declared: list[Check] = []
 
 
 def check(
     name: str, *, critical: bool = True, timeout: float = 1.0, cache: float = 5.0, unit: str = ""
 ) -> Callable[[Function], Function]:
-    """Declare a function as a check of the app's health: ``@health.check("stock")``.
+    """Declare a function as a health check: ``@health.check("stock")``.
 
-    In: its name; whether the app is not ready without it; seconds that an
-    answer waits for it, and for which its outcome counts; the unit of what it
-    returns. The function passes by returning; False and an exception fail,
-    `Degraded` warns; what else it returns is shown as observed. Raises
-    ValueError for a name that is taken or empty, or times that are negative.
+    The check passes when the function returns. It fails when the function returns False or raises,
+    and warns when it raises `Degraded`. Any other result is shown as the observed value.
+
+    Args:
+        name: The name of the check.
+        critical: Whether the app is not ready when the check fails.
+        timeout: Seconds that an answer waits for the check.
+        cache: Seconds that an outcome counts.
+        unit: The unit of the observed value.
+
+    Raises:
+        ValueError: The name is empty or taken, or a time is negative.
     """
     if not name or any(known.name == name for known in _declared):
         raise ValueError(f"{name!r} is no name for a check; allowed is one that no other check has")
@@ -138,10 +160,12 @@ def check(
     return declare
 
 
-class Checks(Part):
-    """All checks of a process: those given, and those that were declared.
+class Checks(Component):
+    """All checks of a process: built-in and declared ones.
 
-    In: what gives them, and the meter provider.
+    Args:
+        given: Returns the built-in checks.
+        meter_provider: Where the outcomes are measured.
     """
 
     def __init__(self, given: Callable[[], Iterable[Check]], meter_provider: Any) -> None:
@@ -163,11 +187,11 @@ class Checks(Part):
             yield Observation(value, {"otelflask.health.name": name})
 
     def all(self) -> list[Check]:
-        """In a fixed order."""
+        """All checks, in a fixed order."""
         return [*self._given(), *_declared]
 
     def run(self, critical_only: bool = False) -> list[tuple[Check, Outcome]]:
-        """Run those whose outcome is out of date, in parallel; none is waited for longer than its timeout."""
+        """Run the checks that have no valid outcome, in parallel. Each is waited for until its timeout."""
         checks = [item for item in self.all() if item.critical or not critical_only]
         started = time.monotonic()
         running = [(item, item.begin()) for item in checks]
@@ -181,6 +205,6 @@ class Checks(Part):
         return found
 
     def after_fork(self) -> None:
-        """Put the checks right in a forked child."""
+        """Forget the parent's runs."""
         for item in self.all():
             item.after_fork()

@@ -1,4 +1,4 @@
-"""Checks of what an app depends on: databases, redis, the collector; and of the machine it is on."""
+"""Checks of an app's databases, redis and collector, and of the machine's disk and memory."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otelflask._internal.health.checks import Check, Degraded
 
-#: Percent that are used of a disk or of memory from which on it is worth a word.
+#: The use of a disk or of memory, in percent, at which a check warns.
 FULL_PERCENT = 90.0
 
 
 def database(name: str, engine: Any) -> Check:
-    """Whether an engine of SQLAlchemy's has a connection that answers; the check does not keep the engine alive."""
+    """A check of an SQLAlchemy engine: whether it has a connection that answers. It does not keep the engine alive."""
     made_for = weakref.ref(engine)
 
     def ask() -> None:
@@ -28,7 +28,7 @@ def database(name: str, engine: Any) -> Check:
         engine = made_for()
         if engine is None:
             return
-        # Neither a span nor a duration: nobody's request asks it.
+        # No span and no duration, because the statement belongs to no request.
         with suppress_instrumentation(), engine.connect() as connection:
             connection.execute(text("SELECT 1"))
 
@@ -36,14 +36,14 @@ def database(name: str, engine: Any) -> Check:
 
 
 def redis(url: str) -> Check:
-    """Whether redis answers. In: its URL."""
+    """A check of the redis at this URL."""
 
     def ask() -> None:
         from redis import Redis
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
-        # Without its default retries, of which a redis that hangs costs twelve seconds.
+        # No retries: with redis-py's defaults, a redis that hangs costs twelve seconds.
         with (
             suppress_instrumentation(),
             Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0)) as client,
@@ -54,7 +54,7 @@ def redis(url: str) -> Check:
 
 
 def collector(endpoint: str) -> Check:
-    """Whether something listens where telemetry goes; the app works without."""
+    """A check of the collector's port. It is not critical: the app works without a collector."""
     parts = urllib.parse.urlsplit(endpoint if "//" in endpoint else f"//{endpoint}")
     port = parts.port or (443 if parts.scheme == "https" else 80)
 
@@ -75,6 +75,6 @@ def _machine(name: str, used: Callable[[], float]) -> Check:
 
 
 def machine() -> Iterable[Check]:
-    """How full disk and memory are."""
+    """Checks of the disk's and the memory's use."""
     yield _machine("disk", lambda: float(psutil.disk_usage(os.getcwd()).percent))
     yield _machine("memory", lambda: float(psutil.virtual_memory().percent))

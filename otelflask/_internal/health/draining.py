@@ -14,7 +14,7 @@ _flag = mmap.mmap(-1, 1)
 
 
 def is_draining() -> bool:
-    """Whether the server was told to end: it still answers, and is not ready any more."""
+    """Whether the server was told to end. It still answers, but is not ready."""
     return _flag[0] == 1
 
 
@@ -29,10 +29,13 @@ def end() -> None:
 
 
 def delay_end(seconds: float) -> None:
-    """At the first SIGTERM, be not ready for some seconds before it does what it did.
+    """Delay the first SIGTERM, and be not ready meanwhile.
 
-    A server closes its listener at once, so that nobody would hear of it; a
-    second SIGTERM is obeyed at once.
+    A server closes its listener at once, before a load balancer could notice. A second SIGTERM is
+    obeyed at once.
+
+    Args:
+        seconds: The delay.
     """
     original: Any = signal.getsignal(signal.SIGTERM)
 

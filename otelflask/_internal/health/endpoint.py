@@ -1,4 +1,4 @@
-"""Answers `/health` and what is below it.
+"""The endpoint `/health` and the paths below it.
 
 Format: draft-inadarei-api-health-check-06, application/health+json.
 """
@@ -22,10 +22,13 @@ from otelflask._internal.settings import Settings
 
 
 class HealthEndpoint(Endpoint):
-    """Answers of one app.
+    """The health endpoint of one app.
 
-    In: the app, its settings, its checks, and what is said of the service
-    (`serviceId`, `version`).
+    Args:
+        app: The app.
+        settings: Its settings.
+        checks: Its checks.
+        about: The service's description (`serviceId`, `version`).
     """
 
     def __init__(self, app: Flask, settings: Settings, checks: Checks, about: dict[str, str]) -> None:
@@ -47,7 +50,7 @@ class HealthEndpoint(Endpoint):
     def answer(self, request: Request) -> Response:
         status: str = FAIL
         checks: list[tuple[Check, Outcome]] = []
-        with guard.saying("health", "the health checks failed"):
+        with guard.log_errors("health", "the health checks failed"):
             status, checks = self._paths[request.path]()
         body: dict[str, Any] = {"status": status}
         if self._may_see(request):
@@ -65,7 +68,7 @@ class HealthEndpoint(Endpoint):
         return access.is_development(self._app, self._settings)
 
     def _live(self) -> tuple[str, list[tuple[Check, Outcome]]]:
-        # Of nothing outside: an orchestrator would restart the app for its database's sake.
+        # Nothing outside of the process is checked: an orchestrator would restart the app for its database.
         return PASS, []
 
     def _all(self) -> tuple[str, list[tuple[Check, Outcome]]]:
@@ -88,7 +91,7 @@ class HealthEndpoint(Endpoint):
 
 
 def _worst(checks: list[tuple[Check, Outcome]]) -> str:
-    """Fail where a critical check fails; warn where another does, or any warns."""
+    """``fail`` where a critical check fails, ``warn`` where another check fails or any check warns."""
     status = PASS
     for item, outcome in checks:
         if outcome.status == FAIL and item.critical:

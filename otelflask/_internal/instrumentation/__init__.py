@@ -1,1 +1,1 @@
-"""Observes an app: its requests, statements, log lines, libraries, users and runtime."""
+"""Instrumentation of an app: requests, statements, log lines, libraries, users and runtime."""

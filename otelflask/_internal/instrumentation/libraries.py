@@ -1,9 +1,8 @@
-"""Other libraries: OpenTelemetry's own instrumentations, with what is known to be wrong with them put right.
+"""Other libraries: OpenTelemetry's own instrumentations, with their known faults corrected.
 
-Each comes with an extra (``otelflask[redis]``) and is used where both the
-library and its instrumentation are installed. What is put right: names that
-grow with the data, secrets in URLs, attributes that the conventions ask for
-and that are missing, spans that die with a Celery process.
+Each has an extra (``otelflask[redis]``), and is used where both the library and its
+instrumentation are installed. Corrected are names that grow with the data, secrets in URLs,
+missing attributes that the conventions require, and spans that die with a Celery process.
 """
 
 from __future__ import annotations
@@ -35,23 +34,27 @@ INSTRUMENTORS = {
     "requests": "RequestsInstrumentor",
     "urllib3": "URLLib3Instrumentor",
 }
-#: Where the instrumentors are.
+#: The package of the instrumentors.
 _PACKAGE = "opentelemetry.instrumentation"
-#: Instrumentations of database drivers: below SQLAlchemy, each statement would be a second span.
+#: Instrumentations of database drivers. Below SQLAlchemy they would make a second span a statement.
 DRIVERS = frozenset(
     {"aiopg", "asyncpg", "dbapi", "mysql", "mysqlclient", "psycopg", "psycopg2", "pymssql", "pymysql", "sqlite3"}
 )
-#: Longest URL that is kept, in characters.
+#: The longest URL that is kept, in characters.
 MAX_URL = 8_192
 #: The instrumentors that were used.
 _instrumented: list[Any] = []
-#: What takes back that a library is instrumented when it is imported.
+#: Functions that cancel a library's instrumentation before its import.
 _waiting: list[Cancel] = []
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
 
 def chosen(setting: str) -> list[str]:
-    """The libraries that a setting names: ``all``, ``none``, or names. Raises SettingError for a name that is none."""
+    """The libraries of a setting: ``all``, ``none``, or names.
+
+    Raises:
+        SettingError: A name is unknown.
+    """
     names = [name.strip().lower() for name in setting.split(",") if name.strip()]
     if names == ["all"]:
         return sorted(INSTRUMENTORS)
@@ -67,20 +70,23 @@ def chosen(setting: str) -> list[str]:
 
 
 def instrument(names: Iterable[str], pipeline: Pipeline, end: Callable[[], None]) -> None:
-    """Instrument these when the app imports them, where they are installed and nobody has done it before.
+    """Instrument libraries when the app imports them, where nobody has done it before.
 
-    In: names of `INSTRUMENTORS`, the pipeline, and what ends the telemetry of a process that ends by itself.
+    Args:
+        names: Names of `INSTRUMENTORS`.
+        pipeline: The pipeline.
+        end: Ends the telemetry of a process that exits by itself.
     """
     disabled = {name.strip() for name in os.environ.get(_DISABLED, "").split(",")}
     for name in names:
         if name not in disabled and "*" not in disabled and _is_installed(name):
             action = functools.partial(_instrument, name, pipeline, end)
-            # Whichever is imported first imports the other.
+            # Either import may come first, and imports the other.
             _waiting.extend(when_imported(module, action) for module in (name, f"{_PACKAGE}.{name}"))
 
 
 def uninstrument() -> None:
-    """Take back what `instrument` did; for tests."""
+    """Undo `instrument`, for tests."""
     while _waiting:
         _waiting.pop()()
     while _instrumented:
@@ -95,7 +101,7 @@ def _instrument(name: str, pipeline: Pipeline, end: Callable[[], None]) -> None:
     module = importlib.import_module(f"{_PACKAGE}.{name}")
     kind = getattr(module, INSTRUMENTORS[name], None)
     if kind is None:
-        # It is what imports the library: it is noticed itself when it is all there.
+        # The instrumentor itself is importing the library. Its own import ends later, and is noticed then.
         return
     instrumentor = kind()
     if instrumentor.is_instrumented_by_opentelemetry:
@@ -109,12 +115,12 @@ def _instrument(name: str, pipeline: Pipeline, end: Callable[[], None]) -> None:
 
 
 def _url_masked(scrubber: Scrubber) -> Callable[..., None]:
-    """A request hook: `url.full` without secrets; the instrumentations mask five names of cloud providers only."""
+    """A request hook that masks secrets in `url.full`. The instrumentations mask only five names of cloud providers."""
 
     @guard.guarded("masking a URL")
     def hook(span: Any, *request: Any) -> None:
         attributes = getattr(span, "attributes", None) or {}
-        # The second one with OTEL_SEMCONV_STABILITY_OPT_IN=http/dup.
+        # The second name with OTEL_SEMCONV_STABILITY_OPT_IN=http/dup.
         for name in ("url.full", "http.url"):
             url = attributes.get(name)
             masked = scrubber.text(bounded(url, MAX_URL)) if isinstance(url, str) else url
@@ -144,7 +150,7 @@ def _urllib3(pipeline: Pipeline) -> dict[str, Any]:
     def hook(span: Any, pool: Any, request: Any) -> None:
         masked(span)
         if span.is_recording():
-            # Required by the conventions, and set by requests and httpx.
+            # Required by the conventions; requests and httpx set it.
             span.set_attribute("server.address", pool.host)
             span.set_attribute("server.port", pool.port or (443 if pool.scheme == "https" else 80))
 
@@ -172,13 +178,13 @@ def _redis(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _pipeline_name(commands: str) -> str:
-    """``PIPELINE SET`` where all are of one name, else ``PIPELINE`` (semantic conventions, database spans: batches)."""
+    """``PIPELINE SET`` for commands of one name, else ``PIPELINE`` (semantic conventions, database spans: batches)."""
     kinds = {command.upper() for command in commands.split(" ")}
     return f"PIPELINE {kinds.pop()}" if len(kinds) == 1 else "PIPELINE"
 
 
 class _WithinTraces(TracerProvider):
-    """A provider whose tracers make no trace of their own: a template that is compiled at start is none."""
+    """A provider whose tracers start no traces: compiling a template at start is not a trace."""
 
     def __init__(self, provider: Any) -> None:
         self._provider = provider
@@ -188,7 +194,7 @@ class _WithinTraces(TracerProvider):
 
 
 class _ChildTracer(Tracer):
-    """Starts spans below others, where instrumentation is not suppressed."""
+    """Starts spans only below other spans, and where instrumentation is not suppressed."""
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
@@ -207,7 +213,7 @@ class _ChildTracer(Tracer):
         if not self._is_within(None):
             yield INVALID_SPAN
             return
-        # By the tracer itself, which takes the text of the app's exception with care.
+        # The tracer itself records the exception, and reads its text with care.
         with self._tracer.start_as_current_span(name, *arguments, **options) as span:
             yield span
 
@@ -221,7 +227,7 @@ def _end_with_celery(end: Callable[[], None]) -> None:
 
     @guard.guarded("the end of a Celery process")
     def ends(**values: Any) -> None:
-        # It ends by os._exit, so that nothing that waits would leave (contrib#4916).
+        # The process ends by os._exit, so that what waits would not be sent (contrib#4916).
         end()
 
     signals.worker_process_shutdown.connect(ends, weak=False, dispatch_uid="otelflask")

@@ -1,4 +1,4 @@
-"""Process and system metrics, by opentelemetry-instrumentation-system-metrics, right after a fork too."""
+"""Process and system metrics, by opentelemetry-instrumentation-system-metrics, correct after a fork too."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 from opentelemetry.instrumentation.system_metrics import SystemMetricsInstrumentor
 
 from otelflask._internal.compat.otel_instrumentation import measure_this_process
-from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.lifecycle.component import Component
 
-#: What is collected. Left out: ``process.runtime.*`` (deprecated names), per-CPU and per-disk series, and
-#: ``process.cpu.utilization``, which is since the last look, whoever looked: the rate of ``process.cpu.time`` says it.
+#: What is collected. Not ``process.runtime.*`` (deprecated names), no series a CPU or disk, and not
+#: ``process.cpu.utilization``, which measures since the last read by anybody: use the rate of ``process.cpu.time``.
 CONFIGURATION: dict[str, list[str] | None] = {
     "process.cpu.time": ["user", "system"],
     "process.memory.usage": None,
@@ -26,7 +26,7 @@ CONFIGURATION: dict[str, list[str] | None] = {
 }
 
 
-class RuntimeMetrics(Part):
+class RuntimeMetrics(Component):
     """Registers the metrics on a meter provider, once a process."""
 
     def __init__(self, meter_provider: Any) -> None:
@@ -35,9 +35,9 @@ class RuntimeMetrics(Part):
             self._instrumentor.instrument(meter_provider=meter_provider)
 
     def after_fork(self) -> None:
-        """Look at this process: the instrumentation keeps the parent's psutil.Process."""
+        """Measure this process: the instrumentation keeps the parent's psutil.Process."""
         measure_this_process(self._instrumentor)
 
     def stop(self) -> None:
-        """Allow another registration; the SDK keeps instruments as long as their provider lives."""
+        """Allow another registration. The SDK keeps instruments as long as their provider lives."""
         self._instrumentor.uninstrument()

@@ -1,1 +1,1 @@
-"""Forks, ends, worker threads, and the processes of a server."""
+"""Forks, process ends, worker threads, and the processes of a server."""

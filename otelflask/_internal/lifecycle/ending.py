@@ -1,4 +1,4 @@
-"""The end of a process: telemetry is sent before it, and never holds it up."""
+"""The end of a process: telemetry is sent before it, and never delays it for long."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Protocol
 
 from otelflask._internal.lifecycle import greenlets
 
-#: Seconds beyond `shutdown_timeout` after which an end that hangs is left.
+#: Seconds beyond `shutdown_timeout` after which an end that hangs is abandoned.
 END_S = 1.0
 
 
 class Ending(Protocol):
-    """What is ended with the process; `shutdown_timeout` in seconds."""
+    """Anything that must be shut down with the process. `shutdown_timeout` is in seconds."""
 
     @property
     def shutdown_timeout(self) -> float: ...
@@ -24,8 +24,8 @@ class Ending(Protocol):
     def shutdown(self) -> None: ...
 
 
-def _shut_down_beside(ending: Ending) -> None:
-    """Shut down while this thread, which a signal has stopped anywhere, may hold a lock that is needed for it."""
+def _shut_down_in_thread(ending: Ending) -> None:
+    """Shut down in another thread: the signal may have stopped this one while it holds a lock that is needed."""
     if not greenlets.are_threads():
         thread = threading.Thread(target=ending.shutdown, name="otelflask-end", daemon=True)
         try:
@@ -39,13 +39,13 @@ def _shut_down_beside(ending: Ending) -> None:
     ending.shutdown()
 
 
-def let_go(ending: Ending) -> None:
-    """It was ended before the process ends."""
+def unregister(ending: Ending) -> None:
+    """Undo `register`, after a shutdown before the process's end."""
     atexit.unregister(ending.shutdown)
 
 
-def end_in_time(ending: Ending) -> None:
-    """Flush at exit, and at SIGTERM where nobody else handles it (``flask run`` dies without atexit)."""
+def register(ending: Ending) -> None:
+    """Shut down at exit, and at SIGTERM where nobody else handles it (``flask run`` dies without atexit)."""
     atexit.register(ending.shutdown)
     if threading.current_thread() is not threading.main_thread():
         return
@@ -53,10 +53,10 @@ def end_in_time(ending: Ending) -> None:
         return
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        # Back to the default first: a second SIGTERM ends the process at once.
+        # Restore the default first, so that a second SIGTERM ends the process at once.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
-            _shut_down_beside(ending)
+            _shut_down_in_thread(ending)
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -1,4 +1,4 @@
-"""Forks: what is put right in every child."""
+"""Forks: call back in every child."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from otelflask._internal import guard
 
 
 class Forkable(Protocol):
-    """Something that has to be put right in a forked child."""
+    """Anything that must be reset in a forked child."""
 
     def after_fork(self) -> None: ...
 
@@ -19,7 +19,7 @@ _forkables: list[weakref.ref[Forkable]] = []
 
 
 def on_fork(item: Forkable) -> None:
-    """Call ``item.after_fork()`` in every forked child from now on, in the order of registration; it is held weakly."""
+    """Call ``item.after_fork()`` in every forked child, in the order of registration. The item is held weakly."""
     _forkables[:] = [reference for reference in _forkables if (known := reference()) is not None and known is not item]
     _forkables.append(weakref.ref(item))
 
@@ -32,8 +32,8 @@ def _after_fork() -> None:
 
 
 def reset(item: Forkable) -> None:
-    """Put something right in a forked child, whatever that meets."""
-    with guard.saying("fork", "telemetry could not be put right after a fork"):
+    """Reset one item in a forked child. What it raises is logged."""
+    with guard.log_errors("fork", "telemetry could not be put right after a fork"):
         item.after_fork()
 
 

@@ -1,4 +1,4 @@
-"""What is different where gevent has put greenlets in the place of threads."""
+"""Differences where gevent has replaced threads by greenlets."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ def are_threads() -> bool:
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
-def outside(function: Callable[..., T], *arguments: Any) -> T:
-    """Call what waits for a disk or a lock of another process: in a thread of the system's where a greenlet that waits
-    would hold up all others."""
+def run_in_threadpool(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function that waits for a disk or for another process's lock.
+
+    Under gevent it runs in a real thread, because a waiting greenlet would block all others.
+    """
     if not are_threads():
         return function(*arguments)
     import gevent

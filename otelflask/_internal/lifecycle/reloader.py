@@ -1,4 +1,4 @@
-"""Whether this is the process that only watches files for Flask's reloader."""
+"""Detect the process that only watches files for Flask's reloader."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def is_reloader_parent() -> bool:
-    """Whether Werkzeug is about to run the app again, in a child with ``WERKZEUG_RUN_MAIN``."""
+    """Whether Werkzeug is about to run the app in a child with ``WERKZEUG_RUN_MAIN``."""
     if os.environ.get("WERKZEUG_RUN_MAIN") == "true":
         return False
     program = os.path.basename(sys.argv[0]) if sys.argv else ""

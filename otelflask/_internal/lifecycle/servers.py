@@ -6,10 +6,10 @@ import psutil
 
 
 def server_id() -> str:
-    """What the workers of one server have in common, and those of another, or of the same anew, have not.
+    """An id that the workers of one server share, and that differs from other and restarted servers.
 
-    Workers are forked by one process, and so have its command line; a server
-    that a shell or a supervisor started has one of its own.
+    Workers are forked by one process, and so they have its command line. A server that a shell or a
+    supervisor has started has a command line of its own.
     """
     own = psutil.Process()
     server = own
@@ -17,17 +17,17 @@ def server_id() -> str:
         parent = own.parent()
         if parent is not None:
             command = parent.cmdline()
-            # With setproctitle gunicorn's master and workers have titles instead.
+            # With setproctitle, gunicorn's master and workers have titles instead.
             if command == own.cmdline() or " ".join(command).startswith("gunicorn: master"):
                 server = parent
     except psutil.Error:
-        # As where this is the first process of a container.
+        # As in the first process of a container.
         pass
     return f"{server.pid}-{_started(server)}"
 
 
 def is_gone(server: str) -> bool:
-    """Whether the server that has this `server_id` has ended, as far as this process can see."""
+    """Whether the server with this `server_id` has ended, as far as this process can see."""
     pid, _, started = server.partition("-")
     try:
         return _started(psutil.Process(int(pid))) != started
@@ -36,10 +36,10 @@ def is_gone(server: str) -> bool:
 
 
 def _started(process: psutil.Process) -> str:
-    """When it began, in what the kernel counts: a clock that is set does not change it."""
+    """When a process began, in the kernel's ticks, which do not change when a clock is set."""
     try:
         with open(f"/proc/{process.pid}/stat") as file:
-            # The name, in parentheses, may hold anything.
+            # The name, in parentheses, may contain anything.
             return file.read().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return str(int(process.create_time() * 100))

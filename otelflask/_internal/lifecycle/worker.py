@@ -1,7 +1,7 @@
-"""A thread that does one piece of work again and again: when it is woken, and as often as the work says.
+"""A thread that repeats one task: when it is woken, and at times that the task gives.
 
-Export queues, the collection of metrics, mails, counts of error groups, the
-metrics page, the live page and plans of slow statements each have one.
+Export queues, the collection of metrics, mail, counts of error groups, the metrics page, the live
+page and plans of slow statements each have one.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from opentelemetry import context as context_api
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
 
-#: Seconds until a piece of work that raised, and so did not say when it is due again, is tried again.
+#: Seconds until a task that raised is tried again.
 AFTER_ERROR_S = 60.0
 
 
 class Worker:
-    """One piece of work and its thread, which starts when it is first needed. Nothing of it is traced.
+    """One task and its thread, which starts on first use. The thread's work is not traced.
 
-    In: the thread's name, after ``otelflask-``; the work, which returns after
-    how many seconds it is due again, or None where there is nothing left to
-    do: the thread ends then, and the next `wake` starts another; seconds until
-    a new thread begins unless it is woken; and whether the work is done once
-    more when it is closed.
+    Args:
+        name: The thread's name after ``otelflask-``.
+        work: The task. It returns the seconds until it is due again. With None the thread ends, and
+            the next `wake` starts another.
+        begin_after: Seconds until a new thread begins, unless it is woken.
+        work_at_end: Whether the task runs once more when the worker is closed.
     """
 
     def __init__(
@@ -40,34 +41,38 @@ class Worker:
         self.after_fork()
 
     def after_fork(self) -> None:
-        """The parent's thread is the parent's."""
+        """Forget the parent's thread."""
         self.thread: threading.Thread | None = None
-        #: time.monotonic seconds by which all has to be done; None while it goes on.
+        #: The deadline of a closed worker, in time.monotonic seconds; None while it is open.
         self.closing_at: float | None = None
-        # Re-entrant: a signal's handler may interrupt any thread, and wake another's work.
+        # Re-entrant: a signal handler may interrupt any thread and wake another worker.
         self._changed = threading.Condition()
         self._woken = False
         self._wanted = 0
         self._done = 0
 
     def start(self) -> bool:
-        """Start the thread where there is none. Out: whether there is one now."""
+        """Start the thread, unless it runs.
+
+        Returns:
+            Whether it runs now.
+        """
         with self._changed:
             if self.thread is not None:
                 return True
             thread = self.thread = threading.Thread(target=self._run, name=f"otelflask-{self._name}", daemon=True)
         try:
-            # Not while the lock is held: under gevent it would be held by a greenlet that waits.
+            # Without the lock: under gevent a waiting greenlet would hold it.
             thread.start()
         except RuntimeError as error:
-            # No more threads, or the interpreter ends: the next one who needs it tries again.
+            # No more threads, or the interpreter ends. The next caller tries again.
             self.thread = None
-            guard.say(f"thread:{self._name}", "%s wait: %s", self._name, error)
+            guard.log(f"thread:{self._name}", "%s wait: %s", self._name, error)
             return False
         return True
 
     def wake(self) -> None:
-        """There is work: do it now."""
+        """Run the task now."""
         with self._changed:
             self._woken = True
             self._notify()
@@ -75,7 +80,7 @@ class Worker:
             self.start()
 
     def _notify(self) -> None:
-        # Python 3.10 releases a waiter twice where a signal's handler has done it meanwhile.
+        # Python 3.10 releases a waiter twice where a signal handler has released it meanwhile.
         with contextlib.suppress(RuntimeError):
             self._changed.notify_all()
 
@@ -114,12 +119,19 @@ class Worker:
         return self._woken or self.closing_at is not None
 
     def _do(self) -> float | None:
-        with guard.saying(f"work:{self._name}", "%s: a piece of work failed, and is tried again", self._name):
+        with guard.log_errors(f"work:{self._name}", "%s: a piece of work failed, and is tried again", self._name):
             return self._work()
         return AFTER_ERROR_S
 
     def flush(self, timeout: float) -> bool:
-        """Do the work now, from its beginning. In: seconds to wait. Out: whether it was done in time."""
+        """Run the task now, from its beginning.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Returns:
+            Whether it was done in time.
+        """
         end = time.monotonic() + timeout
         with self._changed:
             self._wanted += 1
@@ -132,25 +144,33 @@ class Worker:
             return self._done >= wanted or (self.thread is None and self.closing_at is not None)
 
     def pause(self, seconds: float) -> float:
-        """Wait in the middle of a piece of work; being closed ends the wait. Out: the seconds that are left."""
+        """Wait within a task. Closing the worker ends the wait.
+
+        Returns:
+            The seconds that are left.
+        """
         end = time.monotonic() + seconds
         with self._changed:
             self._changed.wait_for(lambda: self.closing_at is not None, seconds)
         return max(0.0, end - time.monotonic())
 
     def remaining(self) -> float:
-        """Seconds until all has to be done; unlimited while it goes on."""
+        """Seconds until the deadline of a closed worker; infinite while it is open."""
         return float("inf") if self.closing_at is None else self.closing_at - time.monotonic()
 
     def begin_close(self, deadline: float) -> None:
-        """Do what is left until `deadline` (time.monotonic seconds), and no more."""
+        """Finish the rest until `deadline` (time.monotonic seconds), and accept no more."""
         with self._changed:
             if self.closing_at is None:
                 self.closing_at = deadline
             self._notify()
 
     def join(self, deadline: float) -> bool:
-        """Wait for the thread until `deadline`. Out: whether it has ended."""
+        """Wait for the thread until `deadline` (time.monotonic seconds).
+
+        Returns:
+            Whether it has ended.
+        """
         thread = self.thread
         if thread is None or thread.ident is None:
             return True

@@ -1,1 +1,1 @@
-"""The live page: what the app is doing, in a browser, with no server but the app."""
+"""The live page: what the app is doing, in a browser, served by the app itself."""

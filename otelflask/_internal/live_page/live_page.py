@@ -1,4 +1,4 @@
-"""What there is of the live page once a process, however many apps it has."""
+"""The parts of the live page that a process has once, however many apps it has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask
 
 from otelflask._internal.export.pipeline import Pipeline
-from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.live_page.collect.file import MonitorFile
 from otelflask._internal.live_page.collect.publisher import Publisher
 from otelflask._internal.live_page.collect.ring import Ring
@@ -24,16 +24,20 @@ from otelflask._internal.live_page.show.views import Views
 from otelflask._internal.settings import Settings
 from otelflask._internal.shared_folder import SharedFolder
 
-#: Seconds from which on a request is slow.
+#: Seconds from which a request is slow.
 SLOW_S = 1.0
 
 
-class LivePage(Part):
-    """Sees what the providers see, and makes the pages of apps.
+class LivePage(Component):
+    """Collects what the providers see, and makes the pages of apps.
 
-    In: the pipeline; a folder of this user's; what the workers of one app have in common; how many spans and log lines
-    are kept; what counts the requests in flight; what gives the outcomes of health checks and the states of circuit
-    breakers.
+    Args:
+        pipeline: The pipeline.
+        folder: A folder of this user.
+        service: What the workers of one app have in common.
+        size: How many spans and log lines are kept.
+        active: Returns the number of active requests.
+        facts: Returns the outcomes of health checks and the states of circuit breakers.
     """
 
     def __init__(
@@ -60,7 +64,15 @@ class LivePage(Part):
     def endpoint(
         self, app: Flask, gate: Gate, settings: Settings, sources: Mapping[str, str], service: str
     ) -> MonitorEndpoint:
-        """The page of one app. In: who may see it, its settings and where they come from, and the service's name."""
+        """The page of one app.
+
+        Args:
+            app: The app.
+            gate: Decides who may see it.
+            settings: The app's settings.
+            sources: Where the settings come from.
+            service: The service's name.
+        """
         leave_out_lines_of(settings.monitor_path)
         views = Views(
             Repository(self._file, int(settings.slow_query_threshold * 1e9)),
@@ -70,10 +82,10 @@ class LivePage(Part):
         return MonitorEndpoint(app, settings.monitor_path, service, gate, views, self.publisher)
 
     def after_fork(self) -> None:
-        # The ring is an observer, and told by itself.
+        # The ring is an observer, and reset as one.
         self.publisher.after_fork()
 
     def flush(self, deadline: float) -> bool:
-        """What this worker has seen stays visible, where its server goes on."""
+        """Publish what this worker has seen, for as long as its server lives."""
         self.publisher.flush()
         return True

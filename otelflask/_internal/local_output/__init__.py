@@ -1,1 +1,1 @@
-"""Writes log lines and traces on this machine: console and files."""
+"""Local output: log lines on the console and in files, and traces on the console."""

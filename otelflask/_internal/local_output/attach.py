@@ -1,4 +1,4 @@
-"""Turns log lines on the console and in files on, besides what leaves as OTLP."""
+"""Attach the console and the files to a logger provider, in addition to OTLP."""
 
 from __future__ import annotations
 
@@ -15,22 +15,28 @@ from otelflask._internal.local_output.lines import LineFormat
 from otelflask._internal.local_output.processors import ConsoleLines, FileLines
 from otelflask._internal.settings import SettingError, Settings
 
-#: Logger providers whose lines are on the console already.
+#: Logger providers that write to the console already.
 _with_console: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def console_style(settings: Settings, debug: bool) -> str:
-    """``json``, ``text`` or ``off``: `auto` is for people in development, and for programs elsewhere."""
+    """The style of console lines: ``json``, ``text`` or ``off``. `auto` is ``text`` in development, else ``json``."""
     if settings.log_console != "auto":
         return settings.log_console
     return "text" if debug or settings.environment == "development" else "json"
 
 
 def attach_console(pipeline: Pipeline, style: str) -> bool:
-    """Write lines to stderr from now on, instead of Flask's handler and `logging`'s last resort.
+    """Write lines to stderr from now on, in place of Flask's handler and `logging`'s last resort.
 
-    Once, however many apps ask for it. In: ``text``, ``json``, or ``off`` for not at all. Out: whether it does so
-    from now on.
+    A second call for the same pipeline changes nothing.
+
+    Args:
+        pipeline: The pipeline.
+        style: ``text``, ``json``, or ``off`` for no lines.
+
+    Returns:
+        Whether the console was attached by this call.
     """
     if style == "off" or pipeline.logger_provider in _with_console:
         return False
@@ -38,13 +44,17 @@ def attach_console(pipeline: Pipeline, style: str) -> bool:
     layout = LineFormat(pipeline.scrubber, pipeline.log_limits)
     pipeline.logger_provider.add_log_record_processor(ConsoleLines(layout, style))
     logging.lastResort = OwnDiagnostics(layout, style)
-    # It would write each line of an app's logger once more, also of an app that is made later.
+    # It would write each line of an app's logger again, also of an app that is made later.
     default_handler.addFilter(lambda record: False)
     return True
 
 
 def attach_files(pipeline: Pipeline, settings: Settings) -> None:
-    """Write `app.log` and `error.log` in `log_dir` from now on. Raises SettingError where that cannot be."""
+    """Write `app.log` and `error.log` in `log_dir` from now on.
+
+    Raises:
+        SettingError: The folder cannot be used.
+    """
     try:
         from otelflask._internal.local_output import files
     except ImportError:

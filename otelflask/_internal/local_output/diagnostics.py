@@ -1,4 +1,4 @@
-"""What otelflask says of itself, where no handler of the app's writes it."""
+"""otelflask's own diagnostics, where no handler of the app writes them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_logs import ReadableLogRecord
 from otelflask._internal.instrumentation.logs.capture import record_of
-from otelflask._internal.local_output.lines import LineFormat, Whose
+from otelflask._internal.local_output.lines import LineFormat, RequestInfo
 from otelflask._internal.logging_records import Raised
 
 _OWN_SCOPE = InstrumentationScope(guard.logger.name)
 
 
 class OwnDiagnostics(logging.Handler):
-    """Writes what otelflask says of itself, where no handler of the app's does: it is never sent, so it has no line.
+    """Writes otelflask's own diagnostics where no handler of the app does. They are never exported.
 
-    In the place of `logging`'s last resort; whatever else comes to that has its line by `ConsoleLines`.
+    It replaces `logging`'s last resort. All other records that reach it are written by `ConsoleLines`.
     """
 
     def __init__(self, layout: LineFormat, style: str) -> None:
@@ -35,5 +35,5 @@ class OwnDiagnostics(logging.Handler):
 
     def _write(self, record: logging.LogRecord) -> None:
         item = ReadableLogRecord(record_of(record, self._limits, Raised(record)), Resource.get_empty(), _OWN_SCOPE)
-        sys.stderr.write(self._make(item, Whose()) + "\n")
+        sys.stderr.write(self._make(item, RequestInfo()) + "\n")
         sys.stderr.flush()

@@ -1,7 +1,7 @@
-"""`app.log` and `error.log`: rotated by size, shared by the workers, written by a thread of their own.
+"""`app.log` and `error.log`: rotated by size, shared by the workers, written by their own thread.
 
-The queue is the pipeline's, so that what does not fit is counted like
-telemetry that does not; rotation between processes is concurrent-log-handler's.
+The queue is one of the pipeline's, so lines that do not fit are counted like other telemetry.
+Rotation between processes comes from concurrent-log-handler.
 """
 
 from __future__ import annotations
@@ -16,27 +16,32 @@ from concurrent_log_handler import ConcurrentRotatingFileHandler
 
 from otelflask._internal.export.destinations import Answer
 from otelflask._internal.lifecycle import greenlets
-from otelflask._internal.local_output.lines import LineFormat, Whose
+from otelflask._internal.local_output.lines import LineFormat, RequestInfo
 from otelflask._internal.settings import SettingError, Settings
 
-#: From this severity on (OpenTelemetry's ERROR) a line is in `error.log` too.
+#: The severity (OpenTelemetry's ERROR) from which a line is in `error.log` too.
 ERROR = 17
 NAMES = ("app.log", "error.log")
 
 
 @dataclass
 class Lines:
-    """What one write adds to each file."""
+    """The text that one write adds to each file."""
 
     app: list[str] = field(default_factory=list)
     error: list[str] = field(default_factory=list)
 
 
 def encode(layout: LineFormat, style: str) -> Any:
-    """A function that makes `Lines` of queued records. In: the format, and ``json`` or ``text``."""
+    """A function that makes `Lines` of queued records.
+
+    Args:
+        layout: The format.
+        style: ``json`` or ``text``.
+    """
     make = layout.json if style == "json" else layout.text
 
-    def encoded(items: Sequence[tuple[Any, Whose]]) -> Lines:
+    def encoded(items: Sequence[tuple[Any, RequestInfo]]) -> Lines:
         lines = Lines()
         for item, request in items:
             line = make(item, request)
@@ -50,7 +55,7 @@ def encode(layout: LineFormat, style: str) -> Any:
 
 
 class _RotatingFile(ConcurrentRotatingFileHandler):
-    """Writes all or nothing, and says by an exception that it did not."""
+    """Writes everything or nothing, and raises where it has not written."""
 
     def do_write(self, msg: str) -> None:
         if self.stream is None or self.stream.closed:
@@ -63,19 +68,23 @@ class _RotatingFile(ConcurrentRotatingFileHandler):
             while data:
                 data = data[os.write(descriptor, data) :]
         except OSError:
-            # A full disk takes a part: half a line, and the whole batch again when there is room.
+            # A full disk has taken half a line. Remove it, because the whole batch is written again later.
             os.ftruncate(descriptor, size)
             raise
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        # Within `except`: to whoever writes.
+        # Within `except`: the caller gets the error.
         raise
 
 
 class FileDestination:
-    """The two files, as a destination of the pipeline's queue.
+    """The two files as a destination of an export queue.
 
-    In: settings with `log_dir`. Raises SettingError where the folder cannot be written.
+    Args:
+        settings: Settings with `log_dir`.
+
+    Raises:
+        SettingError: The folder cannot be written.
     """
 
     component_type = "otelflask_file_exporter"
@@ -97,7 +106,7 @@ class FileDestination:
         self.reconnect()
 
     def reconnect(self) -> None:
-        """Open anew, also in a child: the parent's files and locks are its own."""
+        """Open the files again, also in a child: files and locks of the parent are not shared."""
         self._files = [
             _RotatingFile(
                 os.path.join(self.endpoint, name),
@@ -109,16 +118,16 @@ class FileDestination:
         ]
 
     def send(self, payload: Lines, timeout: float) -> Answer:
-        """Write. A disk that is full is tried again: nothing of the lines is in the file then."""
+        """Write lines. A full disk is tried again later: then none of the lines is in the file."""
         for file, lines in zip(self._files, (payload.app, payload.error), strict=True):
             if not lines:
                 continue
             try:
                 record = logging.LogRecord("", 0, "", 0, "\n".join(lines), None, None)
-                greenlets.outside(file.emit, record)
+                greenlets.run_in_threadpool(file.emit, record)
             except OSError as error:
                 return Answer(False, retry=True, error=error.strerror or type(error).__name__)
-            # Not once more where the other file fails.
+            # Not again when the other file fails.
             lines.clear()
         return Answer(True)
 

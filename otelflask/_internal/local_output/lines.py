@@ -1,4 +1,4 @@
-"""A log record as one line, for people or for programs, that nothing in it can break or forge."""
+"""A log record as one line, for people or for programs. Nothing in a record can break or forge a line."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from otelflask._internal.limits import BODY_LENGTH, Limits, bounded
 from otelflask._internal.redaction import Scrubber, scrubbed_attributes
 from otelflask._internal.request_record import RequestRecord
 
-#: Control characters, line separators that are no newline (U+0085, U+2028, U+2029), and marks that turn the direction
-#: of text round: shown as what they are, never obeyed.
+#: Control characters, line separators other than newline (U+0085, U+2028, U+2029), and marks that reverse the direction
+#: of text. They are shown as escapes.
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}
 _SHOWN |= {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}
-#: What a line for people has in its text already, or does not need.
+#: Attributes that a text line does not show: its text has them, or people do not need them.
 _LEFT_OUT = ("code.", "exception.", "http.", "url.", "network.", "server.", "client.", "user_agent.", "user.", "error.")
 
 
-class Whose(NamedTuple):
-    """The request that a line belongs to."""
+class RequestInfo(NamedTuple):
+    """The request of a line."""
 
     request_id: str = ""
     method: str = ""
@@ -32,29 +32,32 @@ class Whose(NamedTuple):
     user: str = ""
 
 
-def whose() -> Whose:
-    """Of the request being handled; empty outside of one."""
+def current_request_info() -> RequestInfo:
+    """The current request; empty outside of a request."""
     record = current_record()
-    return _of(record) if record is not None else Whose()
+    return _of(record) if record is not None else RequestInfo()
 
 
-def _of(record: RequestRecord) -> Whose:
-    return Whose(record.request_id, record.method, record.path, record.client, record.user_id or "")
+def _of(record: RequestRecord) -> RequestInfo:
+    return RequestInfo(record.request_id, record.method, record.path, record.client, record.user_id or "")
 
 
 class LineFormat:
-    """Lines of log records.
+    """Formats log records as lines.
 
-    In: the scrubber and limits of the pipeline. ``json`` and ``text`` take
-    the SDK's log record with its scope, and the request it belongs to.
+    ``json`` and ``text`` take the SDK's log record with its scope, and the request of the record.
+
+    Args:
+        scrubber: Masks secrets.
+        limits: What a record may carry.
     """
 
     def __init__(self, scrubber: Scrubber, limits: Limits) -> None:
         self._scrubber = scrubber
         self.limits = limits
 
-    def _parts(self, item: Any, request: Whose) -> tuple[dict[str, str], str, dict[str, Any]]:
-        """What every line has, its message, and its attributes, masked and bounded."""
+    def _parts(self, item: Any, request: RequestInfo) -> tuple[dict[str, str], str, dict[str, Any]]:
+        """The common fields, the message, and the attributes of a record, masked and bounded."""
         record = item.log_record
         attributes = scrubbed_attributes(record.attributes, self._scrubber, self.limits)
         moment = datetime.fromtimestamp((record.timestamp or record.observed_timestamp) / 1e9, timezone.utc)
@@ -66,7 +69,7 @@ class LineFormat:
             "event": record.event_name or "",
             "trace_id": f"{record.trace_id:032x}" if record.trace_id else "",
             "span_id": f"{record.span_id:016x}" if record.span_id else "",
-            # The request's own line is written when the request is over, and has them as attributes.
+            # The request's own line is written after the request, and has them as attributes.
             "request_id": request.request_id or str(attributes.pop("http.request.id", "")),
             "method": request.method or str(attributes.get("http.request.method", "")),
             "path": self._scrubber.text(request.path) if request.path else str(attributes.get("url.path", "")),
@@ -77,8 +80,8 @@ class LineFormat:
         body = record.body if isinstance(record.body, str) else safe_text(record.body)
         return head, self.limits.text(self._scrubber.text(bounded(body, length)), length), attributes
 
-    def json(self, item: Any, request: Whose) -> str:
-        """One JSON object; ASCII only, so that no reader sees a line end within it."""
+    def json(self, item: Any, request: RequestInfo) -> str:
+        """One JSON object. It is ASCII, so that no reader sees a line end within it."""
         head, message, attributes = self._parts(item, request)
         line: dict[str, Any] = {name: value for name, value in head.items() if value}
         line["message"] = message
@@ -86,8 +89,8 @@ class LineFormat:
             line.setdefault(name, value)
         return json.dumps(line, ensure_ascii=True, default=safe_text, separators=(",", ":"))
 
-    def text(self, item: Any, request: Whose) -> str:
-        """One line, and below it the stack of an exception, each of its lines marked by a bar."""
+    def text(self, item: Any, request: RequestInfo) -> str:
+        """One line, followed by the stack of an exception, with a bar before each of its lines."""
         head, message, attributes = self._parts(item, request)
         extras = {name: value for name, value in attributes.items() if not name.startswith(_LEFT_OUT)}
         about = {name: head[name] for name in ("client", "user", "request_id", "trace_id") if head[name]}

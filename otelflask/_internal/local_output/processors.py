@@ -1,8 +1,7 @@
-"""Processors that write log records as lines, on the console or in files.
+"""Log record processors that write lines to the console or to files.
 
-Taken where records leave the logger provider, so that the request's own line
-and events are there too, and whatever configuration of `logging` the app has
-stays as it is.
+They see what leaves the logger provider, so the request's own line and events are included. The
+app's configuration of `logging` stays as it is.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from typing import Any, TextIO
 from otelflask._internal import event_names, guard
 from otelflask._internal.compat.otel_logs import LogRecordProcessor
 from otelflask._internal.export.queue import ExportQueue
-from otelflask._internal.local_output.lines import LineFormat, whose
+from otelflask._internal.local_output.lines import LineFormat, current_request_info
 
-#: Error reports and their counts: the line of whoever logged the error is there already.
+#: Error reports and their counts: the line that logged the error is there already.
 _LEFT_OUT = frozenset({*event_names.REPORTS, event_names.ERROR_GROUP})
 
 
@@ -23,23 +22,23 @@ def _is_line(item: Any) -> bool:
     record = item.log_record
     if record.event_name in _LEFT_OUT:
         return False
-    # Werkzeug's access lines: the request's own says the same, and more.
+    # Werkzeug's access lines: the request's own line has the same content, and more.
     scope = item.instrumentation_scope
     return scope is None or scope.name != "werkzeug" or record.severity_text != "INFO"
 
 
 class FileLines(LogRecordProcessor):
-    """Queues lines for the files; a request never waits for a disk."""
+    """Queues lines for the files. A request never waits for a disk."""
 
     def __init__(self, queue: ExportQueue) -> None:
         self._queue = queue
 
     def on_emit(self, log_record: Any) -> None:
         if _is_line(log_record):
-            self._queue.append((log_record, whose()))
+            self._queue.append((log_record, current_request_info()))
 
     def shutdown(self) -> None:
-        """The queue is the pipeline's to close."""
+        """Do nothing: the pipeline closes the queue."""
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return self._queue.flush(timeout_millis / 1000)
@@ -56,12 +55,12 @@ class ConsoleLines(LogRecordProcessor):
     def on_emit(self, log_record: Any) -> None:
         if _is_line(log_record):
             stream = self._stream or sys.stderr
-            stream.write(self._make(log_record, whose()) + "\n")
+            stream.write(self._make(log_record, current_request_info()) + "\n")
             stream.flush()
 
     def shutdown(self) -> None:
-        """Nothing is waiting."""
+        """Do nothing: no line waits."""
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing is waiting."""
+        """Do nothing: no line waits."""
         return True

@@ -1,7 +1,7 @@
-"""The console view: each finished request as a tree of its spans, with its logs and its error in place.
+"""The console view: each ended request as a tree of spans, with its log lines and its error in place.
 
-For a developer's terminal. Fed by a span and a log processor; values are
-scrubbed before they are printed. Bounded: traces that never end are let go.
+It is made for a developer's terminal. A span and a log processor feed it. Values are masked before
+they are printed. It is bounded: traces that never end are dropped.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from otelflask._internal import event_names, guard
 from otelflask._internal.compat.otel_logs import LogRecordProcessor
-from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.limits import clean_text
 from otelflask._internal.locks import new_lock
 from otelflask._internal.redaction import Scrubber
 
-#: Events that a request's tree shows in its own way, or not at all.
+#: Events that a request's tree shows in another form, or not at all.
 _SHOWN_OTHERWISE = frozenset({event_names.REQUEST, *event_names.REPORTS, event_names.ERROR_GROUP})
-#: Traces whose root has not ended that are kept, and items of one trace.
+#: The most unfinished traces, and the most items of one trace.
 MAX_TRACES = 500
 MAX_ITEMS = 400
 _WIDTH = 118
@@ -38,14 +38,16 @@ class _Trace:
     records: list[Any] = field(default_factory=list)
 
 
-class ConsoleView(Part, SpanProcessor, LogRecordProcessor):
-    """Prints a request's trace when its SERVER span ends; other traces are not requests.
+class ConsoleView(Component, SpanProcessor, LogRecordProcessor):
+    """Prints a request's trace when its SERVER span ends. Other traces are not printed.
 
-    In: where to print, the scrubber, and whether in colour (default: when
-    `stream` is a terminal and ``NO_COLOR`` is not set).
+    Args:
+        stream: Where to print.
+        scrubber: Masks secrets.
+        colour: Whether to use colours (default: on a terminal without ``NO_COLOR``).
     """
 
-    told_of_ends_only = True
+    only_ended_spans = True
 
     def __init__(self, stream: TextIO, scrubber: Scrubber, colour: bool | None = None) -> None:
         self._stream = stream
@@ -86,7 +88,7 @@ class ConsoleView(Part, SpanProcessor, LogRecordProcessor):
 
     def on_emit(self, log_record: Any) -> None:
         record = log_record.log_record
-        # Requests are the trees themselves, and an error stands where it was logged.
+        # The tree itself is the request, and an error stands where it was logged.
         if not record.trace_id or record.event_name in _SHOWN_OTHERWISE:
             return
         with self._lock:
@@ -95,10 +97,10 @@ class ConsoleView(Part, SpanProcessor, LogRecordProcessor):
                 trace.records.append(record)
 
     def shutdown(self) -> None:
-        """Nothing is waiting."""
+        """Do nothing: no trace waits."""
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing is waiting."""
+        """Do nothing: no trace waits."""
         return True
 
     def _lines(self, trace: _Trace, root: ReadableSpan) -> Iterator[str]:
@@ -165,7 +167,7 @@ class ConsoleView(Part, SpanProcessor, LogRecordProcessor):
                     yield self._paint("grey", f"   {self._text(line, _WIDTH)}")
 
     def _text(self, text: str, width: int) -> str:
-        """One line: scrubbed, without control characters, cut to `width` characters."""
+        """One line: masked, without control characters, cut to `width` characters."""
         text = clean_text(self._scrubber.text(" ".join(text[:4_096].split()))).translate(_CONTROL)
         return text if len(text) <= width else text[: width - 1] + "…"
 
@@ -174,7 +176,11 @@ class ConsoleView(Part, SpanProcessor, LogRecordProcessor):
 
 
 def attach_tree(pipeline: Any, stream: TextIO) -> ConsoleView | None:
-    """Print the pipeline's traces to `stream`. Out: the view, or None where the providers take no processors."""
+    """Print the pipeline's traces to `stream`.
+
+    Returns:
+        The view; None where the providers take no processors.
+    """
     if not hasattr(pipeline.tracer_provider, "add_span_processor"):
         return None
     view = ConsoleView(stream, pipeline.scrubber)

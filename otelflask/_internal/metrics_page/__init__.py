@@ -1,1 +1,1 @@
-"""The app's own page of metrics, for Prometheus to scrape. Needs ``otelflask[prometheus]``."""
+"""The app's own metrics page for Prometheus. Needs ``otelflask[prometheus]``."""

@@ -1,4 +1,4 @@
-"""The page of metrics at `metrics_path`: of all workers of a server together."""
+"""The metrics page at `metrics_path`: the metrics of all workers of a server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from otelflask._internal import guard
 from otelflask._internal.compat.otel_metrics import resource_of
 from otelflask._internal.endpoints import access
 from otelflask._internal.endpoints.endpoint import Endpoint, compressed, text_response
-from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.metrics_page.exposition import exposition
 from otelflask._internal.metrics_page.snapshot import Snapshot, taken, to_sdk
 from otelflask._internal.metrics_page.workers import Workers
@@ -33,7 +33,7 @@ _INSTRUMENTS = (Counter, UpDownCounter, Histogram, ObservableCounter, Observable
 
 
 class SnapshotReader(MetricReader):
-    """Reads the meter provider when it is asked to; sums since the start, whatever the exporter prefers."""
+    """Reads a meter provider on demand, as sums since the start, whatever the exporter prefers."""
 
     def __init__(self) -> None:
         super().__init__(preferred_temporality=dict.fromkeys(_INSTRUMENTS, AggregationTemporality.CUMULATIVE))
@@ -41,7 +41,7 @@ class SnapshotReader(MetricReader):
         self.closed = False
 
     def read(self) -> MetricsData | None:
-        """What there is now."""
+        """The current metrics."""
         self.collect()
         return self._data
 
@@ -49,16 +49,21 @@ class SnapshotReader(MetricReader):
         self._data = metrics_data
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """The provider ends: nothing more comes."""
+        """Stop reading: the provider has ended."""
         self.closed = True
 
 
-class MetricsPage(Part):
-    """The page of one process's apps.
+class MetricsPage(Component):
+    """The metrics page of a process.
 
-    In: a folder for the workers of one server to share; what the workers of
-    one app have in common; the meter provider, which has to be the SDK's; what
-    masks secrets in metrics. Raises TypeError for another meter provider.
+    Args:
+        folder: A folder that the workers of one server share.
+        service: What the workers of one app have in common.
+        meter_provider: The SDK's meter provider.
+        scrubbed: Masks secrets in metrics.
+
+    Raises:
+        TypeError: The meter provider is not the SDK's.
     """
 
     def __init__(
@@ -71,7 +76,7 @@ class MetricsPage(Part):
         self._last: Snapshot = {}
         meter_provider.add_metric_reader(self._reader)
         resource = resource_of(meter_provider)
-        # What tells one worker from another is not said of all of them.
+        # Without what differs from worker to worker.
         of_service = {
             k: v for k, v in resource.attributes.items() if not k.startswith(("service.instance", "process."))
         }
@@ -81,7 +86,7 @@ class MetricsPage(Part):
     def _take(self) -> Snapshot:
         data = self._reader.read()
         snapshot = taken(self._scrubbed(data) if data is not None else None)
-        # The SDK forgets exemplars when they are read, and a scrape comes seldom.
+        # The SDK forgets exemplars when they are read, and scrapes are rare.
         for key, series in snapshot.items():
             if key in self._last:
                 series.keep_exemplars(self._last[key].exemplars)
@@ -89,9 +94,18 @@ class MetricsPage(Part):
         return snapshot
 
     def shown(self, accept: str) -> tuple[bytes, str]:
-        """The metrics of all workers. In: the request's Accept. Out: the body, and its Content-Type.
+        """The metrics of all workers.
 
-        Raises OSError, TimeoutError and SettingError where those of the others cannot be read.
+        Args:
+            accept: The request's Accept header.
+
+        Returns:
+            The body and its Content-Type.
+
+        Raises:
+            OSError: Another worker's metrics cannot be read.
+            TimeoutError: Another scrape takes too long.
+            SettingError: The folder cannot be used.
         """
         return exposition(to_sdk(self.workers.all(), self._resource), accept)
 
@@ -100,14 +114,20 @@ class MetricsPage(Part):
         self.workers.after_fork()
 
     def flush(self, deadline: float) -> bool:
-        """Leave what this worker has counted for the others."""
+        """Write this worker's last counts for the others."""
         if self.workers.started:
             self.workers.write()
         return True
 
 
 class MetricsEndpoint(Endpoint):
-    """The page at one app's `metrics_path`. In: the app, its settings, and the page of the process."""
+    """The metrics page of one app.
+
+    Args:
+        app: The app.
+        settings: Its settings.
+        page: The page of the process.
+    """
 
     def __init__(self, app: Flask, settings: Settings, page: MetricsPage) -> None:
         super().__init__(app, settings.metrics_path)
@@ -127,8 +147,8 @@ class MetricsEndpoint(Endpoint):
         try:
             body, content_type = self._page.shown(request.headers.get("Accept", ""))
         except (OSError, TimeoutError, SettingError) as error:
-            # A scrape that fails is a gap; one of this worker alone would be counters that go back.
-            guard.say("metrics page", "the other workers' metrics cannot be read: %s", error)
+            # A failed scrape is a gap. The metrics of this worker alone would look like counters that decrease.
+            guard.log("metrics page", "the other workers' metrics cannot be read: %s", error)
             return text_response("", 503)
         return compressed(request, text_response(body, 200, content_type))
 

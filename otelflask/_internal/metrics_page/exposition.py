@@ -1,4 +1,4 @@
-"""Metrics as Prometheus reads them, by OpenTelemetry's exporter, with exemplars and the collector's names."""
+"""Metrics in Prometheus's format, by OpenTelemetry's exporter, with exemplars and the collector's names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from otelflask._internal.compat.otel_prometheus import PrometheusCollector, map_
 
 
 class _Collector(PrometheusCollector):
-    """The exporter's collector; what it leaves out is added to its samples."""
+    """The exporter's collector. What it leaves out is added to its samples."""
 
     def translate(self, metric: Metric, families: dict[str, Any]) -> Metric:
         return _renamed(metric)
@@ -32,20 +32,20 @@ class _Collector(PrometheusCollector):
 
 
 def _renamed(metric: Metric) -> Metric:
-    """The name that Prometheus gives it when it comes by OTLP (its compatibility specification, "Metric metadata")."""
+    """Rename a metric as Prometheus does for OTLP (compatibility specification, "Metric metadata")."""
     name, unit = metric.name, metric.unit
     is_gauge = isinstance(metric.data, Gauge)
     if unit == "1" and is_gauge and "ratio" not in re.split(r"\W|_", name):
         return dataclasses.replace(metric, name=f"{name}.ratio", unit="")
     words = re.split(r"[^a-zA-Z0-9]+", name)
     if unit and any(word in words for word in map_unit(unit).split("_") if word != "per"):
-        # A unit that the name has already is not added once more.
+        # Do not add a unit that the name ends with already.
         return dataclasses.replace(metric, unit="")
     return metric
 
 
 def _with_exemplars(data: Any, samples: list[Any], kind: str) -> list[Any]:
-    """The samples that the points have become, in the points' order, each with its exemplar."""
+    """The samples of the points, in the same order, each with its exemplar."""
     if kind == "counter":
         return [
             sample._replace(exemplar=_shown(point.exemplars[-1])) if point.exemplars else sample
@@ -71,7 +71,15 @@ def _shown(exemplar: Any) -> Exemplar:
 
 
 def exposition(data: MetricsData, accept: str) -> tuple[bytes, str]:
-    """The page. In: metrics, and the request's Accept. Out: the body, and its Content-Type."""
+    """Make the page.
+
+    Args:
+        data: The metrics.
+        accept: The request's Accept header.
+
+    Returns:
+        The body and its Content-Type.
+    """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(data))
     encode, content_type = choose_encoder(accept)

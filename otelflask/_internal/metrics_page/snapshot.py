@@ -1,4 +1,4 @@
-"""One worker's metrics as plain values that can be written as JSON, added up, and turned into the SDK's again."""
+"""One worker's metrics as plain values: to JSON and back, added up, and as the SDK's objects again."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otelflask._internal.compat.otel_metrics import Exemplar
 
-#: How a gauge of several workers becomes one; others are the largest of them.
+#: How the gauges of several workers are merged; the default is the maximum.
 GAUGES: dict[str, Callable[..., Any]] = {"otelflask.health.check": min}
-#: Said by each worker about the whole machine: the largest counts, and not that of a worker that is gone.
+#: Metrics of the whole machine, which each worker measures: the maximum counts, without dead workers.
 OF_MACHINE = "system."
 
-#: Value, epoch ns, trace id, span id.
+#: Value, epoch nanoseconds, trace id, span id.
 _Exemplar = list[Any]
 
 
 @dataclass
 class Series:
-    """A metric's points: attributes as JSON → value, or count, sum and buckets."""
+    """The points of a metric: attributes as JSON → value, or count, sum and buckets."""
 
     scope: str
     name: str
@@ -45,11 +45,11 @@ class Series:
     kind: str
     bounds: list[float] = field(default_factory=list)
     points: dict[str, Any] = field(default_factory=dict)
-    #: The newest of each bucket, by its number as text; a counter has one.
+    #: The latest of each bucket, by its number as text. A counter has one.
     exemplars: dict[str, dict[str, _Exemplar]] = field(default_factory=dict)
 
     def keep_exemplars(self, others: Mapping[str, Mapping[str, _Exemplar]]) -> None:
-        """Take those that are newer."""
+        """Take the exemplars that are newer."""
         for key, by_bucket in others.items():
             known = self.exemplars.setdefault(key, {})
             for bucket, exemplar in by_bucket.items():
@@ -58,16 +58,16 @@ class Series:
 
     @property
     def is_lasting(self) -> bool:
-        """Whether what a worker counted stays when it is gone."""
+        """Whether a dead worker's values still count."""
         return self.kind in ("counter", "histogram") and not self.name.startswith(OF_MACHINE)
 
 
-#: All of a worker's, by what they are called.
+#: All series of a worker, by scope and name.
 Snapshot = dict[str, Series]
 
 
 def taken(data: MetricsData | None) -> Snapshot:
-    """The SDK's metrics as a snapshot; exponential histograms are left out, which the exporter cannot show."""
+    """A snapshot of the SDK's metrics, without exponential histograms, which the exporter cannot show."""
     found: Snapshot = {}
     for resource in data.resource_metrics if data is not None else ():
         for scope in resource.scope_metrics:
@@ -105,17 +105,22 @@ def _series(scope: str, metric: Metric) -> Series | None:
 
 
 def to_json(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """For a file."""
+    """Convert a snapshot for a file."""
     return [vars(series) for series in snapshot.values()]
 
 
 def from_json(items: Iterable[Mapping[str, Any]]) -> Snapshot:
-    """What `to_json` made. Raises TypeError and KeyError for what it did not make."""
+    """Convert what `to_json` made.
+
+    Raises:
+        TypeError: The items have another form.
+        KeyError: A part is missing.
+    """
     return {f"{item['scope']} {item['name']}": Series(**item) for item in items}
 
 
 def lasting(snapshot: Snapshot) -> Snapshot:
-    """What stays of a worker that is gone: its counters and histograms, without exemplars."""
+    """What stays of a dead worker: its counters and histograms, without exemplars."""
     return {
         key: Series(s.scope, s.name, s.unit, s.description, s.kind, s.bounds, dict(s.points))
         for key, s in snapshot.items()
@@ -124,7 +129,7 @@ def lasting(snapshot: Snapshot) -> Snapshot:
 
 
 def merged(snapshots: Iterable[Snapshot]) -> Snapshot:
-    """All of them as if they were one worker's."""
+    """Add up snapshots."""
     total: Snapshot = {}
     for snapshot in snapshots:
         for key, series in snapshot.items():
@@ -156,7 +161,7 @@ def _add(total: Series, series: Series) -> None:
 
 
 def to_sdk(snapshot: Snapshot, resource: Resource) -> MetricsData:
-    """As the SDK hands it to an exporter."""
+    """Convert a snapshot into the SDK's objects for exporters."""
     scopes: dict[str, list[Metric]] = {}
     for series in snapshot.values():
         points: list[Any] = []

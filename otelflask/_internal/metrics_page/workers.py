@@ -1,9 +1,9 @@
-"""The workers of one server share their metrics by files, so that any of them can answer for all.
+"""The workers of one server share their metrics in files, so that each of them can answer for all.
 
-Each worker has a file that it replaces every few seconds and before it
-answers a scrape, and a lock that it holds while it lives. Whoever answers
-adds up those of the living, and puts what the dead have counted into one
-file that also says whose that is: a crash in between counts nothing twice.
+Each worker has a file, which it replaces every few seconds and before it answers a scrape, and a
+lock, which it holds while it lives. The answering worker adds up the files of living workers. It
+moves the counts of dead workers into one file that also names those workers, so that a crash in
+between counts nothing twice.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from otelflask._internal.metrics_page.snapshot import Snapshot, from_json, lasti
 from otelflask._internal.settings import SettingError
 from otelflask._internal.shared_folder import SharedFolder
 
-#: Seconds between two writes: what a killed worker loses at most.
+#: Seconds between two writes, and so the most that a killed worker loses.
 INTERVAL_S = 3.0
-#: Writes after which a worker looks for those that are gone.
+#: Writes between two searches for dead workers.
 FOLD_EVERY = 20
 #: Seconds that a scrape waits for another one.
 LOCK_TIMEOUT_S = 2.0
-#: Seconds after which the folder of a server that nobody writes to is removed.
+#: Seconds after which the folder of a silent server is removed.
 FORGOTTEN_S = 86_400.0
 FOLDED = "folded.json"
 
@@ -39,9 +39,11 @@ FOLDED = "folded.json"
 class Workers:
     """The files of this worker and of the others.
 
-    In: a folder that belongs to this user alone; what the workers of one app
-    have in common; what takes this worker's snapshot, and
-    what says that there will be nothing more to take.
+    Args:
+        folder: A folder that only this user can use.
+        service: What the workers of one app have in common.
+        take: Makes this worker's snapshot.
+        has_ended: Whether there will be no more snapshots.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class Workers:
         self.after_fork()
 
     def after_fork(self) -> None:
-        """A child is a worker of its own."""
+        """Be a worker of its own in a child."""
         self.started = False
         self._alive: Any = None
         self._folder = self._base
@@ -69,7 +71,7 @@ class Workers:
         self._shares = 0
 
     def start(self) -> None:
-        """Begin to share: called by the first request, so that a master that serves none is no worker."""
+        """Begin to share. The first request calls this, so that a master is not a worker."""
         with self._lock:
             if self.started:
                 return
@@ -80,7 +82,7 @@ class Workers:
                 self._alive = self._folder.hold(f"{self._name}.alive")
                 self._forget_others()
             except (OSError, SettingError) as error:
-                guard.say("metrics page", "metrics cannot be shared with the other workers: %s", error)
+                guard.log("metrics page", "metrics cannot be shared with the other workers: %s", error)
         self._worker.start()
 
     def _share(self) -> float | None:
@@ -90,17 +92,21 @@ class Workers:
         with contextlib.suppress(TimeoutError):
             guard.call_hook("metrics page's thread", self.write)
         if self._shares % FOLD_EVERY == 0 and self._alive is not None:
-            # Where nobody scrapes, the files of workers that are gone would pile up.
+            # Without scrapes, the files of dead workers would pile up.
             with contextlib.suppress(OSError, TimeoutError, SettingError):
                 self._others()
         return INTERVAL_S
 
     def write(self) -> Snapshot:
-        """Leave this worker's metrics for the others. Out: what was left.
+        """Write this worker's metrics for the others.
 
-        Raises TimeoutError where that is going on already.
+        Returns:
+            What was written.
+
+        Raises:
+            TimeoutError: Another write is going on.
         """
-        # Not waited for without end: a signal's handler may have interrupted just that.
+        # With a timeout, because a signal handler may have interrupted another write.
         if not self._lock.acquire(timeout=LOCK_TIMEOUT_S):
             raise TimeoutError("metrics are being collected")
         try:
@@ -109,16 +115,19 @@ class Workers:
                 try:
                     self._folder.write(f"{self._name}.json", json.dumps(to_json(snapshot)).encode())
                 except (OSError, SettingError) as error:
-                    guard.say("metrics page", "metrics cannot be shared with the other workers: %s", error)
+                    guard.log("metrics page", "metrics cannot be shared with the other workers: %s", error)
             return snapshot
         finally:
             self._lock.release()
 
     def all(self) -> Snapshot:
-        """The metrics of all workers, as they are now or a few seconds ago, and of those that are gone.
+        """The metrics of all workers, at most a few seconds old, and the counts of dead ones.
 
-        Raises OSError, TimeoutError and SettingError where the others' cannot be read: this worker's alone would be
-        counters that go back.
+        Raises:
+            OSError: Another worker's metrics cannot be read. This worker's alone would look like counters
+                that decrease.
+            TimeoutError: Another scrape takes too long.
+            SettingError: The folder cannot be used.
         """
         own = self.write()
         if self._alive is None:
@@ -132,7 +141,7 @@ class Workers:
         return merged([*self._others(), own])
 
     def _others(self) -> list[Snapshot]:
-        """What the dead have counted, and the living; the dead's files become one."""
+        """The counts of dead and living workers. The files of dead ones become one."""
         with self._folder.locked(LOCK_TIMEOUT_S):
             folded, ids = self._read_folded()
             living, dead = self._find(ids)
@@ -148,7 +157,7 @@ class Workers:
         found = self._read(FOLDED)
         if not isinstance(found, dict):
             return {}, []
-        # Whose files are gone needs no mention any more.
+        # A worker without a file needs no mention any more.
         known = set(self._folder.names())
         return from_json(found["metrics"]), [name for name in found["of"] if f"{name}.alive" in known]
 
@@ -162,7 +171,7 @@ class Workers:
             if name in folded:
                 self._remove(name)
                 continue
-            # Asked first: what it leaves while it is asked is read then.
+            # Checked first: what it writes during the check is read afterwards.
             lives = self._folder.is_held(entry)
             found = self._read(f"{name}.json")
             snapshot = from_json(found) if isinstance(found, list) else {}

@@ -1,1 +1,1 @@
-"""Tells people of errors, by mail."""
+"""Notifications about errors, by mail."""

@@ -1,7 +1,7 @@
-"""Mails about errors, for an app without Grafana: one a group an hour, off the request's thread.
+"""Mail about errors, for an app without Grafana: one mail a group an hour, sent outside of requests.
 
-Requests only append. A thread of its own writes the mails; a server that is
-down, slow or refusing costs that thread's time and nobody else's.
+A request only appends. A thread writes and sends the mails. A server that is down, slow or refuses
+mail delays only that thread.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from otelflask._internal.settings import Settings
 from otelflask._internal.shared_folder import SharedFolder
 from otelflask._internal.version import __version__
 
-#: Groups that wait to be mailed.
+#: The most groups that wait for a mail.
 MAX_WAITING = 200
-#: Seconds that one answer of the server may take, and pauses before it is tried again.
+#: Seconds that one answer of the server may take, and pauses before another attempt.
 TIMEOUT_S = 10.0
 PAUSES_S = (1.0, 10.0, 60.0, 120.0)
 
@@ -35,12 +35,19 @@ _PORTS = {"none": 25, "starttls": 587, "tls": 465}
 
 
 class ErrorMail:
-    """Mails groups of errors; `told` takes what is to be mailed.
+    """Mails groups of errors. `notify` takes what is to be mailed.
 
-    In: settings with `mail_to`, what the processes of a service have in common,
-    the resource's attributes, the scrubber, what a report may carry, the meter
-    provider, a clock in epoch seconds. Raises SettingError when `state_dir`
-    cannot be used.
+    Args:
+        settings: Settings with `mail_to`.
+        service: What the processes of a service have in common.
+        resource: The resource's attributes.
+        scrubber: Masks secrets.
+        limits: What a report may carry.
+        meter_provider: Where mails are counted.
+        now: Returns epoch seconds.
+
+    Raises:
+        SettingError: `state_dir` cannot be used.
     """
 
     def __init__(
@@ -66,21 +73,26 @@ class ErrorMail:
         self.after_fork()
 
     def after_fork(self) -> None:
-        """A child mails what it meets itself."""
+        """Forget the parent's mails."""
         self._waiting: deque[tuple[Report, int]] = deque()
         self._worker.after_fork()
         self._busy = False
         self._left = 0
 
-    def told(self, report: Report, count: int) -> None:
-        """A group occurred. In: its last report, and how often since it was told last. Never blocks on the network."""
+    def notify(self, report: Report, count: int) -> None:
+        """Queue a group for a mail. Never waits for the network.
+
+        Args:
+            report: The group's last report.
+            count: Occurrences since the last call for this group.
+        """
         if len(self._waiting) >= MAX_WAITING or self._worker.closing_at is not None:
             self._count("queue_full")
             return
         self._waiting.append((report, count))
         self._worker.wake()
         if self._worker.thread is None and self._worker.closing_at is not None:
-            # The process has ended meanwhile: nobody would mail it.
+            # The process has ended meanwhile, and nobody would send the mail.
             self.give_up()
 
     def _count(self, outcome: str) -> None:
@@ -100,7 +112,7 @@ class ErrorMail:
 
     def _unwritten(self, error: Exception) -> None:
         self._count("failed")
-        guard.say("mail", "a mail about an error cannot be written", exc_info=error)
+        guard.log("mail", "a mail about an error cannot be written", exc_info=error)
 
     def _mail(self, report: Report, count: int) -> None:
         now = self._now()
@@ -123,18 +135,18 @@ class ErrorMail:
                 server = self._connected()
                 try:
                     refused = server.send_message(message)
-                    # It is sent, whatever a server makes of a goodbye.
+                    # It is sent, whatever the server answers to QUIT.
                     with contextlib.suppress(OSError, smtplib.SMTPException):
                         server.quit()
                 finally:
                     server.close()
                 if refused:
-                    guard.say("mail:refused", "the mail server refused recipients: %s", ", ".join(refused))
+                    guard.log("mail:refused", "the mail server refused recipients: %s", ", ".join(refused))
                 return True
             except (OSError, smtplib.SMTPException) as error:
                 if pause is None or _is_final(error) or not self._pause(pause):
                     server_name = self._settings.mail_server
-                    guard.say(
+                    guard.log(
                         f"mail:{server_name}",
                         "%s does not take a mail about an error (mail_security is %s): %s",
                         server_name,
@@ -165,27 +177,39 @@ class ErrorMail:
         return server
 
     def _pause(self, seconds: float) -> bool:
-        """Wait. Out: False where the process ends meanwhile."""
+        """Wait.
+
+        Returns:
+            False where the process ends meanwhile.
+        """
         self._worker.pause(seconds)
         return self._worker.closing_at is None
 
     def flush(self, timeout: float) -> bool:
-        """Wait until all is mailed, for at most `timeout` seconds. Out: whether it is."""
+        """Wait until all mails are sent, for at most `timeout` seconds.
+
+        Returns:
+            Whether they are.
+        """
         return True if self._worker.thread is None and not self._waiting else self._worker.flush(timeout)
 
     def begin_close(self, deadline: float) -> None:
-        """Take no more, and try what waits until `deadline` (time.monotonic seconds)."""
+        """Accept nothing more, and try the rest until `deadline` (time.monotonic seconds)."""
         self._worker.begin_close(deadline)
 
     def join(self, deadline: float) -> bool:
-        """Wait for the thread until `deadline`. Out: whether it has ended."""
+        """Wait for the thread until `deadline` (time.monotonic seconds).
+
+        Returns:
+            Whether it has ended.
+        """
         if self._waiting and self._worker.thread is None:
-            # No thread can be had (any more): here, then.
+            # No thread is available any more, so send here.
             self._work()
         return self._worker.join(deadline)
 
     def give_up(self) -> None:
-        """Mails that wait are lost."""
+        """Stop waiting. The remaining mails are lost."""
         # One may be on its way.
         self._left = len(self._waiting) + self._busy
         for _ in range(self._left):
@@ -197,14 +221,14 @@ class ErrorMail:
         return f"{self._settings.mail_server} to take mails about errors"
 
     def lost(self) -> dict[tuple[str, str], str]:
-        """Mails that the end of the process has left."""
+        """The mails that were not sent before the process ended."""
         if not self._left:
             return {}
         return {(self._settings.mail_server, "has not taken it in time"): f"mails about errors: {self._left}"}
 
 
 def _is_final(error: Exception) -> bool:
-    """Whether trying again is of no use: a 5xx, an extension that is not there, a certificate that is not trusted."""
+    """Whether another attempt is useless: a 5xx, a missing extension, an untrusted certificate."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return all(code >= 500 for code, _ in error.recipients.values())
     if isinstance(error, smtplib.SMTPResponseException):

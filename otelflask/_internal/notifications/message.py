@@ -1,4 +1,4 @@
-"""What a mail about a group of errors says."""
+"""The content of a mail about a group of errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from otelflask._internal.settings import Settings
 MAX_SUBJECT = 150
 MAX_BREADCRUMBS = 10
 _NO_ATOM = re.compile(r"[^A-Za-z0-9]+")
-#: The dashboard of one group.
+#: The uid of the dashboard of one group.
 GROUP_DASHBOARD = "otelflask-error-group"
 
 
@@ -33,7 +33,16 @@ def mail_of(
     scrubber: Scrubber,
     limits: Limits,
 ) -> EmailMessage:
-    """The mail. In: the group's last report, the claim, settings, the resource's attributes; secrets are masked."""
+    """Write a mail, without secrets.
+
+    Args:
+        report: The group's last report.
+        claim: The right to send this mail.
+        settings: The settings.
+        resource: The resource's attributes.
+        scrubber: Masks secrets.
+        limits: What a report may carry.
+    """
     service = str(resource.get("service.name", ""))
     environment = str(resource.get("deployment.environment.name", "") or "")
     where = f"{service}/{environment}" if environment else service
@@ -41,11 +50,11 @@ def mail_of(
     message = EmailMessage(policy=SMTP)
     message["From"] = settings.mail_from
     message["To"] = settings.mail_to
-    # A header is one line; a subject is read, not studied.
+    # A header is one line, and a subject must be short.
     message["Subject"] = " ".join(f"[{where}] {body}".split())[:MAX_SUBJECT]
     message["Date"] = format_datetime(clock.now())
     message["Message-ID"] = make_msgid(domain="otelflask.invalid")
-    # Mails of one group are one thread.
+    # The mails of one group form one thread.
     message["References"] = f"<{report.group.fingerprint}.{_NO_ATOM.sub('-', where)}@otelflask.invalid>"
     message["Auto-Submitted"] = "auto-generated"
     attributes = scrubbed_attributes(report.attributes, scrubber, limits)

@@ -1,7 +1,7 @@
-"""Which group of errors was mailed when: shared by the processes of a machine, so that four workers write one mail.
+"""When each group of errors was mailed, shared by the processes of a machine: four workers send one mail.
 
-A small SQLite file: it locks between processes, survives a killed one, and is
-read and written by the mailing thread only.
+It is a small SQLite file: it locks between processes and survives a killed one. Only the mailing
+thread uses it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from otelflask._internal.shared_folder import SharedFolder
 
 INTERVAL_S = 3_600
 DAY_S = 86_400
-#: What is forgotten: a group that was quiet for this long starts anew.
+#: Seconds after which a silent group is forgotten.
 FORGET_S = 30 * DAY_S
 
-#: A process that is killed while it sends leaves its claim; after this many seconds another may send.
+#: Seconds after which the claim of a process that was killed while sending expires.
 SENDING_S = 600
 
 _TABLES = """
@@ -32,21 +32,25 @@ CREATE TABLE IF NOT EXISTS days (service TEXT, day INTEGER, mails INTEGER, PRIMA
 
 
 class Claim(NamedTuple):
-    """The right to write one mail."""
+    """The right to send one mail."""
 
-    #: Occurrences since the mail before, this one's included, and when that mail was (epoch seconds; None: never).
+    #: Occurrences since the last mail, and when that was (epoch seconds; None: never).
     occurrences: int
     since: float | None
-    #: Mails that may still be written today.
+    #: The number of mails that are still allowed today.
     left_today: int
 
 
 class Throttle:
-    """One mail a group an hour, and a number a day.
+    """Allows one mail a group an hour, and a number of mails a day.
 
-    In: the folder, what the processes of
-    one app have in common, and mails a day. Raises SettingError where the
-    folder takes no file.
+    Args:
+        folder: The folder of the file.
+        service: What the processes of one app have in common.
+        per_day: Mails a day.
+
+    Raises:
+        SettingError: The folder cannot be written.
     """
 
     def __init__(self, folder: SharedFolder, service: str, per_day: int) -> None:
@@ -64,7 +68,7 @@ class Throttle:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        # Made anew where somebody has cleaned up; a connection each time, because none may be carried over a fork.
+        # Made again where somebody has removed it. One connection a use, because none survives a fork.
         path = self._folder.make("mail.sqlite3")
         with contextlib.closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as database:
             database.executescript(_TABLES)
@@ -82,10 +86,16 @@ class Throttle:
             database.execute("COMMIT")
 
     def claim(self, fingerprint: str, occurrences: int, now: float) -> Claim | None:
-        """Ask to write a mail. In: the group, its new occurrences, epoch seconds.
+        """Claim the right to send a mail. After a claim, call `sent` or `failed`.
 
-        Out: None where it is not its hour, where another process is at it, or where the day's number is reached; the
-        occurrences are kept for the next mail. After a claim either `sent` or `failed` is to be called.
+        Args:
+            fingerprint: The group.
+            occurrences: Its new occurrences.
+            now: Epoch seconds.
+
+        Returns:
+            The claim. None within the hour, while another process sends, and above the daily limit: then
+            the occurrences are kept for the next mail.
         """
         day = int(now // DAY_S)
         with self._transaction() as database:
@@ -115,7 +125,7 @@ class Throttle:
         return int(row[0]) if row else 0
 
     def sent(self, fingerprint: str, claim: Claim, now: float) -> None:
-        """The mail of this claim was taken by the server."""
+        """The server has taken the mail of this claim."""
         with self._transaction() as database:
             database.execute(
                 "UPDATE mailed SET mailed_at = ?, held_back = held_back - ?, sending_until = 0"
@@ -124,7 +134,7 @@ class Throttle:
             )
 
     def failed(self, fingerprint: str, now: float) -> None:
-        """The mail of the last claim was not taken: the next occurrence may try again, with all since."""
+        """The mail was not taken: the next occurrence may claim again, with all occurrences since."""
         with self._transaction() as database:
             database.execute(
                 "UPDATE mailed SET sending_until = 0 WHERE service = ? AND fingerprint = ?",

@@ -1,1 +1,1 @@
-"""Profiles of single requests (``otelflask[profile]``), and of a process all the time (``otelflask[pyroscope]``)."""
+"""Profiles of single requests (``otelflask[profile]``) and continuous profiles (``otelflask[pyroscope]``)."""

@@ -1,4 +1,4 @@
-"""Pyroscope: a profile of each worker all the time, whose samples name the request that they are of."""
+"""Pyroscope: a continuous profile of each worker. Its samples name their request's span."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ except ImportError:
     raise ImportError("pyroscope_url needs pyroscope-io: pip install otelflask[pyroscope]") from None
 
 from otelflask._internal import guard
-from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.locks import new_lock
 from otelflask._internal.request_record import ENVIRON_KEY, RequestRecord
 from otelflask._internal.wsgi import StartResponse, WsgiApp
 
-#: What Grafana looks for on a span, and Pyroscope on a sample.
+#: The attribute that Grafana reads on a span, and Pyroscope on a sample.
 SPAN_ATTRIBUTE = "pyroscope.profile.id"
 TAG = "span_id"
 
 
-class ContinuousProfiler(Part):
-    """Configures the agent, in each process by its first request: it is silent in a child of the one that began it.
+class ContinuousProfiler(Component):
+    """Starts Pyroscope's agent with the first request of each process. A child of a process with an agent has none.
 
-    In: the server's URL, the application's name, and tags of all its samples.
+    Args:
+        url: The server's URL.
+        name: The application's name.
+        tags: Tags of all samples.
     """
 
     def __init__(self, url: str, name: str, tags: dict[str, str]) -> None:
@@ -36,11 +39,11 @@ class ContinuousProfiler(Part):
         self.after_fork()
 
     def after_fork(self) -> None:
-        """Begin anew in a child."""
+        """Start again in a child."""
         self._started = False
 
     def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
-        """The WSGI app whose samples name its requests' spans; inside of what records requests."""
+        """Return a WSGI app with samples that name the request's span. It belongs inside the request middleware."""
 
         def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
             if not self._started:
@@ -54,7 +57,7 @@ class ContinuousProfiler(Part):
             try:
                 return wsgi_app(environ, start_response)
             finally:
-                # By the thread that took it, also where the span ends elsewhere.
+                # In the thread that set it, also where the span ends in another one.
                 guard.call_hook("Pyroscope's agent", pyroscope.remove_thread_tag, TAG, span_id)
 
         return application
@@ -64,7 +67,7 @@ class ContinuousProfiler(Part):
             if self._started:
                 return
             self._started = True
-            with guard.saying("pyroscope", "the process is not profiled"):
+            with guard.log_errors("pyroscope", "the process is not profiled"):
                 pyroscope.configure(
                     application_name=self._name,
                     server_address=self._url,

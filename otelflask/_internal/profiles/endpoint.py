@@ -1,4 +1,4 @@
-"""The kept profiles: ``PATH/ID``, ``PATH/ID/text``, ``PATH/ID/speedscope``."""
+"""Stored profiles: ``PATH/ID``, ``PATH/ID/text``, ``PATH/ID/speedscope``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from otelflask._internal.profiles.store import FORMATS, ProfileStore, rendered
 from otelflask._internal.settings import Settings
 
 TOKEN_HEADER = "X-Profile-Token"
-#: The page that pyinstrument makes has everything in itself.
+#: pyinstrument's page loads nothing.
 SECURITY = {
-    # Sandboxed: what its scripts do, they do in no origin of the app's.
+    # Sandboxed: its scripts run in no origin of the app.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
         "frame-ancestors 'none'; sandbox allow-scripts"
@@ -24,7 +24,13 @@ SECURITY = {
 
 
 class ProfilesEndpoint(Endpoint):
-    """The profiles of one app. In: the app, its settings, and where profiles are kept."""
+    """The stored profiles of one app.
+
+    Args:
+        app: The app.
+        settings: Its settings.
+        store: Stores profiles.
+    """
 
     def __init__(self, app: Flask, settings: Settings, store: ProfileStore) -> None:
         super().__init__(app, settings.profile_path)
@@ -44,14 +50,14 @@ class ProfilesEndpoint(Endpoint):
             return profile_response(session, form or "html", 200)
         if not self._settings.profile_token or "Authorization" in request.headers or TOKEN_HEADER in request.headers:
             return None
-        # A person who has followed a link to a profile.
+        # For a person who has followed a link to a profile.
         response = text_response("The password is the setting profile_token; the user name is not looked at.", 401)
         response.headers["WWW-Authenticate"] = 'Basic realm="profiles"'
         return response
 
 
 def may_see(app: Flask, settings: Settings, request: Request) -> bool:
-    """Whether who asks may see profiles of an app, and have its requests profiled."""
+    """Whether the visitor may see an app's profiles, and have requests profiled."""
     token = settings.profile_token
     if token:
         return access.has_header(request, TOKEN_HEADER, token) or access.bears(request, token)
@@ -59,7 +65,7 @@ def may_see(app: Flask, settings: Settings, request: Request) -> bool:
 
 
 def profile_response(session: Session, form: str, status: int) -> Response:
-    """A profile to look at. In: one of `FORMATS`."""
+    """A response with a profile, in one of `FORMATS`."""
     body, content_type = rendered(session, form)
     response = text_response(body, status, content_type)
     response.headers.extend(SECURITY)

@@ -1,4 +1,4 @@
-"""Profiles one request where who asks may, and a share of the others; by pyinstrument."""
+"""Profile single requests by pyinstrument: on demand, where the client may, and a share of all."""
 
 from __future__ import annotations
 
@@ -29,18 +29,21 @@ from otelflask._internal.wsgi import StartResponse, WsgiApp
 
 PARAMETER = "profile"
 HEADER = "HTTP_X_PROFILE"
-#: Seconds between two samples, and how many of them a profile has at most: some 4 MB.
+#: Seconds between two samples, and the most samples of a profile: some 4 MB.
 INTERVAL_S = 0.001
 MAX_SAMPLES = 10_000
-#: What may be asked for: a format that takes the answer's place, or that the profile is kept beside it.
+#: Values of the query parameter: a format replaces the answer; `keep` stores the profile beside it.
 KEEP = "keep"
 
 
 class RequestProfiler:
     """Profiles requests of one app.
 
-    In: the app, its settings, where profiles are kept, and what is held while one request is profiled: in a process
-    one at a time, of whichever app.
+    Args:
+        app: The app.
+        settings: Its settings.
+        store: Stores profiles.
+        turn: Held during a profile, because a process profiles one request at a time.
     """
 
     def __init__(self, app: Flask, settings: Settings, store: ProfileStore, turn: threading.Lock) -> None:
@@ -51,7 +54,7 @@ class RequestProfiler:
         self._turn = turn
 
     def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
-        """The WSGI app, whose requests are profiled where they should be; inside of what records requests."""
+        """Return a WSGI app that profiles requests. It belongs inside the request middleware."""
 
         def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
             form = self._asked(environ)
@@ -79,19 +82,23 @@ class RequestProfiler:
         return form if may_see(self._app, self._settings, request) else None
 
     def _run(self, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Any:
-        """Call the app under the profiler. Out: its answer, and the profile; None where it could not be made."""
-        # Under gevent a thread runs many requests in turn: only this one's frames are meant.
+        """Call the app under the profiler.
+
+        Returns:
+            The app's answer, and the profile; None where it cannot be made.
+        """
+        # Under gevent a thread runs many requests in turn: keep only this one's frames.
         mode: Any = "strict" if greenlets.are_threads() else "disabled"
         profiler = BoundedProfiler(MAX_SAMPLES, interval=INTERVAL_S, async_mode=mode)
         session: Session | None = None
-        with guard.saying("profile", "a request cannot be profiled"):
-            # By this frame's own thread, and at this depth: the profile begins with it.
+        with guard.log_errors("profile", "a request cannot be profiled"):
+            # In this frame's own thread and at this depth: the profile begins with it.
             profiler.start()
         try:
             result = wsgi_app(environ, start_response)
         finally:
             if profiler.is_running:
-                with guard.saying("profile", "a profile cannot be ended"):
+                with guard.log_errors("profile", "a profile cannot be ended"):
                     session = profiler.stop()
         return result, session
 
@@ -121,7 +128,7 @@ class RequestProfiler:
             return result  # type: ignore[no-any-return]
         if hasattr(result, "close"):
             result.close()
-        # A redirect would lead away from the profile; an error stays one.
+        # A redirect would lead away from the profile. An error stays an error.
         status = int(answered[0][:3]) if answered else 500
         given = status if status >= 400 else 200
         shown = profile_response(session, form, given) if session is not None else text_response("no profile", given)
@@ -138,7 +145,7 @@ class RequestProfiler:
         return result  # type: ignore[no-any-return]
 
     def _keep(self, session: Session, name: str, environ: dict[str, Any]) -> None:
-        # It goes into a script of pyinstrument's page as it is.
+        # pyinstrument writes it into a script of its page as it is.
         session.target_description = quote(
             f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')}"[:200], " /"
         )
@@ -154,7 +161,7 @@ class RequestProfiler:
 
 
 def _unkept(error: Exception) -> bool:
-    guard.say("profile", "a profile cannot be kept: %s", error)
+    guard.log("profile", "a profile cannot be kept: %s", error)
     return False
 
 

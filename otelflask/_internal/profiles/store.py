@@ -1,4 +1,4 @@
-"""Profiles that are kept: a bounded folder that the workers of a machine share."""
+"""Stored profiles: a bounded folder that the workers of a machine share."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pyinstrument.session import Session
 from otelflask._internal.settings import SettingError
 from otelflask._internal.shared_folder import SharedFolder
 
-#: A profile's id: nothing that could be a path.
+#: A profile's id. It can never be a path.
 ID = re.compile(r"[0-9a-f]{32}")
 SUFFIX = ".profile.json"
 
-#: Format → how it is made of a session, and its content type.
+#: Format → renderer and content type.
 FORMATS: dict[str, tuple[Callable[[], Any], str]] = {
     "html": (HTMLRenderer, "text/html; charset=utf-8"),
     "text": (lambda: ConsoleRenderer(unicode=True, color=False), "text/plain; charset=utf-8"),
@@ -26,26 +26,40 @@ FORMATS: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 def rendered(session: Session, form: str) -> tuple[bytes, str]:
-    """A profile to look at. In: one of `FORMATS`. Out: the page, and its content type."""
+    """Render a profile in one of `FORMATS`.
+
+    Returns:
+        The page and its content type.
+    """
     renderer, content_type = FORMATS[form]
     return renderer().render(session).encode(), content_type
 
 
 class ProfileStore:
-    """Keeps the newest profiles. In: a folder that belongs to this user alone, made when needed; how many."""
+    """Stores the newest profiles.
+
+    Args:
+        folder: A folder that only this user can use. It is made when needed.
+        count: How many profiles are kept.
+    """
 
     def __init__(self, folder: SharedFolder, count: int) -> None:
         self._folder = folder.below("profiles")
         self._count = count
 
     def keep(self, session: Session, name: str) -> None:
-        """Keep it by this id, and let the oldest go. Raises OSError and SettingError where it cannot be written."""
+        """Store a profile under an id, and remove the oldest.
+
+        Raises:
+            OSError: It cannot be written.
+            SettingError: The folder cannot be used.
+        """
         self._folder.write(name + SUFFIX, json.dumps(session.to_json()).encode())
         names = sorted(self._folder.names(), key=self._folder.changed, reverse=True)
         self._folder.remove(*names[self._count :])
 
     def find(self, name: str) -> Session | None:
-        """The profile of this id; None where there is none (any more), or where it is no id."""
+        """The profile of an id; None where there is none, and for invalid ids."""
         if not ID.fullmatch(name):
             return None
         try:
@@ -53,5 +67,5 @@ class ProfileStore:
             data = self._folder.read(name + SUFFIX)
             return Session.from_json(json.loads(data)) if data is not None else None
         except (OSError, SettingError, ValueError, KeyError, TypeError):
-            # Somebody else's, or of another version.
+            # Another user's file, or one of another version.
             return None

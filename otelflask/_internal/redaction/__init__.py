@@ -1,4 +1,4 @@
-"""Removes secrets from what leaves the process."""
+"""Redaction: mask secrets in everything that leaves the process."""
 
 from otelflask._internal.redaction.attributes import cleaned, scrubbed_attributes
 from otelflask._internal.redaction.scrubber import MASK, Scrubber

@@ -11,7 +11,7 @@ from otelflask._internal.redaction.scrubber import Scrubber
 
 
 def cleaned(value: Any, limits: Limits) -> Any:
-    """A value, masked before, that can be encoded and is within the limits."""
+    """A masked value that can be encoded and is within the limits."""
     if isinstance(value, str):
         return clean_text(limits.text(value))
     if isinstance(value, (list, tuple)):
@@ -22,7 +22,7 @@ def cleaned(value: Any, limits: Limits) -> Any:
 
 
 def scrubbed_attributes(attributes: Mapping[str, Any] | None, scrubber: Scrubber, limits: Limits) -> dict[str, Any]:
-    """The attributes, masked and bounded."""
+    """Attributes, masked and within the limits."""
     of_stack = Limits(STACKTRACE_LENGTH)
     kept: dict[str, Any] = {}
     for key, value in (attributes or {}).items():

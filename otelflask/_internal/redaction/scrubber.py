@@ -1,9 +1,8 @@
-"""Removes secrets from values before they leave the process.
+"""Mask secrets in values before they leave the process.
 
-One recursive scrubber for spans, logs and metrics: a value is masked because
-of the *name* it goes by (by substring: ``X-Api-Key``, ``db_password``), or
-because of what it *looks like* (a JWT, a card number, credentials in a URL, a
-``password=…`` pair inside a longer text).
+One recursive scrubber serves spans, logs and metrics. It masks a value because of its *name* (by
+substring: ``X-Api-Key``, ``db_password``), or because of what it *looks like* (a JWT, a card
+number, credentials in a URL, a ``password=…`` pair within a longer text).
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from otelflask._internal.limits import MAX_DEPTH
 
 MASK = "[redacted]"
 
-#: Names whose values are masked, matched as substrings of the lower-cased name
-#: with ``-``, ``_``, ``.`` and spaces left out.
+#: Sensitive parts of names. They are searched in the lower-cased name without ``-``, ``_``, ``.`` and spaces.
 SENSITIVE_NAMES = (
     "authorization",
     "cookie",
@@ -35,17 +33,17 @@ SENSITIVE_NAMES = (
     "signature",
 )
 
-#: Names that contain a sensitive word and yet hold no secret.
+#: Names that contain a sensitive part but hold no secret.
 HARMLESS_NAMES = ("tokens", "tokencount", "tokenizer", "tokentype", "tokenlimit")
 
-#: Attributes that are JSON of what was masked when it was put together; masked once more, it would be JSON no more.
+#: Attributes with JSON whose parts were masked before. Masked as text, the JSON would break.
 MASKED_WHEN_MADE = frozenset(f"otelflask.error.{part}" for part in ("frames", "breadcrumbs", "tags", "extra"))
 
-#: Names whose judgement is kept for the next time, and their longest, in characters.
+#: The size of the cache of names, and the longest cached name, in characters.
 _KEPT_NAMES, _KEPT_NAME = 10_000, 128
 
 _SEPARATORS = str.maketrans("", "", "-_. ")
-#: A part of a JWT, and how many characters its first two have at least, the first beyond ``eyJ``.
+#: A part of a JWT; the least characters of its first part after ``eyJ``, and of its second part.
 _JWT_PART = re.compile(r"[A-Za-z0-9_-]*")
 _JWT_LENGTH = 6
 _SCHEME_CREDENTIAL = re.compile(r"(?i)\b(bearer|basic|digest|negotiate)(\s+)([A-Za-z0-9+/=._~-]{6,})")
@@ -57,18 +55,18 @@ _CLOUD_KEY = re.compile(
 )
 
 
-#: Opens Werkzeug's debugger, which runs code; it says so in a line.
+#: Werkzeug logs the PIN of its debugger, which runs any code.
 _PIN = re.compile(r"(?i)(debugger pin: )\d[\d-]+")
 _CLOUD_PREFIXES = ("AKIA", "ASIA", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xox")
 
 
-#: Of no name: they stand around names and values.
+#: Characters around names and values, never part of a name.
 _OF_PAIRS = frozenset("\"'=:%>&;,")
 _SECOND_WORD = re.compile(r" [\w.\-]+")
 _LONGEST_NAME = 64
-#: What stands between a name and its value.
+#: The sign between a name and its value.
 _SIGN = re.compile(r"(?i)[\"']?\s*(?:=>|=|:|%3d)\s*")
-#: A value. What is masked already stays as it is.
+#: A value. One that is masked already stays as it is.
 _VALUE = re.compile(
     rf"(?is){re.escape(MASK)}|"
     r"\"[^\"\\]*(?:\\.[^\"\\]*)*\"?|'[^'\\]*(?:\\.[^'\\]*)*'?|"
@@ -77,7 +75,7 @@ _VALUE = re.compile(
 
 
 def _mask_jwts(text: str) -> str:
-    """The text without JSON Web Tokens: two parts, or three, joined by dots (RFC 7519, section 3)."""
+    """Mask JSON Web Tokens: two or three parts, joined by dots (RFC 7519, section 3)."""
     parts = []
     kept = 0
     at = text.find("eyJ")
@@ -90,7 +88,7 @@ def _mask_jwts(text: str) -> str:
                     end = _JWT_PART.match(text, end + 1).end()  # type: ignore[union-attr]
                 parts.append(text[kept:at] + MASK)
                 kept = head = end
-        # Another beginning in the same part would come to the same end.
+        # Another beginning in the same part would lead to the same end.
         at = text.find("eyJ", head)
     return "".join(parts) + text[kept:]
 
@@ -115,9 +113,12 @@ def _mask_card(match: re.Match[str]) -> str:
 class Scrubber:
     """Masks secrets in names, texts and nested values.
 
-    In: additional sensitive name parts, and additional regular expressions
-    whose matches in values are masked. An invalid expression raises
-    ``re.error`` at construction.
+    Args:
+        names: More sensitive parts of names.
+        patterns: More regular expressions; what they match in values is masked.
+
+    Raises:
+        re.error: A pattern is invalid.
     """
 
     def __init__(self, names: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
@@ -126,29 +127,29 @@ class Scrubber:
         self.add(names, patterns)
 
     def add(self, names: Iterable[str], patterns: Iterable[str]) -> None:
-        """Mask these too, from now on. In, and raised: as when it is made."""
+        """Mask more from now on. The arguments and errors are the constructor's."""
         more = (_normalise(name) for name in names if name.strip())
         self.names += tuple(name for name in more if name not in self.names)
         known = {pattern.pattern for pattern in self.patterns}
         self.patterns += tuple(re.compile(pattern) for pattern in patterns if pattern not in known)
         self._sensitive: dict[str, bool] = {}
-        #: Differs when something else is masked than before.
+        #: Changes whenever the rules change.
         self.generation = object()
-        # In running text a name stands before "=" or ":", perhaps quoted. Each of these is matched where it has to
-        # begin, and none can fail after a long way: the work is linear, whatever a stranger sends.
-        letters = {character for name in self.names for character in name if not character.isalnum()}
-        odd = "".join(sorted(letter for letter in letters if letter not in _OF_PAIRS and not letter.isspace()))
-        self._name = re.compile(rf"[\w.\-{re.escape(odd)}]*")
-        # Looked for first, at the speed of str.find: the expression runs only where one stands.
+        # In running text a name stands before "=" or ":", perhaps quoted. Each expression is anchored at its start, and
+        # none can fail late: the work is linear for any input.
+        symbols = {character for name in self.names for character in name if not character.isalnum()}
+        special = "".join(sorted(symbol for symbol in symbols if symbol not in _OF_PAIRS and not symbol.isspace()))
+        self._name = re.compile(rf"[\w.\-{re.escape(special)}]*")
+        # Searched first, at the speed of str.find: the expression runs only where one of them is found.
         self._stems = tuple({name[:3] for name in self.names})
 
     def is_sensitive(self, name: str) -> bool:
-        """Whether values that go by this name are masked."""
+        """Whether values of this name are masked."""
         known = self._sensitive.get(name)
         if known is None:
             plain = _normalise(name)
             known = any(part in plain for part in self.names) and not plain.endswith(HARMLESS_NAMES)
-            # A stranger's names are not kept for ever, and no long ones at all.
+            # Bounded: names may come from strangers.
             if len(name) <= _KEPT_NAME:
                 if len(self._sensitive) >= _KEPT_NAMES:
                     self._sensitive = {}
@@ -156,10 +157,12 @@ class Scrubber:
         return known
 
     def text(self, text: str, pairs: bool = True) -> str:
-        """The text with everything masked that looks like a secret.
+        """Mask everything in a text that looks like a secret.
 
-        In: whether what follows ``name=`` and ``name:`` is one where the name
-        says so; in source code it is an expression.
+        Args:
+            text: The text.
+            pairs: Whether to mask the values of ``name=value`` and ``name: value`` by their names. In
+                source code the value is an expression, which is not masked.
         """
         if len(text) < 4:
             return text
@@ -188,9 +191,9 @@ class Scrubber:
         return text
 
     def _mask_pairs(self, text: str, lowered: str) -> str:
-        """Mask the values of ``name=value``, ``name: value`` and ``"name": "value"`` in a text."""
+        """Mask values of ``name=value``, ``name: value`` and ``"name": "value"`` in a text, by their names."""
         if len(lowered) != len(text):
-            # The one letter whose lower case is longer.
+            # U+0130 is the one character that grows in lower case.
             lowered = text.replace("\u0130", "I").lower()
         starts = []
         for stem in self._stems:
@@ -207,7 +210,7 @@ class Scrubber:
             first = start
             while first > done and (text[first - 1].isalnum() or text[first - 1] in "_-."):
                 first -= 1
-            # The whole name, which is looked at once, however often a stem stands in it.
+            # The whole name is checked once, however many stems it contains.
             done = self._name.match(text, start).end()  # type: ignore[union-attr]
             sign = _SIGN.match(text, done)
             if sign is None:
@@ -227,12 +230,12 @@ class Scrubber:
         return "".join(parts) + text[kept:]
 
     def _sign_after_two_words(self, text: str, first: int, end: int) -> re.Match[str] | None:
-        """What follows a name of two words, such as ``card number:``. In: where the first word stands."""
+        """The sign after a name of two words, such as ``card number:``. `first` is where the first word begins."""
         second = _SECOND_WORD.match(text, end)
         sign = _SIGN.match(text, second.end()) if second is not None else None
         if second is None or sign is None:
             return None
-        # A name that is known reaches over the space; it is no longer than the longest.
+        # A known name may contain the space. It is no longer than the longest name.
         before = _normalise(text[max(first, end - _LONGEST_NAME) : end])[-_LONGEST_NAME:]
         after = _normalise(second.group())[:_LONGEST_NAME]
         joined = before + after
@@ -243,7 +246,7 @@ class Scrubber:
         return None
 
     def value(self, name: str, value: Any, depth: int = 0) -> Any:
-        """The value under this name, scrubbed; mappings and sequences are followed."""
+        """Mask a value of this name. Mappings and sequences are followed."""
         if self.is_sensitive(name) and not isinstance(value, (bool, int, float)) and value is not None:
             return MASK
         if isinstance(value, str):

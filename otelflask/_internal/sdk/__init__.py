@@ -1,1 +1,1 @@
-"""OpenTelemetry's SDK as otelflask has it: providers, spans, log records and metrics, cheaper and bounded."""
+"""Our versions of OpenTelemetry's SDK: providers, spans, log records and metrics, cheaper and bounded."""

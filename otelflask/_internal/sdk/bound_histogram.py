@@ -1,4 +1,4 @@
-"""A histogram bound to one attribute set: what is measured often is looked up once."""
+"""A histogram bound to one attribute set, which is looked up once."""
 
 from __future__ import annotations
 
@@ -20,25 +20,35 @@ from otelflask._internal.compat.otel_metrics import (
 
 
 class BoundHistogram:
-    """Records into one attribute set of one histogram.
+    """Records into one attribute set of a histogram.
 
-    The set's aggregations are looked up once instead of at each record. Views,
-    several readers and exemplar filters of the user's count as always. With a
-    histogram that is not the SDK's, its own `record` is called.
+    The set's aggregations are looked up once instead of at each measurement. The user's views, readers
+    and exemplar filters work as usual. For a histogram that is not the SDK's, its own `record` is
+    called.
+
+    Args:
+        histogram: The histogram.
+        attributes: The attribute set. It must not change.
     """
 
     __slots__ = ("_aggregations", "_consumer", "_histogram", "_storages", "attributes")
 
     def __init__(self, histogram: Histogram, attributes: dict[str, Any]) -> None:
         self._histogram = histogram
-        #: The attribute set; it does not change.
+        #: The attribute set. It does not change.
         self.attributes = Layer(attributes)
         self._consumer = consumer_of(histogram)
         self._storages: Any = None
         self._aggregations: list[Any] = []
 
     def record(self, value: float, context: Context, sampled: bool) -> None:
-        """In: the value, the context whose span an exemplar names, and whether that span is sampled."""
+        """Record a value.
+
+        Args:
+            value: The value.
+            context: The context with the exemplar's span.
+            sampled: Whether that span is sampled.
+        """
         consumer = self._consumer
         if consumer is None:
             self._histogram.record(value, self.attributes, context)
@@ -57,7 +67,7 @@ class BoundHistogram:
             aggregation.aggregate(measurement, exemplar)
 
     def _bind(self, value: float, context: Context) -> None:
-        """Record the SDK's way, which makes the aggregations, then remember them."""
+        """Record through the SDK, which makes the aggregations, and cache them."""
         histogram = self._histogram
         if not is_enabled(histogram):
             histogram.record(value, self.attributes, context)
@@ -72,7 +82,7 @@ class BoundHistogram:
 
 
 class _Measurement:
-    """The SDK's Measurement without cleaning attributes that are clean."""
+    """The SDK's Measurement without another check of attributes that are valid."""
 
     __slots__ = ("attributes", "context", "instrument", "time_unix_nano", "value")
 

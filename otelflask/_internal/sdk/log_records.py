@@ -1,4 +1,4 @@
-"""Log records of ours: real SDK records, made without what nobody looks at."""
+"""Our log records: a subclass of the SDK's, without parts that nobody reads."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from otelflask._internal.sdk.user_parts import processor_failed
 
 
 class Record(LogRecord):
-    """A log record whose attributes are layers (see ``attribute_layers``)."""
+    """A log record with attributes in layers (see ``attribute_layers``)."""
 
-    # The API's __init__ looks up the current span again; we know it already.
+    # The API's __init__ would look up the current span again.
     def __init__(  # pylint: disable=super-init-not-called
         self,
         timestamp: int,
@@ -47,12 +47,12 @@ class Record(LogRecord):
         self.layers = layers
         self.event_name = event_name
         self.exception = None
-        #: Attributes that were more than a record may have.
+        #: The number of dropped attributes.
         self.dropped = 0
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """All attributes. A processor that changes them assigns the whole, as with the SDK's record."""
+        """All attributes. As with the SDK's record, a processor changes them by assignment."""
         return merged(self.layers)
 
     @attributes.setter
@@ -70,12 +70,12 @@ class Record(LogRecord):
 
 
 class EmittedRecord(ReadWriteLogRecord):
-    """What processors are handed: the SDK's class, without copying the attributes once more."""
+    """The record for processors: the SDK's class, without another copy of the attributes."""
 
     log_record: Record
 
     def __post_init__(self) -> None:
-        # The base class copies the attributes into a bounded dict, and cuts their values: the encoder does.
+        # The base class would copy the attributes into a bounded dict and cut values, which the encoder does.
         self.log_record.bound(self.limits.max_log_record_attributes)
 
     @property
@@ -84,16 +84,16 @@ class EmittedRecord(ReadWriteLogRecord):
 
 
 def emit(logger: Any, record: Record) -> None:
-    """Hand the record to the logger's processors; any other API logger gets it by its own `emit`.
+    """Emit a record through a logger. An exception of a user's processor is logged.
 
-    What a processor of the user's raises goes no further.
+    For a logger that is not ours, its own `emit` is called.
     """
-    # By its class first: `isinstance` of a subclass goes a long way round (ABCMeta).
+    # Compare the class first: `isinstance` with an ABC is slow.
     if type(logger) is Logger:
         if is_logger_enabled(logger):
             resource, scope, limits, processors = parts_of_logger(logger)
             emitted = EmittedRecord(record, resource, scope, limits)
-            # As the list's `on_emit`, which is one call more.
+            # The list's `on_emit` would be one more call.
             guard.call_each(processors.processors, "on_emit", emitted, processor_failed)
     elif isinstance(logger, otel_logs.Logger):
         guard.attempt(_emit_by_sdk, logger, record, instead=functools.partial(processor_failed, logger))

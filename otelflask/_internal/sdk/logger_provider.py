@@ -1,4 +1,4 @@
-"""The logger provider: the SDK's, whose processors and loggers raise nothing into the app."""
+"""The logger provider: the SDK's, with processors and loggers that never raise into the app."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from otelflask._internal.sdk.user_parts import end_each, flushed, processor_fail
 
 
 class LogProcessors(otel_logs.LogRecordProcessorList):
-    """The SDK's list of processors, none of which keeps the others, or the app, from going on."""
+    """The SDK's list of processors. An exception of one reaches neither the others nor the app."""
 
     def on_emit(self, log_record: Any) -> None:
         guard.call_each(self.processors, "on_emit", log_record, processor_failed)
@@ -39,14 +39,14 @@ class LogProcessors(otel_logs.LogRecordProcessorList):
 
 
 class Logger(otel_logs.Logger):
-    """The SDK's logger, which takes what the app gives it."""
+    """The SDK's logger. It accepts any value that the app passes."""
 
     def emit(self, record: Any = None, **given: Any) -> None:
         emit = functools.partial(super().emit, record, **given)
         guard.attempt(emit, instead=lambda error: guard.call_hook("log record", self._emit_safely, record, given))
 
     def _emit_safely(self, record: Any, given: dict[str, Any]) -> None:
-        """Once more, with attributes that can be read."""
+        """Emit again with attributes that can be read."""
         if record is None:
             super().emit(None, **{**given, "attributes": safe_attributes(given.get("attributes"))})
         else:
@@ -55,7 +55,7 @@ class Logger(otel_logs.Logger):
 
 
 class LoggerProvider(otel_logs.LoggerProvider):
-    """The SDK's logger provider, which raises nothing into the app."""
+    """The SDK's logger provider. It never raises into the app."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(multi_log_record_processor=LogProcessors(), **options)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The SDK's meter, whose instruments raise nothing into the app."""
+"""The SDK's meter, with instruments that never raise into the app."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from otelflask._internal import guard
 
 
 class Meter(sdk_metrics.Meter):
-    """The SDK's meter, whose instruments take what the app gives them; one that cannot be made does nothing."""
+    """The SDK's meter. Its instruments accept any value; one that cannot be made does nothing."""
 
     def create_counter(self, *arguments: Any, **options: Any) -> Any:
         return _made(super().create_counter, _nothing.create_counter, "add", arguments, options)
@@ -45,21 +45,30 @@ _nothing = NoOpMeter("")
 def _made(
     create: Callable[..., Any], instead: Callable[..., Any], measures: str, arguments: Any, options: dict[str, Any]
 ) -> Any:
-    """An instrument. In: what makes it, what makes one that does nothing, and the method that measures, if any."""
-    instrument = guard.call_hook("making of an instrument", functools.partial(create, *arguments, **options))
+    """Make an instrument.
+
+    Args:
+        create: Makes it.
+        instead: Makes one that does nothing.
+        measures: The name of the method that measures, if any.
+        arguments: Positional arguments.
+        options: Keyword arguments.
+    """
+    instrument = guard.call_hook("creation of an instrument", functools.partial(create, *arguments, **options))
     if instrument is None:
         return instead("nothing")
     return _guarded(instrument, measures) if measures else instrument
 
 
 def _guarded(instrument: Any, name: str) -> Any:
-    """The instrument, whose measurements raise nothing. In: the method that measures."""
+    """Guard an instrument's measuring method, so that it never raises."""
     method: Callable[..., None] = getattr(instrument, name)
 
     def measure(amount: Any, attributes: Any = None, context: Context | None = None) -> None:
         guard.call_hook("measurement", method, amount, attributes, context)
 
     if name not in vars(instrument):
-        # On the object, since the SDK looks up aggregations by its class; once, since it may give the same again.
+        # On the instance, because the SDK looks up aggregations by the class. Once, because the SDK may return the same
+        # instrument again.
         setattr(instrument, name, measure)
     return instrument

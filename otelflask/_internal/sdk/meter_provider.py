@@ -1,4 +1,4 @@
-"""The meter provider: the SDK's, which raises nothing into the app, and flushes all of its readers."""
+"""The meter provider: the SDK's. It never raises into the app, and flushes all of its readers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from otelflask._internal.sdk.user_parts import flushed, provided
 
 
 class MeterProvider(ClearedMeterProvider):
-    """The SDK's meter provider, with a cap on attribute sets and sums that a forked child starts at zero.
+    """The SDK's meter provider with a cardinality limit. In a forked child its sums start at zero.
 
-    In: its metric readers, and `cap`, the most attribute sets of one metric.
+    Args:
+        metric_readers: The readers.
+        cap: The most attribute sets of a metric.
+        **options: Arguments of the SDK's provider.
     """
 
     def __init__(self, *, metric_readers: Sequence[MetricReader], cap: int = 2_000, **options: Any) -> None:
@@ -31,7 +34,11 @@ class MeterProvider(ClearedMeterProvider):
         return provided(make, sdk_metrics.Meter, Meter, NoOpMeter(""))
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Collect and send now. Out: whether every reader did in time; the SDK's own does not ask them."""
+        """Collect and send now.
+
+        Returns:
+            Whether every reader was in time. The SDK's own method does not ask the readers.
+        """
         deadline = monotonic() + timeout_millis / 1000
         done = [self._flushed(reader, (deadline - monotonic()) * 1000) for reader in self.readers]
         return all(done)
@@ -43,4 +50,4 @@ class MeterProvider(ClearedMeterProvider):
 
 def _say_overflowed(metric: str, cap: int) -> None:
     message = "metric %s has more than %d attribute sets; further ones are summed under otel.metric.overflow"
-    guard.say(f"overflow:{metric}", message, metric, cap)
+    guard.log(f"overflow:{metric}", message, metric, cap)

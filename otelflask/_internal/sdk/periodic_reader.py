@@ -1,4 +1,4 @@
-"""A metric reader that collects again and again, off the app's threads."""
+"""A metric reader that collects periodically, outside of the app's threads."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from otelflask._internal.lifecycle.worker import Worker
 
 
 class PeriodicReader(MetricReader):
-    """Collects every `interval` seconds in a thread of its own and hands the data on.
+    """Collects at an interval, in a thread of its own, and passes the metrics on.
 
-    Unlike the SDK's periodic reader it never exports in the caller's thread,
-    its shutdown takes no longer than it is told, and it survives a fork.
-    `send(seconds)` waits until what was handed on is sent, and says whether it was.
+    Unlike the SDK's periodic reader it never exports in the caller's thread, its shutdown takes no
+    longer than its timeout, and it survives a fork.
+
+    Args:
+        deliver: Takes the metrics.
+        send: Waits until the delivered metrics are sent, for so many seconds, and returns whether they
+            were.
+        interval: Seconds.
+        preferred_temporality: Temporality by kind of instrument.
+        preferred_aggregation: Aggregation by kind of instrument.
     """
 
     def __init__(
@@ -35,7 +42,7 @@ class PeriodicReader(MetricReader):
         self._worker = Worker("collect", self._work, interval, work_at_end=False)
 
     def start(self) -> None:
-        """Start collecting; called again after a fork."""
+        """Start collecting, also again after a fork."""
         self._worker.after_fork()
         self._worker.start()
 
@@ -44,8 +51,8 @@ class PeriodicReader(MetricReader):
         return self._interval
 
     def collect_safely(self) -> None:
-        """Collect now; what raises is said: a callback of the app's, or one that takes too long."""
-        with guard.saying("collect", "a metric cannot be collected"):
+        """Collect now. An exception, such as one of a callback of the app, is logged."""
+        with guard.log_errors("collect", "a metric cannot be collected"):
             self.collect()
 
     def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> None:

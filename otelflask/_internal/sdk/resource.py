@@ -1,4 +1,4 @@
-"""Who sends: the resource of this process, right after a fork too."""
+"""The resource of this process, correct after a fork too."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from otelflask._internal.version import __version__
 
 
 def build(settings_attributes: Mapping[str, Any]) -> Resource:
-    """The resource; attributes of the user's (``OTEL_RESOURCE_ATTRIBUTES``) win over detected ones.
+    """Build the resource. The user's attributes (``OTEL_RESOURCE_ATTRIBUTES``) replace detected ones.
 
-    In: attributes from our settings, such as ``service.name``; empty values are left out.
+    Args:
+        settings_attributes: Attributes of our settings, such as ``service.name``. Empty values are
+            left out.
     """
     explicit = dict(OTELResourceDetector().detect().attributes)
     process = ProcessResourceDetector().detect().attributes
@@ -31,16 +33,16 @@ def build(settings_attributes: Mapping[str, Any]) -> Resource:
         **explicit,
     }
     attributes.setdefault("service.name", f"unknown_service:{os.path.basename(sys.executable) or 'python'}")
-    # Resource.create would put its own detectors' values over these; it adds telemetry.sdk.* only.
+    # Only telemetry.sdk.*: the detectors of Resource.create would replace these values.
     sdk = {name: value for name, value in Resource.create({}).attributes.items() if name.startswith("telemetry.sdk.")}
     return Resource({**sdk, **attributes})
 
 
 def forked(resource: Resource, explicit_instance_id: str | None) -> Resource:
-    """The resource of a forked child: its own pid and instance id.
+    """The resource of a forked child, with its own pid and instance id.
 
-    An instance id that the user set stays recognisable: the pid is appended,
-    since two processes must not report under one id.
+    To an instance id of the user the pid is appended, because two processes must not report under one
+    id.
     """
     instance_id = f"{explicit_instance_id}:{os.getpid()}" if explicit_instance_id else str(uuid.uuid4())
     return Resource(
@@ -55,7 +57,7 @@ def forked(resource: Resource, explicit_instance_id: str | None) -> Resource:
 
 
 def explicit_instance_id() -> str | None:
-    """The ``service.instance.id`` that the user set by ``OTEL_RESOURCE_ATTRIBUTES``, if any."""
+    """The ``service.instance.id`` of ``OTEL_RESOURCE_ATTRIBUTES``; None where there is none."""
     value = OTELResourceDetector().detect().attributes.get("service.instance.id")
     return str(value) if value else None
 

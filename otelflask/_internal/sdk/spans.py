@@ -1,10 +1,8 @@
-"""Spans of ours: real SDK spans, made without what nobody looks at.
+"""Our spans: a subclass of the SDK's, without parts that nobody reads.
 
-:class:`Span` is a subclass of the SDK's span, so that samplers, span
-processors and exporters of the user's see what they always see. It differs in
-cost only: attributes are kept in layers (see ``attribute_layers``), events and links
-are made when the first one is added, and what ends is handed on itself
-instead of a copy.
+Samplers, span processors and exporters of the user see what they always see. `Span` differs only
+in cost: attributes are kept in layers (see ``attribute_layers``), events and links are made on
+first use, and the ended span itself is passed on instead of a copy.
 """
 
 from __future__ import annotations
@@ -33,18 +31,18 @@ from otelflask._internal.exceptions.attributes import exception_layer
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import MAX_ITEMS, cut
 from otelflask._internal.sdk.tracer_provider import AppSpan, SpanProcessors, no_span
-from otelflask._internal.sdk.user_parts import processor_failed, tell_started
+from otelflask._internal.sdk.user_parts import notify_started, processor_failed
 
 _SAMPLED_RANDOM = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
 
 
 class Span(LayeredSpan, AppSpan):
-    """A span whose attributes are layers; see the module's docstring."""
+    """A span with attributes in layers."""
 
     def set_layers(self, layers: Layers) -> None:
-        """Attributes that are valid already, in the place of those it began with; the dicts must not change afterwards.
+        """Replace the initial attributes by layers with valid attributes. The dicts must not change afterwards.
 
-        Of more attributes than a limit allows, the first are kept.
+        Above the limit, the first attributes are kept.
         """
         self.layers = layers
 
@@ -52,7 +50,7 @@ class Span(LayeredSpan, AppSpan):
         if self.ended_at is not None:
             return
         if type(key) is not str:
-            # A str of its own class may hash as it likes.
+            # A subclass of str may hash in its own way.
             key = str.__str__(safe_text(key))
         own, limits = self.own, self.limits
         if key not in own and len(own) >= (limits.max_span_attributes or 128):
@@ -77,7 +75,7 @@ class Span(LayeredSpan, AppSpan):
             self.set_attribute(key, value)
 
     def add_known_event(self, name: str, layer: Layer) -> None:
-        """Add an event whose attributes are valid already; they must not be changed afterwards."""
+        """Add an event with valid attributes. They must not change afterwards."""
         limit = self.limits.max_event_attributes
         if limit is None or len(layer) <= limit:
             self.add_made_event(sdk_trace.Event(name, layer))
@@ -92,7 +90,7 @@ class Span(LayeredSpan, AppSpan):
         escaped: bool = False,
     ) -> None:
         if not isinstance(exception, BaseException):
-            guard.say("record_exception", "record_exception takes an exception, not a %s", type(exception).__name__)
+            guard.log("record_exception", "record_exception takes an exception, not a %s", type(exception).__name__)
             return
         guard.call_hook("record of an exception", self._record, exception, attributes, timestamp)
 
@@ -105,9 +103,9 @@ class Span(LayeredSpan, AppSpan):
         self.ended_at = clock.time_ns() if end_time is None else end_time
         processor = self.tracer.span_processor
         if type(processor) is SpanProcessors:
-            if processor.told_before:
-                processor.tell_ending(self)
-            # As its `on_end`, which is one call more.
+            if processor.listeners_before_end:
+                processor.notify_ending(self)
+            # The list's `on_end` would be one more call.
             guard.call_each(processor.processors, "on_end", self, processor_failed)
         else:
             guard.call_each((processor,), ENDING, self, processor_failed)
@@ -115,9 +113,11 @@ class Span(LayeredSpan, AppSpan):
 
 
 def clean_value(value: Any, length: int | None) -> Any:
-    """An attribute value that OTLP can carry: scalars as they are, sequences of scalars, else text.
+    """A value that OTLP can carry: scalars and sequences of scalars as they are, else text.
 
-    In: the value, and the characters that are kept of a text; None for all.
+    Args:
+        value: The value.
+        length: The longest text, in characters; None for no limit.
     """
     return guard.attempt(_clean_value, value, length, instead=lambda error: _cut(safe_text(value), length))
 
@@ -128,7 +128,7 @@ def _cut(text: str, length: int | None) -> str:
 
 def _clean_value(value: Any, length: int | None) -> Any:
     if isinstance(value, (str, bool, int, float)):
-        # Not by its own __str__, which is the app's.
+        # Its own __str__ is the app's code.
         return _cut(str.__str__(value), length) if isinstance(value, str) else value
     if isinstance(value, bytes):
         return _cut(value.decode("utf-8", "replace"), length)
@@ -140,7 +140,7 @@ def _clean_value(value: Any, length: int | None) -> Any:
 
 
 def _stock_parts(tracer: trace_api.Tracer) -> tuple[Any, Any, Any] | None:
-    """Processors, sampler and id generator with which a span starts without code of the user's; None with others."""
+    """The processors, sampler and id generator of a tracer; None where the user's code must start its spans."""
     if not isinstance(tracer, sdk_trace.Tracer):
         return None
     parts = tracer.span_processor, tracer.sampler, tracer.id_generator
@@ -151,8 +151,11 @@ def _stock_parts(tracer: trace_api.Tracer) -> tuple[Any, Any, Any] | None:
 class SpanStarter:
     """Starts spans of one instrumentation scope.
 
-    In: a tracer of the provider's. With the SDK's tracer a :class:`Span` is
-    made; with any other, that tracer's own `start_span` is called.
+    With the SDK's tracer it makes a `Span`. With any other tracer it calls that tracer's `start_span`.
+
+    Args:
+        tracer: A tracer of the provider.
+        trust_remote_sampling: Whether a caller's sampling decision counts.
     """
 
     def __init__(self, tracer: trace_api.Tracer, trust_remote_sampling: bool = False) -> None:
@@ -170,9 +173,15 @@ class SpanStarter:
         context: Context | None = None,
         links: Sequence[trace_api.Link] = (),
     ) -> trace_api.Span:
-        """Start a span; `context` is the parent's (default: the current one), `start_time` is in epoch ns.
+        """Start a span. An exception of a user's sampler or processor is logged.
 
-        What a sampler or a processor of the user's raises goes no further.
+        Args:
+            name: The name.
+            kind: The kind.
+            layers: The attributes.
+            start_time: Epoch nanoseconds.
+            context: The parent's context (default: the current one).
+            links: Links.
         """
         tracer, stock = self._tracer, self._stock
         if (
@@ -214,7 +223,7 @@ class SpanStarter:
 
         sampler = tracer.sampler
         if parent is not None and parent.is_remote and not self._trust and isinstance(sampler, sampling.ParentBased):
-            # The caller is not ours: its flag neither silences nor forces our spans.
+            # The caller is a stranger: its flag neither suppresses nor forces our spans.
             sampler = sampler_of_roots(sampler)
         elif isinstance(sampler, sampling.ParentBased) and parent is None:
             sampler = sampler_of_roots(sampler)
@@ -237,7 +246,7 @@ class SpanStarter:
             return trace_api.NonRecordingSpan(span_context)
         span = Span(tracer, name, span_context, parent, kind, layers, start_time)
         if extra:
-            # A sampler returns the attributes it was given plus its own.
+            # A sampler returns the attributes that it was given, and its own.
             known = merged(layers)
             for key, value in extra.items():
                 if key not in known:
@@ -246,8 +255,8 @@ class SpanStarter:
             span.add_link(link.context, link.attributes)
         processor = tracer.span_processor
         if type(processor) is SpanProcessors:
-            if processor.told_before:
+            if processor.listeners_before_end:
                 processor.on_start(span, context)
         else:
-            tell_started((processor,), span, context)
+            notify_started((processor,), span, context)
         return span

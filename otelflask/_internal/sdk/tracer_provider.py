@@ -1,4 +1,4 @@
-"""The tracer provider: the SDK's, whose processors, tracers and spans raise nothing into the app."""
+"""The tracer provider: the SDK's, with processors, tracers and spans that never raise into the app."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from otelflask._internal.guard import safe_text
 from otelflask._internal.sdk.user_parts import (
     end_each,
     flushed,
+    notify_started,
     processor_failed,
     provided,
     safe_attributes,
-    tell_started,
 )
 
 
 class SpanProcessors(SpanProcessorList):
-    """The SDK's list of processors, none of which keeps the others, or the app, from going on."""
+    """The SDK's list of processors. An exception of one reaches neither the others nor the app."""
 
     def on_start(self, span: sdk_trace.Span, parent_context: Context | None = None) -> None:
-        tell_started(self.told_before, span, parent_context)
+        notify_started(self.listeners_before_end, span, parent_context)
 
-    def tell_ending(self, span: sdk_trace.Span) -> None:
-        guard.call_each(self.told_before, ENDING, span, processor_failed)
+    def notify_ending(self, span: sdk_trace.Span) -> None:
+        guard.call_each(self.listeners_before_end, ENDING, span, processor_failed)
 
     def on_end(self, span: sdk_trace.ReadableSpan) -> None:
         guard.call_each(self.processors, "on_end", span, processor_failed)
@@ -45,7 +45,7 @@ class SpanProcessors(SpanProcessorList):
 
 
 class AppSpan(SdkSpan):
-    """The SDK's span, which takes what the app gives it, whatever that does when it is read."""
+    """The SDK's span. It accepts any value that the app passes, even one that raises when it is read."""
 
     def set_attribute(self, key: str, value: Any) -> None:
         again = super().set_attribute
@@ -106,7 +106,7 @@ class AppSpan(SdkSpan):
         self.end()
 
     def note_exception(self, error: BaseException, record: bool, set_status: bool, escaped: bool = False) -> None:
-        """Take note of what has ended a block: as an event, and as the span's status, where these are wanted."""
+        """Record the exception that ended a block: as an event, and as the span's status, where these are wanted."""
         if record:
             self.record_exception(error, escaped=escaped)
         if set_status:
@@ -114,13 +114,13 @@ class AppSpan(SdkSpan):
 
 
 def no_span(context: Context | None, error: Exception) -> trace_api.Span:
-    """What stands in the place of a span that cannot be started: its parent's context goes on."""
-    guard.users_failed("start of a span", error)
+    """A replacement for a span that cannot be started. It keeps the parent's context."""
+    guard.user_code_failed("start of a span", error)
     return trace_api.NonRecordingSpan(trace_api.get_current_span(context).get_span_context())
 
 
 class Tracer(sdk_trace.Tracer):
-    """The SDK's tracer, whose spans start whatever a sampler, an id generator or an attribute does."""
+    """The SDK's tracer. Its spans start whatever a sampler, an id generator or an attribute does."""
 
     def start_span(
         self,
@@ -142,7 +142,7 @@ class Tracer(sdk_trace.Tracer):
 
         span = guard.attempt(start, name, context, kind, attributes, *options, instead=as_text)
         if type(span) is SdkSpan:
-            # The SDK makes it by that class's name.
+            # The SDK instantiates its own class.
             span.__class__ = AppSpan
         return span
 
@@ -162,7 +162,7 @@ class Tracer(sdk_trace.Tracer):
         span = self.start_span(
             name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception
         )
-        # It would take the exception's text itself.
+        # use_span would read the exception's text itself.
         with trace_api.use_span(span, end_on_exit, record_exception=False, set_status_on_exception=False):
             try:
                 yield span
@@ -173,7 +173,7 @@ class Tracer(sdk_trace.Tracer):
 
 
 class TracerProvider(sdk_trace.TracerProvider):
-    """The SDK's tracer provider, which raises nothing into the app."""
+    """The SDK's tracer provider. It never raises into the app."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(active_span_processor=SpanProcessors(), **options)

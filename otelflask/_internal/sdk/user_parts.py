@@ -1,9 +1,8 @@
-"""What raises in telemetry that the app calls, or that calls the user's parts: said, and gone no further.
+"""Exceptions in telemetry that the app calls, and in the user's parts: logged, and never raised into the app.
 
-The SDK calls a user's processor in the app's thread, and takes the text of
-whatever an app gives as an attribute: an exception in either would be the
-app's own. So our providers hand out tracers, loggers and instruments of the
-SDK's that raise nothing. Source: OpenTelemetry specification, "Error
+The SDK calls a user's processor in the app's thread, and reads any object that an app passes as
+an attribute. An exception in either would reach the app. So our providers return tracers, loggers
+and instruments of the SDK that do not raise. Source: OpenTelemetry specification, "Error
 handling", basic principles.
 """
 
@@ -21,13 +20,13 @@ from otelflask._internal.guard import safe_text
 
 
 def processor_failed(processor: Any, error: Exception) -> None:
-    """A processor raised this."""
+    """Log an exception of a processor."""
     kind = type(processor)
-    guard.users_failed(f"processor {kind.__module__}.{kind.__qualname__}", error)
+    guard.user_code_failed(f"processor {kind.__module__}.{kind.__qualname__}", error)
 
 
 def end_each(processors: Iterable[Any]) -> None:
-    """Shut the processors down; one that raises keeps no other from its end."""
+    """Shut down processors. An exception of one does not stop the others."""
     for processor in processors:
         guard.attempt(_shut_down, processor, instead=functools.partial(processor_failed, processor))
 
@@ -36,36 +35,36 @@ def _shut_down(processor: Any) -> None:
     processor.shutdown()
 
 
-def tell_started(processors: Iterable[Any], span: Any, context: Context | None) -> None:
-    """Tell span processors of a start; what one raises keeps no other from being told."""
+def notify_started(processors: Iterable[Any], span: Any, context: Context | None) -> None:
+    """Call span processors at a span's start. An exception of one does not stop the others."""
 
-    def tell(processor: Any) -> None:
+    def notify(processor: Any) -> None:
         processor.on_start(span, parent_context=context)
 
     for processor in processors:
-        guard.attempt(tell, processor, instead=functools.partial(processor_failed, processor))
+        guard.attempt(notify, processor, instead=functools.partial(processor_failed, processor))
 
 
 def flushed(flush: Callable[[int], bool], timeout_millis: int) -> bool:
-    """Whether all was flushed in time; not where a processor raised."""
+    """Whether everything was flushed in time. False where a processor raised."""
     return bool(guard.call_hook("flush of a processor", flush, timeout_millis))
 
 
 def provided(make: Callable[[], Any], kind: type, ours: type, nothing: Any) -> Any:
-    """What a provider hands out: what the SDK makes as `kind` as ours, and `nothing` where it cannot be made."""
-    made = guard.call_hook(f"making of a {kind.__name__}", make)
+    """What a provider returns: the SDK's object with our class, or `nothing` where it cannot be made."""
+    made = guard.call_hook(f"creation of a {kind.__name__}", make)
     if made is None:
         return nothing
     if type(made) is kind:
-        # The SDK makes it by that class's name.
+        # The SDK instantiates its own class.
         made.__class__ = ours
     return made
 
 
 def safe_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Attributes that the SDK could not take, so that it can: what raises when it is read as text, or left out."""
+    """Attributes in a form that the SDK accepts. What raises when it is read becomes text, or is left out."""
     taken: dict[str, Any] = {}
-    # Of a mapping that cannot be read, what was read.
+    # If the mapping fails midway, keep what was read.
     guard.call_hook("mapping of attributes", _take, attributes, taken)
     return taken
 

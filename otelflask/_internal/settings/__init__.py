@@ -1,4 +1,4 @@
-"""Settings: what can be set, and where it is read from."""
+"""Settings: their declarations, and how they are read."""
 
 from otelflask._internal.settings.declarations import PER_PROCESS, WHEN_WANTED, Settings
 from otelflask._internal.settings.setting import SettingError

@@ -1,7 +1,7 @@
-"""Reads the settings in force from where they may be set, and says what is wrong with them.
+"""Read the effective settings, and report wrong ones.
 
-Precedence: keyword argument > ``app.config["OTELFLASK_<NAME>"]`` > environment
-> default. An empty ``OTELFLASK_*`` variable counts, and means "none".
+Precedence: keyword argument > ``app.config["OTELFLASK_<NAME>"]`` > environment > default. An
+empty ``OTELFLASK_*`` variable counts, and means "none".
 """
 
 from __future__ import annotations
@@ -81,14 +81,14 @@ def _parse(name: str, source: str, value: Any, default: Any, metadata: Mapping[s
 def sources(
     keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Where each setting comes from that is not at its default, in words. In: as for `load`."""
+    """The source, in words, of each setting that is not at its default. The arguments are those of `load`."""
     return {name: source for name, (_, source) in _given(keywords, config, environ).items()}
 
 
 def _given(
     keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mapping[str, str] | None
 ) -> dict[str, tuple[Any, str]]:
-    """What is set of each setting where it counts, and where that is."""
+    """The value of each setting that is set, and its source, in words."""
     environ = os.environ if environ is None else environ
     given: dict[str, tuple[Any, str]] = {}
     for item in fields(Settings):
@@ -99,8 +99,8 @@ def _given(
         elif config.get(key) is not None:
             given[name] = config[key], f'app.config["{key}"]'
         elif environ.get(env) or (env in environ and env.startswith("OTELFLASK_")):
-            # An empty one of ours is the value "none"; an empty one of OpenTelemetry's is unset, as its specification
-            # has it ("Environment Variable Specification", "Parsing empty value").
+            # An empty variable of ours is the value "none". An empty one of OpenTelemetry is unset, by its
+            # specification ("Environment Variable Specification", "Parsing empty value").
             given[name] = environ[env], f"environment variable {env}"
         elif name == "excluded_urls" and environ.get("OTEL_PYTHON_EXCLUDED_URLS"):
             given[name] = environ["OTEL_PYTHON_EXCLUDED_URLS"], "environment variable OTEL_PYTHON_EXCLUDED_URLS"
@@ -113,12 +113,16 @@ def load(
     environ: Mapping[str, str] | None = None,
     other_names: Collection[str] = (),
 ) -> Settings:
-    """The settings in force.
+    """Read the effective settings.
 
-    In: keyword arguments, the Flask app's config, the environment (default:
-    the process's), and names that could have been meant besides settings.
-    Raises SettingError for a name that is not declared and for a value that
-    is not allowed.
+    Args:
+        keywords: Keyword arguments.
+        config: The Flask app's config.
+        environ: The environment (default: the process's).
+        other_names: Names besides settings, for suggestions in errors.
+
+    Raises:
+        SettingError: A name is unknown, or a value is not allowed.
     """
     declared = {item.name: item for item in fields(Settings)}
     for name in keywords:
@@ -140,14 +144,14 @@ def load(
 
 
 def _unknown(where: str, name: str, names: Collection[str]) -> SettingError:
-    """An error that names what was meant, where that can be guessed. In: the names that there are."""
+    """An error that suggests the nearest of the known names."""
     nearest = difflib.get_close_matches(name, names, n=1)
     meant = f"did you mean {nearest[0]}? " if nearest else ""
     return SettingError(f"{where} is no setting of otelflask; {meant}allowed are {', '.join(sorted(names))}")
 
 
 def _check_mail(settings: Settings) -> None:
-    """Raise SettingError where the settings of mail cannot work together."""
+    """Raise SettingError where the mail settings contradict one another."""
     if not settings.mail_to:
         return
     for name, value in (("mail_to", settings.mail_to), ("mail_from", settings.mail_from)):

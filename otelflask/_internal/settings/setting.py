@@ -1,4 +1,4 @@
-"""How one setting is declared, and what a value is that is not allowed."""
+"""How one setting is declared, and the error for a wrong value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class SettingError(ValueError):
-    """A setting has a value that is not allowed; the message names setting, value and what is allowed."""
+    """A setting has a value that is not allowed. The message names the setting, the value and what is allowed."""
 
 
 SettingError.__module__ = "otelflask"
@@ -25,7 +25,18 @@ def setting(
     secret: bool = False,
     per_app: bool = False,
 ) -> Any:
-    """A field of `Settings`: its variable, its default, what it does, and what is allowed."""
+    """Declare a field of `Settings`.
+
+    Args:
+        env: Its environment variable.
+        default: Its default.
+        help: What it does.
+        choices: The allowed values.
+        minimum: The smallest allowed value.
+        unit: Its unit.
+        secret: Whether its value is masked where it is shown.
+        per_app: Whether it may differ from app to app.
+    """
     metadata = {
         "env": env,
         "help": help,
@@ -38,5 +49,5 @@ def setting(
     return field(default=default, repr=not secret, metadata=metadata)
 
 
-#: One that may differ from app to app; the others are of what a process has once.
+#: A setting that may differ from app to app. The others belong to the process.
 per_app = functools.partial(setting, per_app=True)

@@ -1,1 +1,1 @@
-"""The parts of the test kit, `otelflask.testing`."""
+"""The implementation of the test kit, `otelflask.testing`."""

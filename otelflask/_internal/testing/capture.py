@@ -1,4 +1,4 @@
-"""Captured telemetry: in-memory providers with fixed ids, for tests of an app's own."""
+"""In-memory providers with predictable ids, for an app's own tests."""
 
 from __future__ import annotations
 
@@ -38,9 +38,13 @@ class SequentialIds(IdGenerator):
 
 
 class CapturedTelemetry:
-    """Providers whose spans, log records and metrics stay in memory.
+    """Providers that keep spans, log records and metrics in memory.
 
-    ``init(app, **captured.providers)`` gives an app's telemetry to it.
+    ``init(app, **captured.providers)`` sends an app's telemetry to it.
+
+    Args:
+        sampler: The sampler (default: everything is sampled).
+        metric_sets: The most attribute sets of a metric.
     """
 
     def __init__(self, sampler: Any = None, metric_sets: int = 2_000) -> None:
@@ -77,13 +81,17 @@ class CapturedTelemetry:
         return [record.log_record for record in records]
 
     def span(self, name: str) -> ReadableSpan:
-        """The one span of this name. Raises AssertionError when there is none, or more."""
+        """The span of this name.
+
+        Raises:
+            AssertionError: There is none, or more than one.
+        """
         found = [span for span in self.spans if span.name == name]
         assert len(found) == 1, f"{len(found)} spans named {name!r} among {[span.name for span in self.spans]}"
         return found[0]
 
     def points(self, name: str) -> list[Any]:
-        """The data points of one metric, collected now."""
+        """The data points of a metric, collected now."""
         data = self.reader.get_metrics_data()
         if data is None:
             return []
@@ -97,7 +105,15 @@ class CapturedTelemetry:
         ]
 
     def wait_for(self, condition: Callable[[], Any], timeout: float = 5.0) -> None:
-        """Wait for what another thread will tell. In: seconds. Raises TimeoutError when it does not become true."""
+        """Wait until a condition is true, because another thread makes it true.
+
+        Args:
+            condition: Called again and again.
+            timeout: Seconds.
+
+        Raises:
+            TimeoutError: It did not become true.
+        """
         end = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > end:
@@ -105,12 +121,12 @@ class CapturedTelemetry:
             time.sleep(0.01)
 
     def clear(self) -> None:
-        """Forget spans and log records; metrics stay, being sums."""
+        """Forget spans and log records. Metrics stay, because they are sums."""
         self._spans.clear()
         self._records.clear()
 
     def close(self) -> None:
-        """End the providers."""
+        """Shut down the providers."""
         self.tracer_provider.shutdown()
         self.logger_provider.shutdown()
         self.meter_provider.shutdown()

@@ -1,4 +1,4 @@
-"""A clock that stands still until it is told to move."""
+"""A clock that stands still until a test advances it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from otelflask._internal.compat.otel_clock import MODULES_THAT_READ_THE_TIME
 #: 2024-01-01T00:00:00Z in epoch nanoseconds.
 START_NS = 1_704_067_200_000_000_000
 
-#: What `otelflask.clock` gives, and how it is made of epoch nanoseconds.
+#: Functions of `otelflask._internal.clock`, and how to make their values of epoch nanoseconds.
 _OURS: dict[str, Callable[[int], float]] = {
     "time_ns": lambda now: now,
     "perf_counter_ns": lambda now: now,
@@ -22,7 +22,7 @@ _OURS: dict[str, Callable[[int], float]] = {
 
 
 class FixedClock:
-    """Time as epoch nanoseconds; `advance` moves it on."""
+    """A fixed time, in epoch nanoseconds. `advance` moves it."""
 
     def __init__(self, now: int = START_NS) -> None:
         self.now = now
@@ -31,7 +31,11 @@ class FixedClock:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Move on by `seconds`. Raises ValueError when they are negative."""
+        """Advance the time by `seconds`.
+
+        Raises:
+            ValueError: They are negative.
+        """
         if seconds < 0:
             raise ValueError(f"a clock does not go back: {seconds}")
         self.now += round(seconds * 1e9)
@@ -39,7 +43,7 @@ class FixedClock:
 
 @contextmanager
 def frozen(clock: FixedClock) -> Iterator[FixedClock]:
-    """Within this context all telemetry reads its time from `clock`."""
+    """Make all telemetry read its time from `clock` during a block."""
 
     def read(made: Callable[[int], float]) -> Callable[[], float]:
         return lambda: made(clock.now)

@@ -1,7 +1,7 @@
-"""A fake collector: a real OTLP receiver over HTTP and gRPC that keeps what it is sent.
+"""A fake collector: a real OTLP receiver over HTTP and gRPC that keeps what it receives.
 
-It decodes protobuf, counts requests, and can be told how to answer the next
-ones: with a status, late, never, or by closing the connection.
+It decodes protobuf and counts requests. Tests can script its next answers: a status, a delay, no
+answer, or a closed connection.
 """
 
 from __future__ import annotations
@@ -56,11 +56,18 @@ _GRPC_CODES = {
 
 @dataclass(frozen=True)
 class Reply:
-    """How to answer one export request.
+    """The answer to one export request. A status other than 200 stores nothing.
 
-    `delay` in seconds before the answer; `hang` keeps the connection open
-    without one; `reset` closes it. A status other than 200 stores nothing.
     Over gRPC the statuses 400, 401, 429, 500 and 503 become their gRPC codes.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Response headers.
+        body: The body.
+        delay: Seconds before the answer.
+        hang: Whether to keep the connection open without an answer.
+        reset: Whether to close the connection without an answer.
+        rejected: The number of items in a partial success.
     """
 
     status: int = 200
@@ -74,7 +81,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Received:
-    """One span, log record or metric with its resource's and scope's values as plain Python."""
+    """One span, log record or metric, with the values of its resource and scope, as plain Python."""
 
     name: str
     attributes: dict[str, Any]
@@ -99,10 +106,9 @@ def attributes_of(pairs: Any) -> dict[str, Any]:
 
 
 class FakeCollector:
-    """Receives OTLP on two ports of 127.0.0.1. A context manager; or ``start()`` and ``stop()``.
+    """Receives OTLP on two ports of 127.0.0.1. Use it as a context manager, or call ``start()`` and ``stop()``.
 
-    `script` holds replies for the next requests, one each; without one the
-    answer is `default`.
+    `script` holds replies for the next requests, one each. Without one, the answer is `default`.
     """
 
     def __init__(self) -> None:
@@ -120,7 +126,11 @@ class FakeCollector:
         self.stop()
 
     def start(self, http_port: int = 0) -> FakeCollector:
-        """Listen. In: the HTTP port (default: a free one)."""
+        """Start listening.
+
+        Args:
+            http_port: The HTTP port (default: a free one).
+        """
         self.stopping.clear()
         self._http = _HttpServer(("127.0.0.1", http_port), _handler(self))
         self._http_thread = threading.Thread(
@@ -135,7 +145,7 @@ class FakeCollector:
         return self
 
     def stop(self) -> None:
-        """Close both ports; requests that hang are let go."""
+        """Close both ports. Requests that hang end."""
         self.stopping.set()
         self._http.shutdown()
         self._http.server_close()
@@ -155,14 +165,22 @@ class FakeCollector:
         return f"http://127.0.0.1:{self._grpc_port}"
 
     def environment(self, protocol: str = "http/protobuf") -> dict[str, str]:
-        """The ``OTEL_*`` variables that send to this collector; protocol ``http/protobuf`` or ``grpc``."""
+        """The ``OTEL_*`` variables that send to this collector.
+
+        Args:
+            protocol: ``http/protobuf`` or ``grpc``.
+        """
         return {
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.grpc_endpoint if protocol == "grpc" else self.http_endpoint,
             "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
         }
 
     def receive(self, signal: str, headers: dict[str, str], payload: bytes) -> Reply:
-        """Decode and keep one export, and say how it is answered. Raises DecodeError for broken protobuf."""
+        """Decode and keep one export, and return its answer.
+
+        Raises:
+            DecodeError: The protobuf is broken.
+        """
         with self._changed:
             self.attempts += 1
             reply = self.script.popleft() if self.script else self.default
@@ -184,7 +202,18 @@ class FakeCollector:
             self.attempts = 0
 
     def wait_for(self, predicate: Callable[[], Any], timeout: float = 10.0) -> Any:
-        """Wait until `predicate()` is true and give its value. Raises TimeoutError with what came instead."""
+        """Wait until `predicate()` is true.
+
+        Args:
+            predicate: Called again and again.
+            timeout: Seconds.
+
+        Returns:
+            Its value.
+
+        Raises:
+            TimeoutError: It did not become true. The message says what was received.
+        """
         end = time.monotonic() + timeout
         with self._changed:
             while True:
@@ -219,7 +248,7 @@ class FakeCollector:
 
     @property
     def logs(self) -> list[Received]:
-        """All log records; `name` is the body's text."""
+        """All log records. `name` is the body's text."""
         return [
             Received(str(plain(item.body)), attributes_of(item.attributes), resource, scope, item)
             for item, resource, scope in self._items("logs", "resource_logs", "scope_logs", "log_records")
@@ -227,14 +256,14 @@ class FakeCollector:
 
     @property
     def metrics(self) -> list[Received]:
-        """All metrics of all exports; the points are in `message`."""
+        """All metrics of all exports. `message` has the points."""
         return [
             Received(item.name, {}, resource, scope, item)
             for item, resource, scope in self._items("metrics", "resource_metrics", "scope_metrics", "metrics")
         ]
 
     def points(self, name: str) -> list[tuple[dict[str, Any], dict[str, Any], Any]]:
-        """Points of one metric from each resource's last export: resource, attributes, point."""
+        """The points of a metric in each resource's last export: resource, attributes, point."""
         last: dict[str, tuple[dict[str, Any], Any]] = {}
         for metric in self.metrics:
             if metric.name == name:
@@ -246,7 +275,7 @@ class FakeCollector:
         return found
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """Every request as plain dicts, for snapshots and debugging."""
+        """All requests as plain dicts, for snapshots and debugging."""
         return [MessageToDict(message) for _, _, message in self.requests]
 
 
@@ -272,7 +301,7 @@ def _handler(collector: FakeCollector) -> type[BaseHTTPRequestHandler]:
                 self.send_error(404)
                 return
             if collector.stopping.is_set():
-                # A connection that was kept open: it ends with the collector.
+                # A kept-alive connection, which ends with the collector.
                 self.close_connection = True
                 return
             reply = collector.receive(signal, dict(self.headers.items()), payload)
@@ -299,7 +328,7 @@ def _handler(collector: FakeCollector) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Quiet."""
+            """Do not log requests."""
 
     return Handler
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    # Imported by the fixtures: a test run that does not use them pays nothing.
+    # Imported by the fixtures, so that a test run without them pays nothing.
     from otelflask._internal.testing.capture import CapturedTelemetry
     from otelflask._internal.testing.clock import FixedClock
     from otelflask._internal.testing.collector import FakeCollector
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def captured_telemetry() -> Iterator[CapturedTelemetry]:
-    """In-memory providers with ids 1, 2, 3, …; what was instrumented with them is undone afterwards."""
+    """In-memory providers with ids 1, 2, 3, … Afterwards the instrumentation with them is undone."""
     from otelflask._internal.testing.capture import CapturedTelemetry
     from otelflask._internal.wiring import install as wiring
 
@@ -30,7 +30,7 @@ def captured_telemetry() -> Iterator[CapturedTelemetry]:
 
 @pytest.fixture
 def fixed_clock() -> Iterator[FixedClock]:
-    """A clock at 2024-01-01T00:00:00Z that all telemetry reads; ``fixed_clock.advance(seconds)`` moves it."""
+    """A clock at 2024-01-01T00:00:00Z for all telemetry. ``fixed_clock.advance(seconds)`` moves it."""
     from otelflask._internal.testing.clock import FixedClock, frozen
 
     with frozen(FixedClock()) as clock:

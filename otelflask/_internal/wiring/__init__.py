@@ -1,1 +1,1 @@
-"""Puts the parts together: what a process has once, and what each app gets. Nothing below imports it."""
+"""Put everything together: what a process has once, and what each app gets. Nothing below imports it."""

@@ -1,4 +1,4 @@
-"""The endpoints that an app's settings ask for: live page, metrics, health; and what they need once a process."""
+"""The endpoints of an app by its settings (live page, metrics, health), and the parts that they need."""
 
 from __future__ import annotations
 
@@ -20,16 +20,22 @@ from otelflask._internal.shared_folder import SharedFolder
 from otelflask._internal.wiring.telemetry import Telemetry
 
 
-def watch(app: Flask, telemetry: Telemetry, settings: Settings, may_monitor: MayMonitor | None) -> Gate | None:
-    """Begin to keep what the live page shows, where somebody may see it: who may. None where the page is off.
+def collect_for_live_page(
+    app: Flask, telemetry: Telemetry, settings: Settings, may_monitor: MayMonitor | None
+) -> Gate | None:
+    """Begin to collect for the live page, where somebody may see it.
 
-    Raises SettingError where the page is on and nobody could see it.
+    Returns:
+        What decides who may see it; None where the page is off.
+
+    Raises:
+        SettingError: The page is on, and nobody could see it.
     """
     gate = Gate(app, settings, may_monitor)
     if not gate.is_on:
         return None
     if telemetry.monitor is None:
-        # Imported where it is wanted: it brings SQLite.
+        # Imported on use, because it imports SQLite.
         from otelflask._internal.live_page.live_page import LivePage
 
         def facts() -> dict[str, Any]:
@@ -54,10 +60,17 @@ def watch(app: Flask, telemetry: Telemetry, settings: Settings, may_monitor: May
 def endpoints_of(
     app: Flask, telemetry: Telemetry, settings: Settings, sources: Mapping[str, str], gate: Gate | None
 ) -> list[Endpoint]:
-    """Those of one app.
+    """The endpoints of one app.
 
-    In: its settings and where they come from; who may see its live page, None where that is off. Raises SettingError
-    where a setting asks for what is not there.
+    Args:
+        app: The app.
+        telemetry: The process's telemetry.
+        settings: The app's settings.
+        sources: Where the settings come from.
+        gate: Decides who may see the live page; None where that is off.
+
+    Raises:
+        SettingError: A setting needs an extra that is not installed.
     """
     found: list[Endpoint] = []
     if gate is not None and telemetry.monitor is not None:
@@ -82,7 +95,7 @@ def _health(app: Flask, telemetry: Telemetry, settings: Settings) -> Endpoint:
 
 def _metrics(app: Flask, telemetry: Telemetry, settings: Settings) -> Endpoint:
     try:
-        # Imported where it is wanted: it is an extra.
+        # Imported on use, because it needs an extra.
         from otelflask._internal.metrics_page.endpoint import MetricsEndpoint, MetricsPage
 
         if telemetry.metrics_page is None:
@@ -116,7 +129,7 @@ def _checks_of(settings: Settings, telemetry: Telemetry) -> Callable[[], list[Ch
 
 
 def _engines() -> list[Any]:
-    """The engines of SQLAlchemy's that are watched, where one can ask them from a thread."""
+    """The instrumented engines that can be used from any thread."""
     instrumentor = sys.modules.get("otelflask._internal.instrumentation.database.instrumentor")
     telemetry = instrumentor.SQLAlchemyInstrumentor().telemetry if instrumentor is not None else None
     return [engine for engine in (telemetry.engines() if telemetry is not None else ()) if not engine.dialect.is_async]

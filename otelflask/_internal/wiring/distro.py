@@ -15,7 +15,7 @@ from otelflask._internal.settings.loading import load as load_settings
 from otelflask._internal.supported_versions import is_supported
 from otelflask._internal.wiring import install as wiring
 
-#: Stock instrumentations that ours stand in for; loading both would double every span and line.
+#: Stock instrumentations that ours replace. Both together would make every span and line twice.
 REPLACED = frozenset({"flask", "sqlalchemy", "wsgi", "logging", "system_metrics"})
 
 
@@ -23,23 +23,23 @@ _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
 
 class Distro(BaseDistro):  # type: ignore[misc]
-    """Defaults, and which instrumentations are loaded."""
+    """Sets defaults, and selects the instrumentations to load."""
 
     def _configure(self, **kwargs: Any) -> None:
         set_defaults(os.environ)
-        # Named as disabled too: the loader checks their version limits first, and would say that SQLAlchemy 2.1
-        # cannot be instrumented.
+        # Also marked as disabled: the loader checks version limits first, and would log that SQLAlchemy 2.1 cannot be
+        # instrumented.
         disabled = os.environ.get(_DISABLED, "")
         if disabled != "*":
             os.environ[_DISABLED] = ",".join(filter(None, [disabled, *sorted(REPLACED)]))
 
     def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
-        """Load an instrumentation that ours do not stand in for, or use."""
+        """Load an instrumentation, unless ours replaces or uses it."""
         name = entry_point.name
         if name in REPLACED or name in libraries.INSTRUMENTORS:
             return
         if entry_point.module.rpartition(".")[2] in libraries.INSTRUMENTORS and not is_importable(name):
-            # Of another library, by the same package: httpx2, whose instrumentor would import httpx.
+            # It belongs to another library of the same package: httpx2, whose instrumentor would import httpx.
             return
         if name in libraries.DRIVERS and is_importable("sqlalchemy"):
             return
@@ -50,7 +50,11 @@ class Configurator:
     """Builds the pipeline and instruments Flask before the app is imported."""
 
     def configure(self, **kwargs: Any) -> None:
-        """Start. In: what ``opentelemetry-instrument`` says of itself."""
+        """Start telemetry.
+
+        Args:
+            **kwargs: What ``opentelemetry-instrument`` passes.
+        """
         settings = load_settings({}, {})
         if settings.disabled or is_reloader_parent() or not is_supported("Flask"):
             return

@@ -1,4 +1,4 @@
-"""The extension as apps use it: `init(app)`, or `OtelFlask(app)` in Flask's usual form."""
+"""The extension for apps: `init(app)`, or `OtelFlask(app)` in Flask's usual form."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from otelflask._internal.wiring.options import InitOptions
 
 
 class OtelFlask:
-    """The extension in Flask's usual form: ``OtelFlask(app, **options)``, or ``OtelFlask(**options).init_app(app)``.
+    """The extension in Flask's usual form: ``OtelFlask(app)``, or ``OtelFlask()`` and ``init_app(app)``.
 
-    Takes the options of `init`.
+    Args:
+        app: The app, if there is one already.
+        **options: The options of `init`.
     """
 
     def __init__(self, app: Flask | None = None, **options: Unpack[InitOptions]) -> None:
@@ -21,28 +23,43 @@ class OtelFlask:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Give the app telemetry; a second call changes nothing.
+        """Add telemetry to an app. A second call changes nothing.
 
-        Raises SettingError when an option is not allowed.
+        Args:
+            app: The app.
+
+        Raises:
+            SettingError: An option is unknown, or its value is not allowed.
         """
         wiring.install(app, self._options)
 
 
 def init(app: Flask, **options: Unpack[InitOptions]) -> OtelFlask:
-    """Give the app spans, metrics and logs that leave as OTLP.
+    """Add spans, metrics and logs to an app, and send them as OTLP.
 
-    In: the app; optionally providers of the OpenTelemetry SDK (default: the
-    ones set globally, else new ones by the ``OTEL_*`` variables); hooks
-    ``request_hook(span, environ)`` and ``response_hook(span, status,
-    headers)``; ``error_renderer(problem)``, which makes the body of an error
-    that is not answered by a page; ``error_fingerprint(exception)``, which
-    says as a list of texts which reports are one group, or None for the
-    default; sessions (such as a ``scoped_session``) that are
-    rolled back after an unhandled error, besides Flask-SQLAlchemy's;
-    ``user()``, which says who makes the current request (default:
-    Flask-Login's user, where the app has asked for it), or None;
-    ``may_monitor(environ)``, which says of a request whether it may see the
-    live page, where `monitor` is ``on``; and any setting by its name (``docs/settings.md``).
-    Raises SettingError (a ValueError) for a name that does not exist, and for a value that is not allowed.
+    A second call for the same app changes nothing. The options are any setting by its name
+    (``docs/settings.md``), and these:
+
+    - ``tracer_provider``, ``meter_provider``, ``logger_provider``: providers of the OpenTelemetry SDK.
+      The default are the global ones, else new ones by the ``OTEL_*`` variables.
+    - ``request_hook(span, environ)``, ``response_hook(span, status, headers)``: called with each
+      request's span.
+    - ``user()``: returns the user of the current request, or None. The default is Flask-Login's user.
+    - ``error_renderer(problem)``: returns the body of an error response, unless the answer is a page.
+    - ``error_fingerprint(exception)``: returns a list of texts that names the group of an error report,
+      or None for the default group.
+    - ``rollback_sessions``: objects with ``rollback()``, such as a ``scoped_session``, that are rolled
+      back after an unhandled error. The session of Flask-SQLAlchemy always is.
+    - ``may_monitor(environ)``: returns whether a request may see the live page, with ``monitor="on"``.
+
+    Args:
+        app: The app.
+        **options: The options.
+
+    Returns:
+        The extension.
+
+    Raises:
+        SettingError: An option is unknown, or its value is not allowed. It is a ValueError.
     """
     return OtelFlask(app, **options)

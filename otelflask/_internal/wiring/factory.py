@@ -1,4 +1,4 @@
-"""Makes what a process has once, as its settings ask for it."""
+"""Make what a process has once, by its settings."""
 
 from __future__ import annotations
 
@@ -28,18 +28,23 @@ from otelflask._internal.wiring import providers
 from otelflask._internal.wiring.options import PROVIDERS, Hooks
 from otelflask._internal.wiring.telemetry import Telemetry
 
-#: How the SDK names a service that nobody has named (Resource Semantic Conventions, "service.name").
+#: The SDK's name for a service without a name (Resource Semantic Conventions, "service.name").
 _UNKNOWN = "unknown_service"
 
 
 def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
-    """Make it, and begin.
+    """Make and start the process's telemetry.
 
-    In: settings; the service's name where none of them says it; what is no setting. Raises SettingError for a value
-    that cannot be used here, such as a folder that others can write.
+    Args:
+        settings: The settings.
+        service_name: The service's name, unless a setting gives one.
+        hooks: Options of `init` that are not settings.
+
+    Raises:
+        SettingError: A value cannot be used here, such as a folder that other users can write to.
     """
     if settings.mail_to or settings.state_dir:
-        # Before anything is started: a folder that cannot be used is an error of the settings'.
+        # Before anything is started, because the folder is a setting.
         SharedFolder.of(settings).check()
     other_libraries = libraries.chosen(settings.libraries)
     use_stable_names()
@@ -88,7 +93,10 @@ def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telem
 
 
 def _service_of(pipeline: Pipeline, name: str, environment: str) -> str:
-    """What the processes of one service have in common; its resource may be another's, or say it by other variables."""
+    """What the processes of one service have in common.
+
+    The resource may belong to the app, and other variables may name it.
+    """
     found = pipeline.resource
     known = str(found.get("service.name", ""))
     return f"{name if known.startswith(_UNKNOWN) else known}/{found.get('deployment.environment.name', environment)}"
@@ -96,14 +104,14 @@ def _service_of(pipeline: Pipeline, name: str, environment: str) -> str:
 
 def _reports(telemetry: Telemetry, hooks: Hooks) -> Reporter:
     pipeline, settings = telemetry.pipeline, telemetry.settings
-    tell = _mail(telemetry) if settings.mail_to else None
+    notify = _mail(telemetry) if settings.mail_to else None
     maker = ReportBuilder(
         pipeline.logger_provider,
         pipeline.meter_provider,
         settings,
         pipeline.scrubber,
         hooks.get("error_fingerprint"),
-        tell,
+        notify,
     )
     reports = Reporter(pipeline.logger_provider, maker, settings)
     capture.add(reports)
@@ -112,7 +120,7 @@ def _reports(telemetry: Telemetry, hooks: Hooks) -> Reporter:
 
 
 def _mail(telemetry: Telemetry) -> Callable[[Report, int], None]:
-    # Imported where it is wanted: it brings the mail and TLS modules.
+    # Imported on use, because it imports the mail and TLS modules.
     from otelflask._internal.notifications.mail import ErrorMail
 
     pipeline = telemetry.pipeline
@@ -125,4 +133,4 @@ def _mail(telemetry: Telemetry) -> Callable[[Report, int], None]:
         pipeline.meter_provider,
     )
     pipeline.senders.append(mail)
-    return mail.told
+    return mail.notify

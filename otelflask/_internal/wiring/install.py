@@ -1,7 +1,6 @@
-"""The one wiring: starts what a process has once, and installs an app into it.
+"""The one wiring: start what a process has once, and install it into an app.
 
-`init`, `OtelFlask`, zero code and tests all go this way, in any order, and
-twice harmlessly. Nothing below imports it.
+`init`, `OtelFlask`, zero code and tests all come here, in any order. A second call is harmless.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from otelflask._internal.wiring.factory import make_telemetry
 from otelflask._internal.wiring.options import PROVIDERS, Hooks, InitOptions
 from otelflask._internal.wiring.telemetry import Telemetry
 
-#: Where an app has its `AppTelemetry`.
+#: The key of an app's `AppTelemetry` in ``app.extensions``.
 EXTENSION_KEY = "otelflask"
 _HOOKS = frozenset(Hooks.__optional_keys__)
 _FUNCTIONS = ("request_hook", "response_hook", "error_renderer", "error_fingerprint", "user", "may_monitor")
@@ -43,11 +42,11 @@ _telemetry: Telemetry | None = None
 
 
 class AppTelemetry:
-    """What lies in ``app.extensions["otelflask"]``: the app's settings, and the telemetry that apps share."""
+    """The object in ``app.extensions["otelflask"]``: the app's settings, and the telemetry that apps share."""
 
     def __init__(self, settings: Settings, telemetry: Telemetry, options: InitOptions) -> None:
         self.settings = settings
-        #: What `init` was given.
+        #: The options of `init`.
         self.options = options
         self.telemetry = telemetry
         self.pipeline = telemetry.pipeline
@@ -57,10 +56,11 @@ class AppTelemetry:
 
 
 def install(app: Flask, options: InitOptions) -> None:
-    """Give an app its telemetry, and start that of the process where there is none yet; a second call changes nothing.
+    """Install telemetry into an app, and start the process's telemetry if needed. A second call changes nothing.
 
-    Raises SettingError for an option that does not exist, and for a value that is not allowed; TypeError for what is
-    no Flask app.
+    Raises:
+        SettingError: An option is unknown, or its value is not allowed.
+        TypeError: The app is not a Flask app.
     """
     if not isinstance(app, Flask):
         raise TypeError(f"init takes a Flask app, not {app!r}")
@@ -70,38 +70,38 @@ def install(app: Flask, options: InitOptions) -> None:
         _say_ignored(app, options)
         return
     _check_hooks(hooks)
-    in_force = load_settings(settings, app.config, other_names=_HOOKS)
-    if in_force.disabled or is_reloader_parent() or not is_supported("Flask"):
+    effective = load_settings(settings, app.config, other_names=_HOOKS)
+    if effective.disabled or is_reloader_parent() or not is_supported("Flask"):
         return
     sources = setting_sources(settings, app.config)
     name = app.import_name if app.import_name != "__main__" else app.name
-    telemetry = start(in_force, name, hooks)
-    app.extensions[EXTENSION_KEY] = AppTelemetry(in_force, telemetry, options)
+    telemetry = start(effective, name, hooks)
+    app.extensions[EXTENSION_KEY] = AppTelemetry(effective, telemetry, options)
     events.in_use.give(app, telemetry.events)
     registry.in_use.give(app, telemetry.breakers)
-    profiles = profilers.surround(app, telemetry, in_force)
-    gate = app_endpoints.watch(app, telemetry, in_force, hooks.get("may_monitor"))
+    profiles = profilers.surround(app, telemetry, effective)
+    gate = app_endpoints.collect_for_live_page(app, telemetry, effective, hooks.get("may_monitor"))
     FlaskInstrumentor.instrument_app(
         app,
         request_hook=hooks.get("request_hook"),
         response_hook=hooks.get("response_hook"),
         user=hooks.get("user"),
-        **_of_requests(telemetry, in_force, is_watched=gate is not None),
+        **_of_requests(telemetry, effective, has_live_page=gate is not None),
     )
-    in_front = Endpoints([*app_endpoints.endpoints_of(app, telemetry, in_force, sources, gate), *profiles])
-    app.wsgi_app = in_front.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
-    _attach_console(telemetry, in_force, app.debug)
-    _say_differences(telemetry, in_force, sources, hooks)
+    endpoints = Endpoints([*app_endpoints.endpoints_of(app, telemetry, effective, sources, gate), *profiles])
+    app.wsgi_app = endpoints.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
+    _attach_console(telemetry, effective, app.debug)
+    _say_differences(telemetry, effective, sources, hooks)
     roll_back(app, hooks.get("rollback_sessions") or ())
-    if in_force.error_answers:
-        answer_errors(app, ErrorRenderer(in_force, hooks.get("error_renderer")))
+    if effective.error_answers:
+        answer_errors(app, ErrorRenderer(effective, hooks.get("error_renderer")))
 
 
 def instrument_new_apps(settings: Settings, service_name: str) -> None:
-    """Zero code: start the telemetry of the process, and record the requests of each app that is made from now on."""
+    """Zero code: start the process's telemetry, and record the requests of each app that is made from now on."""
     telemetry = start(settings, service_name, {})
     _attach_console(telemetry, settings, debug=False)
-    FlaskInstrumentor().instrument(**_of_requests(telemetry, settings, is_watched=False))
+    FlaskInstrumentor().instrument(**_of_requests(telemetry, settings, has_live_page=False))
 
 
 def _attach_console(telemetry: Telemetry, settings: Settings, debug: bool) -> None:
@@ -109,15 +109,15 @@ def _attach_console(telemetry: Telemetry, settings: Settings, debug: bool) -> No
         telemetry.made_with["log_console"] = settings.log_console
 
 
-def _of_requests(telemetry: Telemetry, settings: Settings, is_watched: bool) -> dict[str, Any]:
-    """What records an app's requests. In: its settings, and whether somebody may see its live page."""
+def _of_requests(telemetry: Telemetry, settings: Settings, has_live_page: bool) -> dict[str, Any]:
+    """The arguments that instrument an app."""
     pipeline = telemetry.pipeline
     return {
         "tracer_provider": pipeline.tracer_provider,
         "meter_provider": pipeline.meter_provider,
         "logger_provider": pipeline.logger_provider,
         "settings": settings,
-        "observers": telemetry.observers_of(settings, is_watched),
+        "observers": telemetry.observers_of(settings, has_live_page),
     }
 
 
@@ -132,7 +132,7 @@ def _say_ignored(app: Flask, options: InitOptions) -> None:
     had: dict[str, Any] = dict(getattr(app.extensions[EXTENSION_KEY], "options", {}))
     names = [name for name, value in options.items() if value not in (None, ()) and value != had.get(name)]
     if names:
-        guard.say(
+        guard.log(
             f"again:{app.name}",
             "otelflask.init was called again for app %r, and ignores %s: give them to its first call",
             app.name,
@@ -141,9 +141,12 @@ def _say_ignored(app: Flask, options: InitOptions) -> None:
 
 
 def start(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
-    """The process's telemetry, which all apps share; with providers of the caller's, one of its own.
+    """Start the process's telemetry, which all apps share. With the caller's own providers, start a separate one.
 
-    In: settings; the service's name where none of them says it; what is no setting.
+    Args:
+        settings: The settings.
+        service_name: The service's name, unless a setting gives one.
+        hooks: Options of `init` that are not settings.
     """
     global _telemetry
     with _lock:
@@ -154,29 +157,29 @@ def start(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
             return _telemetry
         telemetry = make_telemetry(settings, service_name, hooks)
         forks.on_fork(telemetry)
-        ending.end_in_time(telemetry)
+        ending.register(telemetry)
         _telemetry = _telemetry or telemetry
         return telemetry
 
 
 def _say_differences(telemetry: Telemetry, settings: Settings, given: Collection[str], hooks: Hooks) -> None:
-    """Name what an app wants otherwise than the process has it by now. In: names of settings that are set."""
+    """Log the options of an app that the process has already set otherwise."""
     scrubber = telemetry.pipeline.scrubber
-    said = []
+    differences = []
     for name, known in telemetry.made_with.items():
         wanted = getattr(settings, name)
         if name in given and wanted != known:
-            said.append(f"{name}={scrubber.value(name, wanted)!r} (it has {scrubber.value(name, known)!r})")
+            differences.append(f"{name}={scrubber.value(name, wanted)!r} (it has {scrubber.value(name, known)!r})")
     if telemetry.settings is not settings and hooks.get("error_fingerprint") is not None:
-        said.append("error_fingerprint")
-    if said:
-        guard.say(
-            f"joined:{said}",
+        differences.append("error_fingerprint")
+    if differences:
+        guard.log(
+            f"joined:{differences}",
             "what a process has once was set by its first app, or by zero code: %s is not used; set it there",
-            ", ".join(said),
+            ", ".join(differences),
         )
     if "environment" in given and settings.environment != telemetry.settings.environment:
-        guard.say(
+        guard.log(
             f"environment:{settings.environment}",
             "environment=%r counts for what this app opens in development; the resource of the process has %r",
             settings.environment,
@@ -185,11 +188,11 @@ def _say_differences(telemetry: Telemetry, settings: Settings, given: Collection
 
 
 def withdraw(logger_provider: Any) -> None:
-    """Take back what was started with a provider: for the test kit, whose next test begins anew."""
+    """Undo what was started with a provider, so that the next test starts anew."""
     global _telemetry
     with _lock:
         if _telemetry is not None and _telemetry.pipeline.logger_provider is logger_provider:
-            ending.let_go(_telemetry)
+            ending.unregister(_telemetry)
             events.in_use.withdraw(_telemetry.events)
             registry.in_use.withdraw(_telemetry.breakers)
             _telemetry = None
@@ -201,15 +204,22 @@ def withdraw(logger_provider: Any) -> None:
 
 
 def flush(timeout: float | None = None) -> bool:
-    """Send everything now, such as before an ``os._exit``.
+    """Send everything now, for example before an ``os._exit``.
 
-    In: seconds to wait (default: setting `shutdown_timeout`). Out: whether
-    all was tried in time; True where nothing was started.
+    Args:
+        timeout: Seconds to wait (default: the setting `shutdown_timeout`).
+
+    Returns:
+        Whether everything was tried in time; True where nothing was started.
     """
     return _telemetry.flush(timeout) if _telemetry is not None else True
 
 
 def shutdown(timeout: float | None = None) -> None:
-    """Flush and end the process's telemetry within `timeout` seconds (default: setting `shutdown_timeout`)."""
+    """Flush and end the process's telemetry.
+
+    Args:
+        timeout: Seconds to wait (default: the setting `shutdown_timeout`).
+    """
     if _telemetry is not None:
         _telemetry.shutdown(timeout)

@@ -1,4 +1,4 @@
-"""The arguments of `otelflask.init`, by name and type: providers, functions of the user's, and every setting."""
+"""The types of `otelflask.init`'s arguments: providers, functions of the user, and every setting."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from opentelemetry.trace import Span, TracerProvider
 from otelflask._internal.compat.otel_api import LoggerProvider
 from otelflask._internal.error_responses.problem import Problem
 
-#: Several texts: one that holds them, as in an environment variable, or a list.
+#: Several texts: one text that contains them, as in an environment variable, or a list.
 Texts = str | Sequence[str]
-#: ``request_hook(span, environ)`` and ``response_hook(span, status, headers)``, as contrib's instrumentation has them.
+#: ``request_hook(span, environ)`` and ``response_hook(span, status, headers)``, as in contrib's instrumentation.
 RequestHook = Callable[[Span, dict[str, Any]], object]
 ResponseHook = Callable[[Span, str, list[tuple[str, str]]], object]
 
 
-#: Those of `Hooks` that are providers.
+#: The `Hooks` that are providers.
 PROVIDERS = ("tracer_provider", "meter_provider", "logger_provider")
 
 
 class Hooks(TypedDict, total=False):
-    """What is no setting: it can be given to `init` only. None is as if it were not given."""
+    """Options of `init` that are not settings. None has the same effect as leaving an option out."""
 
     tracer_provider: TracerProvider | None
     meter_provider: MeterProvider | None
     logger_provider: LoggerProvider | None
     request_hook: RequestHook | None
     response_hook: ResponseHook | None
-    #: Makes the body of an error that is not answered by a page: anything that a view may return.
+    #: Returns the body of an error response, unless the answer is a page: anything that a view may return.
     error_renderer: Callable[[Problem], Any] | None
-    #: Says which reports are one group, as a list of texts; None for the default.
+    #: Returns a list of texts that names the group of an error report; None for the default group.
     error_fingerprint: Callable[[Any], Sequence[str] | None] | None
-    #: Objects with ``rollback()``, such as a ``scoped_session``, besides Flask-SQLAlchemy's session.
+    #: Objects with ``rollback()``, such as a ``scoped_session``, besides the session of Flask-SQLAlchemy.
     rollback_sessions: Iterable[Any] | None
-    #: Says who makes the current request; default: Flask-Login's user, where the app has asked for it.
+    #: Returns the user of the current request; default: Flask-Login's user, where the app has loaded it.
     user: Callable[[], object] | None
-    #: Says of a WSGI environ whether who asks may see the live page, where `monitor` is ``on``.
+    #: Returns whether a request, by its WSGI environ, may see the live page, with `monitor` at ``on``.
     may_monitor: Callable[[dict[str, Any]], bool] | None
 
 
 class InitOptions(Hooks, total=False):
-    """All that `otelflask.init` and `OtelFlask` take; ``docs/settings.md`` says what each setting does."""
+    """All options of `otelflask.init` and `OtelFlask`. ``docs/settings.md`` describes the settings."""
 
     service_name: str | None
     service_version: str | None

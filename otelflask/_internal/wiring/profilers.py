@@ -1,4 +1,4 @@
-"""Puts profilers around an app, inside of what records its requests: one of single requests, one of all the time."""
+"""Wrap an app in profilers, inside the request middleware: one of single requests, one continuous."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from otelflask._internal.wiring.telemetry import Telemetry
 
 
 def surround(app: Flask, telemetry: Telemetry, settings: Settings) -> list[Endpoint]:
-    """Put the profilers that the settings ask for around the app. Out: what shows the kept profiles.
+    """Wrap an app in the profilers of its settings.
 
-    Raises SettingError where a setting asks for an extra that is not installed.
+    Returns:
+        The endpoint of stored profiles, in a list.
+
+    Raises:
+        SettingError: A setting needs an extra that is not installed.
     """
     if settings.pyroscope_url:
         _profile_all_the_time(app, telemetry, settings)
@@ -24,7 +28,7 @@ def surround(app: Flask, telemetry: Telemetry, settings: Settings) -> list[Endpo
     if not settings.profile_path or not (asked or is_development(app, settings)):
         return []
     if not asked and not is_importable("pyinstrument"):
-        # In development it is there for who has installed the extra.
+        # In development the profiler is on where its extra is installed.
         return []
     return [_profile_requests(app, telemetry, settings)]
 

@@ -1,4 +1,4 @@
-"""Builds the three providers, or takes the host application's.
+"""Build the three providers, or use those of the host application.
 
 Providers that are set already are used as they are, so that nothing is sent twice.
 """
@@ -75,12 +75,20 @@ def build(
     meter_provider: Any = None,
     logger_provider: Any = None,
 ) -> Pipeline:
-    """The pipeline of this process.
+    """Build the pipeline of this process.
 
-    In: settings, the service name to fall back to, and providers that the
-    caller brings. A provider that is neither brought nor set globally is
-    built, with exporters by the standard variables, and set globally. Raises
-    SettingError for a standard variable with a value that cannot work.
+    A provider that is neither given nor set globally is built, with exporters by the standard
+    variables, and set globally.
+
+    Args:
+        settings: The settings.
+        service_name: The service's name, unless a setting gives one.
+        tracer_provider: The caller's tracer provider.
+        meter_provider: The caller's meter provider.
+        logger_provider: The caller's logger provider.
+
+    Raises:
+        SettingError: A standard variable has a value that cannot work.
     """
     span_limits, log_limits = _limits_of(settings)
     scrubber = Scrubber(settings.redact_names.split(","), settings.redact_patterns.split())
@@ -119,7 +127,7 @@ def build(
     if pipeline.logger_provider is None:
         _build_logs(pipeline, settings, resource, log_limits, queue_metrics)
     for queue in pipeline.queues:
-        queue_metrics.watch(queue)
+        queue_metrics.add_queue(queue)
     return pipeline
 
 
@@ -143,9 +151,10 @@ def _queues(
 
 
 def _limits_of(settings: Settings) -> tuple[SpanLimits, LogRecordLimits]:
-    """The SDK's limits, which read the variables of spans, events, links and log records before the common ones.
+    """The SDK's limits. They read the variables of spans, events, links and log records before the common ones.
 
-    Raises SettingError for a variable that is no number.
+    Raises:
+        SettingError: A variable is not a number.
     """
     common = {"max_attributes": settings.attribute_count, "max_attribute_length": settings.value_length}
     try:
@@ -203,7 +212,7 @@ def _build_logs(
 
 
 def _points(data: Any) -> int:
-    """Data points of a collection."""
+    """The number of data points in a collection."""
     return sum(
         len(metric.data.data_points)
         for resource_metrics in data.resource_metrics
@@ -225,7 +234,7 @@ def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource) -
     for name in exporter_names("metrics"):
         if name in _OTLP:
             destination: Destination = _OTLP[name]("metrics")
-            # The stock exporter reads the variables for preferred temporality and aggregation.
+            # The stock exporter reads the variables for temporality and aggregation.
             preferences = HTTP_EXPORTERS["metrics"]()
             encoding: Callable[[Sequence[Any]], Any] = encode
         else:
@@ -241,7 +250,7 @@ def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource) -
 
         if isinstance(preferences, MetricExporter):
             temporality, aggregation = preferences_of(preferences)
-        # A snapshot replaces the one before: a few are kept for a receiver that is away, no more.
+        # Each collection replaces the one before: a few are enough for a receiver that is away.
         queues.append(
             ExportQueue("metrics", encoding, destination, QueueSizes(8, 1, settings.metric_interval / 1000), _points)
         )
@@ -253,7 +262,7 @@ def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource) -
 
         def send(seconds: float) -> bool:
             deadline = time.monotonic() + seconds
-            # Each is tried, also after one that was not in time.
+            # Each queue is tried, also after one that was late.
             done = [queue.flush(max(0.0, deadline - time.monotonic())) for queue in queues]
             return all(done)
 

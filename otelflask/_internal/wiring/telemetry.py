@@ -1,4 +1,4 @@
-"""What a process has once, however many apps it has: the pipeline, the observers of requests, and the other parts."""
+"""What a process has once, however many apps it has: the pipeline, the observers, and other components."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from otelflask._internal.instrumentation.http.request_log import RequestLog
 from otelflask._internal.instrumentation.logs.events import Events
 from otelflask._internal.instrumentation.users.active_users import ActiveUsers
 from otelflask._internal.lifecycle import forks
-from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.settings import Settings
 
 if TYPE_CHECKING:
-    # Imported where they are wanted: each brings a library.
+    # Imported on use, because each needs a library.
     from otelflask._internal.live_page.live_page import LivePage
     from otelflask._internal.metrics_page.endpoint import MetricsPage
     from otelflask._internal.profiles.continuous_profiler import ContinuousProfiler
@@ -41,15 +41,15 @@ class Telemetry:
     breakers: Breakers
     metrics: HttpMetrics
     request_log: RequestLog
-    #: Settings of what the process has made by now, by name: what a later app wants otherwise is not used.
+    #: Settings that the process has used, by name. A later app that differs is told so.
     made_with: dict[str, Any] = field(default_factory=dict)
     queries: RequestQueries | None = None
     users: ActiveUsers | None = None
     reports: Reporter | None = None
     monitor: LivePage | None = None
-    #: What is neither told of requests nor sends: it is flushed before what sends is.
-    parts: list[Part] = field(default_factory=list)
-    #: Those of them that apps share: made for the first app that wants them.
+    #: Components that neither observe requests nor send. They are flushed first.
+    parts: list[Component] = field(default_factory=list)
+    #: Components that apps share, made for the first app that wants them.
     health: Checks | None = None
     metrics_page: MetricsPage | None = None
     pyroscope: ContinuousProfiler | None = None
@@ -58,37 +58,53 @@ class Telemetry:
 
     @property
     def observers(self) -> list[RequestObserver]:
-        """What wants to know of requests, in the order in which they are told."""
+        """All observers of requests, in the order in which they are called."""
         ring = self.monitor.ring if self.monitor is not None else None
         observers = (self.queries, self.users, self.metrics, self.request_log, self.reports, ring)
         return [observer for observer in observers if observer is not None]
 
-    def observers_of(self, settings: Settings, is_watched: bool) -> list[RequestObserver]:
-        """Those of one app's requests. In: its settings, and whether somebody may see its live page."""
+    def observers_of(self, settings: Settings, has_live_page: bool) -> list[RequestObserver]:
+        """The observers of one app's requests.
+
+        Args:
+            settings: The app's settings.
+            has_live_page: Whether somebody may see its live page.
+        """
         left_out: list[object] = []
         if not settings.request_log:
             left_out.append(self.request_log)
-        if not is_watched and self.monitor is not None:
+        if not has_live_page and self.monitor is not None:
             left_out.append(self.monitor.ring)
         return [observer for observer in self.observers if observer not in left_out]
 
     @property
     def shutdown_timeout(self) -> float:
-        """Seconds that an ending process waits for."""
+        """Seconds that the end of the process may wait."""
         return self.pipeline.shutdown_timeout
 
     def after_fork(self) -> None:
-        """Make a forked child a process of its own."""
+        """Reset everything in a forked child."""
         for part in (*self.observers, *self.parts):
             forks.reset(part)
         forks.reset(self.pipeline)
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Send everything now. In: seconds (default: `shutdown_timeout`). Out: whether all was tried in time."""
+        """Send everything now.
+
+        Args:
+            timeout: Seconds (default: `shutdown_timeout`).
+
+        Returns:
+            Whether everything was tried in time.
+        """
         return self._within(timeout, self.pipeline.flush)
 
     def shutdown(self, timeout: float | None = None) -> None:
-        """Flush and end within `timeout` seconds (default: `shutdown_timeout`). Safe to call twice."""
+        """Flush and end. A second call does nothing.
+
+        Args:
+            timeout: Seconds (default: `shutdown_timeout`).
+        """
         if not self.pipeline.is_closed:
             self._within(timeout, self.pipeline.shutdown)
 

@@ -23,7 +23,7 @@ from otelflask._internal.limits import Limits
 from otelflask._internal.live_page.collect.rows import _COLOUR
 from otelflask._internal.live_page.show.development_server import _OwnLines
 from otelflask._internal.live_page.show.views import _CURSOR, _MILLISECONDS, _TRACE_ID
-from otelflask._internal.local_output.lines import LineFormat, Whose
+from otelflask._internal.local_output.lines import LineFormat, RequestInfo
 from otelflask._internal.profiles.store import ID
 from otelflask._internal.redaction import Scrubber
 from otelflask._internal.request_record import _NUMBER
@@ -107,8 +107,8 @@ def lines_of(text: str) -> None:
     """One record by every output that takes it, with the text as its body, in a name, below a name, in a list."""
     layout = LineFormat(scrubber, Limits())
     nested = {"text": text, "inner": {"text": [text, text]}}
-    layout.json(record(text, nested), Whose(path=text))
-    layout.text(record(text, nested), Whose(path=text))
+    layout.json(record(text, nested), RequestInfo(path=text))
+    layout.text(record(text, nested), RequestInfo(path=text))
 
 
 def encoded(text: str) -> None:

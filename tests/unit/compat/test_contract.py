@@ -96,17 +96,17 @@ def test_a_list_of_span_processors_knows_which_do_something_when(
     provider: sdk_trace.TracerProvider, notes: _Notes
 ) -> None:
     class Ends(sdk_trace.SpanProcessor):
-        told_of_ends_only = True
+        only_ended_spans = True
 
     ends = Ends()
     provider.add_span_processor(ends)
     processors = provider._active_span_processor
     assert isinstance(processors, otel_trace.SpanProcessorList)
     assert processors.processors == (notes, ends)
-    assert processors.told_before == (notes,)
+    assert processors.listeners_before_end == (notes,)
     # As tests do, to be rid of all of them.
     processors._span_processors = ()
-    assert processors.processors == processors.told_before == ()
+    assert processors.processors == processors.listeners_before_end == ()
 
 
 def test_a_span_of_the_sdk_and_its_tracer(provider: sdk_trace.TracerProvider, notes: _Notes) -> None:

@@ -96,7 +96,7 @@ def test_one_that_fails_answers_500_and_the_app_goes_on(
         raise LookupError("broken")
 
     monkeypatch.setenv("OTELFLASK_GUARD", "swallow")
-    monkeypatch.setattr(guard, "_last_said", {})
+    monkeypatch.setattr(guard, "_last_logged", {})
     monkeypatch.setattr(*broken, fail)
     assert _ask(shop, path).status_code == 500
     assert _ask(shop, "/nowhere").status_code == 404

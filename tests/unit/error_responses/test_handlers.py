@@ -1,4 +1,4 @@
-"""Whose handler answers: the app's always, in Flask's order; ours at the end."""
+"""RequestInfo handler answers: the app's always, in Flask's order; ours at the end."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""SQLAlchemy: spans, durations, pool. Nothing is imported where SQLAlchemy is not installed."""
+"""SQLAlchemy: spans, durations and pools. Nothing is imported where SQLAlchemy is not installed."""

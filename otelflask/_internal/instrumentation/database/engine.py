@@ -1,8 +1,8 @@
-"""Telemetry of one SQLAlchemy engine: a span and a duration a statement, the state of its pool.
+"""Telemetry of one SQLAlchemy engine: a span and a duration a statement, and the state of its pool.
 
-By SQLAlchemy's public events, so that 2.0 and 2.1, sync and async engines,
-pools of any kind and engines made before or after ``init`` are the same.
-Names: semantic conventions, database spans and metrics (stable).
+It uses SQLAlchemy's public events. So 2.0 and 2.1, sync and async engines, all kinds of pools and
+engines from before or after ``init`` work alike. Names: semantic conventions, database spans and
+metrics (stable).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from otelflask._internal.compat.otel_instrumentation import add_sql_comment, tra
 from otelflask._internal.compat.sqlalchemy import engine_below, most_overflow
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.instrumentation.database.plan import Execution
-from otelflask._internal.instrumentation.database.query_statistics import calling_place, place_attributes
+from otelflask._internal.instrumentation.database.query_statistics import caller_location, location_attributes
 from otelflask._internal.instrumentation.database.request_queries import RequestQueries
 from otelflask._internal.instrumentation.database.slow_queries import SlowQueries
 from otelflask._internal.instrumentation.database.sql import Statement, read
-from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.locks import new_lock
 from otelflask._internal.sdk.bound_histogram import BoundHistogram
 from otelflask._internal.sdk.spans import SpanStarter
@@ -56,7 +56,7 @@ SYSTEMS = {
 _READS = frozenset({"SELECT", "PRAGMA", "SHOW", "EXPLAIN", "BEGIN", "DESCRIBE", "VALUES", "SET"})
 
 
-class DatabaseTelemetry(Part):
+class DatabaseTelemetry(Component):
     """What all engines share: tracer, instruments, settings."""
 
     def __init__(
@@ -99,7 +99,7 @@ class DatabaseTelemetry(Part):
             unit="{timeout}",
             description="Times that no connection was free in time.",
         )
-        # Weak: an engine that the app lets go takes its connections with it.
+        # Weak: an engine that the app drops takes its connections with it.
         self._engines: WeakKeyDictionary[Engine, EngineTelemetry] = WeakKeyDictionary()
         self._lock = new_lock()
 
@@ -108,24 +108,24 @@ class DatabaseTelemetry(Part):
             self.slow.plans.after_fork()
 
     def flush(self, deadline: float) -> bool:
-        """Wait for the plans of slow statements, which their records wait for."""
+        """Wait for the plans of slow statements: their records wait for them."""
         if self.slow.plans is not None:
             self.slow.plans.flush()
         return True
 
-    def watch(self, engine: Engine) -> None:
-        """Follow this engine from now on; a second call changes nothing."""
+    def instrument_engine(self, engine: Engine) -> None:
+        """Instrument an engine. A second call changes nothing."""
         engine = engine_below(engine)
         with self._lock:
             if engine not in self._engines:
                 self._engines[engine] = EngineTelemetry(self, engine)
 
     def engines(self) -> list[Engine]:
-        """The engines that are followed."""
+        """The instrumented engines."""
         return [engine for engine, _ in self._followed()]
 
     def forget(self) -> None:
-        """Follow no engine any more."""
+        """Detach from all engines."""
         with self._lock:
             for engine, telemetry in self._engines.items():
                 telemetry.detach(engine)
@@ -152,7 +152,7 @@ class DatabaseTelemetry(Part):
 
 
 class _StatementTelemetry:
-    """All that is the same each time one statement runs."""
+    """What is the same each time one statement runs."""
 
     __slots__ = ("duration", "layer", "name", "statement")
 
@@ -174,12 +174,12 @@ class _StatementTelemetry:
 def _unchanged(
     telemetry: EngineTelemetry, conn: Any, cursor: Any, statement: str, parameters: Any, *others: Any
 ) -> tuple[str, Any]:
-    """The statement as it came, for what stands in the place of `EngineTelemetry._before`."""
+    """Return a statement as it came, in place of `EngineTelemetry._before`."""
     return statement, parameters
 
 
 class EngineTelemetry:
-    """Listens to one engine's events; the engine holds it, and not the other way round."""
+    """Listens to one engine's events. The engine holds it, and it does not hold the engine."""
 
     def __init__(self, telemetry: DatabaseTelemetry, engine: Engine) -> None:
         self.telemetry = telemetry
@@ -202,7 +202,7 @@ class EngineTelemetry:
         dialect.do_rollback = self._timed(dialect.do_rollback)
 
     def detach(self, engine: Engine) -> None:
-        """Listen no more to this engine, which is the one that it was made for."""
+        """Stop listening to the engine that it was made for."""
         for name, listener, _ in self._listeners:
             if event.contains(engine, name, listener):
                 event.remove(engine, name, listener)
@@ -267,7 +267,7 @@ class EngineTelemetry:
         self._ended(span, known, elapsed, current)
 
     def _ended(self, span: trace_api.Span, known: _StatementTelemetry, elapsed: int, current: Any) -> None:
-        # The exemplar names the request's span or the app's own: what a person looks for.
+        # The exemplar names the request's or the app's own span, which is what people look for.
         known.duration.record(elapsed / 1e9, current, bool(span.get_span_context().trace_flags & 1))
         span.end()
 
@@ -293,7 +293,7 @@ class EngineTelemetry:
             if code:
                 span.set_attribute("db.response.status_code", str(code))
             span.set_status(Status(StatusCode.ERROR, guard.safe_text(error)[:1_024]))
-            span.set_attributes(place_attributes(calling_place()))
+            span.set_attributes(location_attributes(caller_location()))
         self.telemetry.duration.record(elapsed / 1e9, {**known.duration.attributes, "error.type": kind}, current)
         span.end()
 
@@ -304,7 +304,7 @@ class EngineTelemetry:
 
     @guard.guarded("a transaction's start")
     def _rollback(self, conn: Any) -> None:
-        # A connection that only read is rolled back each time it goes back to its pool: that says nothing.
+        # A connection that only read is rolled back each time it returns to its pool. That is not an event.
         if id(conn) in _wrote:
             _wrote.discard(id(conn))
             self._begin("ROLLBACK")
@@ -316,7 +316,7 @@ class EngineTelemetry:
             _pending.set((operation, current))
 
     def _timed(self, original: Callable[[Any], None]) -> Callable[[Any], None]:
-        """The dialect's do_commit or do_rollback, as a span where the event before it asked for one."""
+        """Wrap the dialect's do_commit or do_rollback in a span, where the event before asked for one."""
 
         @functools.wraps(original)
         def timed(dbapi_connection: Any) -> None:
@@ -353,14 +353,14 @@ class EngineTelemetry:
         self._ended(span, known, clock.perf_counter_ns() - started, current)
 
 
-#: The transaction end that SQLAlchemy has announced and the dialect has not carried out yet.
+#: The end of a transaction that SQLAlchemy has announced and the dialect has not carried out yet.
 _pending: ContextVar[tuple[str, Any] | None] = ContextVar("otelflask_transaction", default=None)
-#: Connections (by id) whose open transaction has written or failed.
+#: Connections (by id) with an open transaction that has written or failed.
 _wrote: set[int] = set()
 
 
 def _server_attributes(engine: Engine) -> dict[str, Any]:
-    """``db.system.name``, ``db.namespace``, ``server.address``, ``server.port`` of an engine's URL."""
+    """``db.system.name``, ``db.namespace``, ``server.address`` and ``server.port`` of an engine's URL."""
     url = engine.url
     attributes: dict[str, Any] = {"db.system.name": SYSTEMS.get(engine.dialect.name, engine.dialect.name)}
     if getattr(engine.dialect, "is_mariadb", False):

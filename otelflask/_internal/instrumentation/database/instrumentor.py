@@ -1,7 +1,7 @@
-"""Our SQLAlchemy instrumentor: stands where contrib's stands, and accepts what it accepts.
+"""Our SQLAlchemy instrumentor, in place of contrib's. It accepts the same arguments.
 
-Contrib's declares ``sqlalchemy < 2.1`` and, with 2.1 installed, does nothing
-and says so in one log line; this one follows the public events of both.
+Contrib's declares ``sqlalchemy < 2.1``. With 2.1 installed it does nothing but log one line. This
+one uses the public events of both versions.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from otelflask._internal.version import __version__
 
 
 class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
-    """Instruments all SQLAlchemy engines of the process, made before or afterwards, sync or async.
+    """Instruments all SQLAlchemy engines of the process, sync and async, made before or afterwards.
 
-    Takes contrib's arguments: ``engine``, ``engines`` (then only these),
-    ``tracer_provider``, ``meter_provider``, ``logger_provider``, ``enable_commenter``,
-    ``commenter_options``, ``enable_attribute_commenter``; and ``settings`` and ``queries``, an observer of requests.
+    Takes contrib's arguments: ``engine``, ``engines`` (then only these), ``tracer_provider``,
+    ``meter_provider``, ``logger_provider``, ``enable_commenter``, ``commenter_options``,
+    ``enable_attribute_commenter``. Also takes ``settings``, and ``queries``, an observer of requests.
     """
 
     telemetry: DatabaseTelemetry | None = None
@@ -43,7 +43,7 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         return (f"sqlalchemy >= {OLDEST['SQLAlchemy']}",)
 
     def instrument(self, **kwargs: Any) -> None:
-        """Instrument the engines; those of a SQLAlchemy that is too old are left alone."""
+        """Instrument the engines. A SQLAlchemy that is too old is left alone."""
         if is_supported("SQLAlchemy"):
             super().instrument(**kwargs)
 
@@ -70,11 +70,11 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         self._all = not given
         if given:
             for engine in given:
-                self.telemetry.watch(getattr(engine, "sync_engine", engine))
+                self.telemetry.instrument_engine(getattr(engine, "sync_engine", engine))
             return
-        # An engine is noticed when it is first used: a class-level listener sees every engine there is.
+        # A listener on the class sees every engine when it is first used.
         for engine in _made_before():
-            self.telemetry.watch(engine)
+            self.telemetry.instrument_engine(engine)
         event.listen(Engine, "engine_connect", self._connected)
 
     @staticmethod
@@ -85,7 +85,7 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         telemetry = self.telemetry
         if telemetry is None:
             return
-        guard.tell_each("watching an engine", (telemetry.watch,), conn.engine)
+        guard.notify_each("watching an engine", (telemetry.instrument_engine,), conn.engine)
 
     def _uninstrument(self, **kwargs: Any) -> None:
         event.remove(Session, "do_orm_execute", note_relationship)
@@ -97,10 +97,10 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
 
 def _made_before() -> list[Engine]:
-    """The engines that exist: an instance refers to its class.
+    """The engines that exist already, found as referrers of their class.
 
-    Never by `gc.get_objects()`: while its list exists, `tuple(...)` of a
-    generator raises SystemError in each other thread.
+    Not by `gc.get_objects()`: while its list exists, `tuple(...)` of a generator raises SystemError
+    in other threads.
     """
     classes: list[type[Engine]] = [Engine]
     for each in classes:

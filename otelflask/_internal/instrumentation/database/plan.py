@@ -1,11 +1,10 @@
-"""The plan of a slow statement: taken off the request, on a connection of its own, in no way able to write.
+"""The plan of a slow statement: read outside the request, on a connection of its own that cannot write.
 
-A plain EXPLAIN can write: it runs a second statement behind a ``;``, MariaDB
-runs the functions of a derived table for it, PostgreSQL runs functions that
-say of themselves that they are immutable. So only a single SELECT is
-explained, in a transaction that the server keeps read-only, within a time
-that the server keeps; and not where the database has functions of its own and
-the user may write files of the server, which no transaction keeps back.
+A plain EXPLAIN can write. It runs a second statement behind a ``;``. MariaDB runs the functions of
+a derived table for it, and PostgreSQL runs functions that are declared immutable. So only a single
+SELECT is explained, in a transaction that the server keeps read-only, with a timeout that the
+server keeps. It is not explained where the database has functions of its own and the user may
+write files of the server, because no transaction prevents that.
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ from otelflask._internal.instrumentation.database.sql import read
 from otelflask._internal.lifecycle.worker import Worker
 from otelflask._internal.locks import new_lock
 
-#: Statements that wait for their plan, longest plan in characters, seconds that a server may take for one, and seconds
-#: for which a record waits for its plan at most.
+#: The most statements that wait for a plan; the longest plan in characters; seconds that a server may take for a plan;
+#: and seconds that a record waits for it.
 MAX_WAITING = 20
 MAX_LENGTH = 8_000
 TIMEOUT_S = 1.0
 WAIT_S = 5.0
-#: Seconds in which one statement is explained once: a server that is slow has enough to do.
+#: Seconds in which a statement is explained only once, to spare a slow server.
 REPEAT_S = 60.0
 
 _INTO = re.compile(r"(?i)\binto\b")
-#: PostgreSQL prints a string as the standard has it: a backslash in it is one.
+#: PostgreSQL prints strings in the standard form, in which a backslash is an ordinary character.
 _STANDARD_STRING = re.compile(r"'(?:[^']|'')*'")
 _BEFORE = {
-    # Of the transaction only: behind a pooler the session is somebody else's afterwards.
+    # Only for the transaction: behind a pooler the session is shared.
     "postgresql": ("SET TRANSACTION READ ONLY", f"SET LOCAL statement_timeout = {int(TIMEOUT_S * 1000)}"),
     "mariadb": (f"SET SESSION max_statement_time = {TIMEOUT_S}", "START TRANSACTION READ ONLY"),
     "mysql": (f"SET SESSION max_execution_time = {int(TIMEOUT_S * 1000)}", "START TRANSACTION READ ONLY"),
@@ -52,7 +51,7 @@ _EXPLAIN = {
     "mysql": "EXPLAIN FORMAT=JSON ",
     "sqlite": "EXPLAIN QUERY PLAN ",
 }
-#: Whether a function that the planner runs could write a file of the server's.
+#: Whether a function that the planner runs could write a file of the server.
 _COULD_WRITE_FILES = {
     "postgresql": (
         "SELECT (r.rolsuper OR pg_has_role(r.oid, 'pg_write_server_files', 'MEMBER') "
@@ -71,12 +70,12 @@ _COULD_WRITE_FILES = {
 
 
 class NoPlan(Exception):  # noqa: N818
-    """There is no plan; the message says why."""
+    """There is no plan. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """A statement as it was sent to the driver: engine, text, parameters, and whether it was run for many of them."""
+    """A statement as it was sent to the driver. `many`: whether it ran for many sets of parameters."""
 
     engine: Any
     statement: str
@@ -84,34 +83,34 @@ class Execution:
     many: bool
 
 
-#: Takes the plan, and why there is none.
-Tell = Callable[[str | None, str | None], None]
+#: Called with the plan, or with the reason why there is none.
+ReportPlan = Callable[[str | None, str | None], None]
 
 
 class _Waiting:
-    """A statement whose record waits for its plan; it is told once, with the plan or without."""
+    """A statement with a record that waits for its plan. It is reported once, with or without the plan."""
 
-    def __init__(self, execution: Execution, tell: Tell) -> None:
+    def __init__(self, execution: Execution, report: ReportPlan) -> None:
         self.execution = execution
-        self._tell: Tell | None = tell
+        self._report: ReportPlan | None = report
         self._lock = new_lock()
-        self.told = threading.Event()
-        # Where a server takes no connection, the thread that asks hangs for long.
-        self._timer = threading.Timer(WAIT_S, self.tell, (None, f"no plan within {WAIT_S:g} s"))
+        self.reported = threading.Event()
+        # Where a server accepts no connection, the reading thread hangs for long.
+        self._timer = threading.Timer(WAIT_S, self.report, (None, f"no plan within {WAIT_S:g} s"))
         self._timer.daemon = True
 
     def start(self) -> None:
         """Begin to wait."""
         self._timer.start()
 
-    def tell(self, plan: str | None, missing: str | None) -> None:
-        """Tell it, unless it was."""
+    def report(self, plan: str | None, missing: str | None) -> None:
+        """Report the statement, unless it was reported."""
         with self._lock:
-            tell, self._tell = self._tell, None
-        if tell is not None:
+            report, self._report = self._report, None
+        if report is not None:
             self._timer.cancel()
-            guard.call_hook("a slow query's plan", tell, plan, missing)
-            self.told.set()
+            guard.call_hook("a slow query's plan", report, plan, missing)
+            self.reported.set()
 
 
 class PlanReader:
@@ -123,43 +122,43 @@ class PlanReader:
         self.after_fork()
 
     def after_fork(self) -> None:
-        """What waited in the parent is the parent's."""
+        """Forget the parent's statements."""
         self._waiting: deque[_Waiting] = deque()
         self._worker.after_fork()
-        #: Of which the records are not told yet.
-        self._untold: list[_Waiting] = []
+        #: Statements that are not reported yet.
+        self._pending: list[_Waiting] = []
         self._explained: dict[str, float] = {}
 
-    def read_later(self, execution: Execution, tell: Tell) -> None:
-        """Read its plan soon and `tell` it, in another thread; at once where there will be none."""
+    def read_later(self, execution: Execution, report: ReportPlan) -> None:
+        """Read a plan soon, in another thread, and `report` it. Report at once where there will be none."""
         try:
             _check(execution)
             self._check_repeated(execution.statement)
             if len(self._waiting) >= MAX_WAITING:
                 raise NoPlan("too many wait for their plan")
         except NoPlan as error:
-            tell(None, str(error))
+            report(None, str(error))
             return
-        waiting = _Waiting(execution, tell)
+        waiting = _Waiting(execution, report)
         waiting.start()
         self._waiting.append(waiting)
         with self._lock:
-            self._untold = [item for item in self._untold if not item.told.is_set()]
-            self._untold.append(waiting)
+            self._pending = [item for item in self._pending if not item.reported.is_set()]
+            self._pending.append(waiting)
         self._worker.wake()
 
     def flush(self) -> None:
-        """Wait for what is not told yet, for the time of one plan; the rest is told without."""
+        """Wait for unreported statements, for the time of one plan. Report the rest without a plan."""
         end = time.monotonic() + TIMEOUT_S
-        for waiting in list(self._untold):
-            waiting.told.wait(max(0.0, end - time.monotonic()))
-            waiting.tell(None, "the process ends")
+        for waiting in list(self._pending):
+            waiting.reported.wait(max(0.0, end - time.monotonic()))
+            waiting.report(None, "the process ends")
 
     def _check_repeated(self, statement: str) -> None:
         now = time.monotonic()
         with self._lock:
             if now - self._explained.get(statement, -REPEAT_S) < REPEAT_S:
-                raise NoPlan("told within the last minute")
+                raise NoPlan("explained within the last minute")
             if len(self._explained) >= 1_000:
                 self._explained.clear()
             self._explained[statement] = now
@@ -167,10 +166,10 @@ class PlanReader:
     def _read_all(self) -> None:
         while self._waiting:
             waiting = self._waiting.popleft()
-            if waiting.told.is_set():
+            if waiting.reported.is_set():
                 continue
             plan, missing = guard.attempt(_plan_or_why, waiting.execution, instead=_without_plan)
-            waiting.tell(plan, missing)
+            waiting.report(plan, missing)
 
 
 def _plan_or_why(execution: Execution) -> tuple[str | None, str | None]:
@@ -180,13 +179,13 @@ def _plan_or_why(execution: Execution) -> tuple[str | None, str | None]:
 def _without_plan(error: Exception) -> tuple[str | None, str | None]:
     if isinstance(error, NoPlan):
         return None, str(error)
-    # Not its words: they show the statement, with its values.
+    # Not the error's text: it shows the statement with its values.
     code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None) or ""
     return None, f"{type(error).__name__} {code}".strip()
 
 
 def _check(execution: Execution) -> None:
-    """Raise NoPlan for what is not explained."""
+    """Raise NoPlan for a statement that must not be explained."""
     dialect = execution.engine.dialect
     if _name(dialect) not in _EXPLAIN:
         raise NoPlan(f"plans of {dialect.name} are not read")
@@ -197,28 +196,33 @@ def _check(execution: Execution) -> None:
         # A second connection would be another database, or the app's own connection.
         raise NoPlan("plans of databases in memory are not read")
     if not is_made_by_url(pool):
-        # It may give the app's own connection.
+        # It may return the app's own connection.
         raise NoPlan("plans of engines with a creator of their own are not read")
     if execution.many or read(execution.statement).operation != "SELECT":
         raise NoPlan("only a single SELECT is explained")
-    # Also inside of a literal: a parameter is not part of the text.
+    # Also within a literal: a parameter is not part of the text.
     if ";" in execution.statement or _INTO.search(execution.statement):
         raise NoPlan("a statement with `;` or INTO is not explained")
 
 
 def plan_of(execution: Execution) -> str:
-    """The plan, as JSON or as SQLite's lines, without literals. Raises NoPlan, and the driver's errors."""
+    """Read a plan, as JSON or as SQLite's lines, without literals.
+
+    Raises:
+        NoPlan: The statement must not be explained.
+        Exception: An error of the driver.
+    """
     _check(execution)
     engine = execution.engine
     name = _name(engine.dialect)
-    # A pool of its own, with the engine's arguments and listeners: a failed EXPLAIN ends a transaction.
+    # A pool of its own with the engine's arguments and listeners: a failed EXPLAIN ends a transaction.
     pool = engine.pool.recreate()
     try:
         connection = pool.connect()
         try:
             driver: Any = connection.driver_connection
             if hasattr(driver, "prepare_threshold"):
-                # psycopg 3: a prepared statement is a single one.
+                # psycopg 3: a prepared statement can only be a single one.
                 driver.prepare_threshold = 0
             if name == "postgresql" and getattr(driver, "autocommit", False):
                 # Outside of a transaction nothing would be read-only.
@@ -235,18 +239,18 @@ def plan_of(execution: Execution) -> str:
             cursor.close()
             connection.rollback()
         finally:
-            # Not handed on to anybody: it may have been left in whatever state.
+            # Never reused, whatever its state.
             connection.invalidate()
     finally:
         pool.dispose()
-    return _told(name, rows)
+    return _plan_text(name, rows)
 
 
 def _name(dialect: Any) -> str:
     return "mariadb" if getattr(dialect, "is_mariadb", False) else str(dialect.name)
 
 
-def _told(name: str, rows: list[Any]) -> str:
+def _plan_text(name: str, rows: list[Any]) -> str:
     if name == "sqlite":
         # id, parent, unused, detail.
         depths: dict[Any, int] = {}

@@ -1,4 +1,4 @@
-"""The statements of one request, by text and by the line that ran them."""
+"""Statistics of one request's statements, by text and by the line that ran them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any, NamedTuple
 from otelflask._internal.app_code import is_in_app
 from otelflask._internal.compat.python import current_frame
 
-#: Frames looked at for the app's own, and texts of one request that are told apart.
+#: The most frames that are searched for the app's own, and the most texts of one request.
 _MAX_FRAMES = 150
 MAX_TEXTS = 500
 
-#: A line of the app's: code object and line number.
-Place = tuple[CodeType, int]
+#: A line of the app: code object and line number.
+Location = tuple[CodeType, int]
 
 
-def calling_place() -> Place | None:
-    """The innermost line of the app's on the stack; None where there is none."""
+def caller_location() -> Location | None:
+    """The innermost line of the app on the stack; None where there is none."""
     frame = current_frame(1)
     for _ in range(_MAX_FRAMES):
         path = frame.f_code.co_filename
-        # Code made at run time has no place that one could open.
+        # Code made at run time has no file that one could open.
         if is_in_app(path) and not path.startswith("<"):
             return frame.f_code, frame.f_lineno
         if frame.f_back is None:
@@ -31,11 +31,11 @@ def calling_place() -> Place | None:
     return None
 
 
-def place_attributes(place: Place | None) -> dict[str, str | int]:
-    """``code.*`` attributes (semantic conventions) of a line; empty for None."""
-    if place is None:
+def location_attributes(location: Location | None) -> dict[str, str | int]:
+    """The ``code.*`` attributes (semantic conventions) of a line; empty for None."""
+    if location is None:
         return {}
-    code, line = place
+    code, line = location
     return {
         "code.file.path": code.co_filename,
         "code.function.name": getattr(code, "co_qualname", code.co_name),
@@ -45,28 +45,28 @@ def place_attributes(place: Place | None) -> dict[str, str | int]:
 
 @dataclass
 class Repeated:
-    """One statement's runs in one request, by the line that caused them. `elapsed` in ns."""
+    """One statement's runs in one request, by the line that caused them. `elapsed` is in nanoseconds."""
 
     count: int = 1
     elapsed: int = 0
-    #: Line → runs and ns, from the second run on: most statements run once, and a look at the stack costs.
-    places: dict[Place | None, list[int]] = field(default_factory=dict)
-    #: The relationship of the ORM's that is loaded, where it is one.
+    #: Line → runs and nanoseconds, from the second run on: most statements run once, and reading the stack costs.
+    locations: dict[Location | None, list[int]] = field(default_factory=dict)
+    #: The relationship that the ORM loads by this statement, if any.
     relationship: Any = None
 
 
 class Repetition(NamedTuple):
-    """A statement that one line ran again and again in one request. `elapsed` in ns, of all runs together."""
+    """A statement that one line ran repeatedly in one request. `elapsed` is in nanoseconds, for all runs."""
 
     statement: str
     runs: int
     elapsed: int
-    place: Place | None
+    location: Location | None
     relationship: Any
 
 
 class QueryStatistics:
-    """One request's statements, by their text."""
+    """One request's statements, by text."""
 
     __slots__ = ("_texts",)
 
@@ -74,7 +74,13 @@ class QueryStatistics:
         self._texts: dict[str, Repeated] = {}
 
     def add(self, statement: str, elapsed: int, relationship: Any) -> None:
-        """One run. In: its text without literals, ns, and the relationship that is loaded by it."""
+        """Count one run.
+
+        Args:
+            statement: The text without literals.
+            elapsed: Nanoseconds.
+            relationship: The relationship that it loads, if any.
+        """
         known = self._texts.get(statement)
         if known is None:
             if len(self._texts) < MAX_TEXTS:
@@ -83,19 +89,19 @@ class QueryStatistics:
         known.count += 1
         known.elapsed += elapsed
         known.relationship = known.relationship or relationship
-        runs = known.places.setdefault(calling_place(), [0, 0])
+        runs = known.locations.setdefault(caller_location(), [0, 0])
         runs[0] += 1
         runs[1] += elapsed
 
     def repeated(self, least: int, least_ns: int) -> list[Repetition]:
-        """Statements that ran from one line at least so often and so long together."""
+        """The statements that one line ran at least `least` times, and `least_ns` nanoseconds in all."""
         found = []
         for statement, known in self._texts.items():
             if known.count < least or known.elapsed < least_ns:
                 continue
-            first = known.elapsed - sum(elapsed for _, elapsed in known.places.values())
-            place, (runs, elapsed) = max(known.places.items(), key=lambda item: item[1][0])
-            # The first run is the line's that ran it most.
+            first = known.elapsed - sum(elapsed for _, elapsed in known.locations.values())
+            location, (runs, elapsed) = max(known.locations.items(), key=lambda item: item[1][0])
+            # The first run belongs to the line with the most runs.
             if runs + 1 >= least and elapsed + first >= least_ns:
-                found.append(Repetition(statement, runs + 1, elapsed + first, place, known.relationship))
+                found.append(Repetition(statement, runs + 1, elapsed + first, location, known.relationship))
         return found

@@ -1,4 +1,4 @@
-"""What each request asks of its databases: how much in all, and which statement again and again (N+1)."""
+"""The database use of each request: number and time of statements, and repeated ones (N+1)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from typing import Any
 from otelflask._internal import clock, event_names, guard
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.current_request import current_record
-from otelflask._internal.instrumentation.database.query_statistics import QueryStatistics, Repetition, place_attributes
+from otelflask._internal.instrumentation.database.query_statistics import (
+    QueryStatistics,
+    Repetition,
+    location_attributes,
+)
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.request_record import PerRequest, RequestRecord
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 
-#: The path of the relationship that the ORM is loading (SQLAlchemy's), for the statement that comes next.
+#: SQLAlchemy's path of the relationship that the ORM is about to load with the next statement.
 loading: ContextVar[Any] = ContextVar("otelflask_loading", default=None)
 
-_tally = PerRequest(QueryStatistics)
+_statistics = PerRequest(QueryStatistics)
 
 
 @guard.guarded("noting a relationship")
@@ -27,12 +31,14 @@ def note_relationship(state: Any) -> None:
 
 
 class RequestQueries(RequestObserver):
-    """Says which statements a request has repeated.
+    """Records the statements that a request has repeated.
 
-    In: the logger provider; runs of one statement from one line in one
-    request, and their seconds together, from which it is repeated; and
-    whether it stands among the observers of all apps, or joins each request
-    that runs a statement.
+    Args:
+        logger_provider: Where they are recorded.
+        repeated: Runs of one statement, from one line in one request, from which it counts as repeated.
+        repeated_time: Seconds of these runs from which it counts as repeated.
+        joins: Whether it joins each request that runs a statement, instead of being an observer of all
+            requests.
     """
 
     def __init__(self, logger_provider: Any, repeated: int, repeated_time: float, joins: bool) -> None:
@@ -42,7 +48,12 @@ class RequestQueries(RequestObserver):
         self._least_ns = int(repeated_time * 1e9)
 
     def ran(self, statement: str, elapsed: int) -> None:
-        """A statement ended. In: its text without literals, and ns."""
+        """Count a statement that has ended.
+
+        Args:
+            statement: The text without literals.
+            elapsed: Nanoseconds.
+        """
         record = current_record()
         if record is None or record.closed:
             return
@@ -50,12 +61,12 @@ class RequestQueries(RequestObserver):
         record.query_time += elapsed
         if self._joins and self not in record.joined:
             record.joined = (*record.joined, self)
-        _tally.of(record).add(statement, elapsed, loading.get())
+        _statistics.of(record).add(statement, elapsed, loading.get())
 
     def closed(self, record: RequestRecord) -> None:
-        tally = _tally.known(record)
-        if tally is not None:
-            for repetition in tally.repeated(self._least, self._least_ns):
+        statistics = _statistics.known(record)
+        if statistics is not None:
+            for repetition in statistics.repeated(self._least, self._least_ns):
                 self._say(record, repetition)
 
     def _say(self, record: RequestRecord, repetition: Repetition) -> None:
@@ -64,7 +75,7 @@ class RequestQueries(RequestObserver):
             "db.query.text": repetition.statement,
             "otelflask.db.query.count": repetition.runs,
             "otelflask.db.query.duration": seconds,
-            **place_attributes(repetition.place),
+            **location_attributes(repetition.location),
         }
         if record.route is not None:
             own["http.route"] = record.route
@@ -89,7 +100,7 @@ class RequestQueries(RequestObserver):
 
 
 def _path(relationship: Any) -> str:
-    """``Product.reviews`` of SQLAlchemy's path of mappers and attributes."""
+    """SQLAlchemy's path of mappers and attributes as text, such as ``Product.reviews``."""
     for part in reversed(list(relationship)):
         key, parent = getattr(part, "key", None), getattr(part, "parent", None)
         if key is not None and parent is not None:

@@ -1,4 +1,4 @@
-"""Says which statements are slow."""
+"""Record slow statements."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from otelflask._internal import clock, event_names
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.current_request import current_record
 from otelflask._internal.instrumentation.database.plan import Execution, PlanReader
-from otelflask._internal.instrumentation.database.query_statistics import calling_place, place_attributes
+from otelflask._internal.instrumentation.database.query_statistics import caller_location, location_attributes
 from otelflask._internal.request_record import route_of
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 
 
 class SlowQueries:
-    """Watches statements.
+    """Records statements that take long.
 
-    In: the logger provider; seconds from which a statement is slow; what reads the plans of slow statements, or None.
+    Args:
+        logger_provider: Where they are recorded.
+        slow_after: Seconds from which a statement is slow.
+        plans: Reads their plans; None for no plans.
     """
 
     def __init__(self, logger_provider: Any, slow_after: float, plans: PlanReader | None = None) -> None:
@@ -37,9 +40,15 @@ class SlowQueries:
         context: Context,
         execution: Execution,
     ) -> None:
-        """A statement took long.
+        """Record a statement that took long.
 
-        In: its attributes, ns, rows where the driver knows, its span, the context around, and what was sent.
+        Args:
+            layer: Its attributes.
+            elapsed: Nanoseconds.
+            rows: The number of rows, where the driver knows it.
+            span: Its span.
+            context: The context around it.
+            execution: What was sent to the driver.
         """
         own: dict[str, Any] = {"otelflask.db.query.duration": elapsed / 1e9}
         if rows is not None:
@@ -48,11 +57,11 @@ class SlowQueries:
         route = route_of(record.environ) if record is not None else None
         if route is not None:
             own["http.route"] = route
-        place = place_attributes(calling_place())
+        location = location_attributes(caller_location())
         if span.is_recording():
-            span.set_attributes(place)
-        own.update(place)
-        said_at, ended_at = span.get_span_context(), clock.time_ns()
+            span.set_attributes(location)
+        own.update(location)
+        span_context, ended_at = span.get_span_context(), clock.time_ns()
 
         def say(plan: str | None = None, missing: str | None = None) -> None:
             planned = {"otelflask.db.query.plan": plan, "otelflask.db.query.plan_missing": missing}
@@ -60,7 +69,7 @@ class SlowQueries:
             text = f"slow query: {_named(layer)} took {elapsed / 1e9:.2f} s"
             severity = (SeverityNumber.WARN, "WARN")
             layers = (layer, own)
-            emit(self._logger, Record(ended_at, *severity, text, layers, said_at, context, event_names.SLOW_QUERY))
+            emit(self._logger, Record(ended_at, *severity, text, layers, span_context, context, event_names.SLOW_QUERY))
 
         if self.plans is None:
             say()

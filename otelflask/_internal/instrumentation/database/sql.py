@@ -1,9 +1,8 @@
-"""What a statement says about itself: sanitised text, operation, table, summary.
+"""Read a statement: sanitised text, operation, table, summary.
 
-Literals are replaced by ``?`` (semantic conventions, "Sanitization of
-db.query.text"); the summary is operation and targets ("Generating a summary
-of the query"). One pass of one regular expression, once a statement: results
-are kept.
+Literals become ``?`` (semantic conventions, "Sanitization of db.query.text"). The summary has
+operation and targets ("Generating a summary of the query"). One regular expression passes over a
+text once, and results are cached.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-#: Longest statement that is read, in characters; what follows is cut before any expression runs.
+#: The longest statement that is read, in characters. The rest is cut before any expression runs.
 MAX_LENGTH = 8_192
 _MAX_SUMMARY = 255
 
@@ -51,7 +50,7 @@ _OPERATIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`operation` and `collection` are None where they are not certain."""
+    """What a statement contains. `operation` and `collection` are None where they are not certain."""
 
     text: str
     operation: str | None
@@ -60,7 +59,7 @@ class Statement:
 
 
 def read(statement: str) -> Statement:
-    """What a statement says about itself, without its literals and comments."""
+    """Read a statement, without its literals and comments."""
     parts: list[str] = []
     reader = _Reader()
     for match in _TOKEN.finditer(statement[:MAX_LENGTH]):
@@ -99,7 +98,7 @@ def read(statement: str) -> Statement:
 
 
 class _Reader:
-    """Finds operation and targets in a statement's words, one after the other."""
+    """Finds operation and targets in the words of a statement, in order."""
 
     def __init__(self) -> None:
         self.operation: str | None = None

@@ -1,4 +1,4 @@
-"""Follows SQLAlchemy's engines as soon as the app has imported it; until then nothing of it is imported."""
+"""Instrument SQLAlchemy as soon as the app has imported it. Before, nothing of it is imported."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from otelflask._internal import guard
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.import_hooks import when_imported
 from otelflask._internal.instrumentation.database.request_queries import RequestQueries
-from otelflask._internal.lifecycle.part import Part
+from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.locks import new_lock
 from otelflask._internal.settings import Settings
 
 _INSTRUMENTOR = "otelflask._internal.instrumentation.database.instrumentor"
 _lock = new_lock()
 
-#: Told of what follows the engines, once it does.
-Started = Callable[[Part], None]
+#: Called with the telemetry of the engines, once it has started.
+Started = Callable[[Component], None]
 
 
 def await_sqlalchemy(settings: Settings, pipeline: Pipeline, queries: RequestQueries, started: Started) -> None:
-    """Instrument SQLAlchemy when it is imported. Whichever of the two modules is imported first imports the other."""
+    """Instrument SQLAlchemy when it is imported. Either of two modules may come first, and imports the other."""
     action = functools.partial(_start, settings, pipeline, queries, started)
     for name in ("sqlalchemy", _INSTRUMENTOR):
         when_imported(name, action)
@@ -37,17 +37,17 @@ def _start(
     except ImportError:
         if not again:
             raise
-        # Another thread is at a part of it, and may wait for what this one imports: neither may wait for the other.
+        # Another thread is importing a part of it, and may wait for this thread. Neither may wait for the other.
         threading.Thread(
             target=_start_later, args=(settings, pipeline, queries, started), name="otelflask-database", daemon=True
         ).start()
         return
     kind = getattr(module, "SQLAlchemyInstrumentor", None)
     if kind is None:
-        # It is what imports SQLAlchemy: it is waited for too.
+        # The other module is importing SQLAlchemy. It is waited for too.
         return
     if not _lock.acquire(blocking=False):
-        # Another thread is at it. To wait for it here, within an import that it may wait for, would be for ever.
+        # Another thread is importing it, and may wait for this import: waiting here could last for ever.
         return
     try:
         instrumentor = kind()
@@ -67,7 +67,7 @@ def _start(
 
 
 def _start_later(settings: Settings, pipeline: Pipeline, queries: RequestQueries, started: Started) -> None:
-    with guard.saying("library:sqlalchemy", "SQLAlchemy cannot be instrumented; the app is not affected"):
-        # Returns when whoever is at it has imported it.
+    with guard.log_errors("library:sqlalchemy", "SQLAlchemy cannot be instrumented; the app is not affected"):
+        # Returns when the other thread has imported it.
         importlib.import_module("sqlalchemy.orm")
         _start(settings, pipeline, queries, started, again=False)

@@ -1,1 +1,1 @@
-"""A request from open to close."""
+"""Requests: middleware, spans, metrics and the request log."""

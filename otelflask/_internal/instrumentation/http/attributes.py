@@ -41,8 +41,8 @@ _method_layers: Interned[Layer] = Interned(_method_layer)
 
 
 def of_arrival(record: RequestRecord) -> RequestAttributes:
-    """What is known when the request arrives, which is what samplers decide by."""
-    # No layer: its bytes are used once.
+    """The attributes that are known when a request arrives. Samplers decide by them."""
+    # Not a layer: its bytes are used once.
     own: dict[str, Any] = {"url.path": record.path}
     if record.query:
         own["url.query"] = record.query
@@ -70,7 +70,7 @@ _outcome_layers: Interned[Layer] = Interned(_outcome_layer)
 
 
 def of_end(record: RequestRecord) -> RequestAttributes:
-    """All that is known when the request has ended."""
+    """All attributes of a request that has ended."""
     measured: dict[str, Any] = {"http.response.body.size": record.response_size}
     if record.request_size is not None:
         measured["http.request.body.size"] = record.request_size

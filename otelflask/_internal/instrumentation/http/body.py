@@ -1,11 +1,10 @@
-"""A response body that is seen to its end, and stays to its server what it was.
+"""Observe a response body to its end, and keep what it offers to the server.
 
-A server looks at what a body offers before it reads it: of one with a length
-waitress, gevent, eventlet and wsgiref make a Content-Length, the two in the
-middle by reading it once more; one of the server's own file wrapper is sent by
-the system. So an observed body has ``__len__``, ``__next__`` and ``close`` where
-the app's has them, and nowhere else. Source: PEP 3333, "Handling the
-Content-Length Header", "Optional Platform-Specific File Handling".
+A server looks at what a body offers before it reads it. From a body with a length, waitress,
+gevent, eventlet and wsgiref make a Content-Length; gevent and eventlet read it once more for that.
+A body of the server's own file wrapper is sent by the system. So an observed body has
+``__len__``, ``__next__`` and ``close`` only where the app's has them. Source: PEP 3333, "Handling
+the Content-Length Header", "Optional Platform-Specific File Handling".
 """
 
 from __future__ import annotations
@@ -19,16 +18,20 @@ from opentelemetry import context as context_api
 from otelflask._internal import guard
 from otelflask._internal.request_record import RequestRecord
 
-#: Told of a request's end; a server that asks twice lets it be told twice.
+#: Called at a request's end. A server that closes twice calls it twice.
 End = Callable[[RequestRecord], None]
-#: Makes what surrounds the app's code while it goes on with a stream.
-Again = Callable[[], AbstractContextManager[Any]]
-#: Says what that is, or None (`RequestObserver.again`).
-AgainOf = Callable[[RequestRecord], Again | None]
+#: Makes the context manager around each further step of a stream.
+StreamContext = Callable[[], AbstractContextManager[Any]]
+#: Returns the former for a request, or None (`RequestObserver.stream_context`).
+StreamContextOf = Callable[[RequestRecord], StreamContext | None]
 
 
 def _unobserved(
-    record: RequestRecord, result: Iterable[bytes], environ: dict[str, Any], end: End, again_of: AgainOf | None
+    record: RequestRecord,
+    result: Iterable[bytes],
+    environ: dict[str, Any],
+    end: End,
+    stream_context_of: StreamContextOf | None,
 ) -> Iterable[bytes]:
     end(record)
     return result
@@ -36,31 +39,41 @@ def _unobserved(
 
 @guard.guarded("observing a response", instead=_unobserved)
 def observed(
-    record: RequestRecord, result: Iterable[bytes], environ: dict[str, Any], end: End, again_of: AgainOf | None
+    record: RequestRecord,
+    result: Iterable[bytes],
+    environ: dict[str, Any],
+    end: End,
+    stream_context_of: StreamContextOf | None,
 ) -> Iterable[bytes]:
-    """What the app returned, so that its bytes are counted and its end is told.
+    """Wrap what the app returned, so that its bytes are counted and its end is noticed.
 
-    In: the request's record, what the app returned, the WSGI environ, what is
-    told of the end, and what surrounds a stream.
+    Args:
+        record: The request's record.
+        result: What the app returned.
+        environ: The WSGI environ.
+        end: Called at the end.
+        stream_context_of: Gives what surrounds each further step of a stream.
     """
     size = _content_length(record)
     if "SERVER_SOFTWARE" not in environ and size is not None:
-        # No server, so a test client: it keeps a response open until its body is read, which a test
-        # may never do. An answer of known length is complete already.
+        # No server, so a test client: it keeps a response open until its body is read, which a test may never do. An
+        # answer of known length is complete already.
         return _complete(record, result, size, end)
     if type(result) is list or type(result) is tuple:
-        # All of it is there: nothing of the app's runs any more.
+        # All of it exists: none of the app's code runs any more.
         return _complete(record, result, sum(map(_length, result)), end)
     file_wrapper = environ.get("wsgi.file_wrapper")
     if isinstance(file_wrapper, type):
         if isinstance(result, file_wrapper):
             return _observed_file(record, result, size or 0, end)
     elif file_wrapper is not None and hasattr(result, "read"):
-        # uWSGI's gives the file itself back, and knows it again. It is the app's: nothing is written to it.
+        # uWSGI's wrapper returns the file itself, and recognises it later. Nothing is set on the app's file.
         return _complete(record, result, size or 0, end)
     kind = _KINDS[hasattr(result, "__len__"), hasattr(result, "__next__"), hasattr(result, "close")]
-    # A known length is no stream: nothing of the app's runs while it is read.
-    return kind(record, result, end, again_of(record) if size is None and again_of is not None else None)
+    # A known length is no stream: none of the app's code runs while it is read.
+    return kind(
+        record, result, end, stream_context_of(record) if size is None and stream_context_of is not None else None
+    )
 
 
 def _content_length(record: RequestRecord) -> int | None:
@@ -71,7 +84,7 @@ def _content_length(record: RequestRecord) -> int | None:
 
 
 def _length(piece: Any) -> int:
-    """Bytes of a piece. A server may pass over what is no bytes, or refuse it."""
+    """The bytes of a piece; 0 for what is not bytes. The server may skip or refuse that."""
     return len(piece) if hasattr(piece, "__len__") else 0
 
 
@@ -82,7 +95,7 @@ def _complete(record: RequestRecord, result: Iterable[bytes], size: int, end: En
 
 
 def _observed_file(record: RequestRecord, result: Any, size: int, end: End) -> Iterable[bytes]:
-    """The server's file wrapper itself: the server sends it without reading it through Python."""
+    """The server's own file wrapper, because the server sends it without reading it through Python."""
     record.response_size = size
     close = getattr(result, "close", None)
 
@@ -96,31 +109,33 @@ def _observed_file(record: RequestRecord, result: Any, size: int, end: End) -> I
     try:
         result.close = close_both
     except (AttributeError, TypeError):
-        # One that takes no attribute: its end is not seen.
+        # It takes no attribute, so its end cannot be noticed.
         end(record)
     return result  # type: ignore[no-any-return]
 
 
 class _Body:
-    """What observed bodies have in common; the classes below offer it to the server."""
+    """The common part of observed bodies. The classes below offer it to the server."""
 
-    __slots__ = ("_again", "_end", "_record", "_result")
+    __slots__ = ("_end", "_record", "_result", "_stream_context")
 
-    def __init__(self, record: RequestRecord, result: Iterable[bytes], end: End, again: Again | None) -> None:
+    def __init__(
+        self, record: RequestRecord, result: Iterable[bytes], end: End, stream_context: StreamContext | None
+    ) -> None:
         self._record = record
         self._result: Any = result
         self._end = end
-        self._again = again
+        self._stream_context = stream_context
 
     def _piece(self, pieces: Iterator[bytes]) -> bytes:
-        """The next piece, made while the request's span is the current one. Raises StopIteration at the end."""
+        """The next piece, made with the request's span as the current one. Raises StopIteration at the end."""
         record = self._record
         token = context_api.attach(record.context)
         try:
-            if self._again is None:
+            if self._stream_context is None:
                 piece = next(pieces)
             else:
-                with self._again():
+                with self._stream_context():
                     piece = next(pieces)
         except StopIteration:
             # The server asks for more only after it has sent the last piece.
@@ -137,23 +152,23 @@ class _Body:
         return piece
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call what is the app's, in the same surroundings: a piece has them written out, since it is one of many."""
+        """Call a function of the app with the request's span as the current one. `_piece` inlines this for speed."""
         token = context_api.attach(self._record.context)
         try:
-            if self._again is None:
+            if self._stream_context is None:
                 return function(*arguments)
-            with self._again():
+            with self._stream_context():
                 return function(*arguments)
         finally:
             context_api.detach(token)
 
     def __del__(self) -> None:
-        # A test client that never reads the body, a server that never closes it.
+        # A test client that never reads the body, or a server that never closes it.
         if not self._record.closed:
             self._end(self._record)
 
     def _pieces(self) -> Iterator[bytes]:
-        """All pieces, from the first on; a server may ask for them more than once."""
+        """All pieces from the first on. A server may ask for them more than once."""
         pieces = self._call(iter, self._result)
         self._record.response_size = 0
         while True:
@@ -165,7 +180,7 @@ class _Body:
 
 
 class _Iterable(_Body):
-    """Of a body that is not its own iterator."""
+    """A body that is not its own iterator."""
 
     __slots__ = ()
 
@@ -174,7 +189,7 @@ class _Iterable(_Body):
 
 
 class _Iterator(_Body):
-    """Of a body that is its own iterator, as Flask's are."""
+    """A body that is its own iterator, as Flask's are."""
 
     __slots__ = ()
 
@@ -196,7 +211,7 @@ class _Closable(_Body):
     __slots__ = ()
 
     def close(self) -> None:
-        """Called by the server when all is sent or the client has gone (PEP 3333)."""
+        """Called by the server when everything is sent or the client has gone (PEP 3333)."""
         try:
             self._call(self._result.close)
         finally:
@@ -208,7 +223,7 @@ def _kind(sized: bool, iterator: bool, closable: bool) -> Callable[..., Iterable
     return type("Body", (*bases, _Iterator if iterator else _Iterable), {"__slots__": ()})
 
 
-#: Whether the app's has ``__len__``, ``__next__`` and ``close`` → the class that has the same.
+#: Whether the app's body has ``__len__``, ``__next__`` and ``close`` → the class with the same.
 _KINDS = {
     (sized, iterator, closable): _kind(sized, iterator, closable)
     for sized in (False, True)

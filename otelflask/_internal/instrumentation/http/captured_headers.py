@@ -1,4 +1,4 @@
-"""Headers that the user wants on the span (semantic conventions, ``http.request.header.<key>``)."""
+"""Headers that the user wants on spans (semantic conventions, ``http.request.header.<key>``)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from opentelemetry.util.http import SanitizeValue
 
 from otelflask._internal.settings import Settings
 
-#: Longest header value that is kept, in characters.
+#: The longest header value that is kept, in characters.
 _MAX_LENGTH = 2_048
-#: Longest name that is looked at: a setting's expression may look at it from each of its characters.
+#: The longest name that is searched: an expression of a setting may start at each of its characters.
 _MAX_NAME = 256
 
 
@@ -20,7 +20,7 @@ def _patterns(text: str) -> list[str]:
 
 
 class CapturedHeaders:
-    """Picks the headers named in the settings, by name or regular expression, and masks those named so."""
+    """Selects headers by names or regular expressions, and masks those that the settings name."""
 
     def __init__(self, settings: Settings) -> None:
         self._sanitize = SanitizeValue(_patterns(settings.sanitized_headers))
@@ -28,7 +28,7 @@ class CapturedHeaders:
         self._response = _patterns(settings.response_headers)
 
     def of_request(self, environ: dict[str, Any]) -> dict[str, list[str]]:
-        """Attributes of a WSGI environ."""
+        """The attributes of a WSGI environ's headers."""
         if not self._request:
             return {}
         headers = {
@@ -42,7 +42,7 @@ class CapturedHeaders:
         return self._sanitize.sanitize_header_values(headers, self._request, "http.request.header.{}".format)
 
     def of_response(self, response_headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-        """Attributes of a response's header list; a header that stands there twice has two values."""
+        """The attributes of a response's headers. A header that occurs twice has two values."""
         if not self._response:
             return {}
         headers: dict[str, str | list[str]] = {}

@@ -1,10 +1,9 @@
-"""Takes the place of OpenTelemetry's own Flask instrumentation on an app that has it already.
+"""Replace OpenTelemetry's own Flask instrumentation on an app that has it already.
 
-Both together would make two spans and two durations of a request. Contrib's
-`uninstrument_app` is no way: it takes off whatever stands around the app since,
-such as ProxyFix, and forgets the user's hooks. So what the user gave it is
-taken over, its functions are taken off the app, and its WSGI wrapper, around
-which others may stand, is made to hand requests through.
+Both together would make two spans and two durations a request. Contrib's `uninstrument_app` is no
+solution: it removes what was wrapped around the app since, such as ProxyFix, and forgets the
+user's hooks. So the user's hooks are taken over, contrib's functions are removed from the app, and
+its WSGI wrapper, which others may have wrapped, passes requests through.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from otelflask._internal.compat.otel_instrumentation import (
 
 @dataclass
 class TakenOver:
-    """What the user had given contrib; None and empty where nothing."""
+    """What the user had given to contrib; None and empty where there was nothing."""
 
     request_hook: Callable[..., Any] | None = None
     response_hook: Callable[..., Any] | None = None
@@ -48,7 +47,11 @@ class _AllExcluded:
 
 
 def take_over(app: Flask) -> TakenOver | None:
-    """Take contrib's instrumentation off the app. Out: what it was given; None where the app has none."""
+    """Remove contrib's instrumentation from an app.
+
+    Returns:
+        What the user had given to it; None where the app is not instrumented.
+    """
     befores: list[Any] = app.before_request_funcs.get(None, [])
     teardowns: list[Any] = app.teardown_request_funcs.get(None, [])
     before = next((item for item in befores if getattr(item, "__code__", None) is BEFORE_REQUEST), None)
@@ -56,7 +59,7 @@ def take_over(app: Flask) -> TakenOver | None:
         return None
     wrapper = _wrapper_of(app)
     if wrapper is None:
-        guard.say("contrib:wrapper", "app %r keeps FlaskInstrumentor's spans beside otelflask's: take it off", app.name)
+        guard.log("contrib:wrapper", "app %r keeps FlaskInstrumentor's spans beside otelflask's: take it off", app.name)
         return None
     given, around = _cells(before), _cells(wrapper)
     excluded = given["excluded_urls"].cell_contents
@@ -79,13 +82,13 @@ def take_over(app: Flask) -> TakenOver | None:
         around["response_hook"].cell_contents = None
         around["duration_histogram_old"].cell_contents = around["duration_histogram_new"].cell_contents = None
         around["active_requests_counter"].cell_contents = NoOpMeter("").create_up_down_counter("")
-    # By them contrib would take off what is not there any more.
+    # Contrib would use these names to remove functions that do not exist any more.
     forget_functions(app)
     return taken
 
 
 def _wrapper_of(app: Flask) -> Any:
-    """Contrib's wrapper of the app, wherever it is by now: it knows what it stood around when it was made."""
+    """Contrib's wrapper of the app, wherever it is now. It refers to what it was put around."""
     inner = original_wsgi_app(app)
     for item in gc.get_referrers(WRAPPER):
         is_wrapper = isinstance(item, FunctionType) and item.__code__ is WRAPPER
@@ -105,18 +108,22 @@ def _cells(function: Any) -> dict[str, CellType]:
 
 
 class AnyOf:
-    """Excludes what any of these excludes. In: objects with contrib's ``url_disabled(url)``."""
+    """Excludes what any of several lists excludes.
+
+    Args:
+        *lists: Objects with contrib's ``url_disabled(url)``.
+    """
 
     def __init__(self, *lists: Any) -> None:
         self._lists = lists
 
     def url_disabled(self, url: str) -> bool:
-        """Whether requests of this URL leave nothing."""
+        """Whether requests of this URL are excluded."""
         return any(item.url_disabled(url) for item in self._lists)
 
 
 def all_of(name: str, hooks: list[Callable[..., Any]]) -> Callable[..., Any] | None:
-    """A hook that calls all of these, whatever one of them does; None for none."""
+    """A hook that calls all of these hooks, also after one has raised; None for no hooks."""
     if len(hooks) < 2:
         return hooks[0] if hooks else None
 

@@ -1,4 +1,4 @@
-"""Who makes a request, as Flask-Login knows it."""
+"""The user of a request, as Flask-Login knows it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from flask import Flask, g
 
 
 def user_of_flask_login(app: Flask) -> str | None:
-    """The id of Flask-Login's user, where the app has asked for it in this request; nothing is loaded for us."""
+    """The id of Flask-Login's user, where the app has already loaded it in this request."""
     if not hasattr(app, "login_manager"):
         return None
     user = g.get("_login_user")

@@ -1,4 +1,4 @@
-"""What one app is instrumented with: its middleware, its metrics, its hooks, and what sees its exceptions."""
+"""The instrumentation of one app: its middleware, metrics, hooks, and the capture of its exceptions."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _COMMENTER_KEY = "SQLCOMMENTER_ORM_TAGS_AND_VALUES"
 
 
 class InstrumentedApp:
-    """What an app is instrumented with; `complete` adds to it."""
+    """The instrumentation of an app. `complete` adds to it."""
 
     def __init__(self, app: flask.Flask) -> None:
         self._app = app
         self._given: dict[str, Any] = {}
         self._taken = TakenOver()
-        #: What is given more than once counts together.
+        #: Hooks of several calls are all used.
         self._request_hooks: list[Callable[..., Any]] = []
         self._response_hooks: list[Callable[..., Any]] = []
         self._excluded: list[str] = []
@@ -55,7 +55,12 @@ class InstrumentedApp:
         self._handlers: dict[str, tuple[Any, Any]] = {}
 
     def complete(self, given: dict[str, Any], taken: TakenOver | None) -> None:
-        """Use this too. In: arguments of `instrument_app` that were given, and what contrib had been given."""
+        """Add to the instrumentation.
+
+        Args:
+            given: Arguments of `instrument_app` that were given.
+            taken: What the user had given to contrib.
+        """
         self._given.update(given)
         of = self._given.get
         settings = of("settings") or load_settings({}, {})
@@ -100,7 +105,7 @@ class InstrumentedApp:
         self._middleware = Middleware(parts)
         self._wrapped = self._app.wsgi_app = self._middleware.wrap(self._inner)  # type: ignore[method-assign,assignment]
         for name in ("handle_user_exception", "handle_exception"):
-            self._watch(name)
+            self._wrap_handler(name)
 
     def _all_excluded(self) -> AnyOf | None:
         lists = [parse_excluded_urls(patterns) for patterns in self._excluded]
@@ -109,7 +114,7 @@ class InstrumentedApp:
         return AnyOf(*lists) if lists else None
 
     def _given_observers(self, given: dict[str, Any], settings: Settings) -> list[RequestObserver]:
-        """The app's observers. In: what this call gives, whose providers count also where an earlier gave observers."""
+        """The app's observers, by this call's arguments. Providers count also where an earlier call gave observers."""
         known = self._given.get("observers")
         if known is None:
             return self._standalone(settings)
@@ -129,7 +134,7 @@ class InstrumentedApp:
         return observer
 
     def _standalone(self, settings: Settings) -> list[RequestObserver]:
-        """The observers of an app that is instrumented without `otelflask.init`: metrics and request log."""
+        """The observers of an app without `otelflask.init`: metrics and request log."""
         of = self._given.get
         metrics = HttpMetrics.by(of("meter_provider") or get_meter_provider())
         on_fork(metrics)
@@ -139,7 +144,7 @@ class InstrumentedApp:
         return observers
 
     def _add_hooks(self) -> None:
-        """In front: a before_request of the app that answers must not hide the hook's request."""
+        """Add the request hook as the first before_request, so that none of the app's can answer before it."""
         functions = self._app.before_request_funcs.setdefault(None, [])
         for hook in self._hooks:
             functions.remove(hook)
@@ -151,29 +156,29 @@ class InstrumentedApp:
             self._hooks.append(_commenter(self._given.get("commenter_options") or self._taken.commenter_options))
         functions[:0] = self._hooks
 
-    def _watch(self, name: str) -> None:
-        """Keep the exception of a request, also where a handler of the app's makes an answer of it."""
+    def _wrap_handler(self, name: str) -> None:
+        """Record the exception of a request, also where a handler of the app makes an answer of it."""
         original = getattr(self._app, name)
 
         @functools.wraps(original)
-        def watched(*args: Any, **kwargs: Any) -> Any:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
             error = args[0] if args else next(iter(kwargs.values()), None)
             if isinstance(error, Exception):
                 _see(error, name == "handle_exception", self._observers)
             return original(*args, **kwargs)
 
-        self._handlers[name] = (watched, self._app.__dict__.get(name))
-        setattr(self._app, name, watched)
+        self._handlers[name] = (wrapped, self._app.__dict__.get(name))
+        setattr(self._app, name, wrapped)
 
     def undo(self) -> None:
-        """Take it back; where something else stands around it by now, see nothing any more."""
+        """Undo the instrumentation. Where something else is wrapped around it, pass requests through."""
         app = self._app
         if self._middleware is not None:
             self._middleware.off = True
         if app.wsgi_app is self._wrapped:
             app.wsgi_app = self._inner  # type: ignore[method-assign]
-        for name, (watched, before) in self._handlers.items():
-            if app.__dict__.get(name) is not watched:
+        for name, (wrapped, before) in self._handlers.items():
+            if app.__dict__.get(name) is not wrapped:
                 continue
             if before is None:
                 del app.__dict__[name]
@@ -188,13 +193,18 @@ def _processor_of(tracer: Any) -> Any:
 
 
 def _compare(option: str, what: str, contribs: Any, ours: Any, where: Callable[[Any], Any]) -> None:
-    """Say so where something of requests goes elsewhere from now on.
+    """Log that a part of a request's telemetry goes elsewhere from now on.
 
-    In: a provider's name, what comes from it, what contrib had of it and what we have, and what says where it goes.
+    Args:
+        option: The provider's name.
+        what: What comes from it.
+        contribs: What contrib had of it.
+        ours: What otelflask has.
+        where: Returns where one of them sends.
     """
     before, now = where(real_instrument(contribs)), where(real_instrument(ours))
     if before is not None and before is not now:
-        guard.say(
+        guard.log(
             f"contrib:{option}",
             "FlaskInstrumentor was given another %s than otelflask: %s of requests go to otelflask's from now on; give "
             "otelflask.init the same %s to send them there",
@@ -206,11 +216,17 @@ def _compare(option: str, what: str, contribs: Any, ours: Any, where: Callable[[
 
 @guard.guarded("seeing an exception")
 def _see(error: Exception, unhandled: bool, observers: Observers) -> None:
-    """In: an exception of the current request's, whether no handler wants it, and who is told then."""
+    """Record an exception of the current request.
+
+    Args:
+        error: The exception.
+        unhandled: Whether no handler takes it.
+        observers: Notified where none takes it.
+    """
     record = current_record()
     if record is None:
         return
-    # Flask forgets the match with the request context; an error that goes to the server has no answer.
+    # Flask forgets the match with the request context, and an error that goes to the server has no answer.
     record.route = route_of(record.environ)
     if unhandled:
         record.unhandled = True
@@ -222,7 +238,7 @@ def _see(error: Exception, unhandled: bool, observers: Observers) -> None:
 
 
 def _is_an_answer(error: Exception) -> bool:
-    """Whether it is raised to answer, such as ``abort(404)``, or an app's own class for 201."""
+    """Whether it is raised as an answer, such as ``abort(404)``, or an app's own class for 201."""
     return isinstance(error, HTTPException) and isinstance(error.code, int) and error.code < 500
 
 
@@ -245,7 +261,7 @@ def _commenter(options: dict[str, Any]) -> Callable[[], None]:
             values["controller"] = flask.request.endpoint
         if options.get("route", True) and flask.request.url_rule is not None:
             values["route"] = flask.request.url_rule.rule
-        # Detached with the request's own context, which lies below this one.
+        # Detached together with the request's own context, which lies below this one.
         context_api.attach(context_api.set_value(_COMMENTER_KEY, values))
 
     return before_request

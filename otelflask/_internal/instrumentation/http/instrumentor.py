@@ -1,7 +1,7 @@
-"""Our Flask instrumentor: stands where contrib's stands, and accepts what it accepts.
+"""Our Flask instrumentor, in place of contrib's. It accepts the same arguments.
 
-What the stock one gets wrong and this one does not is listed in
-``docs/requests.md``, and shown by ``tests/unit/http/test_stock_defects.py``.
+``docs/requests.md`` lists the faults of the stock instrumentor that this one does not have, and
+``tests/unit/instrumentation/http/test_stock_defects.py`` shows them.
 """
 
 from __future__ import annotations
@@ -21,37 +21,34 @@ from otelflask._internal.observers import RequestObserver
 from otelflask._internal.settings import Settings
 from otelflask._internal.supported_versions import OLDEST, is_supported
 
-#: Where an app has what it is instrumented with.
+#: The key of an app's instrumentation in ``app.extensions``.
 EXTENSION_KEY = "otelflask.http"
-#: Flask's own class: contrib puts one of its own into its place.
+#: Flask's own class: contrib replaces it by one of its own.
 _Flask = flask.app.Flask
 
 
 class FlaskInstrumentor(FlaskInstrumentorBase):
     """Instruments Flask apps.
 
-    `instrument()` covers every app made afterwards, whichever reference to
-    the class it is made by; `instrument_app(app)` one that exists. Both take
-    contrib's arguments: ``request_hook(span, environ)``,
-    ``response_hook(span, status, headers)``, ``tracer_provider``,
-    ``meter_provider``, ``excluded_urls``, ``enable_commenter``,
-    ``commenter_options``; and ours: ``logger_provider``, ``settings``,
-    ``user`` and ``observers``.
+    `instrument()` covers every app that is made afterwards, by whichever reference to the class.
+    `instrument_app(app)` covers an existing app. Both take contrib's arguments:
+    ``request_hook(span, environ)``, ``response_hook(span, status, headers)``, ``tracer_provider``,
+    ``meter_provider``, ``excluded_urls``, ``enable_commenter``, ``commenter_options``. Both also take
+    ``logger_provider``, ``settings``, ``user`` and ``observers``.
 
-    An app that contrib's instrumentor has instrumented before is taken over,
-    with the hooks that it was given.
+    An app that contrib's instrumentor has instrumented before is taken over, with its hooks.
     """
 
     def instrumentation_dependencies(self) -> Collection[str]:
         return (f"flask >= {OLDEST['Flask']}",)
 
     def instrument(self, **kwargs: Any) -> None:
-        """Instrument every app made afterwards; a second call adds what it is given."""
-        # Contrib's loader asks for these; what nobody knows would be an error of each app that is made.
+        """Instrument every app that is made afterwards. A second call adds its arguments."""
+        # Contrib's loader passes these. An unknown argument would be an error of each new app.
         options = ("skip_dep_check", "raise_exception_on_conflict")
         unknown = [name for name in kwargs if name not in (*_ARGUMENTS, *options)]
         if unknown:
-            guard.say("instrument", "FlaskInstrumentor.instrument does not know %s", ", ".join(unknown))
+            guard.log("instrument", "FlaskInstrumentor.instrument does not know %s", ", ".join(unknown))
         kwargs = {name: value for name, value in kwargs.items() if name not in unknown}
         if self.is_instrumented_by_opentelemetry:
             self._given.append({name: value for name, value in kwargs.items() if name not in options})
@@ -60,7 +57,7 @@ class FlaskInstrumentor(FlaskInstrumentorBase):
 
     def _instrument(self, **kwargs: Any) -> None:
         self._given = [kwargs]
-        # Contrib's class wraps the app once more after ours has.
+        # Contrib's class wraps the app once more after ours.
         self._originals = {kind: kind.__init__ for kind in (_Flask, InstrumentedFlask)}
         for kind, original in self._originals.items():
             kind.__init__ = self._instrumenting(original)  # type: ignore[method-assign]
@@ -93,10 +90,10 @@ class FlaskInstrumentor(FlaskInstrumentorBase):
         user: Callable[[], object] | None = None,
         observers: Sequence[RequestObserver] | None = None,
     ) -> None:
-        """Instrument one app; a second call adds what it is given: hooks to hooks, excluded URLs to excluded URLs.
+        """Instrument one app. A second call adds its arguments: hooks to hooks, excluded URLs to excluded URLs.
 
-        `enable_commenter` is off unless asked for, as with SQLAlchemy: it puts
-        route and controller into statements (contrib has it on in Flask only).
+        `enable_commenter` is off by default, as with SQLAlchemy (contrib has it on, in Flask only). It
+        puts route and controller into statements.
         """
         if not is_supported("Flask"):
             return
@@ -111,14 +108,14 @@ class FlaskInstrumentor(FlaskInstrumentorBase):
 
     @staticmethod
     def uninstrument_app(app: flask.Flask) -> None:
-        """Take everything back that `instrument_app` did."""
+        """Undo `instrument_app`."""
         known = app.extensions.pop(EXTENSION_KEY, None)
         if known is not None:
             known.undo()
             mark(app, False)
 
 
-#: Names of the arguments of `instrument_app` that `instrument` takes too.
+#: The arguments of `instrument_app` that `instrument` takes too.
 _ARGUMENTS = frozenset(inspect.signature(FlaskInstrumentor.instrument_app).parameters) - {"app"}
 
 

@@ -22,7 +22,7 @@ SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 
 
 class HttpMetrics(RequestObserver):
-    """Duration, body sizes and requests in flight, by method, route, status and scheme; of all apps of a provider."""
+    """Duration, body sizes and active requests by method, route, status and scheme, for all apps of a provider."""
 
     def __init__(self, meter_provider: MeterProvider) -> None:
         meter = meter_provider.get_meter("otelflask.http", __version__, SCHEMA_URL)
@@ -56,9 +56,9 @@ class HttpMetrics(RequestObserver):
 
     @classmethod
     def by(cls, meter_provider: MeterProvider) -> HttpMetrics:
-        """Those of a meter provider, made where there are none yet.
+        """The metrics of a meter provider, made on first use.
 
-        One for all apps: two instruments of one name would be two metrics of one name.
+        All apps share them: two instruments of one name would be two metrics of one name.
         """
         known = _by_provider.get(meter_provider)
         if known is None:
@@ -66,7 +66,7 @@ class HttpMetrics(RequestObserver):
         return known
 
     def after_fork(self) -> None:
-        """Requests in flight in the parent are not in flight here."""
+        """Forget the parent's active requests."""
         self._active: Counter[tuple[str, str]] = Counter()
 
     def _bind(
@@ -95,7 +95,7 @@ class HttpMetrics(RequestObserver):
         return [Observation(n, {"http.request.method": method, "url.scheme": s}) for (method, s), n in active]
 
     def active(self) -> int:
-        """Requests in flight."""
+        """The number of active requests."""
         return sum(dict(self._active).values())
 
     def opened(self, record: RequestRecord) -> None:
@@ -115,5 +115,5 @@ class HttpMetrics(RequestObserver):
         response_size.record(record.response_size, context, sampled)
 
 
-#: The provider holds its metrics by their callbacks, so they last as long as it does.
+#: A provider holds its metrics by their callbacks, so they live as long as it does.
 _by_provider: WeakKeyDictionary[MeterProvider, HttpMetrics] = WeakKeyDictionary()

@@ -1,8 +1,7 @@
-"""Opens a request's record when the server hands it over, closes it when its last byte is sent.
+"""Open a request's record when the server hands it over, and close it after the last byte.
 
-Stands around ``app.wsgi_app``, so that it sees every request: those that a
-``before_request`` answers, those that raise to the server, and streams whose
-client goes away.
+It wraps ``app.wsgi_app``, so it sees every request: those that a ``before_request`` answers, those
+that raise to the server, and streams that a client abandons.
 """
 
 from __future__ import annotations
@@ -34,26 +33,26 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
 
 
 class MiddlewareParts(NamedTuple):
-    """What sees an app's requests, and how."""
+    """What records an app's requests, and how."""
 
     settings: Settings
     observers: Observers
     excluded_urls: Any
     response_hook: Hook | None
-    #: Says who makes the current request.
+    #: Returns the user of the current request.
     user: Callable[[], object]
 
 
 class Middleware:
-    """Telemetry of one app's requests; ``wrap`` gives the WSGI app with it."""
+    """Records one app's requests. ``wrap`` returns the WSGI app with it."""
 
     def __init__(self, parts: MiddlewareParts) -> None:
-        #: Whether requests are handed through unseen.
+        #: Whether requests pass through unrecorded.
         self.off = False
         self.use(parts)
 
     def use(self, parts: MiddlewareParts) -> None:
-        """See requests with these from now on."""
+        """Record requests with these parts from now on."""
         self._observers = parts.observers
         self._excluded_urls = parts.excluded_urls
         self._response_hook = parts.response_hook
@@ -64,7 +63,7 @@ class Middleware:
         self._request_id_key = "HTTP_" + header.upper().replace("-", "_") if header else ""
 
     def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
-        """The WSGI app whose requests leave telemetry."""
+        """Return the WSGI app with this middleware."""
 
         def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
             outer = environ.get(ENVIRON_KEY)
@@ -84,7 +83,7 @@ class Middleware:
                     result = wsgi_app(environ, self._start_response(record, start_response))
                 finally:
                     observers.leave(begun)
-                    # An exception that waits to be exported keeps this frame, and what stands in it.
+                    # An exception that waits for its export keeps this frame and its variables.
                     begun = None
             except BaseException as error:
                 record.error = error
@@ -94,18 +93,18 @@ class Middleware:
                 raise
             finally:
                 context_api.detach(token)
-            return observed(record, result, environ, self._close, observers.again)
+            return observed(record, result, environ, self._close, observers.stream_context)
 
         return application
 
     @guard.guarded("excluded URLs", False)
     def _is_excluded(self, environ: dict[str, Any]) -> bool:
-        # A setting's expression may look at it from each of its characters.
+        # Cut, because an expression of a setting may start at each character.
         return bool(self._excluded_urls.url_disabled(get_current_url(environ)[:MAX_LENGTH]))
 
     @staticmethod
     def _run_excluded(wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        # Without this, statements of an excluded request would be traces of their own.
+        # Otherwise the statements of an excluded request would be traces of their own.
         token = context_api.attach(context_api.set_value(SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
             return wsgi_app(environ, start_response)
@@ -120,7 +119,7 @@ class Middleware:
             record.request_id = given if _REQUEST_ID.match(given) else f"{random.getrandbits(128):032x}"
         record.attributes = of_arrival(record)
         environ[ENVIRON_KEY] = record
-        # Last: it is closed from now on.
+        # Last, because from now on it is closed.
         self._observers.opened(record)
         return record
 
@@ -135,12 +134,12 @@ class Middleware:
     def _answered(
         self, record: RequestRecord, status: str, given: list[tuple[str, str]]
     ) -> list[tuple[str, str]] | None:
-        """The response's headers with ours. In: the app's, whose list is the app's and may be used again."""
+        """The response's headers with ours, as a copy: the app may use its list again."""
         headers = list(given)
         code = status[:3]
         record.status = int(code) if code.isdigit() else 0
         record.response_headers = headers
-        # Who answers in the app's place does so when Flask has forgotten the match.
+        # An answer in the app's place comes after Flask has forgotten the match.
         record.route = route_of(record.environ) or record.route
         if record.user_id is None and has_request_context():
             found = guard.call_hook("user", self._user)

@@ -1,4 +1,4 @@
-"""What a caller's trace context is to us."""
+"""The trace context of the caller, as far as it is trusted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import parts_of_propagator
 
-#: Longest header, in characters, that is handed to a propagator; baggage is limited to 8192 bytes by W3C.
+#: The longest header, in characters, for a propagator. W3C limits baggage to 8192 bytes.
 MAX_HEADER_LENGTH = 8_192
 _W3C_HEADERS = ("HTTP_TRACEPARENT", "HTTP_BAGGAGE")
 _EMPTY = Context()
@@ -28,10 +28,11 @@ def _is_w3c(propagator: Any) -> bool:
 
 
 def remote_context(environ: dict[str, Any], mode: str) -> tuple[Context, tuple[Link, ...]]:
-    """The parent context and the links of a request.
+    """The parent context and the links of a request. Headers that cannot be read are ignored.
 
-    In: the WSGI environ and `remote_context` of the settings. Whatever the
-    headers hold, the answer is a context; what cannot be read is ignored.
+    Args:
+        environ: The WSGI environ.
+        mode: The setting `remote_context`.
     """
     if mode == "ignore":
         return _EMPTY, ()
@@ -47,14 +48,14 @@ def remote_context(environ: dict[str, Any], mode: str) -> tuple[Context, tuple[L
         }
     baggage = carrier.get("HTTP_BAGGAGE", "")
     if "  " in baggage or "\t" in baggage:
-        # White space around members means nothing (W3C Baggage, 3.2.1), and a propagator reads a long run of it again
-        # from each of its characters.
+        # White space around members has no meaning (W3C Baggage, 3.2.1), and a propagator would read a long run of it
+        # again from each of its characters.
         carrier = {**carrier, "HTTP_BAGGAGE": " ".join(baggage.split())}
     context = _EMPTY
-    with guard.saying("propagator", "a propagator raised on a request's headers; they are ignored"):
+    with guard.log_errors("propagator", "a propagator raised on a request's headers; they are ignored"):
         context = propagator.extract(carrier, context=Context(), getter=wsgi_getter)
     remote = trace_api.get_current_span(context).get_span_context()
     if mode == "link" and remote.is_valid:
-        # Baggage stays; only the span is no parent.
+        # The baggage stays, without the span as a parent.
         return trace_api.set_span_in_context(trace_api.INVALID_SPAN, context), (Link(remote),)
     return context, ()

@@ -1,4 +1,4 @@
-"""One log record a request: what an access log would say, joined to its trace."""
+"""One log record a request: the content of an access log, joined to the trace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from otelflask._internal.version import __version__
 
 
 class RequestLog(RequestObserver):
-    """Emits the record at INFO, WARN (4xx) or ERROR (5xx). In: the logger provider."""
+    """Emits the record at INFO, WARN (4xx) or ERROR (5xx)."""
 
     def __init__(self, logger_provider: Any) -> None:
         self._logger = logger_provider.get_logger("otelflask.http", __version__)
@@ -29,7 +29,7 @@ class RequestLog(RequestObserver):
             severity, text = SeverityNumber.ERROR, "ERROR"
         own: dict[str, Any] = {"http.server.request.duration": record.duration}
         if record.error is not None and record.error_type is not None:
-            # The stack is on the span's event, and on the log line of whoever logged it.
+            # The stack is on the span's event, and on the line that logged the exception.
             layer = exception_layer(record.error, record.context)
             own["exception.type"] = layer["exception.type"]
             own["exception.message"] = layer["exception.message"]

@@ -1,4 +1,4 @@
-"""The span of a request: opened with what came, finished with what became of it."""
+"""The span of a request: started at its arrival, completed with its outcome."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.spans import Span, SpanStarter
 from otelflask._internal.settings import Settings
 
-#: Characters of a span's status description.
+#: The longest status description of a span, in characters.
 MAX_DESCRIPTION = 1_024
 
 
 class RequestSpans(RequestObserver):
-    """Spans of one app's requests. In: what starts them, and the app's settings."""
+    """Spans of one app's requests.
+
+    Args:
+        starter: Starts them.
+        settings: The app's settings.
+    """
 
     def __init__(self, starter: SpanStarter, settings: Settings) -> None:
         self._starter = starter
@@ -30,7 +35,7 @@ class RequestSpans(RequestObserver):
         self._captures_headers = bool(settings.request_headers or settings.response_headers)
 
     def opened(self, record: RequestRecord) -> None:
-        """Start the span; the record's context is the one in which the app's code runs."""
+        """Start the span. The app's code runs in the record's context."""
         parent, links = remote_context(record.environ, self._remote)
         name = record.method if record.method != "_OTHER" else "HTTP"
         span = self._starter.start(name, SpanKind.SERVER, record.attributes, record.started_at, parent, links)
@@ -41,7 +46,7 @@ class RequestSpans(RequestObserver):
             span.set_attributes(self._headers.of_request(record.environ))
 
     def closed(self, record: RequestRecord) -> None:
-        """Say what became of the request, and end the span, whatever that meets."""
+        """Add the outcome and end the span. The span ends even where that raises."""
         span = record.span
         try:
             if span.is_recording():
@@ -51,7 +56,7 @@ class RequestSpans(RequestObserver):
 
     def _finish(self, record: RequestRecord, span: trace_api.Span) -> None:
         if record.route is not None and getattr(span, "name", None) in (record.method, "HTTP"):
-            # A name that the app gave stays.
+            # A name that the app has set stays.
             span.update_name(f"{'HTTP' if record.method == '_OTHER' else record.method} {record.route}")
         if isinstance(span, Span):
             span.set_layers(record.attributes)
@@ -64,7 +69,11 @@ class RequestSpans(RequestObserver):
 
     @staticmethod
     def _add_exception(record: RequestRecord, span: trace_api.Span) -> str | None:
-        """Add the exception as an event. Out: what the status says of it; None where there is none."""
+        """Add the exception as an event.
+
+        Returns:
+            The status description; None without an exception.
+        """
         if record.error is None:
             return None
         of_error = exception_layer(record.error, record.context)

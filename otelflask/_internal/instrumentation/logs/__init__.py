@@ -1,1 +1,1 @@
-"""Records of the ``logging`` module, and events, as OpenTelemetry log records."""
+"""Records of ``logging``, and events, as OpenTelemetry log records."""

@@ -1,10 +1,9 @@
-"""Every ``logging`` record with its trace, its place in the code and its extras.
+"""Capture every ``logging`` record with its trace, source location and extras.
 
-No handler is put on the root logger: one there makes Flask and Werkzeug
-believe that logging is configured, so that their console output stays away,
-and makes ``logging.basicConfig`` do nothing. Records are taken where
-``logging`` hands them to the handlers, as sentry-sdk does, and handlers,
-levels, propagation and configuration work as without us.
+No handler is put on the root logger. One there would make Flask and Werkzeug believe that logging
+is configured, so that their console output stays away, and ``logging.basicConfig`` would do
+nothing. Records are taken where ``logging`` calls the handlers, as in sentry-sdk. Handlers,
+levels, propagation and configuration work as before.
 """
 
 from __future__ import annotations
@@ -40,14 +39,17 @@ def _code_layer(path: str, function: str, line: int) -> Layer:
 _code_layers: Interned[Layer] = Interned(_code_layer)
 
 
-#: Whether this thread is at work on a record, for whichever capture.
-_busy = threading.local()
+#: Whether this thread is handling a record, for any capture.
+_handling = threading.local()
 
 
 class Capture:
-    """Turns ``logging`` records into OpenTelemetry log records; never raises into the app.
+    """Turns ``logging`` records into OpenTelemetry log records. Never raises into the app.
 
-    In: the logger provider, the lowest level that is sent, and what a record may carry.
+    Args:
+        logger_provider: Where records are emitted.
+        level: The lowest level.
+        limits: What a record may carry.
     """
 
     def __init__(self, logger_provider: Any, level: int, limits: Limits) -> None:
@@ -56,15 +58,15 @@ class Capture:
         self._limits = limits
         self._loggers: Interned[Any] = Interned(logger_provider.get_logger, size=500)
 
-    def take(self, record: logging.LogRecord, raised: Raised) -> None:
-        """Send one record. In: also its exception."""
-        # One that is made by hand may have no name.
+    def observe(self, record: logging.LogRecord, raised: Raised) -> None:
+        """Emit one record with its exception."""
+        # A hand-made record may have no name.
         name = record.name or ""
         if record.levelno < self.level or _about_telemetry(name):
             return
-        busy = _busy
+        busy = _handling
         if getattr(busy, "now", False):
-            # Logging from inside our own work on a record, such as an app object's __str__: once is enough.
+            # The app logs from within our handling of a record, such as in an object's __str__.
             return
         busy.now = True
         try:
@@ -74,9 +76,12 @@ class Capture:
 
 
 def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Record:
-    """A record of `logging` as one of OpenTelemetry's, with the current trace, its place in the code and its extras.
+    """Convert a record of `logging`, with the current trace, its source location and its extras.
 
-    In: also what a record may carry, and its exception.
+    Args:
+        record: The record.
+        limits: What a record may carry.
+        raised: Its exception.
     """
     attributes: dict[str, Any] = {}
     event_name = None
@@ -89,8 +94,8 @@ def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Reco
             if name == "otel.event.name" or name == "event.name":
                 event_name = guard.safe_text(value)
                 if event_names.is_reserved(event_name):
-                    # It would be taken for one of ours: the line stays, with the name as an attribute.
-                    guard.say(f"event:{event_name}", event_names.NOT_ALLOWED, event_name)
+                    # It would look like one of ours. The line keeps the name as an attribute.
+                    guard.log(f"event:{event_name}", event_names.NOT_ALLOWED, event_name)
                     attributes["event.name"], event_name = event_name, None
             elif len(attributes) < limits.attribute_count:
                 attributes[name] = attribute_value(value, limits)
@@ -124,16 +129,16 @@ def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Reco
 
 
 def _about_telemetry(name: str) -> bool:
-    """Whether a logger speaks of sending telemetry: sent itself, it would feed on itself."""
+    """Whether a logger belongs to telemetry. Exported, its lines would cause more of them."""
     if name.startswith(("otelflask", "opentelemetry")):
         # The demo shop and the test kit are apps like any other.
         return not name.startswith("otelflask.demo")
-    # HTTP and gRPC clients are the app's as well: only what the export threads say is about telemetry.
+    # The app uses HTTP and gRPC clients too: only what export threads log is about telemetry.
     return bool(context_api.get_value(SUPPRESS_INSTRUMENTATION_KEY))
 
 
 def attribute_value(value: Any, limits: Limits, depth: int = 0) -> Any:
-    """A value that OTLP can carry, keeping its type where OTLP has it; anything else as text."""
+    """A value that OTLP can carry, with its type where OTLP has it, else as text."""
     kind = type(value)
     if kind in (str, int, bool, float, bytes) or value is None:
         return value
@@ -148,34 +153,39 @@ def _converted(value: Any, limits: Limits, depth: int) -> Any:
         if isinstance(value, (list, tuple, set, frozenset)):
             return [attribute_value(item, limits, depth + 1) for item in list(value)[:MAX_ITEMS]]
     if isinstance(value, (str, int, float)):
-        # Subclasses (enums, numpy numbers): the plain value.
+        # Subclasses (enums, numpy numbers) become plain values.
         return str.__str__(value) if isinstance(value, str) else value.real
     if isinstance(value, (date, time)):
         return value.isoformat()
     return limits.text(guard.safe_text(value))
 
 
-class Taker(Protocol):
-    """Anything that wants every record, for whichever logger provider."""
+class LogObserver(Protocol):
+    """Takes every record of `logging`, for one logger provider."""
 
     logger_provider: Any
 
-    def take(self, record: logging.LogRecord, raised: Raised) -> None:
-        """One record, after the handlers, and its exception. It may raise what an object of the app's does."""
+    def observe(self, record: logging.LogRecord, raised: Raised) -> None:
+        """Take one record and its exception, after the handlers. It may raise what an object of the app raises."""
         ...
 
 
-_captures: list[Taker] = []
+_observers: list[LogObserver] = []
 _patched = False
 
 
 def install(logger_provider: Any, level: str, limits: Limits) -> Capture:
-    """Take every record from now on.
+    """Capture every record from now on. A second call for the same provider changes nothing.
 
-    In: the logger provider, the name of the lowest level that is sent, and what a record may carry.
-    Out: the capture; installing for the same provider again changes nothing.
+    Args:
+        logger_provider: Where records are emitted.
+        level: The name of the lowest level.
+        limits: What a record may carry.
+
+    Returns:
+        The capture.
     """
-    for known in _captures:
+    for known in _observers:
         if isinstance(known, Capture) and known.logger_provider is logger_provider:
             return known
     capture = Capture(logger_provider, 0 if level == "notset" else getattr(logging, level.upper()), limits)
@@ -183,25 +193,25 @@ def install(logger_provider: Any, level: str, limits: Limits) -> Capture:
     return capture
 
 
-def add(taker: Taker) -> None:
-    """Hand every record to this one too, from now on."""
+def add(observer: LogObserver) -> None:
+    """Give every record to one more observer."""
     global _patched
-    # Not read off the method: others, sentry-sdk among them, put theirs around ours.
+    # A flag, because others, such as sentry-sdk, wrap the method that we have wrapped.
     if not _patched:
         _patch()
         _patched = True
-    _captures.append(taker)
+    _observers.append(observer)
 
 
-def uninstall(capture: Taker) -> None:
-    """Hand no more records to this one."""
-    if capture in _captures:
-        _captures.remove(capture)
+def uninstall(capture: LogObserver) -> None:
+    """Remove an observer."""
+    if capture in _observers:
+        _observers.remove(capture)
 
 
 def uninstall_all(logger_provider: Any) -> None:
-    """Hand no more records to whoever takes them for this provider."""
-    _captures[:] = [taker for taker in _captures if taker.logger_provider is not logger_provider]
+    """Remove all observers of a provider."""
+    _observers[:] = [observer for observer in _observers if observer.logger_provider is not logger_provider]
 
 
 def _patch() -> None:
@@ -212,9 +222,9 @@ def _patch() -> None:
         try:
             original(self, record)
         finally:
-            if _captures:
+            if _observers:
                 raised = Raised(record)
-                for taker in _captures:
-                    guard.call_hook("record of `logging`", taker.take, record, raised)
+                for observer in _observers:
+                    guard.call_hook("record of `logging`", observer.observe, record, raised)
 
     logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]

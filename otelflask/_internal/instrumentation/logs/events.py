@@ -1,4 +1,4 @@
-"""Business events: what happened, in the app's own words, joined to the trace it happened in."""
+"""Business events in the app's own words, joined to the current trace."""
 
 from __future__ import annotations
 
@@ -16,13 +16,19 @@ from otelflask._internal.locks import new_lock
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 
-#: Names that have a counter of their own; a name with an id in it would make one each.
+#: The most names with a counter of their own, for the case of an id in a name.
 MAX_NAMES = 200
 OTHER = "_OTHER"
 
 
 class Events:
-    """Emits events, and counts them by name. In: providers, and what a record may carry."""
+    """Emits events, and counts them by name.
+
+    Args:
+        logger_provider: Where events are emitted.
+        meter_provider: Where they are counted.
+        limits: What a record may carry.
+    """
 
     def __init__(self, logger_provider: Any, meter_provider: Any, limits: Limits) -> None:
         self._limits = limits
@@ -35,9 +41,9 @@ class Events:
 
     @guard.guarded("emitting an event")
     def emit(self, name: str, attributes: dict[str, Any]) -> None:
-        """One event."""
+        """Emit one event."""
         if not isinstance(name, str) or not name or event_names.is_reserved(name):
-            guard.say(f"event:{name!r}", event_names.NOT_ALLOWED, name)
+            guard.log(f"event:{name!r}", event_names.NOT_ALLOWED, name)
             return
         values = {key: attribute_value(value, self._limits) for key, value in attributes.items()}
         context = context_api.get_current()
@@ -59,14 +65,16 @@ in_use: AppOrProcess[Events] = AppOrProcess("otelflask.events")
 
 
 def event(name: str, /, **attributes: Any) -> None:
-    """Say that something happened: ``otelflask.event("order.placed", order_id=7, amount=12.5)``.
+    """Record a business event: ``otelflask.event("order.placed", order_id=7, amount=12.5)``.
 
-    In: the event's name, which is one of few (``<thing>.<what happened>``),
-    and its attributes, whose types are kept: text, numbers, truth values,
-    bytes, lists and dicts of them; anything else becomes text. It leaves as a
-    log record with that event name on the current trace, and is counted in
-    the metric ``otelflask.events``. Never raises; does nothing before `init`.
+    The event is a log record with an event name, on the current trace. The metric
+    ``otelflask.events`` counts it. The function never raises, and does nothing before `init`.
     Source: OpenTelemetry Logs Data Model, "Events".
+
+    Args:
+        name: The event's name, in the form ``<thing>.<what happened>``. Use few names.
+        **attributes: The event's attributes. Text, numbers, booleans, bytes, and lists and dicts of
+            them keep their types. Other values become text.
     """
     events = in_use.current()
     if events is not None:

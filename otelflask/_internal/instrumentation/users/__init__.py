@@ -1,1 +1,1 @@
-"""Counts active users."""
+"""Active users."""

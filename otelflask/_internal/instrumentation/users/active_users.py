@@ -1,8 +1,8 @@
-"""How many different users were active in the last 5 and 15 minutes, in all workers of a machine together.
+"""Count the different users of the last 5 and 15 minutes, over all workers of a machine.
 
-Each process counts its own into a sketch a minute, and leaves them in a file
-beside those of the others whenever metrics are collected; it then says what
-all of them have counted. No name is kept, or leaves, anywhere.
+Each process counts its own users a minute, and writes the counters to a file beside those of the
+others whenever metrics are collected. Then it reports the union of all files. No user's name is
+stored or sent.
 """
 
 from __future__ import annotations
@@ -26,19 +26,21 @@ from otelflask._internal.settings import SettingError
 from otelflask._internal.shared_folder import SharedFolder
 from otelflask._internal.version import __version__
 
-#: Minutes that are told: ``otelflask.window`` → how many.
+#: The reported windows: ``otelflask.window`` → minutes.
 WINDOWS = {"5m": 5, "15m": 15}
 _MINUTES = max(WINDOWS.values()) + 1
-#: A minute's number, and the sketch's registers.
+#: A minute's number, and its counter's registers.
 _ENTRY = struct.Struct(f">Q{SIZE}s")
 
 
 class ActiveUsers(RequestObserver):
-    """Counts users.
+    """Counts active users.
 
-    In: the meter provider, a folder that the workers share, made when there
-    is something to share; what the workers of one app have in common; a clock
-    in epoch seconds.
+    Args:
+        meter_provider: Where they are measured.
+        folder: The folder that the workers share. It is made when there is something to share.
+        service: What the workers of one app have in common.
+        now: Returns epoch seconds.
     """
 
     def __init__(
@@ -68,31 +70,31 @@ class ActiveUsers(RequestObserver):
             self.seen(record.user_id)
 
     def seen(self, user_id: str) -> None:
-        """A user made a request."""
+        """Count a user's request."""
         minute = int(self._now() // 60)
         with self._lock:
-            sketch = self._minutes.get(minute)
-            if sketch is None:
-                sketch = self._minutes[minute] = HyperLogLog()
+            counter = self._minutes.get(minute)
+            if counter is None:
+                counter = self._minutes[minute] = HyperLogLog()
                 for old in [known for known in self._minutes if known <= minute - _MINUTES]:
                     del self._minutes[old]
-            sketch.add(user_id)
+            counter.add(user_id)
 
     def _observe(self, options: CallbackOptions) -> Iterable[Observation]:
         now = int(self._now() // 60)
         with self._lock:
-            own = {minute: bytes(sketch.registers) for minute, sketch in self._minutes.items()}
+            own = {minute: bytes(counter.registers) for minute, counter in self._minutes.items()}
         if own or self._written:
             self._write(own)
         found = [*self._others(), *own.items()]
         self._any = self._any or bool(found)
         if not self._any:
-            # An app that names no users has no such metric.
+            # An app without users has no such metric.
             return
         for window, minutes in WINDOWS.items():
             union = HyperLogLog()
             for minute, registers in found:
-                # The running minute, and those before it.
+                # The current minute, and those before it.
                 if now - minutes < minute <= now:
                     union.join(registers)
             yield Observation(union.count(), {"otelflask.window": window})
@@ -102,10 +104,10 @@ class ActiveUsers(RequestObserver):
             self._folder.write(self._name, b"".join(_ENTRY.pack(*item) for item in own.items()))
             self._written = True
         except (OSError, SettingError) as error:
-            guard.say("users", "active users of this worker cannot be shared with the others: %s", error)
+            guard.log("users", "active users of this worker cannot be shared with the others: %s", error)
 
     def _others(self) -> list[tuple[int, bytes]]:
-        """What the other workers have counted; files that nobody writes any more are removed."""
+        """The counters of the other workers. Files that nobody writes any more are removed."""
         found: list[tuple[int, bytes]] = []
         for name in self._folder.names(self._prefix):
             if name == self._name:

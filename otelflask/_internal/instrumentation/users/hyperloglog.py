@@ -1,7 +1,7 @@
-"""How many different values there were, in 4 KB: a HyperLogLog that can be joined with others.
+"""Estimate the number of different values in 4 KB: a HyperLogLog that can be merged with others.
 
-Source: Flajolet et al., "HyperLogLog: the analysis of a near-optimal
-cardinality estimation algorithm" (2007), with linear counting below 2.5 m.
+Source: Flajolet et al., "HyperLogLog: the analysis of a near-optimal cardinality estimation
+algorithm" (2007), with linear counting below 2.5 m.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class HyperLogLog:
         self.registers = bytearray(registers) if registers is not None else bytearray(SIZE)
 
     def add(self, text: str) -> None:
-        """One text, seen once or more often."""
+        """Add a text."""
         value = int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big")
         index = value >> (64 - BITS)
         rest = value & ((1 << (64 - BITS)) - 1)
@@ -33,11 +33,11 @@ class HyperLogLog:
             self.registers[index] = rank
 
     def join(self, registers: bytes | bytearray) -> None:
-        """Count what another sketch has counted, too."""
+        """Add what another counter has counted."""
         self.registers = bytearray(map(max, self.registers, registers))
 
     def count(self) -> int:
-        """An estimate of how many different texts there were."""
+        """The estimated number of different texts."""
         zeros = self.registers.count(0)
         if zeros == SIZE:
             return 0

@@ -1,1 +1,1 @@
-"""Collects what the live page shows: in each worker, and in the file that the workers of a server share."""
+"""Collect what the live page shows: in each worker, and in a file that the workers of a server share."""

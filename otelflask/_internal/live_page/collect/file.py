@@ -1,4 +1,4 @@
-"""The local SQLite file that the workers of one server share, and the mark by which they see that somebody looks."""
+"""The SQLite file that the workers of one server share, and a mark that tells them that the page is open."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from otelflask._internal.lifecycle.servers import is_gone, server_id
 from otelflask._internal.shared_folder import SharedFolder
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS era (name TEXT);
-INSERT INTO era SELECT lower(hex(randomblob(4))) WHERE NOT EXISTS (SELECT * FROM era);
+CREATE TABLE IF NOT EXISTS generation (name TEXT);
+INSERT INTO generation SELECT lower(hex(randomblob(4))) WHERE NOT EXISTS (SELECT * FROM generation);
 CREATE TABLE IF NOT EXISTS requests (
     id INTEGER PRIMARY KEY AUTOINCREMENT, trace_id TEXT, span_id TEXT, time INTEGER, duration INTEGER, method TEXT,
     route TEXT, path TEXT, status INTEGER, queries INTEGER, query_time REAL, error TEXT, user TEXT, pid INTEGER,
@@ -31,26 +31,31 @@ CREATE TABLE IF NOT EXISTS entries (
 CREATE INDEX IF NOT EXISTS entries_trace ON entries (trace_id);
 CREATE INDEX IF NOT EXISTS entries_kind ON entries (kind, id);
 CREATE INDEX IF NOT EXISTS entries_subject ON entries (subject, about, duration, amount);
-CREATE TABLE IF NOT EXISTS tiles (
+CREATE TABLE IF NOT EXISTS route_slots (
     worker TEXT, slot INTEGER, route TEXT, count INTEGER, failed INTEGER, total REAL, buckets TEXT,
     PRIMARY KEY (worker, slot, route)
 );
-CREATE TABLE IF NOT EXISTS vitals (
+CREATE TABLE IF NOT EXISTS worker_stats (
     worker TEXT, slot INTEGER, cpu REAL, memory INTEGER, active INTEGER, waiting INTEGER, dropped INTEGER,
     PRIMARY KEY (worker, slot)
 );
 CREATE TABLE IF NOT EXISTS processes (worker TEXT PRIMARY KEY, time REAL, body TEXT);
 """
-#: How its name begins.
+#: The beginning of its name.
 PREFIX = "monitor-"
 #: Seconds that a write waits for another worker's.
 BUSY_TIMEOUT_S = 2.0
-#: Seconds without a look after which the file of a server that is gone is removed.
+#: Seconds without a reader after which the file of a dead server is removed.
 FORGOTTEN_S = 60.0
 
 
 class MonitorFile:
-    """In: a folder of this user's, made when somebody looks; what the workers of one app have in common."""
+    """The shared file.
+
+    Args:
+        folder: A folder of this user. It is made when somebody opens the page.
+        service: What the workers of one app have in common.
+    """
 
     def __init__(self, folder: SharedFolder, service: str) -> None:
         self._folder = folder
@@ -59,7 +64,7 @@ class MonitorFile:
 
     @functools.cached_property
     def _server(self) -> str:
-        """Asked for in a worker, whose parent is the server."""
+        """The server's id. It is read in a worker, whose parent is the server."""
         return server_id()
 
     @property
@@ -68,33 +73,38 @@ class MonitorFile:
 
     @property
     def path(self) -> str:
-        """The file's."""
+        """The file's path."""
         return self._folder.path_of(self._name)
 
     @property
     def is_of_this_process(self) -> bool:
-        """Whether this process is the whole server: nobody will ask when it has ended."""
+        """Whether this process is the whole server, so that nobody can read the file after its end."""
         return self._server.partition("-")[0] == str(os.getpid())
 
     @property
-    def era(self) -> str:
-        """What tells this file's rows from those of the one before it: numbers of rows begin anew with each."""
+    def generation(self) -> str:
+        """An id of this file's rows. Another file's rows have the same numbers again."""
         with self.connected():
             return str(self._connections.known[2])
 
     def look(self) -> None:
-        """Somebody looks: all workers see it by the time of a file's change. Raises OSError and SettingError."""
+        """Mark the page as open. All workers see the mark by a file's modification time.
+
+        Raises:
+            OSError: The mark cannot be written.
+            SettingError: The folder cannot be used.
+        """
         os.utime(self._folder.make(f"{self._name}.viewer"))
 
     def looked_at(self) -> float:
-        """Epoch seconds of the last look; 0 where nobody has looked."""
+        """When the page was last read, in epoch seconds; 0 for never."""
         return self._folder.changed(f"{self._name}.viewer")
 
     def _forget_others(self) -> None:
-        """Remove what servers that are gone have left."""
+        """Remove the files of dead servers."""
         for name in self._folder.names(PREFIX):
             server, dot, suffix = name.removeprefix(PREFIX).partition("-")[2].partition(".")
-            # Not too soon: it may be that of a container with processes of its own.
+            # Not at once: it may belong to a container with processes of its own.
             parts = [f"{name}{part}" for part in ("", "-wal", ".viewer")]
             newest = max(map(self._folder.changed, parts))
             if f"{dot}{suffix}" == ".sqlite3" and is_gone(server) and time.time() - newest > FORGOTTEN_S:
@@ -102,21 +112,25 @@ class MonitorFile:
 
     @contextmanager
     def connected(self) -> Iterator[sqlite3.Connection]:
-        """This thread's connection to the file that is there now, opened in this process.
+        """Open a connection for this thread and process to the current file.
 
-        One that was open before a fork is not ours. Raises OSError, SettingError and sqlite3.Error where the file
-        cannot be used.
+        A connection from before a fork is not used.
+
+        Raises:
+            OSError: The file cannot be used.
+            SettingError: The folder cannot be used.
+            sqlite3.Error: The database cannot be used.
         """
         known = getattr(self._connections, "known", None)
         if known is None or known[0] != self._identity():
             if known is not None and known[0][0] == os.getpid():
                 known[1].close()
             try:
-                connection, era = self._open()
+                connection, generation = self._open()
             except sqlite3.DatabaseError as error:
                 self._remove_damaged(error)
-                connection, era = self._open()
-            known = self._connections.known = (self._identity(), connection, era)
+                connection, generation = self._open()
+            known = self._connections.known = (self._identity(), connection, generation)
         yield known[1]
 
     def _open(self) -> tuple[sqlite3.Connection, str]:
@@ -129,7 +143,7 @@ class MonitorFile:
             # What a crash of the machine would lose is lost with the processes anyway.
             connection.execute("PRAGMA synchronous = OFF")
             connection.executescript(_SCHEMA)
-            return connection, connection.execute("SELECT name FROM era").fetchone()[0]
+            return connection, connection.execute("SELECT name FROM generation").fetchone()[0]
         except BaseException:
             connection.close()
             raise
@@ -142,14 +156,18 @@ class MonitorFile:
 
     @contextmanager
     def at_once(self, kind: str = "") -> Iterator[sqlite3.Connection]:
-        """A transaction: what is asked in it is of one moment. In: ``IMMEDIATE`` for one that writes."""
+        """Run a block as one transaction, so that all its reads see the same state.
+
+        Args:
+            kind: ``IMMEDIATE`` for a transaction that writes.
+        """
         with self.connected() as connection:
             connection.execute(f"BEGIN {kind}")
             try:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException as error:
-                # A full disk ends it by itself.
+                # A full disk ends it without a command.
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 if isinstance(error, sqlite3.DatabaseError):
@@ -157,13 +175,13 @@ class MonitorFile:
                 raise
 
     def _remove_damaged(self, error: sqlite3.DatabaseError) -> None:
-        """Make room for another file: what a damaged one held is lost. Raises the error where it is another."""
+        """Remove a damaged file, so that another is made. Raise any other error again."""
         if type(error) is not sqlite3.DatabaseError:
-            # Such as one that is locked.
+            # Such as a locked database.
             raise error
         self._folder.remove(self._name, f"{self._name}-wal", f"{self._name}-shm")
 
     def ask(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Rows. Raises as `connected` does."""
+        """Read rows. Raises as `connected` does."""
         with self.connected() as connection:
             return connection.execute(query, values).fetchall()

@@ -1,4 +1,4 @@
-"""Brings what a worker has seen into the file that all share: while somebody looks, and when the worker ends."""
+"""Publish what a worker has seen to the shared file: while the page is open, and when the worker ends."""
 
 from __future__ import annotations
 
@@ -18,33 +18,40 @@ from otelflask._internal.live_page.collect.worker_stats import WorkerStats
 from otelflask._internal.locks import new_lock
 from otelflask._internal.settings import SettingError
 
-#: Seconds between two looks at whether somebody looks, and for which a look counts.
+#: Seconds between two checks whether the page is open, and for which a read of the page counts.
 INTERVAL_S = 0.25
 LOOK_S = 15.0
-#: Seconds between two times that a worker says how it is.
+#: Seconds between two descriptions of this worker.
 SELF_S = 1.0
-#: Items that are written at once. A request that asks for the page waits for no more than these.
+#: Items that are written at once. A request for the page waits for no more than these.
 BATCH = 500
-#: Seconds that one thread waits for another, and that a worker's end takes for what it leaves.
+#: Seconds that a thread waits for another, and that the end of a worker takes for its last items.
 LOCK_S = 2.0
 
 _numbers = itertools.count()
 
 
 class Publisher:
-    """One of each worker. In: the ring, what makes rows of its items, what knows how the worker is, and the store.
+    """Publishes one worker's items.
 
-    One thread at a time: a signal's handler may interrupt any of them, and waits no longer than `LOCK_S`.
+    One thread works at a time. A signal handler may interrupt any of them, and waits no longer than
+    `LOCK_S`.
+
+    Args:
+        ring: The items.
+        rows: Makes rows of them.
+        worker_stats: The state of this worker.
+        store: Takes the rows.
     """
 
-    def __init__(self, ring: Ring, rows: Rows, vitals: WorkerStats, store: MonitorStore) -> None:
+    def __init__(self, ring: Ring, rows: Rows, worker_stats: WorkerStats, store: MonitorStore) -> None:
         self._ring = ring
         self._series = TimeSeries()
         self._rows = rows
-        self._vitals = vitals
+        self._worker_stats = worker_stats
         self._store = store
         self._number = next(_numbers)
-        # Where SQLite is instrumented, what is written would be among what is written next: nothing here is traced.
+        # The thread's work is not traced: where SQLite is instrumented, its writes would be items of the next round.
         self._worker = Worker("monitor", self._work, INTERVAL_S)
         self._lock = new_lock()
         self._begin()
@@ -52,20 +59,20 @@ class Publisher:
     def _begin(self) -> None:
         self.started = False
         self._worker.after_fork()
-        self._told: dict[int, Any] = {}
+        self._published: dict[int, Any] = {}
         self._is_new = True
-        self._era = ""
-        self._said_self = 0.0
+        self._generation = ""
+        self._described_at = 0.0
 
     def after_fork(self) -> None:
-        """A child has a thread, and things to tell, of its own."""
+        """Forget the parent's thread and items."""
         self._begin()
         self._series.after_fork()
-        self._vitals.after_fork()
+        self._worker_stats.after_fork()
 
     def start(self) -> None:
-        """Begin to watch for somebody who looks: called by the first request, so that a master has no thread."""
-        # Where no thread can be had, the next request tries again.
+        """Begin to check whether the page is open. The first request calls this, so that a master has no thread."""
+        # Without a thread, the next request tries again.
         self.started = self._worker.start()
 
     def _work(self) -> float | None:
@@ -84,41 +91,52 @@ class Publisher:
 
     def _count(self) -> None:
         self._series.add(self._ring.drain())
-        self._vitals.take(clock.time())
+        self._worker_stats.take(clock.time())
 
     def _publish_safely(self, seconds: float = float("inf")) -> None:
         end = time.monotonic() + seconds
         try:
             while self.publish() and time.monotonic() < end:
-                # Others may ask meanwhile.
+                # Let readers in.
                 time.sleep(0)
         except (OSError, sqlite3.Error, SettingError) as error:
-            guard.say("monitor", "what this worker has seen cannot be shown: %s", error)
+            guard.log("monitor", "what this worker has seen cannot be shown: %s", error)
 
     def look(self) -> None:
-        """Somebody looks: all workers will write what is new, and this one has, unless it is much.
+        """Mark the page as open, and publish this worker's new items at once, unless they are many.
 
-        Raises OSError, sqlite3.Error and SettingError where the file cannot be used.
+        All workers publish new items from now on.
+
+        Raises:
+            OSError: The file cannot be used.
+            sqlite3.Error: The database cannot be used.
+            SettingError: The folder cannot be used.
         """
         self._store.file.look()
         if self.publish():
             self._worker.wake()
 
     def publish(self) -> bool:
-        """Write some of what is new since the last time. Out: whether there is more.
+        """Write some of the new items.
 
-        Raises OSError, sqlite3.Error and SettingError where it cannot be written.
+        Returns:
+            Whether there are more.
+
+        Raises:
+            OSError: The file cannot be written.
+            sqlite3.Error: The database cannot be written.
+            SettingError: The folder cannot be used.
         """
         if not self._lock.acquire(timeout=LOCK_S):
             return False
         try:
             self._count()
-            era = self._store.file.era
-            if era != self._era:
-                # Another file: what was in the one before is gone.
-                self._told = {}
+            generation = self._store.file.generation
+            if generation != self._generation:
+                # A new file: the rows of the old one are gone.
+                self._published = {}
                 self._is_new = True
-                self._era = era
+                self._generation = generation
             is_more = self._publish_items()
             self._publish_numbers()
             return is_more
@@ -127,39 +145,39 @@ class Publisher:
 
     def _publish_items(self) -> bool:
         items = {id(item): item for item in self._ring.read()}
-        # Held, so that nothing new has the id of one of them.
-        self._told = {key: item for key, item in self._told.items() if key in items}
-        new = [key for key in items if key not in self._told]
+        # The items are held, so that no new one gets the id of an old one.
+        self._published = {key: item for key, item in self._published.items() if key in items}
+        new = [key for key in items if key not in self._published]
         if new:
             batch = new[:BATCH]
             rows = [row for key in batch if (row := self._row(items[key])) is not None]
-            # In the order in which they ended.
+            # In the order of their ends.
             rows.sort(key=lambda row: row[0].time + row[0].duration)
             self._store.write(rows, os.getpid())
-            self._told.update((key, items[key]) for key in batch)
+            self._published.update((key, items[key]) for key in batch)
         return len(new) > BATCH
 
     @guard.guarded("a row of the live page")
     def _row(self, item: Any) -> tuple[Entry, Request | None] | None:
-        """None for what no row can be made of: it must not cost the others."""
+        """The row of an item; None where none can be made, so that it does not cost the others."""
         return self._rows.of(item)
 
     def _publish_numbers(self) -> None:
         now, worker = clock.time(), f"{os.getpid()}.{self._number}"
-        is_due = time.monotonic() - self._said_self >= SELF_S
-        vital = self._vitals.now(now)
-        # All of them where somebody begins to look, and where the last time went wrong.
+        is_due = time.monotonic() - self._described_at >= SELF_S
+        stat = self._worker_stats.now(now)
+        # Everything when the page is opened, and after an error.
         everything, self._is_new = self._is_new, True
         slots = self._series.take_changed(everything)
-        series = self._vitals.series()
+        series = self._worker_stats.series()
         if slots or is_due:
             self._store.write_numbers(slots, series if everything else series[-2:], worker, now)
         if is_due:
-            self._said_self = time.monotonic()
-            self._store.write_process({**self._vitals.describe(), **vital._asdict()}, worker, now)
+            self._described_at = time.monotonic()
+            self._store.write_process({**self._worker_stats.describe(), **stat._asdict()}, worker, now)
         self._is_new = False
 
     def flush(self) -> None:
-        """The worker ends: what it has seen stays visible, where its server goes on."""
+        """Publish the last items at the worker's end, for as long as its server lives."""
         if self.started and (self._store.file.looked_at() or not self._store.file.is_of_this_process):
             self._publish_safely(LOCK_S)

@@ -1,4 +1,4 @@
-"""What one worker has seen lately: appended as it is, looked at later, if anybody looks."""
+"""The latest items of one worker: appended as they are, and processed only when somebody reads them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from otelflask._internal.compat.otel_logs import LogRecordProcessor
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.request_record import RequestRecord
 
-#: Requests that are counted from one look to the next: a thread looks four times a second.
+#: Requests that are counted from one read to the next. A thread reads four times a second.
 MAX_UNCOUNTED = 100_000
 
 
-class Ended(NamedTuple):
-    """A request that has ended, whether its span is sampled or not; times in epoch ns and seconds."""
+class EndedRequest(NamedTuple):
+    """An ended request, sampled or not. `time` is in epoch nanoseconds, `duration` in seconds."""
 
     time: int
     duration: float
@@ -27,16 +27,19 @@ class Ended(NamedTuple):
 
 
 class Ring(RequestObserver, SpanProcessor, LogRecordProcessor):
-    """The newest spans and log records; those of requests that failed or were slow stay longer.
+    """The latest spans and log records. Those of failed and slow requests are kept longer.
 
-    In: how many items are kept, how many of them of such requests, and from
-    how many seconds on a request is slow. Appends are all that a request
-    costs; what is kept longer is picked out by whoever reads, one at a time.
+    A request only appends. The reader selects what is kept longer. There is one reader at a time.
+
+    Args:
+        size: How many items are kept.
+        notable: How many of them belong to failed or slow requests.
+        slow: Seconds from which a request is slow.
     """
 
-    #: Whoever picks out what belongs to a request looks for its span among the items.
+    #: The reader selects a request's items by its span, which must be among them.
     after_span = True
-    told_of_ends_only = True
+    only_ended_spans = True
 
     def __init__(self, size: int, notable: int, slow: float) -> None:
         self._slow = slow
@@ -48,8 +51,8 @@ class Ring(RequestObserver, SpanProcessor, LogRecordProcessor):
     def after_fork(self) -> None:
         self._items: deque[Any] = deque(maxlen=self._size)
         self._notable: deque[Any] = deque(maxlen=self._notable_size)
-        #: Requests that nobody has looked at yet.
-        self._requests: deque[Ended] = deque(maxlen=MAX_UNCOUNTED)
+        #: Requests that nobody has read yet.
+        self._requests: deque[EndedRequest] = deque(maxlen=MAX_UNCOUNTED)
 
     def on_end(self, span: Any) -> None:
         self._items.append(span)
@@ -61,13 +64,14 @@ class Ring(RequestObserver, SpanProcessor, LogRecordProcessor):
         trace_id = record.span.get_span_context().trace_id
         failed = record.error_type is not None or record.status >= 500
         self._requests.append(
-            Ended(record.started_at, record.duration, record.route or "", record.status, failed, trace_id)
+            EndedRequest(record.started_at, record.duration, record.route or "", record.status, failed, trace_id)
         )
 
-    def drain(self) -> list[Ended]:
-        """Pick out what belongs to requests that failed or were slow, before newer items push it out.
+    def drain(self) -> list[EndedRequest]:
+        """Select the items of failed and slow requests, before newer items displace them.
 
-        Out: the requests that have ended since the last time.
+        Returns:
+            The requests that have ended since the last call.
         """
         ended = []
         while self._requests:
@@ -78,7 +82,7 @@ class Ring(RequestObserver, SpanProcessor, LogRecordProcessor):
         return ended
 
     def read(self) -> list[Any]:
-        """All items, oldest first; one may be there twice."""
+        """All items, oldest first. An item may occur twice."""
         return [*self._notable, *self._newest()]
 
     def _newest(self) -> list[Any]:
@@ -90,16 +94,16 @@ class Ring(RequestObserver, SpanProcessor, LogRecordProcessor):
                 continue
 
     def shutdown(self) -> None:
-        """The provider ends: nothing more comes."""
+        """Do nothing: the provider has ended."""
         self.has_ended = True
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing is waiting."""
+        """Do nothing: no item waits."""
         return True
 
 
 def trace_id_of(item: Any) -> int:
-    """The trace that a span or a log record belongs to; 0 for none."""
+    """The trace id of a span or log record; 0 for none."""
     record = getattr(item, "log_record", None)
     if record is not None:
         return int(record.trace_id or 0)

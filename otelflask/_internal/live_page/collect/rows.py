@@ -1,4 +1,4 @@
-"""Spans and log records as rows that the store keeps and the page shows, without secrets and bounded."""
+"""Spans and log records as rows for the store and the page: without secrets, and bounded."""
 
 from __future__ import annotations
 
@@ -14,30 +14,36 @@ from otelflask._internal.limits import Limits, clean_text, cut
 from otelflask._internal.redaction import Scrubber, scrubbed_attributes
 
 STATEMENT = "statement"
-#: Names of attributes of spans that others make.
+#: Attributes of spans that others make.
 SUMMARY = "db.query.summary"
 FINGERPRINT = "otelflask.error.fingerprint"
 ERROR_COUNT = "otelflask.error.count"
-#: As Flask's development server has it in its lines.
+#: Colours of the lines of Flask's development server.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-#: Characters of a name, and the largest number that SQLite keeps.
+#: The longest name in characters, and the largest integer of SQLite.
 NAME_LENGTH = 256
 LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One span or log record; `time` in epoch ns, `duration` in ns, `body` JSON of everything."""
+    """One span or log record.
+
+    Attributes:
+        time: Epoch nanoseconds.
+        duration: Nanoseconds.
+        body: All of it as JSON.
+    """
 
     kind: str
     trace_id: str
     time: int
     duration: int
-    #: `STATEMENT` for that of a statement, a log record's event name.
+    #: `STATEMENT` for a statement's span; the event name of a log record.
     subject: str
-    #: What the subject is about: a statement's summary, an error's group.
+    #: What the subject is about: a statement's summary, or an error's group.
     about: str
-    #: How many: rows that a statement returned, occurrences that a record of an error's group tells of.
+    #: A number: rows of a statement, or occurrences of an error's group.
     amount: int
     severity: int
     body: str
@@ -45,7 +51,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a row of the table of requests shows."""
+    """One row of the table of requests."""
 
     trace_id: str
     span_id: str
@@ -62,7 +68,13 @@ class Request:
 
 
 class Rows:
-    """Makes rows. In: what masks secrets, and what a span and a log record may carry."""
+    """Makes rows.
+
+    Args:
+        scrubber: Masks secrets.
+        span_limits: What a span may carry.
+        log_limits: What a log record may carry.
+    """
 
     def __init__(self, scrubber: Scrubber, span_limits: Limits, log_limits: Limits) -> None:
         self._scrubber = scrubber
@@ -70,14 +82,14 @@ class Rows:
         self._log_limits = log_limits
 
     def of(self, item: Any) -> tuple[Entry, Request | None]:
-        """The row of an item, and, where it is a request's span, that of the request."""
+        """The row of an item, and for a request's span the row of the request."""
         return self._log(item) if hasattr(item, "log_record") else self._span(item)
 
     def _attributes(self, attributes: Any, limits: Limits) -> dict[str, Any]:
         return scrubbed_attributes(attributes, self._scrubber, limits)
 
     def _text(self, value: object, length: int) -> str:
-        # Masked before it is cut: half a secret would not be known as one.
+        # Masked before the cut, after which half a secret would not be recognised.
         return clean_text(cut(self._scrubber.text(_COLOUR.sub("", safe_text(value))), length))
 
     def _span(self, span: Any) -> tuple[Entry, Request | None]:
@@ -168,12 +180,12 @@ class Rows:
 
 
 def _json(body: dict[str, Any]) -> str:
-    """As it is searched: not escaped."""
+    """JSON without escapes, because it is searched as text."""
     return json.dumps(body, ensure_ascii=False, default=safe_text)
 
 
 def _whole(value: object, factor: float = 1) -> int:
-    """A whole number that SQLite keeps; 0 for what is none: attributes are whatever an app has set."""
+    """An integer within SQLite's range; 0 for anything else, because an app may set any value."""
     if not isinstance(value, (int, float)) or value != value:
         return 0
     return int(max(-LARGEST, min(LARGEST, value * factor)))

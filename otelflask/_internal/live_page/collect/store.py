@@ -1,8 +1,8 @@
-"""What the workers of one server have seen, kept in their common file: written only while somebody looks.
+"""Store what the workers of one server have seen in their shared file, only while the page is open.
 
-Each worker writes its own rows, in batches, off the request path. One rising
-number over all of them is the page's cursor. The file is bounded: ordinary
-requests go before those that failed or were slow.
+Each worker writes its own rows in batches, outside of requests. One increasing number over all
+rows is the page's cursor. The size is bounded: ordinary requests are removed before failed and
+slow ones.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from otelflask._internal.live_page.collect.rows import Entry, Request
 from otelflask._internal.live_page.collect.time_series import SLOTS, Slot, slot_of
 from otelflask._internal.live_page.collect.worker_stats import WorkerStat
 
-#: Requests that are kept, of all workers together.
+#: The most requests, of all workers together.
 MAX_REQUESTS = 10_000
-#: Bytes from which on a tenth of them goes, whatever their number.
+#: The size in bytes at which a tenth of the requests is removed, whatever their number.
 MAX_BYTES = 128 * 2**20
-#: Seconds after which a worker that has said nothing is forgotten.
+#: Seconds after which a silent worker is forgotten.
 FORGOTTEN_S = 60.0
 REQUEST_COLUMNS = (
     "id",
@@ -52,7 +52,13 @@ _INSERT_REQUEST = (
 
 
 class MonitorStore:
-    """In: the file; from how many ns on a request is slow; how many requests are kept."""
+    """Writes to the shared file.
+
+    Args:
+        file: The file.
+        slow_ns: Nanoseconds from which a request is slow.
+        requests: How many requests are kept.
+    """
 
     def __init__(self, file: MonitorFile, slow_ns: int, requests: int = MAX_REQUESTS) -> None:
         self.file = file
@@ -61,7 +67,7 @@ class MonitorStore:
         self._since_forgetting = 0
 
     def write(self, rows: Iterable[tuple[Entry, Request | None]], pid: int) -> None:
-        """Add a worker's rows. Raises as `MonitorFile.connected` does where they cannot be written."""
+        """Add a worker's rows. Raises as `MonitorFile.connected` does."""
         entries, requests = [], []
         for entry, request in rows:
             entries.append(astuple(entry))
@@ -78,35 +84,52 @@ class MonitorStore:
                 self._forget(connection)
 
     def write_numbers(
-        self, slots: Iterable[tuple[int, str, Slot]], vitals: Iterable[tuple[int, WorkerStat]], worker: str, now: float
+        self,
+        slots: Iterable[tuple[int, str, Slot]],
+        worker_stats: Iterable[tuple[int, WorkerStat]],
+        worker: str,
+        now: float,
     ) -> None:
-        """Add what a worker has counted, and how it was. In: epoch seconds. Raises as `write` does."""
+        """Add a worker's counts and state. Raises as `MonitorFile.connected` does.
+
+        Args:
+            slots: Counts by slot and route.
+            worker_stats: States by slot.
+            worker: The worker.
+            now: Epoch seconds.
+        """
         counted = [
             (worker, number, route, slot.count, slot.failed, slot.total, json.dumps(slot.buckets))
             for number, route, slot in slots
         ]
-        felt = [(worker, number, *vital) for number, vital in vitals]
+        stats = [(worker, number, *stat) for number, stat in worker_stats]
         with self.file.at_once("IMMEDIATE") as connection:
-            connection.executemany("INSERT OR REPLACE INTO tiles VALUES (?, ?, ?, ?, ?, ?, ?)", counted)
-            connection.executemany("INSERT OR REPLACE INTO vitals VALUES (?, ?, ?, ?, ?, ?, ?)", felt)
-            for table in ("tiles", "vitals"):
-                # Those ahead of now are of a clock that was put back.
+            connection.executemany("INSERT OR REPLACE INTO route_slots VALUES (?, ?, ?, ?, ?, ?, ?)", counted)
+            connection.executemany("INSERT OR REPLACE INTO worker_stats VALUES (?, ?, ?, ?, ?, ?, ?)", stats)
+            for table in ("route_slots", "worker_stats"):
+                # Slots of the future come from a clock that was set back.
                 connection.execute(
                     f"DELETE FROM {table} WHERE slot <= ? OR slot > ?", (slot_of(now) - SLOTS, slot_of(now) + 1)
                 )
 
     def write_process(self, body: dict[str, Any], worker: str, now: float) -> None:
-        """Say how a worker is. In: epoch seconds. Raises as `write` does."""
+        """Store the description of a worker. Raises as `MonitorFile.connected` does.
+
+        Args:
+            body: The description.
+            worker: The worker.
+            now: Epoch seconds.
+        """
         with self.file.at_once("IMMEDIATE") as connection:
             connection.execute("DELETE FROM processes WHERE time < ?", (now - FORGOTTEN_S,))
             connection.execute("INSERT OR REPLACE INTO processes VALUES (?, ?, ?)", (worker, now, json.dumps(body)))
 
     def _forget(self, connection: sqlite3.Connection) -> None:
-        """Let the oldest go: lines and spans outside of requests, and requests with all that belongs to them.
+        """Remove the oldest rows: lines and spans outside of requests, and requests with their rows.
 
-        Ordinary requests go before those that failed or were slow.
+        Ordinary requests are removed before failed and slow ones.
         """
-        # As many as there may be requests; where there is no room, half of them, before any request goes.
+        # As many as there may be requests. When space is short, half of them go before any request.
         (outside,) = connection.execute(f"SELECT count(*) {_OUTSIDE}").fetchone()
         self._forget_outside(connection, min(outside, self._requests))
         if _bytes_used(connection) > MAX_BYTES:
@@ -120,7 +143,7 @@ class MonitorStore:
                 "SELECT id, trace_id FROM requests ORDER BY notable, id LIMIT ?", (excess,)
             ).fetchall()
             connection.executemany("DELETE FROM requests WHERE id = ?", [(key,) for key, _ in gone])
-            # A trace may be of several requests: it goes with the last.
+            # A trace with several requests is removed with the last of them.
             connection.executemany(
                 "DELETE FROM entries WHERE trace_id = ? AND NOT EXISTS (SELECT * FROM requests WHERE trace_id = ?)",
                 [(trace_id, trace_id) for _, trace_id in gone],

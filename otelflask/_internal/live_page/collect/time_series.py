@@ -1,4 +1,4 @@
-"""Requests in numbers: for each ten seconds of an hour, by route. Counted from what has ended, off the request path."""
+"""Counts of requests by route, for each ten seconds of an hour. Counted outside of requests."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from otelflask._internal.live_page.collect.ring import Ended
+from otelflask._internal.live_page.collect.ring import EndedRequest
 
-#: Seconds of a slot, slots that are kept, and routes that are told apart in one.
+#: Seconds of a slot; slots that are kept; routes of one slot.
 SLOT_S = 10
 SLOTS = 360
 MAX_ROUTES = 100
 OTHER = "_OTHER"
-#: Buckets a doubling: OpenTelemetry's exponential histogram of scale 3, so a quantile is off by 9 % at most.
+#: Buckets a doubling: OpenTelemetry's exponential histogram of scale 3. A quantile is off by at most 9 %.
 SCALE = 8
-#: Shorter ones count as this many seconds.
+#: Shorter durations count as this one, in seconds.
 SHORTEST_S = 1e-5
 
 
 @dataclass(slots=True)
 class Slot:
-    """Requests of one route in ten seconds; `total` in seconds, `buckets` by number (see `bucket_of`)."""
+    """Requests of one route in ten seconds. `total` is in seconds, `buckets` are by number (see `bucket_of`)."""
 
     count: int = 0
     failed: int = 0
@@ -31,7 +31,7 @@ class Slot:
     buckets: Counter[int] = field(default_factory=Counter)
 
     def add(self, other: Slot) -> None:
-        """Add another's."""
+        """Add another slot."""
         self.count += other.count
         self.failed += other.failed
         self.total += other.total
@@ -39,17 +39,17 @@ class Slot:
 
 
 class TimeSeries:
-    """Of one worker; used by one thread at a time."""
+    """The counts of one worker. Not thread-safe."""
 
     def __init__(self) -> None:
         self.after_fork()
 
     def after_fork(self) -> None:
-        """What the parent counted is the parent's."""
+        """Forget the parent's counts."""
         self._slots: dict[int, dict[str, Slot]] = {}
         self._changed: set[int] = set()
 
-    def add(self, requests: Iterable[Ended]) -> None:
+    def add(self, requests: Iterable[EndedRequest]) -> None:
         """Count requests."""
         for request in requests:
             number = slot_of(request.time / 1e9 + request.duration)
@@ -68,25 +68,25 @@ class TimeSeries:
             self._changed.add(number)
 
     def take_changed(self, everything: bool = False) -> list[tuple[int, str, Slot]]:
-        """Slots that have changed since they were taken last, or all: their number, route, and counts."""
+        """The slots that have changed since the last call, or all: number, route and counts."""
         numbers = list(self._slots) if everything else [n for n in self._changed if n in self._slots]
         self._changed.clear()
         return [(number, route, slot) for number in numbers for route, slot in self._slots[number].items()]
 
 
 def forget_outside(slots: dict[int, Any], newest: int) -> None:
-    """Forget slots that are not of the hour that ends with the newest: older ones, and those of a clock put back."""
+    """Remove slots outside of the hour that ends with the newest, also those of a clock that was set back."""
     for number in [known for known in slots if not newest - SLOTS < known <= newest + 1]:
         del slots[number]
 
 
 def slot_of(seconds: float) -> int:
-    """The slot that a time (epoch seconds) lies in."""
+    """The slot of a time in epoch seconds."""
     return int(seconds) // SLOT_S
 
 
 def bucket_of(seconds: float) -> int:
-    """The bucket that a duration lies in: above ``2 ** ((n - 1) / SCALE)``, up to ``2 ** (n / SCALE)``.
+    """The bucket of a duration: above ``2 ** ((n - 1) / SCALE)``, up to ``2 ** (n / SCALE)``.
 
     Metrics data model, "Exponential Histogram".
     """
@@ -94,7 +94,7 @@ def bucket_of(seconds: float) -> int:
 
 
 def quantile(buckets: Mapping[int, int], share: float) -> float | None:
-    """The duration in seconds that this share of requests stays below, as far as buckets tell; None without any."""
+    """The duration, in seconds, below which this share of requests stays; None without requests."""
     total = sum(buckets.values())
     if not total:
         return None

@@ -1,4 +1,4 @@
-"""How one worker is: now, and in each ten seconds of the last hour."""
+"""The state of one worker: now, and in each ten seconds of the last hour."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ from otelflask._internal.live_page.collect.time_series import forget_outside, sl
 from otelflask._internal.redaction import Scrubber
 
 DELIVERED = "delivered"
-#: Seconds for which what was found counts as now.
+#: Seconds for which a measurement counts as current.
 FRESH_S = 0.9
 
 
 class WorkerStat(NamedTuple):
-    """A worker in one slot.
+    """The state of a worker in one slot.
 
-    `cpu` as a share of one processor, `memory` in bytes; requests in flight;
-    telemetry that waits to be sent, and that was dropped since the start.
+    Attributes:
+        cpu: The share of one processor.
+        memory: Bytes.
+        active: Active requests.
+        waiting: Items that wait for export.
+        dropped: Items that were dropped since the start.
     """
 
     cpu: float
@@ -36,10 +40,13 @@ class WorkerStat(NamedTuple):
 
 
 class WorkerStats:
-    """Of one worker; used by one thread at a time.
+    """Measures one worker. Not thread-safe.
 
-    In: what counts the requests in flight; the export queues; what masks secrets; what else is known of a process,
-    such as the outcomes of health checks.
+    Args:
+        active: Returns the number of active requests.
+        queues: The export queues.
+        scrubber: Masks secrets.
+        facts: Returns more about the process, such as the outcomes of health checks.
     """
 
     def __init__(
@@ -56,42 +63,50 @@ class WorkerStats:
         self.after_fork()
 
     def after_fork(self) -> None:
-        """A child is a process of its own."""
+        """Measure the child instead of the parent."""
         self._process = psutil.Process()
         self._process.cpu_percent()
         self._series: dict[int, WorkerStat] = {}
         self._taken = 0.0
 
     def take(self, now: float) -> None:
-        """Look at this worker, where its slot has no look yet. In: epoch seconds."""
+        """Measure this worker, once a slot.
+
+        Args:
+            now: Epoch seconds.
+        """
         if slot_of(now) not in self._series:
             self.now(now)
 
     def now(self, now: float) -> WorkerStat:
-        """This worker, as it is, or was less than a second ago. In: epoch seconds."""
+        """The state of this worker, at most one second old.
+
+        Args:
+            now: Epoch seconds.
+        """
         number = slot_of(now)
         if number in self._series and time.monotonic() - self._taken < FRESH_S:
             return self._series[number]
         self._taken = time.monotonic()
         with self._process.oneshot():
-            vital = WorkerStat(
-                # Since this was asked last.
+            stat = WorkerStat(
+                # Since the last call.
                 self._process.cpu_percent() / 100,
                 self._process.memory_info().rss,
                 self._active(),
                 sum(map(len, self._queues)),
                 sum(sum(_lost(queue).values()) for queue in self._queues),
             )
-        self._series[number] = vital
+        self._series[number] = stat
         forget_outside(self._series, number)
-        return vital
+        return stat
 
     def series(self) -> list[tuple[int, WorkerStat]]:
-        """Slots of the last hour, by number."""
+        """The slots of the last hour, by number."""
         return sorted(self._series.items())
 
     def describe(self) -> dict[str, Any]:
-        """What the page's view of the runtime shows of this worker."""
+        """The description of this worker for the runtime view."""
         return {
             "pid": os.getpid(),
             "parent": os.getppid(),

@@ -1,1 +1,1 @@
-"""Shows what was collected: the page's views, and what they ask of the shared file."""
+"""Show what was collected: the page's views, and their queries of the shared file."""

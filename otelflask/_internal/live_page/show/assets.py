@@ -1,4 +1,4 @@
-"""What the page loads: scripts, styles and the icon, at addresses that change with their content."""
+"""Scripts, styles and the icon of the page, at addresses that change with their content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONTENT_TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; char
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file: its bytes, the same compressed, and its content type."""
+    """A file: its bytes, the same bytes compressed, and its content type."""
 
     content: bytes
     compressed: bytes
@@ -25,7 +25,7 @@ class Asset:
 
 
 class Assets:
-    """All of them. One hash stands for all, so that a script finds the others beside it."""
+    """All assets, below one address with a hash of all of them, so that a script finds the others beside it."""
 
     def __init__(self) -> None:
         self._known = dict(_read(files("otelflask._internal.live_page.show").joinpath("static")))

@@ -1,4 +1,4 @@
-"""Keeps the page's own requests out of the lines of Flask's development server."""
+"""Keep the page's own requests out of the log of Flask's development server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class _OwnLines(logging.Filter):
-    """Lets a line of Werkzeug's pass unless it is of the page, answered to who may see it."""
+    """Drops Werkzeug's lines about successful requests of the page."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -17,8 +17,8 @@ class _OwnLines(logging.Filter):
         self._below = (f"{path}/", f"{path}?")
 
     def filter(self, record: logging.LogRecord) -> bool:
-        # Such as `127.0.0.1 - - [date] "GET /monitoring/logs HTTP/1.1" 200 -`; colours may stand in it. What a
-        # stranger has sent stands there too, so no expression looks for it here and there.
+        # Such as `127.0.0.1 - - [date] "GET /monitoring/logs HTTP/1.1" 200 -`, perhaps with colours. A line contains a
+        # stranger's text, so no expression searches it.
         request, _, status = record.getMessage().partition('"')[2].partition('"')
         words = _COLOUR.sub("", request).split(" ")
         if len(words) != 3 or words[0] not in ("GET", "HEAD") or status.startswith(" 404"):
@@ -27,5 +27,5 @@ class _OwnLines(logging.Filter):
 
 
 def leave_out_lines_of(path: str) -> None:
-    """From now on none of these requests has a line: it would be among the lines that the page shows."""
+    """Drop the lines of requests below this path. The page would show them among the app's lines."""
     logging.getLogger("werkzeug").addFilter(_OwnLines(path.rstrip("/")))

@@ -1,6 +1,6 @@
-"""Answers below `monitor_path`, in front of the app: not traced, not logged, not counted.
+"""Answers below `monitor_path`, in front of the app: not traced, logged or counted.
 
-To who may not see it, every path below is the app's own, whatever the method.
+For visitors without access, all paths below it belong to the app, whatever the method.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ SECURITY = {
     "Referrer-Policy": "no-referrer",
     "Vary": "Accept-Encoding",
 }
-#: Says in the environ that who asks was let in.
+#: The key in the environ that marks a request with access.
 _ADMITTED = "otelflask.monitor.admitted"
 _FOR_EVER = "private, max-age=31536000, immutable"
-#: Parameters of the script's, which are no part of a view's address.
+#: Parameters of the script. They are not part of a view's address.
 _OF_SCRIPT = ("live", "after", "before")
 _CANNOT_BE_DRAWN = View("problem.html", {"problem": "This view cannot be drawn; the app's log says why."})
 
@@ -43,8 +43,13 @@ _CANNOT_BE_DRAWN = View("problem.html", {"problem": "This view cannot be drawn; 
 class MonitorEndpoint(Endpoint):
     """The page of one app.
 
-    In: the app, and where the page is; the service's name; who may see it; its views; what brings this worker's items
-    into the file that they ask.
+    Args:
+        app: The app.
+        path: The page's path.
+        service: The service's name.
+        gate: Decides who may see it.
+        views: The views.
+        publisher: Publishes this worker's items.
     """
 
     def __init__(self, app: Flask, path: str, service: str, gate: Gate, views: Views, publisher: Publisher) -> None:
@@ -67,10 +72,10 @@ class MonitorEndpoint(Endpoint):
         return path == self.path or path.startswith(f"{self.path}/")
 
     def answer(self, request: Request) -> Response | None:
-        """The answer; None for who may not see it, and for what is not there: the app answers then."""
+        """The response; None to let the app answer: without access, and for unknown paths."""
         path = request.path.removeprefix(self.path)
         base = _quoted(request.root_path.rstrip("/")) + self.path
-        # Not Werkzeug's, which raises for bytes that are no UTF-8.
+        # Not by Werkzeug, which raises for bytes that are not UTF-8.
         asked = {name: values[-1] for name, values in parse_qs(request.environ.get("QUERY_STRING", "")).items()}
         if self._gate.admits_by_url(request):
             return self._with_cookie(request, base, path, asked)
@@ -84,14 +89,14 @@ class MonitorEndpoint(Endpoint):
 
     def failed(self, request: Request) -> Response | None:
         if _ADMITTED not in request.environ:
-            # To who may not see the page there is none.
+            # Without access the page does not exist.
             return None
         base = _quoted(request.root_path.rstrip("/")) + self.path
         html, _ = self._html(_CANNOT_BE_DRAWN, base, request.path.removeprefix(self.path), {})
         return self._html_response(request, HTTPStatus.INTERNAL_SERVER_ERROR, html)
 
     def _with_cookie(self, request: Request, base: str, path: str, asked: dict[str, str]) -> Response:
-        """Back to the same view, without the token in its address."""
+        """Redirect to the same view without the token in its address, and set the cookie."""
         rest = urlencode({name: value for name, value in asked.items() if name != PARAMETER})
         response = text_response("", HTTPStatus.SEE_OTHER)
         response.location = base + _quoted(path) + (f"?{rest}" if rest else "")
@@ -119,7 +124,7 @@ class MonitorEndpoint(Endpoint):
         return self._html_response(request, status, html)
 
     def _html(self, view: View, base: str, path: str, asked: dict[str, str]) -> tuple[str, str]:
-        """The drawn view, alone where the script asks for it, else in its frame; and its version."""
+        """A view as HTML, and its version. The script gets the view alone, a browser gets it in its frame."""
         given = {
             "base": base,
             "assets": f"{base}/assets/{self._assets.version}",
@@ -155,12 +160,12 @@ def _secured(response: Response) -> Response:
 
 
 def _quoted(path: str) -> str:
-    """A path for an address of this host: two slashes would be another."""
+    """A path on this host. Two slashes at its beginning would name another host."""
     return "/" + quote(path).lstrip("/") if path else ""
 
 
 def _nothing_new() -> Response:
     response = _secured(text_response("", HTTPStatus.NO_CONTENT))
-    # Of nothing (RFC 9110, section 8.6).
+    # An empty answer has no content type (RFC 9110, section 8.6).
     del response.headers["Content-Type"]
     return response

@@ -1,4 +1,4 @@
-"""Who may see the page: a developer at the same machine, or who has the token."""
+"""Access to the page: for a developer on this machine, or with the token."""
 
 from __future__ import annotations
 
@@ -18,14 +18,20 @@ from otelflask._internal.settings import SettingError, Settings
 COOKIE = "otelflask_monitor"
 PARAMETER = "token"
 
-#: Asked with the WSGI environ; whether who asks may see the page.
+#: Called with the WSGI environ. Returns whether the visitor may see the page.
 MayMonitor = Callable[[dict[str, Any]], bool]
 
 
 class Gate:
-    """Decides of each request. In: the app, its settings, and a function of the user's, or None.
+    """Decides about each request.
 
-    Raises SettingError where the page is on and nobody could see it.
+    Args:
+        app: The app.
+        settings: Its settings.
+        may_monitor: The user's function, or None.
+
+    Raises:
+        SettingError: The page is on, and nobody could see it.
     """
 
     def __init__(self, app: Flask, settings: Settings, may_monitor: MayMonitor | None) -> None:
@@ -41,7 +47,7 @@ class Gate:
         )
 
     def admits(self, request: Request) -> bool:
-        """Whether who asks may see the page."""
+        """Whether the visitor may see the page."""
         if self._settings.monitor == "auto":
             return access.is_local(request)
         if self._may_monitor is not None and guard.call_hook("may_monitor", self._may_monitor, request.environ):
@@ -49,24 +55,25 @@ class Gate:
         token = self._settings.monitor_token
         if not token:
             return False
-        # Werkzeug reads cookies that are not well formed, of other apps on this host, past which ours stands.
+        # Parsed here: Werkzeug also reads malformed cookies of other apps on this host, and may miss ours.
         return access.is_same(
             request.cookies.get(COOKIE, "").encode("utf-8", "replace"), _stands_for(token)
         ) or access.bears(request, token)
 
     def admits_by_url(self, request: Request) -> bool:
-        """Whether the URL has the token: once, to get the cookie."""
+        """Whether the URL has the token, which gives the cookie once."""
         token = self._settings.monitor_token
-        # Not Werkzeug's, which raises for bytes that are no UTF-8.
+        # Not by Werkzeug, which raises for bytes that are not UTF-8.
         given = parse_qs(request.environ.get("QUERY_STRING", "")).get(PARAMETER, [""])[-1]
         return (
             self._settings.monitor == "on" and bool(token) and access.is_same(given.encode("utf-8", "replace"), token)
         )
 
     def set_cookie(self, request: Request, response: Response, path: str) -> None:
-        """Give the cookie: not the token itself, since cookies are sent to every port of a host.
+        """Set the cookie. It is not the token itself, because cookies are sent to every port of a host.
 
-        Lax, so that a link from a chat leads to the page: no request changes anything, and nobody may frame it.
+        It is Lax, so that a link from a chat leads to the page: no request changes anything, and the page
+        cannot be framed.
         """
         value = _stands_for(self._settings.monitor_token)
         response.set_cookie(COOKIE, value, path=path, httponly=True, samesite="Lax", secure=request.is_secure)

@@ -1,4 +1,4 @@
-"""The overview: rate, errors and durations as lines, the routes that matter, how the workers are."""
+"""The overview: rate, errors and durations as charts, the most important routes, the state of the workers."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from otelflask._internal.live_page.collect.time_series import SLOT_S, Slot, quan
 from otelflask._internal.live_page.collect.worker_stats import WorkerStat
 from otelflask._internal.live_page.show.repository import Repository
 
-#: Minutes that can be shown → slots that are one point of a line.
+#: Minutes that can be shown → slots of one point.
 MINUTES = {5: 1, 60: 6}
-#: Seconds after which a worker that has not said how it is counts as gone.
-GONE_S = 10.0
+#: Seconds after which a silent worker counts as gone.
+STALE_AFTER_S = 10.0
 #: Routes that are shown.
 ROUTES = 10
-#: How bad a state is: of several workers' the worst is shown.
+#: The order of states, worst last: the worst of all workers is shown.
 _WORSE = {"fail": 3, "open": 3, "half_open": 2, "warn": 2}
 
 
 @dataclass
 class Point:
-    """A point of the lines; None where nothing is known."""
+    """A point of the charts. A value is None where nothing is known."""
 
     time: int
     slot: Slot = field(default_factory=Slot)
-    #: The last of each worker in this time.
-    vitals: dict[str, WorkerStat] = field(default_factory=dict)
+    #: The last state of each worker in this time.
+    stats: dict[str, WorkerStat] = field(default_factory=dict)
     dropped: int = 0
 
     def over(self, name: str) -> float | None:
-        """The sum over all workers; None where none has said it."""
-        return sum(getattr(vital, name) for vital in self.vitals.values()) if self.vitals else None
+        """The sum over all workers; None where no worker has reported."""
+        return sum(getattr(stat, name) for stat in self.stats.values()) if self.stats else None
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
-    """A figure now or over the whole time, and its line: epoch seconds and values; `kind` says how it is written."""
+class Panel:
+    """A value now or over the whole time, and its chart (epoch seconds and values). `kind` gives the format."""
 
     name: str
     title: str
@@ -49,7 +49,16 @@ class Tile:
 
 
 def overview(repository: Repository, minutes: int, now: float) -> dict[str, Any]:
-    """What the overview shows. In: minutes, and epoch seconds. Raises ValueError for other minutes."""
+    """The content of the overview.
+
+    Args:
+        repository: The queries.
+        minutes: A key of `MINUTES`.
+        now: Epoch seconds.
+
+    Raises:
+        ValueError: Another number of minutes.
+    """
     if minutes not in MINUTES:
         raise ValueError(f"minutes is {minutes}; allowed are {' and '.join(map(str, MINUTES))}")
     last, width = slot_of(now), MINUTES[minutes]
@@ -57,34 +66,34 @@ def overview(repository: Repository, minutes: int, now: float) -> dict[str, Any]
     points = [Point((last + 1 - (count - number) * width) * SLOT_S) for number in range(count)]
 
     def point_of(slot: int) -> Point:
-        # A clock that runs ahead is now.
+        # A time in the future, of another clock, counts as now.
         return points[max(0, count - 1 - max(0, last - slot) // width)]
 
     routes: dict[str, Slot] = {}
     total = Slot()
-    tiles = repository.tiles(last - count * width)
-    for number, route, slot in tiles:
+    panels = repository.route_slots(last - count * width)
+    for number, route, slot in panels:
         point_of(number).slot.add(slot)
         routes.setdefault(route, Slot()).add(slot)
         total.add(slot)
     before: dict[str, int] = {}
-    # One slot more, so that what was dropped in the first one is known.
-    for worker, number, vital in repository.vitals(last - count * width):
+    # One slot more, to know what was dropped in the first one.
+    for worker, number, stat in repository.worker_stats(last - count * width):
         if number > last - count * width:
             point = point_of(number)
-            point.vitals[worker] = vital
-            point.dropped += max(0, vital.dropped - before.get(worker, 0))
-        before[worker] = vital.dropped
-    processes = repository.processes(now - GONE_S)
-    # A server that has just begun is not measured by time in which it was not there.
+            point.stats[worker] = stat
+            point.dropped += max(0, stat.dropped - before.get(worker, 0))
+        before[worker] = stat.dropped
+    processes = repository.processes(now - STALE_AFTER_S)
+    # A server that has just started is not measured over time before its start.
     since = min(
-        [process["started"] for process in processes] + [number * SLOT_S for number, _, _ in tiles], default=0.0
+        [process["started"] for process in processes] + [number * SLOT_S for number, _, _ in panels], default=0.0
     )
     seconds = min(max(now - since, 1.0), minutes * 60.0)
     by_route = [_of_route(route, slot, seconds) for route, slot in routes.items()]
     return {
         "minutes": minutes,
-        "tiles": _tiles(points, total, processes, width * SLOT_S, seconds, now),
+        "panels": _panels(points, total, processes, width * SLOT_S, seconds, now),
         "slowest": sorted(by_route, key=lambda row: row["p95"] or 0.0, reverse=True)[:ROUTES],
         "failing": sorted((row for row in by_route if row["failed"]), key=lambda row: -row["failed"])[:ROUTES],
         "health": _worst(row for process in processes for row in process["health"]),
@@ -104,9 +113,9 @@ def _of_route(route: str, slot: Slot, seconds: float) -> dict[str, Any]:
     }
 
 
-def _tiles(
+def _panels(
     points: list[Point], total: Slot, processes: list[dict[str, Any]], width: int, seconds: float, now: float
-) -> list[Tile]:
+) -> list[Panel]:
     times = [point.time for point in points]
 
     def line(value: Any) -> list[float | None]:
@@ -116,34 +125,34 @@ def _tiles(
         return slot.failed / slot.count if slot.count else None
 
     def rate(point: Point) -> float:
-        # The last one is still running.
+        # The last point is not complete.
         return point.slot.count / min(width, max(now - point.time, 1.0))
 
     def current(name: str) -> float | None:
         return sum(process[name] for process in processes) if processes else None
 
-    def quantiles(percent: int) -> Tile:
+    def quantiles(percent: int) -> Panel:
         name = f"p{percent}"
         values = line(lambda point: quantile(point.slot.buckets, percent / 100))
-        return Tile(name, f"Duration {name}", quantile(total.buckets, percent / 100), "seconds", times, values)
+        return Panel(name, f"Duration {name}", quantile(total.buckets, percent / 100), "seconds", times, values)
 
     dropped = sum(point.dropped for point in points)
     return [
-        Tile("rate", "Requests", total.count / seconds, "rate", times, line(rate)),
-        Tile("errors", "Errors", share(total), "share", times, line(lambda p: share(p.slot)), bool(total.failed)),
+        Panel("rate", "Requests", total.count / seconds, "rate", times, line(rate)),
+        Panel("errors", "Errors", share(total), "share", times, line(lambda p: share(p.slot)), bool(total.failed)),
         quantiles(50),
         quantiles(95),
         quantiles(99),
-        Tile("active", "In flight", current("active"), "count", times, line(lambda point: point.over("active"))),
-        Tile("cpu", "CPU", current("cpu"), "share", times, line(lambda point: point.over("cpu"))),
-        Tile("memory", "Memory", current("memory"), "bytes", times, line(lambda point: point.over("memory"))),
-        Tile("waiting", "Waiting to be sent", current("waiting"), "count", times, line(lambda p: p.over("waiting"))),
-        Tile("dropped", "Dropped", dropped, "count", times, line(lambda point: point.dropped), bool(dropped)),
+        Panel("active", "In flight", current("active"), "count", times, line(lambda point: point.over("active"))),
+        Panel("cpu", "CPU", current("cpu"), "share", times, line(lambda point: point.over("cpu"))),
+        Panel("memory", "Memory", current("memory"), "bytes", times, line(lambda point: point.over("memory"))),
+        Panel("waiting", "Waiting to be sent", current("waiting"), "count", times, line(lambda p: p.over("waiting"))),
+        Panel("dropped", "Dropped", dropped, "count", times, line(lambda point: point.dropped), bool(dropped)),
     ]
 
 
 def _worst(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each name the worst that a worker says."""
+    """The worst state of each name over all workers."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         known = found.get(row["name"])

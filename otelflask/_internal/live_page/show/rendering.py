@@ -1,4 +1,4 @@
-"""The page's templates, and how times, sizes and shares are written in them. All that is put in is escaped."""
+"""The page's templates, and the formats of times, sizes and shares. All values are escaped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOTHING = "–"
 
 
 def make_environment() -> Environment:
-    """Jinja with the page's templates and filters."""
+    """Make Jinja's environment with the page's templates and filters."""
     environment = Environment(
         loader=PackageLoader("otelflask._internal.live_page.show"),
         autoescape=True,
@@ -45,7 +45,7 @@ def seconds(value: float | None) -> str:
 
 
 def clock(ns: int) -> Markup:
-    """A time, in UTC; the script writes it in the reader's own zone."""
+    """A time in UTC. The script converts it to the reader's time zone."""
     at = datetime.fromtimestamp(ns / 1e9, timezone.utc)
     text = f"{at:%H:%M:%S}"
     iso = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -65,7 +65,7 @@ def share(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """A rate a second, such as ``1.2/s``; of a seldom one ``1.2/min`` or ``1.2/h``."""
+    """A rate, such as ``1.2/s``; a low one is ``1.2/min`` or ``1.2/h``."""
     if value is None:
         return NOTHING
     if 0 < value < 0.1:
@@ -74,7 +74,7 @@ def rate(value: float | None) -> str:
 
 
 def figure(value: float | None, kind: str) -> str:
-    """A tile's value by its kind."""
+    """A panel's value in the format of its kind."""
     writers = {"seconds": seconds, "bytes": size, "share": share, "rate": rate}
     if kind in writers:
         return writers[kind](value)
@@ -87,7 +87,7 @@ def short(identifier: str) -> str:
 
 
 def level(text: str) -> str:
-    """What a level is shown as: ``error``, ``warn`` or ``info``."""
+    """The display class of a level: ``error``, ``warn`` or ``info``."""
     upper = text.upper()
     if upper.startswith("WARN"):
         return "warn"
@@ -95,7 +95,7 @@ def level(text: str) -> str:
 
 
 def parsed(text: Any) -> list[Any]:
-    """A JSON list that another room has made; an empty one for what was cut and is none any more."""
+    """A JSON list; empty where the text was cut and is not valid JSON any more."""
     try:
         found = json.loads(text or "[]")
     except ValueError:
@@ -104,5 +104,5 @@ def parsed(text: Any) -> list[Any]:
 
 
 def segment(text: str) -> str:
-    """A text as one segment of a path, or a value in a query."""
+    """A text as one segment of a path, or as a value in a query string."""
     return quote(text, safe="")

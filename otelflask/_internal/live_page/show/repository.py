@@ -1,4 +1,4 @@
-"""What the page asks of the file that the workers share. All raise as `MonitorFile.connected` does."""
+"""The page's queries of the shared file. All raise as `MonitorFile.connected` does."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from otelflask._internal.live_page.collect.store import REQUEST_COLUMNS
 from otelflask._internal.live_page.collect.time_series import Slot
 from otelflask._internal.live_page.collect.worker_stats import WorkerStat
 
-#: Events that are shown elsewhere than among the lines.
+#: Events that are not shown among the lines.
 NOT_LINES = (event_names.REQUEST, *event_names.REPORTS, event_names.ERROR_GROUP)
-#: Parts of the last hour that a group's trend has.
+#: Intervals of a group's trend over the last hour.
 TREND = 30
-#: Groups, statements and suspects that are shown.
+#: The most groups, statements and suspects that are shown.
 MOST = 200
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """Rows, newest first, and how many fit the filters altogether."""
+class ResultPage:
+    """Rows, newest first, and the number of all rows that match the filters."""
 
     rows: list[Row]
     total: int
@@ -35,7 +35,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which rows of a list: those with a number above `after` and, where it is given, below `before`."""
+    """Which rows of a list: with a number above `after`, and below `before` where it is given."""
 
     after: int = 0
     before: int = 0
@@ -43,7 +43,12 @@ class Window:
 
 
 class Repository:
-    """In: the file, and from how many ns on a statement is slow."""
+    """The queries.
+
+    Args:
+        file: The shared file.
+        slow_ns: Nanoseconds from which a statement is slow.
+    """
 
     def __init__(self, file: MonitorFile, slow_ns: int) -> None:
         self.file = file
@@ -51,8 +56,8 @@ class Repository:
 
     def requests(
         self, window: Window, *, route: str = "", status: str = "", least_ns: int = 0, text: str = ""
-    ) -> Listed:
-        """Requests. In: filters; `status` is one, or a class such as ``5xx``."""
+    ) -> ResultPage:
+        """Requests that match the filters. `status` is a status, or a class such as ``5xx``."""
         where: list[str] = []
         values: list[Any] = []
         if route:
@@ -71,21 +76,21 @@ class Repository:
             where.append("instr(lower(path || ' ' || error || ' ' || user || ' ' || trace_id), lower(?)) > 0")
             values.append(text)
         found = self._listed("requests", ", ".join(REQUEST_COLUMNS), where, values, window)
-        return Listed([dict(zip(REQUEST_COLUMNS, row, strict=True)) for row in found[0]], found[1])
+        return ResultPage([dict(zip(REQUEST_COLUMNS, row, strict=True)) for row in found[0]], found[1])
 
     def routes(self) -> list[str]:
-        """Routes that have requests, by name."""
+        """The routes with requests, by name."""
         return [row[0] for row in self.file.ask("SELECT DISTINCT route FROM requests WHERE route <> '' ORDER BY route")]
 
-    def lines(self, window: Window, *, least_severity: int = 0, text: str = "") -> Listed:
-        """Log lines: not the requests' own, which are requests, and no reports, which are errors."""
+    def lines(self, window: Window, *, least_severity: int = 0, text: str = "") -> ResultPage:
+        """Log lines, without requests and error reports."""
         where = ["kind = 'log'", "severity >= ?", f"subject NOT IN ({', '.join('?' * len(NOT_LINES))})"]
         values: list[Any] = [least_severity, *NOT_LINES]
         if text:
             where.append("instr(lower(body || trace_id), lower(?)) > 0")
             values.append(text)
         rows, total = self._listed("entries", "id, trace_id, body", where, values, window)
-        return Listed([{"id": key, "trace_id": trace, **json.loads(body)} for key, trace, body in rows], total)
+        return ResultPage([{"id": key, "trace_id": trace, **json.loads(body)} for key, trace, body in rows], total)
 
     def _listed(
         self, table: str, columns: str, where: list[str], values: list[Any], window: Window
@@ -100,14 +105,16 @@ class Repository:
         return rows, self.file.ask(f"SELECT count(*) FROM {table} WHERE {fits}", values)[0][0]
 
     def oldest(self) -> int | None:
-        """When the oldest request that is kept began, in epoch ns; None without any."""
+        """The start of the oldest request that is kept, in epoch nanoseconds; None without any."""
         found: int | None = self.file.ask("SELECT min(time) FROM requests")[0][0]
         return found
 
-    def errors(self, now: float, text: str = "") -> Listed:
-        """Groups of error reports, the latest first: how often, since when, and when in the last hour.
+    def errors(self, now: float, text: str = "") -> ResultPage:
+        """Groups of error reports, latest first: how often, since when, and their trend over the last hour.
 
-        In: epoch seconds, and what title or route have in them.
+        Args:
+            now: Epoch seconds.
+            text: A part of the title or route.
         """
         width = 3_600_000_000_000 // TREND
         now_ns = int(now * 1e9)
@@ -117,7 +124,7 @@ class Repository:
             [now_ns, width, event_names.ERROR_GROUP, now_ns - TREND * width],
         ):
             trends.setdefault(about, [0] * TREND)[TREND - 1 - min(max(part, 0), TREND - 1)] += count
-        # A group's record tells of all that came in a minute, when it is over; until then reports are what is known.
+        # A count record covers a whole minute, and comes at its end. Until then the reports are counted.
         reported = {
             about: (count, last)
             for about, count, last in self.file.ask(
@@ -146,20 +153,21 @@ class Repository:
                 }
             )
         found = [row for row in found if text.lower() in f"{row['title']} {row['route']}".lower()]
-        return Listed(sorted(found, key=lambda row: -row["last_seen"])[:MOST], len(found))
+        return ResultPage(sorted(found, key=lambda row: -row["last_seen"])[:MOST], len(found))
 
     def reports(self, fingerprint: str) -> list[Row]:
-        """The reports of a group that are kept, the latest first: at most ten."""
+        """The latest reports of a group, at most ten."""
         rows = self.file.ask(
             "SELECT id, trace_id, body FROM entries WHERE subject IN (?, ?) AND about = ? ORDER BY id DESC LIMIT 10",
             [*event_names.REPORTS, fingerprint],
         )
         return [{"id": key, "trace_id": trace, **json.loads(body)} for key, trace, body in rows]
 
-    def statements(self, text: str = "") -> Listed:
-        """Statements by their summary, those that took most time together first; times in ns.
+    def statements(self, text: str = "") -> ResultPage:
+        """Statements by summary, those with the most total time first. Times are in nanoseconds.
 
-        In: what their summary has in it.
+        Args:
+            text: A part of the summary.
         """
         fits = "subject = ? AND instr(lower(about), lower(?)) > 0"
         rows = self.file.ask(
@@ -188,10 +196,10 @@ class Repository:
                 [STATEMENT, row["summary"], row["max"]],
             )
             row["slowest"] = slowest[0][0] if slowest else ""
-        return Listed(found, total)
+        return ResultPage(found, total)
 
     def _callers(self) -> dict[str, str]:
-        """The line that last ran a statement slowly, or again and again, by the statement's text."""
+        """The line that last ran a statement slowly or repeatedly, by the statement's text."""
         rows = self.file.ask(
             "SELECT body FROM entries WHERE subject IN (?, ?) ORDER BY id DESC LIMIT 1000",
             [event_names.SLOW_QUERY, event_names.REPEATED_QUERY],
@@ -200,7 +208,7 @@ class Repository:
         return {str(attributes.get("db.query.text", "")): caller(attributes) for attributes in said}
 
     def repeated(self) -> list[Row]:
-        """What single requests ran again and again: one of each line of the app, the latest, first the costliest."""
+        """Repeated statements: the latest case of each line of the app, the most expensive first."""
         rows = self.file.ask(
             "SELECT trace_id, body FROM entries WHERE subject = ? ORDER BY id DESC LIMIT 1000",
             [event_names.REPEATED_QUERY],
@@ -217,34 +225,34 @@ class Repository:
         return found[:MOST]
 
     def state(self, trace_id: str = "") -> str:
-        """What changes with anything new, in a trace or at all."""
+        """A text that changes with each new row, of one trace or of all."""
         where, values = ("WHERE trace_id = ?", [trace_id]) if trace_id else ("", [])
         ((newest,),) = self.file.ask(f"SELECT max(id) FROM entries {where}", values)
-        return f"{self.file.era}.{newest or 0}"
+        return f"{self.file.generation}.{newest or 0}"
 
     def trace(self, trace_id: str) -> list[Row]:
-        """All that is known of a trace: spans and log records, by time, the former first."""
+        """The rows of a trace: spans, then log records, each by time."""
         rows = self.file.ask(
             "SELECT kind, body FROM entries WHERE trace_id = ? ORDER BY time, kind = 'log', id", [trace_id]
         )
         return [{"is": kind, **json.loads(body)} for kind, body in rows]
 
-    def tiles(self, since: int) -> list[tuple[int, str, Slot]]:
-        """What all workers together have counted since a slot: its number, route, and counts."""
+    def route_slots(self, since: int) -> list[tuple[int, str, Slot]]:
+        """The counts of all workers since a slot: slot, route, counts."""
         found: dict[tuple[int, str], Slot] = {}
-        query = "SELECT slot, route, count, failed, total, buckets FROM tiles WHERE slot > ?"
+        query = "SELECT slot, route, count, failed, total, buckets FROM route_slots WHERE slot > ?"
         for number, route, count, failed, total, buckets in self.file.ask(query, [since]):
             counts = Counter({int(bucket): n for bucket, n in json.loads(buckets).items()})
             found.setdefault((number, route), Slot()).add(Slot(count, failed, total, counts))
         return [(number, route, slot) for (number, route), slot in found.items()]
 
-    def vitals(self, since: int) -> list[tuple[str, int, WorkerStat]]:
-        """How each worker was since a slot: who it is, the slot, and what was seen, by slot."""
-        rows = self.file.ask("SELECT * FROM vitals WHERE slot >= ? ORDER BY slot", [since])
+    def worker_stats(self, since: int) -> list[tuple[str, int, WorkerStat]]:
+        """The state of each worker since a slot: worker, slot, state, by slot."""
+        rows = self.file.ask("SELECT * FROM worker_stats WHERE slot >= ? ORDER BY slot", [since])
         return [(worker, number, WorkerStat(*values)) for worker, number, *values in rows]
 
     def processes(self, since: float) -> list[Row]:
-        """Workers that have said how they are since then (epoch seconds)."""
+        """The workers that have reported since then (epoch seconds)."""
         rows = self.file.ask("SELECT time, body FROM processes WHERE time > ? ORDER BY worker", [since])
         return [{"time": time, **json.loads(body)} for time, body in rows]
 
@@ -254,6 +262,6 @@ class Repository:
 
 
 def caller(attributes: Row) -> str:
-    """The line of the app that ``code.*`` attributes name, short; empty where they name none."""
+    """The line of the app in the ``code.*`` attributes, short; empty where there is none."""
     path = str(attributes.get("code.file.path", ""))
     return f"{path.rpartition('/')[2]}:{attributes.get('code.line.number', '')}" if path else ""

@@ -1,4 +1,4 @@
-"""The view of the runtime: processes, threads, garbage collector, pipeline, and the settings in force."""
+"""The runtime view: processes, threads, garbage collector, pipeline, and the effective settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from otelflask._internal.live_page.show.overview import GONE_S
+from otelflask._internal.live_page.show.overview import STALE_AFTER_S
 from otelflask._internal.live_page.show.repository import Repository
 from otelflask._internal.redaction import MASK, Scrubber
 from otelflask._internal.settings import Settings
@@ -18,8 +18,8 @@ _PACKAGES = ("otelflask", "flask", "werkzeug", "gunicorn", "sqlalchemy", "opente
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
-    """A setting: its value as text, and where it comes from."""
+class EffectiveSetting:
+    """A setting: its value as text, and its source."""
 
     name: str
     value: str
@@ -29,7 +29,13 @@ class InForce:
 
 
 class Runtime:
-    """In: settings, where they come from (of those that are not at their default), what masks secrets."""
+    """The runtime view.
+
+    Args:
+        settings: The settings.
+        sources: Where each setting that is not at its default comes from.
+        scrubber: Masks secrets.
+    """
 
     def __init__(self, settings: Settings, sources: Mapping[str, str], scrubber: Scrubber) -> None:
         self._settings = settings
@@ -37,27 +43,32 @@ class Runtime:
         self._scrubber = scrubber
 
     def shown(self, repository: Repository, now: float) -> dict[str, Any]:
-        """What the view shows. In: epoch seconds."""
-        processes = repository.processes(now - GONE_S)
+        """The content of the view.
+
+        Args:
+            repository: The queries.
+            now: Epoch seconds.
+        """
+        processes = repository.processes(now - STALE_AFTER_S)
         return {
             "processes": processes,
-            "settings": self._in_force(),
+            "settings": self._effective_settings(),
             "variables": self._variables(),
             "versions": _versions(),
         }
 
-    def _in_force(self) -> list[InForce]:
-        """Those that are set first, each by name."""
+    def _effective_settings(self) -> list[EffectiveSetting]:
+        """The settings that are set, then the others, each by name."""
         found = []
         for item in fields(Settings):
             value = getattr(self._settings, item.name)
             source = self._sources.get(item.name, "")
             text = MASK if item.metadata["secret"] and value else self._scrubbed(item.name, value)
-            found.append(InForce(item.name, text, source or "default", not source, item.metadata["help"]))
+            found.append(EffectiveSetting(item.name, text, source or "default", not source, item.metadata["help"]))
         return sorted(found, key=lambda setting: (setting.is_default, setting.name))
 
     def _variables(self) -> list[tuple[str, str]]:
-        """OpenTelemetry's own variables, which its parts read; headers hold keys."""
+        """OpenTelemetry's own variables. Headers hold keys, and are masked."""
         return [
             (name, MASK if "HEADERS" in name else self._scrubbed(name, value))
             for name, value in sorted(os.environ.items())
@@ -74,6 +85,6 @@ def _versions() -> list[tuple[str, str]]:
         try:
             found.append((name, version(name)))
         except PackageNotFoundError:
-            # Not used here.
+            # Not installed.
             continue
     return found

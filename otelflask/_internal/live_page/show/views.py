@@ -1,4 +1,4 @@
-"""The views: each a path, the template that draws it, and what it asks of the shared file."""
+"""The views: path, template, and queries of the shared file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _STATUS = re.compile(r"[1-9](xx|\d\d)", re.ASCII)
 _MILLISECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 _CURSOR = re.compile(r"([0-9a-f]{8})\.(\d{1,18})")
-#: Names of a trace's log records that are no rows: the request is, and a group is counted elsewhere.
+#: Log records of a trace that are not rows: the request is a span, and groups are counted elsewhere.
 _NO_ROWS = (event_names.REQUEST, event_names.ERROR_GROUP)
 #: Seconds after which a trend has moved on.
 TREND_S = 60
-#: Views that can be of one thing.
+#: Views that can show a single item.
 _OF_ONE = ("traces", "errors")
 
 Asked = Mapping[str, str]
@@ -30,13 +30,13 @@ Asked = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is drawn: a template's name, its context, and, of a list that grows, whether there is anything new."""
+    """A view: the template's name, its context, and for a growing list whether there is anything new."""
 
     template: str
     context: dict[str, Any]
     is_list: bool = False
     is_news: bool = True
-    #: What the script asks with again: it changes when there is anything new. Empty: what is drawn tells.
+    #: What the script sends with its next request. It changes with anything new; empty: the content tells.
     version: str = ""
 
 
@@ -44,7 +44,13 @@ _NOTHING_NEW = View("", {}, is_news=False)
 
 
 class Views:
-    """In: what is asked, the runtime's view, and Grafana's address, or an empty text."""
+    """The views.
+
+    Args:
+        repository: The queries.
+        runtime: The runtime view.
+        grafana: Grafana's address, or an empty text.
+    """
 
     def __init__(self, repository: Repository, runtime: Runtime, grafana: str) -> None:
         self._repository = repository
@@ -61,20 +67,22 @@ class Views:
         }
 
     def view(self, path: str, asked: Asked) -> View | None:
-        """The view of a path below the page's own; None where there is none.
+        """The view of a path below the page's path; None where there is none.
 
-        Raises ValueError for what cannot be asked, and as `MonitorFile.connected` does where the file cannot be read.
+        Raises:
+            ValueError: A parameter is not allowed.
+            Exception: The file cannot be read; as `MonitorFile.connected`.
         """
         name, _, rest = path.strip("/").partition("/")
         draw = self._by_name.get(name)
         if draw is None or "/" in rest or (rest and name not in _OF_ONE) or (name == "traces" and not rest):
             return None
-        # Of one moment: what one question has found, the next one finds too.
+        # One transaction, so that all queries see the same state.
         with self._repository.file.at_once():
             return draw(rest, asked)
 
     def _renewed(self, asked: Asked, trace_id: str = "") -> str | None:
-        """The version of a view that is drawn from rows alone; None where the script has it already."""
+        """The version of a view that consists of rows alone; None where the script has it already."""
         version = f"{self._repository.state(trace_id)}.{int(clock.time()) // TREND_S}"
         return None if asked.get("live") == version else version
 
@@ -114,20 +122,20 @@ class Views:
         return self._list("logs.html", context, window)
 
     def _list(self, template: str, context: dict[str, Any], window: Window) -> View:
-        # Workers tell theirs one after the other: numbers rise in another order than time.
+        # Workers publish one after the other, so numbers rise in another order than time.
         rows = context["rows"] = sorted(context["rows"], key=lambda row: -row["time"])
         newest = max([row["id"] for row in rows], default=window.after)
-        context["cursor"] = f"{self._repository.file.era}.{newest}"
+        context["cursor"] = f"{self._repository.file.generation}.{newest}"
         context["last"] = min([row["id"] for row in rows], default=0)
         context["has_older"] = len(rows) == window.limit
         return View(template, context, is_list=True, is_news=bool(rows) or not window.after)
 
     def _window(self, asked: Asked) -> Window:
-        """A cursor of the server before this one is none: its rows had other numbers."""
+        """The window of the request. A cursor of an earlier server is ignored, because its rows had other numbers."""
         cursor = _CURSOR.fullmatch(asked.get("after", ""))
         if asked.get("after") and cursor is None:
             raise ValueError(f"after is {asked['after'][:40]!r}; allowed is what the page gave as its cursor")
-        is_ours = cursor is not None and cursor[1] == self._repository.file.era
+        is_ours = cursor is not None and cursor[1] == self._repository.file.generation
         return Window(int(cursor[2]) if cursor is not None and is_ours else 0, _number(asked, "before"))
 
     def _trace(self, trace_id: str, asked: Asked) -> View:
@@ -199,7 +207,7 @@ def _status(asked: Asked) -> str:
 
 
 def _milliseconds(asked: Asked, name: str) -> int:
-    """In ns."""
+    """A parameter in milliseconds, as nanoseconds."""
     given = asked.get(name) or "0"
     if not _MILLISECONDS.fullmatch(given):
         raise ValueError(f"{name} is {given[:40]!r}; allowed are milliseconds, such as 0.5 or 250")

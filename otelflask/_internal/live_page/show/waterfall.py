@@ -1,4 +1,4 @@
-"""A trace as rows to draw: spans as a tree, repeated statements folded, lines at their moments, the critical path."""
+"""A trace as rows: spans as a tree, repeated statements folded, log lines in place, the critical path."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Equal statements in a row from which on they are folded.
+#: Equal statements in a row from which they are folded.
 FOLD = 5
-#: Depth from which on rows are not moved further to the right.
+#: The depth from which rows are not indented further.
 DEEPEST = 12
 TICKS = 4
-#: Rows that are drawn.
+#: The most rows.
 MOST = 2_000
 
 Item = dict[str, Any]
@@ -20,7 +20,7 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """Where something lies: from the trace's begin, in % of its duration."""
+    """A position in the trace, in % of its duration."""
 
     x: float
     width: float
@@ -28,7 +28,7 @@ class Bar:
 
 @dataclass(slots=True)
 class Row:
-    """One line of the drawing. `kind` is ``span``, ``fold`` or ``line``; times in ns."""
+    """One row. `kind` is ``span``, ``fold`` or ``line``; times are in nanoseconds."""
 
     kind: str
     item: Item
@@ -36,30 +36,30 @@ class Row:
     bars: list[Bar]
     duration: int = 0
     own: int = 0
-    #: Parts of the bar that the end of the trace waited for.
+    #: The parts of the bar on the critical path.
     critical: list[Bar] = field(default_factory=list)
-    #: Moments of events: % and name.
+    #: Events: position in % and name.
     marks: list[tuple[float, str]] = field(default_factory=list)
-    #: A span below failed, and this one did not.
+    #: Whether a span below failed while this one did not.
     failed_below: bool = False
     inner: list[Row] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Waterfall:
-    """A trace to draw; times in epoch ns and ns."""
+    """A trace as rows. `start` is in epoch nanoseconds, the other times in nanoseconds."""
 
     start: int
     duration: int
     rows: list[Row]
-    #: Times of the scale, in ns from the begin.
+    #: The scale, in nanoseconds from the start.
     ticks: list[int]
-    #: Rows that are not drawn, since there are too many.
+    #: The number of rows that are left out.
     left_out: int = 0
 
 
 def waterfall(items: Iterable[Item]) -> Waterfall | None:
-    """The drawing of a trace. In: its spans, log lines and reports. None where there are none."""
+    """The rows of a trace, from its spans, log lines and reports; None where there are none."""
     known = list(items)
     spans = sorted((item for item in known if item["is"] == "span"), key=lambda item: (item["start"], -item["end"]))
     lines = [item for item in known if item["is"] == "log"]
@@ -78,11 +78,11 @@ class _Drawing:
         self.start = start
         self.duration = duration
         self._spans = {span["span_id"]: span for span in spans}
-        self._sound: set[str] = set()
+        self._rooted: set[str] = set()
         self._children: dict[str | None, list[Item]] = defaultdict(list)
         for span in self._spans.values():
             parent = span["parent_id"]
-            # What has lost its parent is a root.
+            # A span without its parent is a root.
             self._children[parent if parent in self._spans and not self._is_circle(span) else None].append(span)
         self._lines: dict[str | None, list[Item]] = defaultdict(list)
         for line in lines:
@@ -93,16 +93,16 @@ class _Drawing:
         self._failed_below = self._parents_of(span for span in spans if span["failed"])
 
     def _is_circle(self, span: Item) -> bool:
-        """Whether a span is below itself: ids are the senders' word."""
+        """Whether a span is an ancestor of itself: the ids come from senders."""
         way: dict[str, None] = {}
         at: Item | None = span
-        while at is not None and at["span_id"] not in self._sound:
+        while at is not None and at["span_id"] not in self._rooted:
             if at["span_id"] in way:
                 return True
             way[at["span_id"]] = None
             at = self._spans.get(at["parent_id"])
-        # What leads to a root does so for all that lead to it.
-        self._sound.update(way)
+        # The whole path leads to a root.
+        self._rooted.update(way)
         return False
 
     def _parents_of(self, spans: Iterable[Item]) -> set[str]:
@@ -115,9 +115,9 @@ class _Drawing:
         return found
 
     def _mark_critical(self, root: Item) -> None:
-        """Mark what a root's end waited for: back from the end, each time the child that ended last before it.
+        """Mark the critical path: from the end backwards, each time the child that ended last.
 
-        A child that ends where the next one begins counts: what runs one after the other leaves no gap.
+        A child that ends exactly where the next begins is included: sequential work leaves no gap.
         """
         waiting = [(root, int(root["end"]))]
         while waiting:
@@ -137,7 +137,7 @@ class _Drawing:
         return Bar(100 * first / self.duration, 100 * (last - first) / self.duration)
 
     def rows(self) -> list[Row]:
-        """From the top down; a stack of our own, since a trace may be deeper than Python's."""
+        """All rows from the top. An explicit stack, because a trace may be deeper than Python's recursion limit."""
         found: list[Row] = []
         waiting = list(reversed(self._below(None, 0)))
         while waiting:
@@ -148,7 +148,7 @@ class _Drawing:
         return found
 
     def _below(self, parent: str | None, depth: int) -> list[Row]:
-        """Rows right below a span, by time: spans, folded ones, and lines."""
+        """The rows right below a span, by time: spans, folded statements, and lines."""
         depth = min(depth, DEEPEST)
         spans = self._children.get(parent, [])
         rows: list[tuple[int, Row]] = []
@@ -165,7 +165,7 @@ class _Drawing:
         return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 
     def _run(self, spans: list[Item], at: int) -> list[Item]:
-        """The run of equal statements that begins here; one that failed, or has anything below it, is alone."""
+        """The run of equal statements that begins here. One that failed, or has children, stands alone."""
 
         def key(span: Item) -> Any:
             alone = span["failed"] or span["span_id"] in self._children or span["span_id"] in self._lines
@@ -202,7 +202,7 @@ class _Drawing:
         )
 
     def _own(self, span: Item) -> int:
-        """Time in which nothing below it ran."""
+        """The time in which no child ran."""
         own, at = 0, span["start"]
         for child in sorted(self._children.get(span["span_id"], ()), key=lambda child: child["start"]):
             own += max(0, min(child["start"], span["end"]) - at)

@@ -308,7 +308,7 @@ def test_one_statement_is_explained_once_a_minute_and_no_more_than_a_set_number_
     tell = lambda found, missing: told.append((found, missing))  # noqa: E731
     reader.read_later(_execution(engine, "SELECT 1"), tell)
     reader.read_later(_execution(engine, "SELECT 1"), tell)
-    assert told == [(None, "told within the last minute")]
+    assert told == [(None, "explained within the last minute")]
     for number in range(2, plan.MAX_WAITING + 4):
         reader.read_later(_execution(engine, f"SELECT {number}"), tell)
     assert told[-1] == (None, "too many wait for their plan")

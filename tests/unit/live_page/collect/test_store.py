@@ -116,9 +116,9 @@ def test_numbers_of_several_workers_are_added_up(store: MonitorStore, repository
     vital = WorkerStat(0.5, 1_000, 1, 2, 3)
     store.write_numbers([(7, "/x", Slot(2, 1, 0.5, Counter({-10: 2})))], [(7, vital)], "1", 75.0)
     store.write_numbers([(7, "/x", Slot(1, 0, 0.5, Counter({-10: 1, 3: 0})))], [(7, vital)], "2", 75.0)
-    ((_, _, slot),) = repository.tiles(6)
+    ((_, _, slot),) = repository.route_slots(6)
     assert (slot.count, slot.failed, slot.buckets[-10]) == (3, 1, 3)
-    assert repository.vitals(7) == [("1", 7, vital), ("2", 7, vital)]
+    assert repository.worker_stats(7) == [("1", 7, vital), ("2", 7, vital)]
 
 
 def test_workers_that_are_gone_are_forgotten(store: MonitorStore, repository: Repository) -> None:
@@ -133,8 +133,8 @@ def test_slots_of_a_clock_that_was_put_back_are_forgotten(store: MonitorStore, r
     vital = WorkerStat(0.5, 1_000, 1, 2, 3)
     store.write_numbers([(1_000, "/x", Slot(2))], [(1_000, vital)], "1", 10_005.0)
     store.write_numbers([(300, "/x", Slot(1))], [(300, vital)], "1", 3_005.0)
-    assert [number for number, _, _ in repository.tiles(0)] == [300]
-    assert [number for _, number, _ in repository.vitals(0)] == [300]
+    assert [number for number, _, _ in repository.route_slots(0)] == [300]
+    assert [number for _, number, _ in repository.worker_stats(0)] == [300]
 
 
 def test_a_database_of_somebody_elses_at_its_place_is_left_alone(tmp_path: Path, store: MonitorStore) -> None:
@@ -202,9 +202,9 @@ def test_a_file_that_is_damaged_while_it_is_used_is_made_anew(
 
 def test_a_file_that_was_removed_is_made_anew_and_has_another_era(store: MonitorStore, repository: Repository) -> None:
     store.write([_row(1)], pid=1)
-    era = store.file.era
+    era = store.file.generation
     for path in (store.file.path, f"{store.file.path}-wal", f"{store.file.path}-shm"):
         Path(path).unlink(missing_ok=True)
     store.write([_row(2)], pid=1)
     assert [row["path"] for row in repository.requests(Window()).rows] == ["/x/2"]
-    assert store.file.era != era
+    assert store.file.generation != era

@@ -27,28 +27,28 @@ class _Queue:
         return 5
 
 
-def _vitals() -> WorkerStats:
+def _worker_stats() -> WorkerStats:
     return WorkerStats(lambda: 3, [_Queue()], Scrubber(), lambda: {"health": []})  # type: ignore[list-item]
 
 
 def test_a_worker_is_told_by_what_it_does_holds_and_lost() -> None:
-    found = _vitals().now(time.time())
+    found = _worker_stats().now(time.time())
     assert (found.active, found.waiting, found.dropped) == (3, 5, 5)
     assert found.memory > 1_000_000
 
 
 def test_an_hour_is_kept_and_no_more() -> None:
-    vitals = _vitals()
+    stats = _worker_stats()
     for number in range(SLOTS + 20):
-        vitals.take(1_000_000.0 + number * SLOT_S)
-    assert len(vitals.series()) == SLOTS
+        stats.take(1_000_000.0 + number * SLOT_S)
+    assert len(stats.series()) == SLOTS
 
 
 def test_a_clock_that_is_put_back_leaves_no_slots_ahead() -> None:
-    vitals = _vitals()
-    vitals.take(1_000_000.0)
-    vitals.take(900_000.0)
-    assert [number for number, _ in vitals.series()] == [90_000]
+    stats = _worker_stats()
+    stats.take(1_000_000.0)
+    stats.take(900_000.0)
+    assert [number for number, _ in stats.series()] == [90_000]
 
 
 def test_threads_are_told_by_name_and_what_was_lost_by_reason_without_secrets() -> None:
@@ -57,7 +57,7 @@ def test_threads_are_told_by_name_and_what_was_lost_by_reason_without_secrets() 
     thread.start()
     try:
         ready.wait()
-        found = _vitals().describe()
+        found = _worker_stats().describe()
     finally:
         done.set()
         thread.join()

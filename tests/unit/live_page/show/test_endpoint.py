@@ -165,5 +165,7 @@ def test_two_apps_with_providers_of_their_own_are_counted_together(
         assert {"/other", "/items/<int:item>"} <= {row[0] for row in shown(first, "")}
         assert len(shown(first)) == 8
     finally:
-        for taker in [taker for taker in capture._captures if taker.logger_provider is others["logger_provider"]]:
-            capture.uninstall(taker)
+        for observer in [
+            observer for observer in capture._observers if observer.logger_provider is others["logger_provider"]
+        ]:
+            capture.uninstall(observer)

@@ -12,7 +12,7 @@ from otelflask._internal.live_page.collect.file import MonitorFile
 from otelflask._internal.live_page.collect.store import MonitorStore
 from otelflask._internal.live_page.collect.time_series import SLOT_S, Slot, bucket_of, slot_of
 from otelflask._internal.live_page.collect.worker_stats import WorkerStat
-from otelflask._internal.live_page.show.overview import Tile, overview
+from otelflask._internal.live_page.show.overview import Panel, overview
 from otelflask._internal.live_page.show.repository import Repository
 from otelflask._internal.shared_folder import SharedFolder
 
@@ -25,9 +25,9 @@ def store(tmp_path: Path) -> MonitorStore:
     return MonitorStore(MonitorFile(SharedFolder(tmp_path), "shop"), 10**9)
 
 
-def _shown(store: MonitorStore, minutes: int = 5) -> tuple[dict[str, Tile], dict[str, Any]]:
+def _shown(store: MonitorStore, minutes: int = 5) -> tuple[dict[str, Panel], dict[str, Any]]:
     found = overview(Repository(store.file, 10**9), minutes, NOW)
-    return {tile.name: tile for tile in found["tiles"]}, found
+    return {panel.name: panel for panel in found["panels"]}, found
 
 
 def _slot(count: int, failed: int = 0, seconds: float = 0.1) -> Slot:
@@ -51,21 +51,21 @@ def test_rates_shares_and_quantiles_are_of_the_whole_time_and_of_each_point(stor
     vital = WorkerStat(0, 0, 0, 0, 0)
     store.write_numbers([(LAST, "/x", _slot(20, 5)), (LAST - 29, "/x", _slot(10))], [(LAST, vital)], "1", NOW)
     store.write_process(_process(), "1", NOW)
-    tiles, _ = _shown(store)
-    assert tiles["rate"].value == 30 / 300
+    panels, _ = _shown(store)
+    assert panels["rate"].value == 30 / 300
     # The last ten seconds are three seconds old.
-    assert (tiles["rate"].values[0], tiles["rate"].values[-1]) == (1.0, 20 / 3)
-    assert (tiles["errors"].value, tiles["errors"].values[-1], tiles["errors"].values[-2]) == (5 / 30, 0.25, None)
-    assert tiles["p95"].value == pytest.approx(0.1, rel=0.1)
-    assert len(tiles["rate"].times) == 30
-    assert tiles["rate"].times[-1] == LAST * SLOT_S
+    assert (panels["rate"].values[0], panels["rate"].values[-1]) == (1.0, 20 / 3)
+    assert (panels["errors"].value, panels["errors"].values[-1], panels["errors"].values[-2]) == (5 / 30, 0.25, None)
+    assert panels["p95"].value == pytest.approx(0.1, rel=0.1)
+    assert len(panels["rate"].times) == 30
+    assert panels["rate"].times[-1] == LAST * SLOT_S
 
 
 def test_an_hour_has_a_point_a_minute(store: MonitorStore) -> None:
     store.write_numbers([(LAST - 200, "/x", _slot(12))], [(LAST, WorkerStat(0, 0, 0, 0, 0))], "1", NOW)
-    tiles, _ = _shown(store, 60)
-    assert len(tiles["rate"].values) == 60
-    assert sum(value or 0 for value in tiles["rate"].values) == pytest.approx(12 / 60)
+    panels, _ = _shown(store, 60)
+    assert len(panels["rate"].values) == 60
+    assert sum(value or 0 for value in panels["rate"].values) == pytest.approx(12 / 60)
     assert _shown(store)[0]["rate"].value == 0
 
 
@@ -82,13 +82,13 @@ def test_workers_are_added_up_and_what_was_dropped_is_counted_once(store: Monito
     store.write_numbers([], [(LAST - 1, WorkerStat(0.2, 70, 2, 3, 0)), (LAST, WorkerStat(0.2, 70, 2, 3, 1))], "2", NOW)
     store.write_process(_process(), "1", NOW)
     store.write_process(_process(), "2", NOW - 60)
-    tiles, found = _shown(store)
-    assert tiles["memory"].values[-2:] == [120, 70]
-    assert tiles["cpu"].values[-2] == pytest.approx(0.3)
-    assert tiles["dropped"].values[-2:] == [4, 1]
-    assert (tiles["dropped"].value, tiles["dropped"].is_bad) == (5, True)
+    panels, found = _shown(store)
+    assert panels["memory"].values[-2:] == [120, 70]
+    assert panels["cpu"].values[-2] == pytest.approx(0.3)
+    assert panels["dropped"].values[-2:] == [4, 1]
+    assert (panels["dropped"].value, panels["dropped"].is_bad) == (5, True)
     # One has not said anything for a minute: it is gone.
-    assert (tiles["active"].value, tiles["waiting"].value, found["workers"]) == (1, 7, 1)
+    assert (panels["active"].value, panels["waiting"].value, found["workers"]) == (1, 7, 1)
 
 
 def test_of_several_workers_the_worst_state_is_shown(store: MonitorStore) -> None:

@@ -1,9 +1,9 @@
-// A tile's line, by uPlot. The drawing is kept when the tile is renewed.
+// A panel's line, by uPlot. The drawing is kept when the panel is renewed.
 
 /* global uPlot */
 const known = new Map();
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const sync = uPlot.sync("tiles");
+const sync = uPlot.sync("panels");
 
 const writers = {
   seconds: (value) => (value >= 1 ? `${value.toFixed(2)} s` : `${(value * 1000).toFixed(value < 0.01 ? 1 : 0)} ms`),
