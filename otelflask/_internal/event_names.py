@@ -18,7 +18,7 @@ CIRCUIT_BREAKER = "otelflask.circuit_breaker"
 REPORTS = (EXCEPTION, MESSAGE)
 #: The diagnostic for a name that an app cannot use.
 NOT_ALLOWED = (
-    "%r is no name for an event; allowed is a text such as order.placed, and no name of otelflask's own records"
+    "%r is not a valid event name; allowed is a text such as order.placed, except a name of otelflask's own records"
 )
 _PREFIX = "otelflask."
 

@@ -64,7 +64,7 @@ def log(
         _last_logged[key] = now
         suppressed = _suppressed.pop(key, 0)
     if suppressed:
-        message = f"{message} ({suppressed} more held back)"
+        message = f"{message} ({suppressed} more suppressed)"
     try:
         logger.log(level, message, *args, exc_info=exc_info)
     except Exception:

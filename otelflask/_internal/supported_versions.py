@@ -12,8 +12,8 @@ from otelflask._internal.import_hooks import is_importable
 #: Distribution → oldest version.
 OLDEST = {"Flask": "2.3", "SQLAlchemy": "2.0"}
 _MISSING = {
-    "Flask": "its apps are left alone: otelflask starts nothing",
-    "SQLAlchemy": "its engines are left alone: no spans and metrics of statements, and no slow-query log",
+    "Flask": "otelflask does not start",
+    "SQLAlchemy": "statements have no spans, no metrics and no slow-query log",
 }
 
 
@@ -33,7 +33,7 @@ def is_supported(name: str) -> bool:
         installed = str(installed)
     guard.log(
         f"version:{name}",
-        "%s %s is installed, and otelflask needs %s or later; %s",
+        "%s %s is installed, but otelflask needs %s or later: %s",
         name,
         installed,
         OLDEST[name],

@@ -117,7 +117,7 @@ def _counted(page: sync_api.Page) -> int:
 
 
 def test_a_request_appears_by_itself_and_leads_to_its_trace(server: Server, page: sync_api.Page) -> None:
-    assert "No request was seen yet" in page.locator(".empty").inner_text()
+    assert "There was no request yet" in page.locator(".empty").inner_text()
     assert f"curl {server.url}/" in page.locator(".empty").inner_text()
     server.get("/lamps")
     _row(page, "/lamps").wait_for()
@@ -211,7 +211,7 @@ def test_filters_are_in_the_address_and_work(server: Server, page: sync_api.Page
     page.get_by_text("2 requests").wait_for()
     assert page.get_by_label("Find").input_value() == "LAMP"
     page.get_by_label("Find").fill("no such thing")
-    page.get_by_text("No request that is kept fits the filters").wait_for()
+    page.get_by_text("No request matches the filters").wait_for()
     page.get_by_role("link", name="Show all").click()
     _row(page, "/nowhere").first.wait_for()
 
@@ -326,7 +326,7 @@ def test_the_keyboard_is_enough(server: Server, page: sync_api.Page) -> None:
     page.keyboard.press("4")
     _row(page, "listed lamps").wait_for()
     page.keyboard.press("p")
-    page.get_by_role("status").get_by_text("held: p goes on").wait_for()
+    page.get_by_role("status").get_by_text("paused: p continues").wait_for()
     page.keyboard.press("?")
     page.get_by_role("dialog", name="Keys").wait_for()
 

@@ -54,7 +54,7 @@ def test_a_command_does_not_wait_for_who_was_never_there(
     said = run(app_dir, command, OTEL_EXPORTER_OTLP_ENDPOINT=where, OTEL_EXPORTER_OTLP_PROTOCOL=protocol, **FOR_EVER)
     (line,) = LOST.findall(said)
     assert where.removeprefix("http://") in line
-    assert re.search(r"cannot be reached, and has taken nothing before \(metric data points: [1-9]", line)
+    assert re.search(r"cannot be reached, and never accepted anything \(metric data points: [1-9]", line)
     assert "waits" not in said
 
 

@@ -61,7 +61,7 @@ class SharedRedis:
         def away(error: Exception) -> T:
             # Pause: otherwise each call would wait for redis.
             self._away_until = time.monotonic() + PAUSE_S
-            guard.log("breaker", "redis does not answer, circuit breakers are this process's own: %s", error)
+            guard.log("breaker", "redis does not answer; circuit breakers use the state of this process: %s", error)
             return instead()
 
         # The breakers' own commands leave no spans.

@@ -126,7 +126,7 @@ class Breakers(Component):
                 yield Observation(count, {**_named(name), "otelflask.circuit_breaker.outcome": outcome})
 
     @guard.guarded("a circuit breaker's change of state")
-    def moved(self, breaker: Breaker, before: str, after: str, why: str) -> None:
+    def moved(self, breaker: Breaker, before: str, after: str, reason: str) -> None:
         """Record that a breaker of this process has changed its circuit's state."""
         attributes = {
             **_named(breaker.name),
@@ -138,7 +138,7 @@ class Breakers(Component):
         if span.is_recording():
             span.add_event(event_names.CIRCUIT_BREAKER, attributes)
         severity = (SeverityNumber.WARN, "WARN") if after == OPEN else (SeverityNumber.INFO, "INFO")
-        text = f"circuit breaker {breaker.name}: {before} → {after}, {why}"
+        text = f"circuit breaker {breaker.name}: {before} → {after}, {reason}"
         span_context = span.get_span_context()
         emit(
             self._logger,

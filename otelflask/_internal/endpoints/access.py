@@ -15,7 +15,7 @@ from otelflask._internal.settings import Settings
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
 
-def bears(request: Request, token: str) -> bool:
+def has_token(request: Request, token: str) -> bool:
     """Whether the request has ``Authorization: Bearer TOKEN``, or Basic with the token as password (browsers)."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     sent = _sent(given.strip())

@@ -162,7 +162,7 @@ class ReportBuilder:
         report = Report(prepared.group, level, body, bounded(own, body), span, request_context)
         emit_report(self._logger, report)
         # Kept for a minute, without the context, which holds the exception and its frames.
-        self.counts.went_out(prepared.group.fingerprint, replace(report, context=None))
+        self.counts.reported(prepared.group.fingerprint, replace(report, context=None))
 
     @staticmethod
     def _explicit(occurrence: Occurrence, record: RequestRecord | None, live: bool) -> Sequence[str]:

@@ -41,16 +41,16 @@ class GroupCounts(Generic[T]):
 
     Args:
         per_minute: How many occurrences of a group are reported whole in a minute.
-        say: Called with the last occurrence that was reported whole, the number of occurrences since
+        report: Called with the last occurrence that was reported whole, the number of occurrences since
             the last call, and the time of the last of them (epoch nanoseconds).
         now: Returns monotonic seconds.
     """
 
     def __init__(
-        self, per_minute: int, say: Callable[[T, int, int], None], now: Callable[[], float] = clock.monotonic_seconds
+        self, per_minute: int, report: Callable[[T, int, int], None], now: Callable[[], float] = clock.monotonic_seconds
     ) -> None:
         self._per_minute = per_minute
-        self._report = say
+        self._report = report
         self._now = now
         # A little later, so that the minute has ended by any clock.
         self._worker = Worker("error-groups", self._work, WINDOW_S + LATER_S, work_at_end=False)
@@ -68,7 +68,7 @@ class GroupCounts(Generic[T]):
         """Count one more occurrence.
 
         Returns:
-            Whether it may be reported whole. Then `went_out`, `missed` or `dropped` must be called.
+            Whether it may be reported whole. Then `reported`, `missed` or `dropped` must be called.
         """
         now = self._now()
         evicted: _Window[T] | None = None
@@ -112,7 +112,7 @@ class GroupCounts(Generic[T]):
                 window.unreported += 1
                 window.at = clock.time_ns()
 
-    def went_out(self, group: str, occurrence: T) -> None:
+    def reported(self, group: str, occurrence: T) -> None:
         """Take an occurrence that was reported whole. The first of a minute is counted at once."""
         at = clock.time_ns()
         with self._lock:
@@ -127,7 +127,7 @@ class GroupCounts(Generic[T]):
             self._worker.wake()
             self._report(occurrence, count, at)
 
-    def say_ended(self) -> float | None:
+    def report_ended(self) -> float | None:
         """Report the remaining counts of ended minutes.
 
         Returns:
@@ -161,5 +161,5 @@ class GroupCounts(Generic[T]):
             self._report(last, count, at)
 
     def _work(self) -> float | None:
-        pause = self.say_ended()
+        pause = self.report_ended()
         return None if pause is None else pause + LATER_S

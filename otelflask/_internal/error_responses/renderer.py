@@ -22,17 +22,17 @@ Renderer = Callable[[Problem], Any]
 _FORMATS = ("json", "html")
 _ATTRIBUTE = "otelflask_error_format"
 _HINTS = {
-    400: "Check what was sent, and try again.",
+    400: "Check your input, and try again.",
     401: "Log in, and try again.",
-    403: "If you think that you should be allowed to do this, ask whoever runs this site.",
-    404: "Check the address, or go back to where you came from.",
-    405: "Go back to where you came from.",
-    429: "Wait a little, and try again.",
-    500: "It is not your fault. Try again in a moment; if it stays, tell us, with the number below.",
+    403: "If you need access, ask the operator of this site.",
+    404: "Check the address, or go back to the previous page.",
+    405: "Go back to the previous page.",
+    429: "Wait a moment, and try again.",
+    500: "The error is on our side. Try again in a moment. If it happens again, report it with the number below.",
     503: "Try again in a few minutes.",
 }
 _SENTENCES = {
-    404: "There is no such page.",
+    404: "This page does not exist.",
     500: "Something went wrong on our side.",
     503: "The service is not available at the moment.",
 }
@@ -94,7 +94,7 @@ class ErrorRenderer:
             return None
         response: Response | None = None
         # A failed answer must not be one more error.
-        with guard.log_errors("error renderer", "the error_renderer failed; ours is used"):
+        with guard.log_errors("error renderer", "the error_renderer failed; the built-in response is used"):
             response = app.make_response(self._renderer(problem))
             response.status_code = problem.status
         return response
@@ -160,7 +160,7 @@ class ErrorRenderer:
         }
         names = [f"errors/{status}.html", f"errors/{status // 100}xx.html", "errors/error.html"]
         # A failed error page must not be one more error.
-        with guard.log_errors("error template", "a template of an error page failed; ours is shown"):
+        with guard.log_errors("error template", "a template of an error page failed; the built-in page is used"):
             template = _first_template(app, names)
             if template is not None:
                 return flask.render_template(template, **values)
@@ -174,7 +174,7 @@ def _first_template(app: Flask, names: list[str]) -> jinja2.Template | None:
     except jinja2.TemplatesNotFound:
         return None
     except jinja2.TemplateError as error:
-        guard.log("error template", "a template of an error page cannot be read; ours is shown", exc_info=error)
+        guard.log("error template", "a template of an error page cannot be read; the built-in page is used", exc_info=error)
         return None
 
 

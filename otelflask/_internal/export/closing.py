@@ -9,7 +9,7 @@ from typing import Protocol
 from otelflask._internal import guard
 
 #: Seconds of waiting at the end of the process before a log line says what it waits for.
-SAY_AFTER_S = 0.5
+LOG_AFTER_S = 0.5
 
 
 class Sender(Protocol):
@@ -59,7 +59,7 @@ def close(senders: Sequence[Sender], deadline: float) -> None:
     """End all senders by `deadline` (time.monotonic seconds), and log what was not sent."""
     for sender in senders:
         guard.call_hook("end of a sender", sender.begin_close, deadline)
-    soon = min(deadline, time.monotonic() + SAY_AFTER_S)
+    soon = min(deadline, time.monotonic() + LOG_AFTER_S)
     slow = [sender for sender in senders if guard.call_hook("end of a sender", sender.join, soon) is False]
     left = deadline - time.monotonic()
     if slow and left > 0:

@@ -26,7 +26,7 @@ MAX_BACKOFF_S = 30.0
 #: Seconds between the end of the last attempt and the end of the process.
 MARGIN_S = 0.1
 #: Why something is not sent at the end.
-UNREACHABLE, TOO_LATE = "cannot be reached, and has taken nothing before", "has not taken it in time"
+UNREACHABLE, TOO_LATE = "cannot be reached, and never accepted anything", "has not taken it in time"
 #: The servers that took something from this process, or from its parent before the fork.
 _have_taken: set[str] = set()
 
@@ -214,17 +214,17 @@ class ExportQueue:
             count, self._in_flight = self._in_flight, 0
             return count
 
-    def _lose(self, why: str, error: str, count: int) -> None:
+    def _lose(self, reason: str, error: str, count: int) -> None:
         """Count what is not sent before the process ends.
 
         Args:
-            why: The reason, in words.
+            reason: The reason, in words.
             error: The reason, as it is counted.
             count: How much.
         """
         if count:
             self._count(f"dropped:{error or 'unreachable'}", count)
-            self.unsent[why] += count
+            self.unsent[reason] += count
 
     def _wait_to_try_again(self, wait: float, answer: Answer) -> None:
         """Wait before another attempt.
@@ -236,7 +236,7 @@ class ExportQueue:
         if self._worker.closing_at is None:
             guard.log(
                 f"unreachable:{self.name}",
-                "%s does not take %s now: %s; trying again",
+                "%s does not accept %s now: %s; trying again",
                 self.destination.endpoint,
                 self.name,
                 answer.error,
@@ -303,9 +303,9 @@ class ExportQueue:
         """What was not sent since the last call: (receiver, reason) → amount, in words."""
         server = server_of(self.destination.endpoint)
         unsent, self.unsent = self.unsent, Counter()
-        return {(server, why): f"{self._counted}: {count}" for why, count in unsent.items()}
+        return {(server, reason): f"{self._counted}: {count}" for reason, count in unsent.items()}
 
-    def _drop_rest(self, why: str) -> None:
+    def _drop_rest(self, reason: str) -> None:
         # One by one: the sending thread may do the same, and each item must be counted once.
         count = 0
         try:
@@ -313,4 +313,4 @@ class ExportQueue:
                 count += self._weight([self._items.popleft()])
         except IndexError:
             pass
-        self._lose(why, "unreachable" if why == UNREACHABLE else "shutdown_timeout", count)
+        self._lose(reason, "unreachable" if reason == UNREACHABLE else "shutdown_timeout", count)

@@ -64,7 +64,7 @@ class HealthEndpoint(Endpoint):
 
     def _may_see(self, request: Request) -> bool:
         if self._settings.health_token:
-            return access.bears(request, self._settings.health_token)
+            return access.has_token(request, self._settings.health_token)
         return access.is_development(self._app, self._settings)
 
     def _live(self) -> tuple[str, list[tuple[Check, Outcome]]]:

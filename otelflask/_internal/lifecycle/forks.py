@@ -33,7 +33,7 @@ def _after_fork() -> None:
 
 def reset(item: Forkable) -> None:
     """Reset one item in a forked child. What it raises is logged."""
-    with guard.log_errors("fork", "telemetry could not be put right after a fork"):
+    with guard.log_errors("fork", "telemetry cannot be reset after a fork"):
         item.after_fork()
 
 

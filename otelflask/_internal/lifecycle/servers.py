@@ -26,7 +26,7 @@ def server_id() -> str:
     return f"{server.pid}-{_started(server)}"
 
 
-def is_gone(server: str) -> bool:
+def has_ended(server: str) -> bool:
     """Whether the server with this `server_id` has ended, as far as this process can see."""
     pid, _, started = server.partition("-")
     try:

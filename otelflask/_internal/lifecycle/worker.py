@@ -67,7 +67,7 @@ class Worker:
         except RuntimeError as error:
             # No more threads, or the interpreter ends. The next caller tries again.
             self.thread = None
-            guard.log(f"thread:{self._name}", "%s wait: %s", self._name, error)
+            guard.log(f"thread:{self._name}", "the thread for %s cannot start; its work waits: %s", self._name, error)
             return False
         return True
 
@@ -119,7 +119,7 @@ class Worker:
         return self._woken or self.closing_at is not None
 
     def _do(self) -> float | None:
-        with guard.log_errors(f"work:{self._name}", "%s: a piece of work failed, and is tried again", self._name):
+        with guard.log_errors(f"work:{self._name}", "the background task %s failed, and will run again", self._name):
             return self._work()
         return AFTER_ERROR_S
 

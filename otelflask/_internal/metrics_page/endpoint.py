@@ -24,7 +24,7 @@ from otelflask._internal.endpoints import access
 from otelflask._internal.endpoints.endpoint import Endpoint, compressed, text_response
 from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.metrics_page.exposition import exposition
-from otelflask._internal.metrics_page.snapshot import Snapshot, taken, to_sdk
+from otelflask._internal.metrics_page.snapshot import Snapshot, snapshot_of, to_sdk
 from otelflask._internal.metrics_page.workers import Workers
 from otelflask._internal.settings import SettingError, Settings
 from otelflask._internal.shared_folder import SharedFolder
@@ -85,7 +85,7 @@ class MetricsPage(Component):
 
     def _take(self) -> Snapshot:
         data = self._reader.read()
-        snapshot = taken(self._scrubbed(data) if data is not None else None)
+        snapshot = snapshot_of(self._scrubbed(data) if data is not None else None)
         # The SDK forgets exemplars when they are read, and scrapes are rare.
         for key, series in snapshot.items():
             if key in self._last:
@@ -154,5 +154,5 @@ class MetricsEndpoint(Endpoint):
 
     def _may_see(self, request: Request) -> bool:
         if self._settings.metrics_token:
-            return access.bears(request, self._settings.metrics_token)
+            return access.has_token(request, self._settings.metrics_token)
         return access.is_development(self._app, self._settings) or access.is_local(request)

@@ -66,7 +66,7 @@ class Series:
 Snapshot = dict[str, Series]
 
 
-def taken(data: MetricsData | None) -> Snapshot:
+def snapshot_of(data: MetricsData | None) -> Snapshot:
     """A snapshot of the SDK's metrics, without exponential histograms, which the exporter cannot show."""
     found: Snapshot = {}
     for resource in data.resource_metrics if data is not None else ():

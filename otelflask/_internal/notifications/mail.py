@@ -76,7 +76,7 @@ class ErrorMail:
         """Forget the parent's mails."""
         self._waiting: deque[tuple[Report, int]] = deque()
         self._worker.after_fork()
-        self._busy = False
+        self._sending = False
         self._left = 0
 
     def notify(self, report: Report, count: int) -> None:
@@ -104,11 +104,11 @@ class ErrorMail:
                 report, count = self._waiting.popleft()
             except IndexError:
                 return
-            self._busy = True
+            self._sending = True
             try:
                 guard.attempt(self._mail, report, count, instead=self._unwritten)
             finally:
-                self._busy = False
+                self._sending = False
 
     def _unwritten(self, error: Exception) -> None:
         self._count("failed")
@@ -148,7 +148,7 @@ class ErrorMail:
                     server_name = self._settings.mail_server
                     guard.log(
                         f"mail:{server_name}",
-                        "%s does not take a mail about an error (mail_security is %s): %s",
+                        "%s does not accept a mail about an error (mail_security is %s): %s",
                         server_name,
                         self._settings.mail_security,
                         error,
@@ -211,7 +211,7 @@ class ErrorMail:
     def give_up(self) -> None:
         """Stop waiting. The remaining mails are lost."""
         # One may be on its way.
-        self._left = len(self._waiting) + self._busy
+        self._left = len(self._waiting) + self._sending
         for _ in range(self._left):
             self._count("failed")
         self._waiting.clear()

@@ -97,10 +97,10 @@ def _text(
         parts.append(str(attributes["exception.stacktrace"]))
     lines = _breadcrumbs(attributes.get("otelflask.error.breadcrumbs"))
     if lines:
-        parts.append("Before it:\n" + "\n".join(lines))
-    held = "Further ones of this group are counted, and mailed with the count in an hour at the earliest."
+        parts.append("Before the error:\n" + "\n".join(lines))
+    held = "Further errors of this group are counted. The next mail has their number, in an hour at the earliest."
     if claim.left_today == 0:
-        held = "This is the last mail of today (mail_per_day): further errors are in the logs only."
+        held = "This is the last mail of today (mail_per_day). Further errors are in the logs only."
     parts.append(held)
     return "\n\n".join(parts) + "\n"
 

@@ -60,7 +60,7 @@ def may_see(app: Flask, settings: Settings, request: Request) -> bool:
     """Whether the visitor may see an app's profiles, and have requests profiled."""
     token = settings.profile_token
     if token:
-        return access.has_header(request, TOKEN_HEADER, token) or access.bears(request, token)
+        return access.has_header(request, TOKEN_HEADER, token) or access.has_token(request, token)
     return access.is_development(app, settings)
 
 

@@ -98,7 +98,7 @@ class RequestProfiler:
             result = wsgi_app(environ, start_response)
         finally:
             if profiler.is_running:
-                with guard.log_errors("profile", "a profile cannot be ended"):
+                with guard.log_errors("profile", "a profile cannot be completed"):
                     session = profiler.stop()
         return result, session
 
@@ -161,7 +161,7 @@ class RequestProfiler:
 
 
 def _unkept(error: Exception) -> bool:
-    guard.log("profile", "a profile cannot be kept: %s", error)
+    guard.log("profile", "a profile cannot be stored: %s", error)
     return False
 
 

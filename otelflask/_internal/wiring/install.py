@@ -91,7 +91,7 @@ def install(app: Flask, options: InitOptions) -> None:
     endpoints = Endpoints([*app_endpoints.endpoints_of(app, telemetry, effective, sources, gate), *profiles])
     app.wsgi_app = endpoints.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
     _attach_console(telemetry, effective, app.debug)
-    _say_differences(telemetry, effective, sources, hooks)
+    _log_differences(telemetry, effective, sources, hooks)
     roll_back(app, hooks.get("rollback_sessions") or ())
     if effective.error_answers:
         answer_errors(app, ErrorRenderer(effective, hooks.get("error_renderer")))
@@ -134,7 +134,7 @@ def _say_ignored(app: Flask, options: InitOptions) -> None:
     if names:
         guard.log(
             f"again:{app.name}",
-            "otelflask.init was called again for app %r, and ignores %s: give them to its first call",
+            "otelflask.init was called again for app %r and ignores %s: pass them to the first call",
             app.name,
             ", ".join(sorted(names)),
         )
@@ -162,7 +162,7 @@ def start(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
         return telemetry
 
 
-def _say_differences(telemetry: Telemetry, settings: Settings, given: Collection[str], hooks: Hooks) -> None:
+def _log_differences(telemetry: Telemetry, settings: Settings, given: Collection[str], hooks: Hooks) -> None:
     """Log the options of an app that the process has already set otherwise."""
     scrubber = telemetry.pipeline.scrubber
     differences = []
@@ -175,13 +175,13 @@ def _say_differences(telemetry: Telemetry, settings: Settings, given: Collection
     if differences:
         guard.log(
             f"joined:{differences}",
-            "what a process has once was set by its first app, or by zero code: %s is not used; set it there",
+            "%s is ignored: the process took these options from its first app, or from zero code; set them there",
             ", ".join(differences),
         )
     if "environment" in given and settings.environment != telemetry.settings.environment:
         guard.log(
             f"environment:{settings.environment}",
-            "environment=%r counts for what this app opens in development; the resource of the process has %r",
+            "environment=%r decides only what this app opens in development; the resource of the process has %r",
             settings.environment,
             telemetry.settings.environment,
         )

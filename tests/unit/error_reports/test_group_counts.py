@@ -32,7 +32,7 @@ def occur(clock: FixedClock, said: Said) -> Callable[..., GroupCounts[str]]:
     def occurs(group: str, times: int = 1) -> GroupCounts[str]:
         for _ in range(times):
             if counts.admit(group):
-                counts.went_out(group, group)
+                counts.reported(group, group)
         return counts
 
     return occurs
@@ -44,7 +44,7 @@ def test_the_first_of_a_minute_is_said_at_once_and_the_others_at_its_end(
     counts = occur("a", 5)
     assert said == [("a", 1)]
     clock.advance(61)
-    counts.say_ended()
+    counts.report_ended()
     assert said == [("a", 1), ("a", 4)]
 
 
@@ -54,10 +54,10 @@ def test_a_group_that_goes_on_is_said_once_a_minute_and_one_that_ended_no_more(
     for _ in range(3):
         counts = occur("a", 5)
         clock.advance(61)
-        counts.say_ended()
+        counts.report_ended()
     assert said == [("a", 1), ("a", 4), ("a", 5), ("a", 5)]
     clock.advance(61)
-    assert counts.say_ended() is None
+    assert counts.report_ended() is None
     assert len(said) == 4
 
 
@@ -68,7 +68,7 @@ def test_the_number_that_goes_out_whole_is_a_groups_and_a_minutes(
     assert [counts.admit("a") for _ in range(3)] == [True, True, False]
     assert counts.admit("b")
     clock.advance(61)
-    counts.say_ended()
+    counts.report_ended()
     assert counts.admit("a")
 
 
@@ -79,7 +79,7 @@ def test_what_a_flush_says_is_not_said_again(
     counts.flush()
     counts.flush()
     clock.advance(61)
-    counts.say_ended()
+    counts.report_ended()
     assert said == [("a", 1), ("a", 4)]
 
 
@@ -89,7 +89,7 @@ def test_what_nobody_lets_out_is_no_occurrence(clock: FixedClock, said: Said) ->
     )
     counts.admit("a")
     clock.advance(61)
-    counts.say_ended()
+    counts.report_ended()
     assert said == []
 
 
@@ -113,12 +113,12 @@ def test_an_error_that_interrupts_the_counting_is_counted_too(said: Said) -> Non
             interrupted = True
             with counts._lock:
                 assert counts.admit("inner")
-                counts.went_out("inner", "inner")
+                counts.reported("inner", "inner")
         return 0.0
 
     counts: GroupCounts[str] = GroupCounts(2, lambda last, count, at: said.append((last, count)), clock)
     assert counts.admit("outer")
-    counts.went_out("outer", "outer")
+    counts.reported("outer", "outer")
     assert sorted(said) == [("inner", 1), ("outer", 1)]
 
 

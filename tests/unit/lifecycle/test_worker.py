@@ -107,7 +107,7 @@ def test_what_raises_is_said_and_tried_again(caplog: pytest.LogCaptureFixture, m
     worker = Worker("test", work)
     worker.start()
     _until(lambda: len(tries) == 3)
-    assert "a piece of work failed, and is tried again" in caplog.text
+    assert "failed, and will run again" in caplog.text
 
 
 def test_a_pause_within_the_work_ends_when_it_is_closed() -> None:
@@ -142,7 +142,7 @@ def test_where_no_thread_can_be_had_it_is_said_and_tried_again(
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
         assert not worker.start()
-    assert "no threads wait: can't start new thread" in caplog.text
+    assert "the thread for no threads cannot start; its work waits: can't start new thread" in caplog.text
     assert worker.flush(10)
     assert _ended(worker)
 

@@ -126,7 +126,7 @@ def test_a_full_disk_tears_and_doubles_no_line_and_all_are_there_when_it_has_roo
     assert done.returncode == 0, done.stderr
     assert messages(tmp_path / "app.log") == [f"line {number}" for number in range(300)]
     # Said, and not once a line.
-    assert 1 <= done.stderr.count("does not take log lines now") <= 2, done.stderr
+    assert 1 <= done.stderr.count("does not accept log lines now") <= 2, done.stderr
     assert "Traceback" not in done.stderr
 
 

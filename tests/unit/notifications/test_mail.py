@@ -264,7 +264,7 @@ def test_a_server_that_is_down_changes_no_answer_and_is_said(
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
         fail(mailing(address))
     assert outcomes(telemetry) == {"failed": 1}
-    assert f"{address} does not take a mail" in caplog.text
+    assert f"{address} does not accept a mail" in caplog.text
 
 
 def test_what_does_not_fit_in_the_queue_is_counted(

@@ -34,7 +34,7 @@ def test_a_second_app_adds_what_is_masked_and_is_told_what_is_not_used() -> None
     assert done.stdout.strip() == "iban=[redacted] pesel=[redacted] [redacted]"
     (line,) = done.stderr.splitlines()
     assert "log_level='error' (it has 'notset'), breaker_redis='redis://[redacted]@localhost/0' (it has '')" in line
-    assert "error_fingerprint is not used" in line
+    assert "error_fingerprint is ignored" in line
     assert "health_path" not in line
     assert "canary" not in line
 
@@ -148,7 +148,7 @@ print(later.test_client().get("/monitoring", environ_base={"REMOTE_ADDR": "127.0
         [sys.executable, "-c", script], env={**os.environ, **NO_EXPORT}, capture_output=True, text=True
     )
     assert done.stdout.strip() == "200"
-    assert "environment='development' counts for what this app opens" in done.stderr
+    assert "environment='development' decides only what this app opens" in done.stderr
     assert "is not used" not in done.stderr
 
 

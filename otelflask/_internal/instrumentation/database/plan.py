@@ -168,11 +168,11 @@ class PlanReader:
             waiting = self._waiting.popleft()
             if waiting.reported.is_set():
                 continue
-            plan, missing = guard.attempt(_plan_or_why, waiting.execution, instead=_without_plan)
+            plan, missing = guard.attempt(_plan_or_reason, waiting.execution, instead=_without_plan)
             waiting.report(plan, missing)
 
 
-def _plan_or_why(execution: Execution) -> tuple[str | None, str | None]:
+def _plan_or_reason(execution: Execution) -> tuple[str | None, str | None]:
     return plan_of(execution), None
 
 

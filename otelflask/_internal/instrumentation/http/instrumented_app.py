@@ -206,8 +206,8 @@ def _compare(option: str, what: str, contribs: Any, ours: Any, where: Callable[[
     if before is not None and before is not now:
         guard.log(
             f"contrib:{option}",
-            "FlaskInstrumentor was given another %s than otelflask: %s of requests go to otelflask's from now on; give "
-            "otelflask.init the same %s to send them there",
+            "FlaskInstrumentor and otelflask have different values of %s; %s of requests use otelflask's. Pass the "
+            "same %s to otelflask.init to keep FlaskInstrumentor's",
             option,
             what,
             option,

@@ -64,15 +64,15 @@ class Capture:
         name = record.name or ""
         if record.levelno < self.level or _about_telemetry(name):
             return
-        busy = _handling
-        if getattr(busy, "now", False):
+        handling = _handling
+        if getattr(handling, "now", False):
             # The app logs from within our handling of a record, such as in an object's __str__.
             return
-        busy.now = True
+        handling.now = True
         try:
             emit(self._loggers(name), record_of(record, self._limits, raised))
         finally:
-            busy.now = False
+            handling.now = False
 
 
 def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Record:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from otelflask._internal.lifecycle.servers import is_gone, server_id
+from otelflask._internal.lifecycle.servers import has_ended, server_id
 from otelflask._internal.shared_folder import SharedFolder
 
 _SCHEMA = """
@@ -87,7 +87,7 @@ class MonitorFile:
         with self.connected():
             return str(self._connections.known[2])
 
-    def look(self) -> None:
+    def mark_open(self) -> None:
         """Mark the page as open. All workers see the mark by a file's modification time.
 
         Raises:
@@ -96,7 +96,7 @@ class MonitorFile:
         """
         os.utime(self._folder.make(f"{self._name}.viewer"))
 
-    def looked_at(self) -> float:
+    def opened_at(self) -> float:
         """When the page was last read, in epoch seconds; 0 for never."""
         return self._folder.changed(f"{self._name}.viewer")
 
@@ -107,7 +107,7 @@ class MonitorFile:
             # Not at once: it may belong to a container with processes of its own.
             parts = [f"{name}{part}" for part in ("", "-wal", ".viewer")]
             newest = max(map(self._folder.changed, parts))
-            if f"{dot}{suffix}" == ".sqlite3" and is_gone(server) and time.time() - newest > FORGOTTEN_S:
+            if f"{dot}{suffix}" == ".sqlite3" and has_ended(server) and time.time() - newest > FORGOTTEN_S:
                 self._folder.remove(*parts, f"{name}-shm")
 
     @contextmanager

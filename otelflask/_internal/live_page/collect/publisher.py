@@ -20,7 +20,7 @@ from otelflask._internal.settings import SettingError
 
 #: Seconds between two checks whether the page is open, and for which a read of the page counts.
 INTERVAL_S = 0.25
-LOOK_S = 15.0
+OPEN_S = 15.0
 #: Seconds between two descriptions of this worker.
 SELF_S = 1.0
 #: Items that are written at once. A request for the page waits for no more than these.
@@ -84,7 +84,7 @@ class Publisher:
     def _look_around(self) -> None:
         with self._lock:
             self._count()
-        if 0 <= time.time() - self._store.file.looked_at() < LOOK_S:
+        if 0 <= time.time() - self._store.file.opened_at() < OPEN_S:
             self._publish_safely()
         else:
             self._is_new = True
@@ -100,9 +100,9 @@ class Publisher:
                 # Let readers in.
                 time.sleep(0)
         except (OSError, sqlite3.Error, SettingError) as error:
-            guard.log("monitor", "what this worker has seen cannot be shown: %s", error)
+            guard.log("monitor", "the live page cannot show this worker: %s", error)
 
-    def look(self) -> None:
+    def mark_open(self) -> None:
         """Mark the page as open, and publish this worker's new items at once, unless they are many.
 
         All workers publish new items from now on.
@@ -112,7 +112,7 @@ class Publisher:
             sqlite3.Error: The database cannot be used.
             SettingError: The folder cannot be used.
         """
-        self._store.file.look()
+        self._store.file.mark_open()
         if self.publish():
             self._worker.wake()
 
@@ -179,5 +179,5 @@ class Publisher:
 
     def flush(self) -> None:
         """Publish the last items at the worker's end, for as long as its server lives."""
-        if self.started and (self._store.file.looked_at() or not self._store.file.is_of_this_process):
+        if self.started and (self._store.file.opened_at() or not self._store.file.is_of_this_process):
             self._publish_safely(LOCK_S)

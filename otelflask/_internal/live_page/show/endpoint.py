@@ -76,16 +76,16 @@ class MonitorEndpoint(Endpoint):
         path = request.path.removeprefix(self.path)
         base = _quoted(request.root_path.rstrip("/")) + self.path
         # Not by Werkzeug, which raises for bytes that are not UTF-8.
-        asked = {name: values[-1] for name, values in parse_qs(request.environ.get("QUERY_STRING", "")).items()}
+        parameters = {name: values[-1] for name, values in parse_qs(request.environ.get("QUERY_STRING", "")).items()}
         if self._gate.admits_by_url(request):
-            return self._with_cookie(request, base, path, asked)
+            return self._with_cookie(request, base, path, parameters)
         if not self._gate.admits(request):
             return None
         request.environ[_ADMITTED] = True
         asset = self._assets.get(path)
         if asset is not None:
             return _secured(_asset_response(request, asset))
-        return self._draw(request, base, path, asked)
+        return self._draw(request, base, path, parameters)
 
     def failed(self, request: Request) -> Response | None:
         if _ADMITTED not in request.environ:
@@ -95,19 +95,19 @@ class MonitorEndpoint(Endpoint):
         html, _ = self._html(_CANNOT_BE_DRAWN, base, request.path.removeprefix(self.path), {})
         return self._html_response(request, HTTPStatus.INTERNAL_SERVER_ERROR, html)
 
-    def _with_cookie(self, request: Request, base: str, path: str, asked: dict[str, str]) -> Response:
+    def _with_cookie(self, request: Request, base: str, path: str, parameters: dict[str, str]) -> Response:
         """Redirect to the same view without the token in its address, and set the cookie."""
-        rest = urlencode({name: value for name, value in asked.items() if name != PARAMETER})
+        rest = urlencode({name: value for name, value in parameters.items() if name != PARAMETER})
         response = text_response("", HTTPStatus.SEE_OTHER)
         response.location = base + _quoted(path) + (f"?{rest}" if rest else "")
         self._gate.set_cookie(request, response, base)
         return _secured(response)
 
-    def _draw(self, request: Request, base: str, path: str, asked: dict[str, str]) -> Response | None:
+    def _draw(self, request: Request, base: str, path: str, parameters: dict[str, str]) -> Response | None:
         status = HTTPStatus.OK
         try:
-            self._publisher.look()
-            view = self._views.view(path, asked)
+            self._publisher.mark_open()
+            view = self._views.view(path, parameters)
         except (OSError, sqlite3.Error, SettingError) as error:
             status = HTTPStatus.SERVICE_UNAVAILABLE
             view = View("problem.html", {"problem": f"What was seen cannot be read: {error}"})
@@ -118,24 +118,24 @@ class MonitorEndpoint(Endpoint):
             return None
         if not view.is_news:
             return _nothing_new()
-        html, version = self._html(view, base, path, asked)
-        if asked.get("live") == version and not view.is_list:
+        html, version = self._html(view, base, path, parameters)
+        if parameters.get("live") == version and not view.is_list:
             return _nothing_new()
         return self._html_response(request, status, html)
 
-    def _html(self, view: View, base: str, path: str, asked: dict[str, str]) -> tuple[str, str]:
+    def _html(self, view: View, base: str, path: str, parameters: dict[str, str]) -> tuple[str, str]:
         """A view as HTML, and its version. The script gets the view alone, a browser gets it in its frame."""
         given = {
             "base": base,
             "assets": f"{base}/assets/{self._assets.version}",
             "service": self._service,
             "here": path.strip("/").partition("/")[0],
-            "query": urlencode({name: value for name, value in asked.items() if name not in _OF_SCRIPT}),
+            "query": urlencode({name: value for name, value in parameters.items() if name not in _OF_SCRIPT}),
             **view.context,
         }
         main = Markup(self._templates.get_template(view.template).render(given))
         version = view.version or hashlib.blake2b(main.encode(), digest_size=8).hexdigest()
-        if "live" in asked:
+        if "live" in parameters:
             return f'<!doctype html><meta charset=utf-8><main data-version="{version}">{main}</main>', version
         return self._templates.get_template("base.html").render(given, main=main, version=version), version
 

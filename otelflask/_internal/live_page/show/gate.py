@@ -58,7 +58,7 @@ class Gate:
         # Parsed here: Werkzeug also reads malformed cookies of other apps on this host, and may miss ours.
         return access.is_same(
             request.cookies.get(COOKIE, "").encode("utf-8", "replace"), _stands_for(token)
-        ) or access.bears(request, token)
+        ) or access.has_token(request, token)
 
     def admits_by_url(self, request: Request) -> bool:
         """Whether the URL has the token, which gives the cookie once."""

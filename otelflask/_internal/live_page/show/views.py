@@ -25,7 +25,7 @@ TREND_S = 60
 #: Views that can show a single item.
 _OF_ONE = ("traces", "errors")
 
-Asked = Mapping[str, str]
+Parameters = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Views:
         self._repository = repository
         self._runtime = runtime
         self._grafana = grafana
-        self._by_name: dict[str, Callable[[str, Asked], View | None]] = {
+        self._by_name: dict[str, Callable[[str, Parameters], View | None]] = {
             "": self._overview,
             "requests": self._requests,
             "traces": self._trace,
@@ -66,7 +66,7 @@ class Views:
             "runtime": self._shown_runtime,
         }
 
-    def view(self, path: str, asked: Asked) -> View | None:
+    def view(self, path: str, parameters: Parameters) -> View | None:
         """The view of a path below the page's path; None where there is none.
 
         Raises:
@@ -79,24 +79,24 @@ class Views:
             return None
         # One transaction, so that all queries see the same state.
         with self._repository.file.at_once():
-            return draw(rest, asked)
+            return draw(rest, parameters)
 
-    def _renewed(self, asked: Asked, trace_id: str = "") -> str | None:
+    def _renewed(self, parameters: Parameters, trace_id: str = "") -> str | None:
         """The version of a view that consists of rows alone; None where the script has it already."""
         version = f"{self._repository.state(trace_id)}.{int(clock.time()) // TREND_S}"
-        return None if asked.get("live") == version else version
+        return None if parameters.get("live") == version else version
 
-    def _overview(self, rest: str, asked: Asked) -> View:
-        return View("overview.html", overview(self._repository, _number(asked, "minutes") or 5, clock.time()))
+    def _overview(self, rest: str, parameters: Parameters) -> View:
+        return View("overview.html", overview(self._repository, _number(parameters, "minutes") or 5, clock.time()))
 
-    def _requests(self, rest: str, asked: Asked) -> View:
-        filters = {name: asked.get(name, "") for name in ("route", "status", "slower", "text")}
-        window = self._window(asked)
+    def _requests(self, rest: str, parameters: Parameters) -> View:
+        filters = {name: parameters.get(name, "") for name in ("route", "status", "slower", "text")}
+        window = self._window(parameters)
         found = self._repository.requests(
             window,
             route=filters["route"],
-            status=_status(asked),
-            least_ns=_milliseconds(asked, "slower"),
+            status=_status(parameters),
+            least_ns=_milliseconds(parameters, "slower"),
             text=filters["text"],
         )
         context = {
@@ -108,10 +108,10 @@ class Views:
         }
         return self._list("requests.html", context, window)
 
-    def _logs(self, rest: str, asked: Asked) -> View:
-        filters = {name: asked.get(name, "") for name in ("severity", "text")}
-        window = self._window(asked)
-        found = self._repository.lines(window, least_severity=_number(asked, "severity"), text=filters["text"])
+    def _logs(self, rest: str, parameters: Parameters) -> View:
+        filters = {name: parameters.get(name, "") for name in ("severity", "text")}
+        window = self._window(parameters)
+        found = self._repository.lines(window, least_severity=_number(parameters, "severity"), text=filters["text"])
         level = logging.getLogger().level
         context = {
             "rows": found.rows,
@@ -130,18 +130,18 @@ class Views:
         context["has_older"] = len(rows) == window.limit
         return View(template, context, is_list=True, is_news=bool(rows) or not window.after)
 
-    def _window(self, asked: Asked) -> Window:
+    def _window(self, parameters: Parameters) -> Window:
         """The window of the request. A cursor of an earlier server is ignored, because its rows had other numbers."""
-        cursor = _CURSOR.fullmatch(asked.get("after", ""))
-        if asked.get("after") and cursor is None:
-            raise ValueError(f"after is {asked['after'][:40]!r}; allowed is what the page gave as its cursor")
+        cursor = _CURSOR.fullmatch(parameters.get("after", ""))
+        if parameters.get("after") and cursor is None:
+            raise ValueError(f"after is {parameters['after'][:40]!r}; allowed is what the page gave as its cursor")
         is_ours = cursor is not None and cursor[1] == self._repository.file.generation
-        return Window(int(cursor[2]) if cursor is not None and is_ours else 0, _number(asked, "before"))
+        return Window(int(cursor[2]) if cursor is not None and is_ours else 0, _number(parameters, "before"))
 
-    def _trace(self, trace_id: str, asked: Asked) -> View:
+    def _trace(self, trace_id: str, parameters: Parameters) -> View:
         if not _TRACE_ID.fullmatch(trace_id):
             raise ValueError(f"{trace_id[:40]!r} is no trace id; allowed are 32 hexadecimal digits")
-        version = self._renewed(asked, trace_id)
+        version = self._renewed(parameters, trace_id)
         if version is None:
             return _NOTHING_NEW
         items = [item for item in self._repository.trace(trace_id) if item.get("event") not in _NO_ROWS]
@@ -149,7 +149,7 @@ class Views:
         spans = [item for item in items if item["is"] == "span"]
         root = next((span for span in spans if span["kind"] == "server"), spans[0] if spans else None)
         failed = [span for span in spans if span["failed"]]
-        wanted = asked.get("span", "")
+        wanted = parameters.get("span", "")
         chosen = next((span for span in spans if span["span_id"] == wanted), failed[-1] if failed else root)
         context = {
             "trace_id": trace_id,
@@ -164,51 +164,51 @@ class Views:
         }
         return View("trace.html", context, version=version)
 
-    def _errors(self, fingerprint: str, asked: Asked) -> View:
-        version = self._renewed(asked)
+    def _errors(self, fingerprint: str, parameters: Parameters) -> View:
+        version = self._renewed(parameters)
         if version is None:
             return _NOTHING_NEW
         if not fingerprint:
-            text = asked.get("text", "")
+            text = parameters.get("text", "")
             found = self._repository.errors(clock.time(), text)
             return View("errors.html", {"errors": found.rows, "total": found.total, "text": text}, version=version)
         reports = self._repository.reports(fingerprint)
         groups = [row for row in self._repository.errors(clock.time()).rows if row["fingerprint"] == fingerprint]
-        wanted = _number(asked, "report")
+        wanted = _number(parameters, "report")
         report = next((item for item in reports if item["id"] == wanted), reports[0] if reports else None)
         context = {"report": report, "reports": reports, "group": groups[0] if groups else None}
         return View("error.html", {**context, "fingerprint": fingerprint}, version=version)
 
-    def _queries(self, rest: str, asked: Asked) -> View:
-        version = self._renewed(asked)
+    def _queries(self, rest: str, parameters: Parameters) -> View:
+        version = self._renewed(parameters)
         if version is None:
             return _NOTHING_NEW
-        text = asked.get("text", "")
+        text = parameters.get("text", "")
         found = self._repository.statements(text)
         context = {"statements": found.rows, "total": found.total, "text": text}
         return View("queries.html", {**context, "suspects": self._repository.repeated()}, version=version)
 
-    def _shown_runtime(self, rest: str, asked: Asked) -> View:
+    def _shown_runtime(self, rest: str, parameters: Parameters) -> View:
         return View("runtime.html", self._runtime.shown(self._repository, clock.time()))
 
 
-def _number(asked: Asked, name: str) -> int:
-    given = asked.get(name) or "0"
+def _number(parameters: Parameters, name: str) -> int:
+    given = parameters.get(name) or "0"
     if not given.isascii() or not given.isdigit() or len(given) > 15:
         raise ValueError(f"{name} is {given[:40]!r}; allowed is a whole number")
     return int(given)
 
 
-def _status(asked: Asked) -> str:
-    given = asked.get("status", "")
+def _status(parameters: Parameters) -> str:
+    given = parameters.get("status", "")
     if given and not _STATUS.fullmatch(given):
         raise ValueError(f"status is {given[:40]!r}; allowed are one such as 404, and a class such as 4xx")
     return given
 
 
-def _milliseconds(asked: Asked, name: str) -> int:
+def _milliseconds(parameters: Parameters, name: str) -> int:
     """A parameter in milliseconds, as nanoseconds."""
-    given = asked.get(name) or "0"
+    given = parameters.get(name) or "0"
     if not _MILLISECONDS.fullmatch(given):
         raise ValueError(f"{name} is {given[:40]!r}; allowed are milliseconds, such as 0.5 or 250")
     return int(float(given) * 1_000_000)

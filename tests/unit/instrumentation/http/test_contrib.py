@@ -178,7 +178,7 @@ def test_another_provider_that_contrib_was_given_is_named(
     app = hello(flask.Flask("shop"))
     ContribInstrumentor().instrument_app(app, tracer_provider=TracerProvider(shutdown_on_exit=False))
     init(app)
-    assert "give otelflask.init the same tracer_provider" in caplog.text
+    assert "Pass the same tracer_provider to otelflask.init" in caplog.text
 
 
 def test_a_second_init_names_what_it_ignores(

@@ -141,4 +141,4 @@ def test_a_line_is_not_taken_for_a_record_of_otelflasks_own(
     (record,) = telemetry.logs
     assert record.event_name is None
     assert record.attributes["event.name"] == name
-    assert f"{name!r} is no name for an event" in caplog.text
+    assert f"{name!r} is not a valid event name" in caplog.text

@@ -66,7 +66,7 @@ def test_a_name_that_cannot_be_an_events_is_said_and_not_sent(
 ) -> None:
     _say(app, (name, {}))
     assert [record.event_name for record in telemetry.logs] == ["http.server.request"]
-    assert f"{name!r} is no name for an event" in caplog.text
+    assert f"{name!r} is not a valid event name" in caplog.text
 
 
 def test_attributes_may_have_any_name(app: flask.Flask, telemetry: CapturedTelemetry) -> None:

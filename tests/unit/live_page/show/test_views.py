@@ -209,7 +209,7 @@ def test_groups_and_statements_can_be_found(make: Make) -> None:
     ask(app, "/boom")
     assert len(shown(app, "errors?text=zerodivision")) == 1
     assert shown(app, "errors?text=nothing") == []
-    assert "No statement fits" in ask(app, "/monitoring/queries?text=nothing").text
+    assert "No statement matches the filter" in ask(app, "/monitoring/queries?text=nothing").text
 
 
 def test_lines_are_found_by_whatever_stands_in_them(make: Make) -> None:

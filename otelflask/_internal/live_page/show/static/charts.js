@@ -1,4 +1,4 @@
-// A panel's line, by uPlot. The drawing is kept when the panel is renewed.
+// The chart of a panel, by uPlot. It is kept when the panel is updated.
 
 /* global uPlot */
 const known = new Map();
@@ -16,7 +16,7 @@ const writers = {
   count: (value) => String(value),
 };
 
-/** Values that no line leads to. */
+/** Values without a neighbour, which no line shows. */
 function alone(chart, series) {
   const values = chart.data[series];
   const isThere = (at) => values[at] !== null && values[at] !== undefined;
@@ -51,7 +51,7 @@ function options(box) {
   };
 }
 
-/** Draws the lines below an element, or gives the drawn ones their new values. */
+/** Draws the charts below an element, or updates those that exist. */
 export function drawCharts(element) {
   for (const box of element.querySelectorAll(".chart")) {
     const data = [JSON.parse(box.dataset.times), JSON.parse(box.dataset.values)];
@@ -61,7 +61,7 @@ export function drawCharts(element) {
       known.set(box.id, { chart, box });
       continue;
     }
-    // The box that holds the drawing stays, in the place of the new one.
+    // The existing chart's element replaces the new one.
     if (box !== drawn.box) box.replaceWith(drawn.box);
     drawn.box.dataset.kind = box.dataset.kind;
     drawn.chart.setData(data);

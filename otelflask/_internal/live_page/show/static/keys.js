@@ -1,12 +1,12 @@
-// What can be done by the keyboard alone.
+// The keyboard.
 
 const dialog = document.getElementById("keys");
 document.getElementById("help").addEventListener("click", () => dialog.showModal());
 
-/** What `j` and `k` go through: rows, spans, folded statements. */
+/** The targets of `j` and `k`: rows, spans, folded statements. */
 const ROWS = "a.row, a.span, summary.span, .frame > summary";
 
-/** A trace or an error is left for the list that led to it, with its filters. */
+/** Whether this is a trace or an error; `Esc` leads back to its list, with the filters. */
 const LIST = "otelflask:list";
 const current = document.querySelector("nav a[aria-current]");
 const isOfOne = current.pathname.replace(/\/$/, "") !== location.pathname.replace(/\/$/, "");

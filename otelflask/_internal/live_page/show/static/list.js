@@ -1,12 +1,12 @@
-// A long list: new rows come at its top, older ones when it is scrolled to its end; only rows in sight are in the page.
+// A long list. New rows appear at its top, older ones at its end on scrolling. Only visible rows are in the page.
 
 import { ask, isReading, prepare } from "./parts.js";
 
-/** Rows beyond those in sight that are in the page, above and below. */
+/** Rows above and below the visible ones that are in the page too. */
 const SPARE = 10;
-/** Rows that are kept at most, as many as the server keeps. */
+/** The most rows, as many as the server keeps. */
 const MOST = 10000;
-/** Rows that wait for the reader; with more, the list begins anew. */
+/** The most rows that wait for the reader. With more, the list is loaded again. */
 const MOST_WAITING = 500;
 
 export class List {
@@ -27,7 +27,7 @@ export class List {
     this.take(box);
   }
 
-  /** All rows anew, as the server has drawn them. */
+  /** Replaces all rows by those that the server has rendered. */
   take(drawn) {
     this.rows = [...drawn.querySelectorAll("tbody > tr")];
     this.rows.forEach(prepare);
@@ -45,12 +45,12 @@ export class List {
     this.draw();
   }
 
-  /** The filters have changed, or more has come than was shown; asked for until it is there. */
+  /** Loads the list again after its filters have changed, or when too many rows wait. */
   async reset() {
     this.isWanted = true;
     const url = location.href;
     const answer = await ask("view", { live: "" });
-    // Another filter may have been set meanwhile.
+    // The filter may have changed meanwhile.
     if (url !== location.href) return;
     this.scroller.scrollTop = 0;
     this.take(answer.querySelector("[data-list]"));
@@ -66,7 +66,7 @@ export class List {
     if (answer) {
       const drawn = answer.querySelector("[data-list]");
       const isSameServer = drawn.dataset.cursor.split(".")[0] === this.cursor.split(".")[0];
-      // With more than one answer holds, and with more than anybody waits for, all is asked for anew.
+      // With more rows than one answer has, or than may wait, the list is loaded again.
       if (!isSameServer || drawn.dataset.more === "true" || this.waiting.length > MOST_WAITING) this.isStale = true;
       if (this.isStale) {
         this.waiting = [];
@@ -77,14 +77,14 @@ export class List {
       rows.forEach(prepare);
       this.cursor = drawn.dataset.cursor;
       this.total = Number(drawn.dataset.total);
-      // Workers tell theirs one after the other: in the order of time, as far as they come together.
+      // Workers publish one after the other: sort by time what arrives together.
       this.waiting = [...rows, ...this.waiting].sort((a, b) => Number(b.dataset.time) - Number(a.dataset.time));
       this.showFoot(answer);
     }
     await this.release(false);
   }
 
-  /** Shows what has come meanwhile, unless the reader is at the list. */
+  /** Shows waiting rows, unless the reader is using the list. */
   async release(isAsked) {
     const isHeld = !isAsked && this.rows.length > 0 && (this.scroller.scrollTop > 0 || isReading(this.body));
     if (!isHeld && this.isStale) {
@@ -132,7 +132,7 @@ export class List {
     }
   }
 
-  /** Puts the rows in sight into the page. Those that stay are not touched: one of them may have the focus. */
+  /** Puts the visible rows into the page. Rows that stay are not touched, because one may have the focus. */
   draw() {
     this.table.hidden = !this.rows.length;
     this.empty.hidden = this.rows.length > 0;

@@ -1,8 +1,8 @@
-// The page renews itself: it asks each second for what is new, and holds still where the reader is.
+// The page updates itself: it asks for news each second, and does not change what the reader is using.
 
 import { drawCharts } from "./charts.js";
 import { List } from "./list.js";
-import { NoAnswer, Superseded, prepare, say } from "./parts.js";
+import { NoAnswer, Superseded, prepare, showStatus } from "./parts.js";
 import { renew } from "./renewal.js";
 import "./keys.js";
 
@@ -16,14 +16,14 @@ let pause = SECOND;
 let isPaused = false;
 let failures = 0;
 
-/** Takes what the server has drawn into use. */
+/** Prepares what the server has rendered. */
 function begin() {
   document.documentElement.classList.add("js");
   prepare(main);
   const box = main.querySelector("[data-list]");
   list = box ? new List(box) : null;
   drawCharts(main);
-  watchFilters();
+  listenToFilters();
 }
 
 async function tick() {
@@ -33,7 +33,7 @@ async function tick() {
   try {
     if (!isPaused) await (list ? list.renew() : renew(main));
     failures = 0;
-    say(isPaused ? "held: p goes on" : list && list.hasNews ? "held" : "live", false);
+    showStatus(isPaused ? "paused: p continues" : list && list.hasNews ? "new rows wait" : "live", false);
   } catch (error) {
     if (!(error instanceof Superseded)) failures += 1;
     pause = Math.min(SECOND * 2 ** failures, SLOWEST);
@@ -46,10 +46,10 @@ async function tick() {
 function sayWrong(error) {
   if (error instanceof Superseded) return;
   if (!(error instanceof NoAnswer)) console.error(error);
-  say(`${error.message}: trying again`, true);
+  showStatus(`${error.message}: trying again`, true);
 }
 
-/** Draws the view anew at an address: a filter was changed, or a span chosen. */
+/** Renders the view at another address, after a filter or the chosen span has changed. */
 async function show(url, how) {
   if (how) history[how](null, "", url);
   try {
@@ -60,7 +60,7 @@ async function show(url, how) {
   }
 }
 
-function watchFilters() {
+function listenToFilters() {
   const form = main.querySelector("form[data-filters]");
   if (!form) return;
   let typing = 0;
@@ -85,7 +85,7 @@ function watchFilters() {
 document.addEventListener("click", (event) => {
   const away = event.target.closest("a[href]:not([target])");
   if (away && failures) {
-    // The browser's own page of errors would stay when the app is there again.
+    // The browser's own error page would stay when the app is back.
     event.preventDefault();
     return;
   }
@@ -95,12 +95,12 @@ document.addEventListener("click", (event) => {
     show(link.href, "pushState");
     return;
   }
-  // A whole row is as wide as its link.
+  // A click anywhere on a row opens its link.
   const row = event.target.closest("tbody tr");
   const leads = row && row.querySelector("a.row");
   if (leads && !event.target.closest("a, button") && getSelection().isCollapsed) leads.click();
 });
-// A view that could not be drawn before: its list and its filters are there now.
+// The view could not be rendered before: set up its list and its filters now.
 document.addEventListener("otelflask:drawn", begin);
 addEventListener("popstate", () => show(location.href));
 document.addEventListener("visibilitychange", () => !document.hidden && tick());
@@ -111,4 +111,4 @@ document.addEventListener("otelflask:hold", () => {
 
 begin();
 timer = setTimeout(tick, SECOND);
-say("live", false);
+showStatus("live", false);

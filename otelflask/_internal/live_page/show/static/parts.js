@@ -1,25 +1,25 @@
-// What several scripts need: asking the server, the line of state, times and copies.
+// Shared by the other scripts: requests to the server, the status line, times and copy buttons.
 
 const state = document.getElementById("state");
 
-/** Says how it goes, where it has changed: it is read out. */
-export function say(text, isBroken) {
+/** Updates the status line where its text has changed, because screen readers read it out. */
+export function showStatus(text, isBroken) {
   if (state.textContent !== text) state.textContent = text;
   state.className = isBroken ? "broken" : "";
 }
 
-/** The app has not answered, or not with the view. */
+/** The app did not answer, or not with a view. */
 export class NoAnswer extends Error {}
 
-/** Another question of the same kind was asked meanwhile: what this one would have said is out of date. */
+/** A later request of the same kind has replaced this one. */
 export class Superseded extends Error {}
 
-/** The number of the last question of each kind. */
+/** The number of the last request of each kind. */
 const last = new Map();
 
 /**
- * The drawn view with further parameters; null where nothing is new. Of each kind only the last question is answered.
- * By XMLHttpRequest, which makes a document of an answer without a string that could be a script.
+ * The rendered view with more parameters; null where nothing is new. Only the last request of each kind is answered.
+ * It uses XMLHttpRequest, which parses a document without a string that could become a script.
  */
 export function ask(kind, parameters) {
   const number = (last.get(kind) || 0) + 1;
@@ -38,7 +38,7 @@ export function ask(kind, parameters) {
       const answer = request.response && request.response.querySelector("main[data-version]");
       if (answer && request.status === 200) resolve(document.adoptNode(answer));
       else if (answer) reject(new NoAnswer(answer.textContent.trim().split("\n")[0]));
-      else if (request.status === 404) reject(new NoAnswer("the app does not show this page any more"));
+      else if (request.status === 404) reject(new NoAnswer("the app has no such page any more"));
       else reject(new NoAnswer(`the app answered ${request.status}`));
     };
     request.onerror = () => reject(new NoAnswer("the app does not answer"));
@@ -47,7 +47,7 @@ export function ask(kind, parameters) {
   });
 }
 
-/** Times in the reader's own zone, copies, and this page's address, in what the server has drawn. */
+/** Adds times in the reader's zone, copy buttons and this page's address to what the server has rendered. */
 export function prepare(element) {
   for (const time of element.querySelectorAll("time")) {
     const at = new Date(time.dateTime);
@@ -66,7 +66,7 @@ export function prepare(element) {
   }
 }
 
-/** Whether the reader is at an element: by the pointer, the keyboard, or a selected text. */
+/** Whether the reader is using an element: by the pointer, the keyboard, or a selection. */
 export function isReading(element) {
   const selection = getSelection();
   return (

@@ -1,15 +1,15 @@
-// Views that are drawn as a whole: each part is exchanged where it has changed and nobody is reading it.
+// Views that are rendered as a whole: each part is replaced where it has changed and nobody uses it.
 
 import { drawCharts } from "./charts.js";
 import { ask, isReading, prepare } from "./parts.js";
 
-/** Parts as the server drew them: on the page they look different, times are the reader's. */
+/** The parts as the server rendered them. On the page they differ, for example in times. */
 const served = new Map();
 
-/** What the reader has asked for has not come yet: another question may have been put meanwhile. */
+/** Whether a view that the reader asked for is still missing. */
 let isDue = false;
 
-/** Asks for the view, and exchanges what has changed; with `isWanted` also where somebody is reading. */
+/** Requests the view and replaces what has changed; with `isWanted` also what the reader is using. */
 export async function renew(main, isWanted) {
   isDue ||= Boolean(isWanted);
   const isAsked = isDue;
@@ -26,11 +26,11 @@ export async function renew(main, isWanted) {
     return;
   }
   const isHeld = parts.map((part, at) => !exchange(known[at], part, isAsked)).some(Boolean);
-  // What was held is asked for again.
+  // Parts that were not replaced are requested again.
   if (!isHeld) main.dataset.version = answer.dataset.version;
 }
 
-/** Out: whether the part on the page is now what the server has drawn. */
+/** Returns whether the part on the page is now as the server has rendered it. */
 function exchange(part, drawn, isAsked) {
   const before = served.get(drawn.id);
   if (before && before.isEqualNode(drawn)) return true;
@@ -49,7 +49,7 @@ function exchange(part, drawn, isAsked) {
   part.replaceChildren(...drawn.childNodes);
   const renewed = part.querySelector(".scroll");
   if (renewed) renewed.scrollTo(left, top);
-  // Where a link was chosen by the keyboard, the keyboard stays at it.
+  // A link that was chosen by the keyboard keeps the focus.
   if (address) [...part.querySelectorAll("a")].find((link) => link.getAttribute("href") === address)?.focus();
   drawCharts(part);
   return true;
