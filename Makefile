@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-fast test-stack lint demo bench bench-page docs pictures clean
+.PHONY: install test test-fast test-stack lint coverage wheel demo bench bench-load bench-page docs pictures clean
 
 install: $(VENV)/.installed
 
@@ -18,17 +18,40 @@ $(VENV)/.installed: requirements.txt pyproject.toml $(BESIDE)
 	  --target $(VENV)/beside/$$(basename $$file .txt) -r $$file || exit 1; done
 	touch $@
 
+# Prose of the project: .codespell/words.txt has words that it does not use. Tests need only be spelled right.
+PROSE := otelflask grafana/source grafana/provisioning collector docs .github .ci .env docker-compose.yml Makefile \
+  README.md CHANGELOG.md CODE_OF_CONDUCT.md CONTRIBUTING.md SECURITY.md pyproject.toml
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell -D - -D .codespell/words.txt $(PROSE)
+	$(BIN)/codespell tests
+	$(BIN)/proselint -o compact check $(filter-out docs/api.md,$(wildcard *.md docs/*.md))
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms $(filter-out %config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/pre-commit validate-config
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 test-fast: install
 	$(BIN)/python -m pytest -m "not slow"
+
+# The unit tests, and the lines that they do not run.
+coverage: install
+	$(BIN)/python -m pytest -n 2 tests/unit --cov --cov-report=term-missing:skip-covered
+
+# The wheel and the source archive, in dist/.
+wheel: install
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+	$(BIN)/twine check --strict dist/*
 
 # Runs the compose bundle, on ports and volumes of its own; skips, with the reason, what it has no image for.
 test-stack: install
@@ -39,6 +62,10 @@ demo: install
 
 bench: install
 	$(BIN)/python -m tests.benchmarks.bench
+
+# Needs wrk.
+bench-load: install
+	$(BIN)/python -m tests.benchmarks.load
 
 # Needs Chromium.
 bench-page: install

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from griffe import GriffeLoader, Module, Parser
 from griffe2md import ConfigDict, default_config, render_object_docs
 
@@ -61,7 +63,15 @@ def page() -> str:
         parts.append(render_object_docs(module, ConfigDict(**{**_CONFIG, "members": shown}), format_md=True))
         if name == "otelflask":
             parts += [_described(module, member) for member in NAMES]
-    return "\n".join([*parts, _moved()])
+    return "\n".join([*map(_without_anchors, parts), _moved()])
+
+
+def _without_anchors(text: str) -> str:
+    """The text with types as code, not as links: their targets are no headings of this page."""
+    types = re.compile(r"<code>(.*?)</code>")
+    links = re.compile(r"\[((?:[^\[\]\\]|\\.)*)\]\(#[^)]*\)")
+    text = types.sub(lambda found: "`" + re.sub(r"\\(.)", r"\1", links.sub(r"\1", found[1])) + "`", text)
+    return links.sub(r"\1", text)
 
 
 def _described(module: Module, name: str) -> str:

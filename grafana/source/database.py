@@ -50,7 +50,7 @@ def build() -> Json:
     """Build the dashboard."""
     return dashboard(
         "otelflask-database",
-        "What does the service ask its databases, how long does it take, and which requests ask too often?",
+        "The service's statements: rate, duration, and requests that run too many.",
         [
             (
                 4,
@@ -59,7 +59,7 @@ def build() -> Json:
                         6,
                         stat(
                             "Statements",
-                            "How many statements are run?",
+                            "Statements per second.",
                             prometheus(f"sum(rate({COUNT}[$__rate_interval]))"),
                             unit="ops",
                             empty="no statements",
@@ -69,7 +69,7 @@ def build() -> Json:
                         6,
                         stat(
                             "p95",
-                            "How long do all but the slowest 5 % of statements take at most?",
+                            "p95 of the duration of statements.",
                             prometheus(f"histogram_quantile(0.95, sum by (le) (rate({BUCKET}[$__rate_interval])))"),
                             unit="s",
                             steps=thresholds((None, GREEN), (0.1, YELLOW), (1, RED)),
@@ -80,7 +80,7 @@ def build() -> Json:
                         6,
                         stat(
                             "Failed",
-                            "Which share of statements fails?",
+                            "Share of statements that fail.",
                             prometheus(
                                 f'(sum(rate(db_client_operation_duration_seconds_count{{{SERVICE},error_type!=""}}[$__rate_interval])) or vector(0)) / sum(rate({COUNT}[$__rate_interval]))'
                             ),
@@ -94,7 +94,7 @@ def build() -> Json:
                         6,
                         stat(
                             "Pool in use",
-                            "Which share of the connections that may be open is in use? At 100 % requests wait.",
+                            "Used share of the pool. At 100 % requests wait for a connection.",
                             prometheus(f"{USED} / sum(db_client_connection_max{{{SERVICE}}} {SPEAKS})"),
                             unit="percentunit",
                             decimals=0,
@@ -111,7 +111,7 @@ def build() -> Json:
                         8,
                         series(
                             "Statements by operation and table",
-                            "What is asked, how often?",
+                            "Statements per second, by operation and table.",
                             [prometheus(f"sum by ({BY}) (rate({COUNT}[$__rate_interval])) > 0", LEGEND)],
                             unit="ops",
                             stack=True,
@@ -122,7 +122,7 @@ def build() -> Json:
                         8,
                         series(
                             "p95 by operation and table",
-                            "What became slow? A dot is a statement: click it to open its trace.",
+                            "p95 by operation and table. A dot is a statement: click it to open its trace.",
                             [
                                 prometheus(
                                     f"histogram_quantile(0.95, sum by ({BY}, le) (rate({BUCKET}[$__rate_interval])))",
@@ -138,8 +138,8 @@ def build() -> Json:
                         8,
                         series(
                             "Connections",
-                            "Is the pool large enough? Used beside what may be open at most; every timeout was a "
-                            "request that waited in vain.",
+                            "Is the pool large enough? Used connections beside the maximum. Each timeout was a "
+                            "request that got no connection.",
                             [
                                 prometheus(USED, "used"),
                                 prometheus(
@@ -171,7 +171,7 @@ def build() -> Json:
                         14,
                         table(
                             "Where the time goes",
-                            "Which statements are worth work? Sorted by their share of all time spent in the database.",
+                            "Statements by their share of the total time in the database.",
                             [
                                 prometheus(
                                     f"sum by ({BY}) (increase({SUM}[$__range])) / scalar(sum(increase({SUM}[$__range])))",
@@ -217,7 +217,7 @@ def build() -> Json:
                         10,
                         series(
                             "Statements by text",
-                            "Which statement is it, exactly? The rate of each `db.query.summary`, from traces.",
+                            "Statements per second by `db.query.summary`, from traces.",
                             [traceql_metrics(f"{{ {STATEMENTS} }} | rate() by (span.db.query.summary) | topk(10)")],
                             unit="ops",
                             empty=NOTHING,
@@ -232,7 +232,7 @@ def build() -> Json:
                         24,
                         table(
                             "Statements slower than $slower",
-                            "Which statements took longer than the threshold above? A click opens the trace they are in.",
+                            "Statements that took longer than the threshold above. A click opens their trace.",
                             [
                                 traceql(
                                     f"{{ {STATEMENTS} && span:duration > $slower }} | select(span.db.query.text, span.code.function.name)",
@@ -255,7 +255,7 @@ def build() -> Json:
                                 override("Start time", custom__width=165),
                                 override("traceIdHidden", custom__hidden=True),
                                 override("db.query.text", displayName="Statement"),
-                                override("code.function.name", displayName="Asked by", custom__width=260),
+                                override("code.function.name", displayName="Caller", custom__width=260),
                                 override("Duration", custom__width=95),
                             ],
                         ),
@@ -269,8 +269,8 @@ def build() -> Json:
                         24,
                         logs(
                             "Slow and repeated",
-                            "Which statements were slow, and which did one request run again and again? A line opens to "
-                            "its text, its duration, its rows, the line of code that asked, and its trace.",
+                            "Slow statements, and statements that one request repeated. A line opens to "
+                            "its text, duration, rows, line of code and trace.",
                             f'{LOGS} | event_name=~"otelflask.slow_query|otelflask.repeated_query" | http_route=~"$route|"',
                             empty="No statement was slow, and none was repeated.",
                         ),
@@ -284,11 +284,11 @@ def build() -> Json:
                         24,
                         table(
                             "N+1 suspects: more than $repeats statements",
-                            "Which requests ask more often than the number above? The same statement again and again is "
-                            "a loop that wants to be a join; the trace shows it.",
+                            "Requests with more statements than the number above. A statement that repeats is "
+                            "an N+1; the trace shows it.",
                             [traceql(f"{N_PLUS_ONE}")],
                             columns=TRACE_COLUMNS,
-                            empty="No request asked that often.",
+                            empty="No request ran that many statements.",
                             sort="Start time",
                             overrides=TRACE_WIDTHS,
                         ),
@@ -300,8 +300,10 @@ def build() -> Json:
             service_variable(),
             environment_variable(),
             route_variable(),
-            text_variable("slower", "Slower than", "500ms", "From which duration on a statement is slow."),
-            text_variable("repeats", "More than", "10", "Statements in one request that make it an N+1 suspect."),
+            text_variable("slower", "Slower than", "500ms", "The duration from which a statement is slow."),
+            text_variable(
+                "repeats", "More than", "10", "The number of statements from which a request is an N+1 suspect."
+            ),
         ],
         annotations=[DEPLOYMENTS],
     )

@@ -38,7 +38,7 @@ ANSWERED = (
     '"answer", "$1", "http_response_status_code", "(.+)")'
 )
 CALLS = f"otelflask_circuit_breaker_calls_total{{{SERVICE}}}"
-NO_CALLS = "The app calls nothing by requests, httpx or urllib3, or their extra is not installed."
+NO_CALLS = "The app makes no calls by requests, httpx or urllib3, or their extra is not installed."
 NO_BREAKERS = "The app has no circuit breaker."
 #: Client spans of this service, over HTTP and to redis.
 CLIENT = 'resource.service.name="$service" && span:kind=client'
@@ -53,7 +53,7 @@ def _in_state(state: str) -> str:
 def _servers() -> Json:
     return table(
         "Servers",
-        "Which service is slow, and which fails? Calls over HTTP by the server that is called; failed are those without an answer and those "
+        "Calls over HTTP by server: rate, duration and failures. Failed calls are those without an answer and those "
         "answered with 4xx and 5xx.",
         [
             prometheus(f"sum by (server_address) (rate({COUNT}[$__range]))", instant=True),
@@ -88,7 +88,7 @@ def build() -> Json:
     """Build the dashboard."""
     return dashboard(
         "otelflask-dependencies",
-        "What does the service call, and is it well? Calls over HTTP, redis, circuit breakers.",
+        "The service's dependencies: calls over HTTP, redis, circuit breakers.",
         [
             (
                 8,
@@ -98,7 +98,7 @@ def build() -> Json:
                         8,
                         series(
                             "Calls by status",
-                            "How much is called over HTTP, and how is it answered?",
+                            "Calls over HTTP per second, by status.",
                             [
                                 prometheus(
                                     f"sum by (server_address, answer) ({ANSWERED})",
@@ -114,7 +114,7 @@ def build() -> Json:
                         8,
                         series(
                             "Duration of calls",
-                            "How long do all calls but one in twenty take at most, by server? Each dot is a call: click it to open its trace.",
+                            "p95 of the duration of calls, by server. Each dot is a call: click it to open its trace.",
                             [
                                 prometheus(
                                     f"histogram_quantile(0.95, sum by (server_address, le) (rate({BUCKET}[$__rate_interval])))",
@@ -135,7 +135,7 @@ def build() -> Json:
                         8,
                         series(
                             "Circuit breakers",
-                            "Which circuits are not closed? 1: half-open, trials are let through. 2: open, nothing is. Of the worst process.",
+                            "The state of each circuit: 0 closed, 1 half-open (trials only), 2 open (no calls). The worst process counts.",
                             [
                                 prometheus(
                                     f"max by (otelflask_circuit_breaker_name) (2 * {_in_state('open')} or {_in_state('half_open')})",
@@ -152,7 +152,7 @@ def build() -> Json:
                         8,
                         series(
                             "Calls through circuit breakers",
-                            "What becomes of calls: success, failure, rejected because the circuit was open, or another exception?",
+                            "Calls by outcome: success, failure, rejected by an open circuit, or another exception.",
                             [
                                 prometheus(
                                     f"sum by (otelflask_circuit_breaker_name, otelflask_circuit_breaker_outcome) (rate({CALLS}[$__rate_interval]))",
@@ -173,9 +173,9 @@ def build() -> Json:
                         8,
                         logs(
                             "Changes of circuits",
-                            "When did a circuit open, and why? A line opens to its trace.",
+                            "Changes of circuits, with their reasons. A line opens to its trace.",
                             f'{LOGS} | event_name="otelflask.circuit_breaker"',
-                            empty="No circuit has changed in this time.",
+                            empty="No circuit changed in this time.",
                         ),
                     ),
                 ],
@@ -187,17 +187,17 @@ def build() -> Json:
                         8,
                         series(
                             "Redis",
-                            "Which commands are sent, how often? From traces.",
+                            "Redis commands per second, from traces.",
                             [traceql_metrics(f"{{ {REDIS} }} | rate() by (span.db.operation.name) | topk(10)")],
                             unit="ops",
-                            empty="The app asks no redis, or its extra is not installed.",
+                            empty="The app does not use redis, or its extra is not installed.",
                         ),
                     ),
                     (
                         16,
                         table(
                             "Slow and failed calls",
-                            "Which requests waited for another service for half a second or more, or got an error from it?",
+                            "Requests that waited for another service for half a second or more, or got an error from it.",
                             [traceql(f"{{ {OVER_HTTP} && (duration >= 500ms || status = error) }}", limit=20)],
                             columns=TRACE_COLUMNS,
                             overrides=TRACE_WIDTHS,

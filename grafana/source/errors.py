@@ -60,8 +60,8 @@ def groups() -> Json:
     """Build the inbox."""
     return table(
         "Inbox",
-        "Which bugs are there, how often, whom do they hit, since when, and are they new? Reports of the same bug are one "
-        "group, whatever its message and its line. A click on a group opens it.",
+        "Bugs: how often, which users, since when, and whether they are new. Reports of the same bug are one "
+        "group, whatever their message and line. A click on a group opens it.",
         [
             loki(inbox.occurrences(inbox.IN_TIME), instant=True),
             loki(inbox.users(), instant=True),
@@ -134,7 +134,7 @@ def build() -> Json:
     spans = f'{{ {TRACES} && span.http.route="${{__data.fields.Route}}" && span.http.response.status_code >= 500 }}'
     return dashboard(
         "otelflask-errors",
-        "Which errors are there, where, since when, and in which requests did they happen?",
+        "Errors: type, place, time, and the requests in which they occurred.",
         [
             (
                 4,
@@ -167,7 +167,7 @@ def build() -> Json:
                         6,
                         stat(
                             "New or back",
-                            "How many of them were never seen before this time, or not in the day before it?",
+                            "Groups that are new in this time range, or that came back after a day or more.",
                             loki(
                                 f"count(({inbox.new(inbox.IN_TIME)}) or ({inbox.back(inbox.IN_TIME)})) or vector(0)",
                                 instant=True,
@@ -202,7 +202,7 @@ def build() -> Json:
                         24,
                         series(
                             "Errors by type and route",
-                            "When did which error happen?",
+                            "Errors over time, by type and route.",
                             [
                                 prometheus(
                                     by_kind("rate", "[$__rate_interval]") + " > 0",
@@ -226,7 +226,7 @@ def build() -> Json:
                         24,
                         table(
                             "Kinds of errors",
-                            "Which errors are there, how often, since when, and did they end? A click on the count opens "
+                            "Errors by type and route: count, first and last seen. A click on the count opens "
                             "the log lines of their requests, a click on the last time their traces.",
                             [
                                 loki(f"sum by ({KIND}) (count_over_time({FAILED} [$__range]))", instant=True),
@@ -283,7 +283,7 @@ def build() -> Json:
                         10,
                         table(
                             "Failed requests",
-                            "In which requests did it happen? A click on a trace opens it.",
+                            "The requests in which it occurred. A click on a trace opens it.",
                             [
                                 traceql(
                                     f'{{ {TRACES} && span.http.route=~"$route" && span.http.response.status_code >= 500 }}'
@@ -299,7 +299,7 @@ def build() -> Json:
                         14,
                         logs(
                             "Reports",
-                            "What went wrong, in words? One line a problem; it opens to its stack, the app's frames with their "
+                            "Reports, one line each. A line opens to its stack, the app's frames with their "
                             "local variables, what was logged before, and to its trace.",
                             f'{REPORTS} | http_route=~"$route"',
                             empty="No error was reported in this time.",

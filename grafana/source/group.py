@@ -65,7 +65,7 @@ def _by(name: str, label: str) -> Json:
     stamp = "label_format ts=`{{ __timestamp__ | unixEpochMillis }}` | unwrap ts"
     return table(
         f"{name}s",
-        f"Which {name.lower()}s does it happen in, how often, since when?",
+        f"Occurrences by {name.lower()}: count and first seen.",
         [
             loki(counts, instant=True),
             loki(f"min_over_time({of} | {stamp} [{inbox.EVER}]) by ({label})", instant=True),
@@ -87,7 +87,7 @@ def _requests() -> Json:
     of_trace = '{service_name="$service",report!="group"} | trace_id="${__value.raw}"'
     return table(
         "Reports",
-        "When did it happen, to whom? A click on a trace opens it, or the log lines of its request.",
+        "The reports of this group, with their users. A click on a trace opens it, or the log lines of its request.",
         [loki(OF_REPORTS, lines=50)],
         columns={
             "Time": "Time",
@@ -121,7 +121,7 @@ def build() -> Json:
     """Build the dashboard."""
     return dashboard(
         "otelflask-error-group",
-        "One bug: what happened, where in the code, to whom, since which release, and in which requests.",
+        "One bug: the error, the code, the affected users, the releases and the requests.",
         [
             (
                 4,
@@ -130,7 +130,7 @@ def build() -> Json:
                         8,
                         stat(
                             "Group",
-                            "What is it? All reports of a group have this in common.",
+                            "The title of the group.",
                             loki(inbox.last_seen(by="service_name", of=OF), instant=True),
                             unit="string",
                             empty=NONE,
@@ -142,7 +142,7 @@ def build() -> Json:
                         4,
                         stat(
                             "Occurrences",
-                            "How often did it happen in this time, those included whose reports were held back?",
+                            "Occurrences in this time range, including those without a report.",
                             loki(inbox.occurrences(inbox.IN_TIME, by="service_name", of=OF), instant=True),
                             unit="none",
                             decimals=0,
@@ -154,7 +154,7 @@ def build() -> Json:
                         4,
                         stat(
                             "Users",
-                            "How many users did it hit, of those that the app names?",
+                            "Affected users, of those that the app names.",
                             loki(inbox.users(by="service_name", of=OF_REPORTS), instant=True),
                             unit="none",
                             decimals=0,
@@ -175,10 +175,14 @@ def build() -> Json:
                             ),
                         )
                         for title, question, query in (
-                            ("First seen", "Since when is it there?", inbox.first_seen(by="service_name", of=OF)),
+                            (
+                                "First seen",
+                                "When the group first occurred.",
+                                inbox.first_seen(by="service_name", of=OF),
+                            ),
                             (
                                 "Last seen",
-                                "Does it still happen?",
+                                "Does the error still occur?",
                                 f"max by (service_name) ({inbox.last_seen(by='service_name', of=OF)})",
                             ),
                         )
@@ -192,7 +196,7 @@ def build() -> Json:
                         24,
                         series(
                             "Occurrences by release",
-                            "When did it happen, and did a release begin or end it?",
+                            "Occurrences over time, by release.",
                             [loki(inbox.over_time(by="release", of=f"{OF} | {NAMED_RELEASE}"), "{{release}}")],
                             unit="short",
                             bars=True,
@@ -210,7 +214,7 @@ def build() -> Json:
                         12,
                         logs(
                             "In the app's own code",
-                            "Where did the last one happen? Source and local variables, innermost last; secrets are masked.",
+                            "The code of the last report: source and local variables, innermost last. Secrets are masked.",
                             f"{OF_REPORTS} | otelflask_error_frames!=`` | line_format `{CODE}`",
                             empty="The last report has no frame.",
                             lines=1,
@@ -220,7 +224,7 @@ def build() -> Json:
                         12,
                         logs(
                             "Stack",
-                            "How did the last one come there? All frames, and its causes.",
+                            "The stack of the last report: all frames, and its causes.",
                             f"{OF_REPORTS} | exception_stacktrace!=`` | line_format `{{{{ .exception_stacktrace }}}}`",
                             empty="The last report has no stack: it was a log line.",
                             lines=1,
@@ -234,10 +238,10 @@ def build() -> Json:
                     (
                         12,
                         logs(
-                            "Before it",
-                            "What was logged in the last one's request before it went wrong?",
+                            "Before the error",
+                            "What the last report's request logged before the error.",
                             f"{OF_REPORTS} | otelflask_error_breadcrumbs!=`` | line_format `{BEFORE}`",
-                            empty="Nothing was logged before it.",
+                            empty="Nothing was logged before the error.",
                             lines=1,
                         ),
                     ),
@@ -245,9 +249,9 @@ def build() -> Json:
                         12,
                         logs(
                             "Request",
-                            "Who sent the last request, and for what?",
+                            "The request of the last report.",
                             f"{OF_REPORTS} | http_route!=`` | line_format `{REQUEST}`",
-                            empty="It happened outside of a request.",
+                            empty="It occurred outside of requests.",
                             lines=1,
                         ),
                     ),

@@ -52,7 +52,7 @@ def build() -> Json:
                         24,
                         series(
                             "Lines by level",
-                            "How much is logged, and how bad is it? With the level, route and text chosen above.",
+                            "Log lines by level, with the filters above.",
                             [
                                 loki(
                                     f"sum by (severity_text) (count_over_time({CHOSEN} [$__auto]))", "{{severity_text}}"
@@ -74,7 +74,7 @@ def build() -> Json:
                         24,
                         logs(
                             "Lines",
-                            "What was logged? With the level, route and text chosen above (a route is on the lines of "
+                            "Log lines, with the filters above (a route is on the lines of "
                             "requests only). A line opens to its fields; “Open the trace” leads to its trace.",
                             CHOSEN,
                             empty="No line matches in this time.",
@@ -90,7 +90,7 @@ def build() -> Json:
                         12,
                         series(
                             "Lines by service",
-                            "Which service logs how much?",
+                            "Log lines by service.",
                             [
                                 loki(
                                     'sum by (service_name) (count_over_time({service_name=~".+"} [$__auto]))',
@@ -107,7 +107,7 @@ def build() -> Json:
                         12,
                         series(
                             "Mean duration by route",
-                            "How long do requests take on average, by what the request log says?",
+                            "Mean duration of requests, from the request log.",
                             [loki(f"avg_over_time({DURATION} [$__auto]) by (http_route)", "{{http_route}}")],
                             unit="s",
                             empty="No requests in this time.",
@@ -122,7 +122,7 @@ def build() -> Json:
                         12,
                         logs(
                             "Errors only",
-                            "What went wrong last, whatever is chosen above?",
+                            "The latest errors, without the filters above.",
                             f'{LOGS} | severity_text=~"ERROR|CRITICAL|FATAL"',
                             empty="No error was logged in this time.",
                         ),
@@ -131,7 +131,7 @@ def build() -> Json:
                         12,
                         table(
                             "Slowest routes",
-                            "Which routes are slowest, by the p95 of what the request log says?",
+                            "Routes by p95, from the request log.",
                             [
                                 loki(
                                     f"topk(10, quantile_over_time(0.95, {DURATION} [$__range]) by (http_route))",
@@ -168,7 +168,7 @@ def build() -> Json:
                         8,
                         series(
                             "Business events",
-                            "What happens in the app's own terms, how often? What it says by `otelflask.event`.",
+                            "Business events of the app (`otelflask.event`) per second.",
                             [
                                 prometheus(
                                     f"sum by (event_name) (rate(otelflask_events_total{{{SERVICE}}}[$__rate_interval]))",
@@ -176,16 +176,16 @@ def build() -> Json:
                                 )
                             ],
                             unit="cps",
-                            empty="The app said no event in this time.",
+                            empty="No event in this time.",
                         ),
                     ),
                     (
                         8,
                         logs(
                             "Latest events",
-                            "Which, with what in them? A line opens to its attributes and its trace.",
+                            "The latest events. A line opens to its attributes and its trace.",
                             f'{LOGS} | scope_name="otelflask.events"',
-                            empty="The app said no event in this time.",
+                            empty="No event in this time.",
                         ),
                     ),
                 ],
@@ -194,8 +194,8 @@ def build() -> Json:
         variables=[
             service_variable(),
             environment_variable(),
-            choice_variable("level", "Level", LEVELS, "Lowest level that is shown."),
+            choice_variable("level", "Level", LEVELS, "The lowest level that is shown."),
             route_variable(),
-            text_variable("text", "Text", "", "Lines that hold this text."),
+            text_variable("text", "Text", "", "Lines that contain this text."),
         ],
     )

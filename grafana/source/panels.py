@@ -383,6 +383,6 @@ def text(title: str, content: str) -> Json:
     return {
         "type": "text",
         "title": title,
-        "description": "What to look at and what to do.",
+        "description": "Where to look and what to do.",
         "options": {"mode": "markdown", "content": content},
     }

@@ -81,7 +81,7 @@ def _lost(title: str, what: str, counters: tuple[str, ...]) -> Json:
 def _stations(title: str, what: str, app: str, item: str, backend: str, backend_name: str) -> Json:
     return series(
         title,
-        f"Does what the apps send arrive? The lines lie on each other; where one is lower, {what} wait before it or are "
+        f"Does everything that the apps send arrive? The lines should be equal. If one is lower, {what} wait before it or are "
         "lost there.",
         [
             prometheus(f'sum(rate({app}{{error_type=""}}[$__rate_interval]))', "sent by apps"),
@@ -101,7 +101,7 @@ def build() -> Json:
     """Build the dashboard."""
     return dashboard(
         "otelflask-pipeline",
-        "Is anything lost? What each station accepted, refused, holds back and dropped.",
+        "Is anything lost? What apps, collector and backends accepted, refused, queued and dropped.",
         [
             (
                 4,
@@ -110,7 +110,7 @@ def build() -> Json:
                         4,
                         stat(
                             "Lost",
-                            "Is anything lost? Everything that a station counted as gone in this time.",
+                            "Is anything lost? All items that an app or the collector counted as lost in this time range.",
                             prometheus(lost("$__range")),
                             unit="short",
                             decimals=0,
@@ -123,7 +123,7 @@ def build() -> Json:
                         4,
                         _lost(
                             "… by apps",
-                            "How much did the apps drop, because a queue was full or nobody took it?",
+                            "Items that the apps dropped, because a queue was full or no receiver accepted them.",
                             LOST_BY_APPS,
                         ),
                     ),
@@ -131,7 +131,7 @@ def build() -> Json:
                         4,
                         _lost(
                             "… by collector",
-                            "How much did the collector drop, because a backend would never take it?",
+                            "Items that the collector dropped, because a backend would never accept them.",
                             LOST_BY_COLLECTOR,
                         ),
                     ),
@@ -139,7 +139,7 @@ def build() -> Json:
                         4,
                         _lost(
                             "… by backends",
-                            "How much did a backend refuse for good: too old, too large, too many?",
+                            "Items that a backend refused for good: too old, too large, too many.",
                             LOST_BY_BACKENDS,
                         ),
                     ),
@@ -147,7 +147,7 @@ def build() -> Json:
                         4,
                         stat(
                             "To be resent",
-                            "How much did the collector refuse for now? The apps keep it and send it again.",
+                            "Items that the collector refused for now. The apps keep them and send them again.",
                             prometheus(total(REFUSED, "$__range")),
                             unit="short",
                             decimals=0,
@@ -159,7 +159,7 @@ def build() -> Json:
                         4,
                         stat(
                             "On disk",
-                            "How much waits on disk for a backend? It grows while a backend is away, and shrinks afterwards.",
+                            "Items on disk that wait for a backend. They grow while a backend is down, and shrink afterwards.",
                             prometheus("sum(otelcol_exporter_queue_size)"),
                             unit="bytes",
                             empty="no collector",
@@ -201,7 +201,7 @@ def build() -> Json:
                         8,
                         series(
                             "Queues of the apps",
-                            "Do the apps fall behind? A queue of 2,048 that is full drops.",
+                            "Do the apps fall behind? A full queue (2,048 items by default) drops items.",
                             [
                                 prometheus(
                                     "max by (service_name) (otel_sdk_processor_span_queue_size)",
@@ -220,7 +220,7 @@ def build() -> Json:
                         8,
                         series(
                             "Queues of the collector",
-                            "Which backend is away or slow? The share of each queue on disk that is used.",
+                            "The used share of each queue on disk. A queue fills when its backend is down or slow.",
                             [
                                 prometheus(
                                     "otelcol_exporter_queue_size / otelcol_exporter_queue_capacity", "{{data_type}}"
@@ -235,7 +235,7 @@ def build() -> Json:
                         8,
                         series(
                             "What was dropped, and why",
-                            "Where and why was something lost?",
+                            "Lost items by place and reason.",
                             [
                                 prometheus(
                                     each(LOST_BY_APPS, "service_name, error_type"),
@@ -262,7 +262,7 @@ def build() -> Json:
                         8,
                         table(
                             "Stations",
-                            "Is every part of the stack up?",
+                            "Is every service of the stack up?",
                             [prometheus("up", instant=True)],
                             columns={"job": "Part", "Value": "Up"},
                             empty="Prometheus has scraped nothing yet.",
@@ -287,7 +287,7 @@ def build() -> Json:
                         8,
                         series(
                             "Memory of the stack",
-                            "What does the stack itself use?",
+                            "Memory of the stack's services.",
                             [
                                 prometheus(
                                     'process_resident_memory_bytes{job!=""} or otelcol_process_memory_rss_bytes',
@@ -303,7 +303,7 @@ def build() -> Json:
                         8,
                         series(
                             "Disk and series",
-                            "How full is the disk (left as a share), and how many series does Prometheus hold?",
+                            "How full is the disk (left axis), and how many series does Prometheus hold?",
                             [
                                 prometheus("max(system_filesystem_utilization_ratio)", "disk used"),
                                 prometheus("max(prometheus_tsdb_head_series)", "series"),

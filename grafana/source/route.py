@@ -50,7 +50,7 @@ def slow_traces() -> Json:
     """The slowest traces, by TraceQL."""
     return table(
         "Traces slower than $slower",
-        "Which requests were slow? Those of this time that took longer than the threshold above; a click on a trace "
+        "Requests that took longer than the threshold above. A click on a trace "
         "opens it, with its statements and from each of its spans its log lines.",
         [traceql(f"{{ {OF_ROUTE} && trace:duration > $slower }}")],
         columns=TRACE_COLUMNS,
@@ -65,12 +65,12 @@ def build() -> Json:
     total = f"sum(increase({COUNT}[$__range]))"
     return dashboard(
         "otelflask-route",
-        "One route: how much, how well, how fast, and the requests behind the numbers.",
+        "One route: rate, errors, durations, and the requests behind the numbers.",
         [
             (
                 4,
                 [
-                    (4, stat("Requests", "How many requests does this route get?", prometheus(REQUESTS), unit="reqps")),
+                    (4, stat("Requests", "Requests of this route per second.", prometheus(REQUESTS), unit="reqps")),
                     (
                         4,
                         stat(
@@ -86,7 +86,7 @@ def build() -> Json:
                         4,
                         stat(
                             "Errors",
-                            "Which share fails (5xx)?",
+                            "Share of requests with an error (5xx).",
                             prometheus(ERRORS),
                             unit="percentunit",
                             steps=ERROR_STEPS,
@@ -98,7 +98,7 @@ def build() -> Json:
                             4,
                             stat(
                                 name,
-                                f"How long do {share:.0%} of its requests take at most?",
+                                f"The duration below which {share:.0%} of the requests stay.",
                                 prometheus(quantile(share)),
                                 unit="s",
                                 steps=LATENCY_STEPS,
@@ -117,7 +117,7 @@ def build() -> Json:
                         12,
                         series(
                             "Statements of this route",
-                            "What does it ask the database, how often? From the traces of its requests.",
+                            "The statements of this route, from the traces of its requests.",
                             [
                                 traceql_metrics(
                                     f"{{ {OF_ROUTE} }} >> {{ span.db.query.summary != nil }}"
@@ -126,14 +126,14 @@ def build() -> Json:
                             ],
                             unit="ops",
                             legend="table",
-                            empty="Its requests asked no database in this time.",
+                            empty="No statement in this time.",
                         ),
                     ),
                     (
                         12,
                         logs(
                             "Request log",
-                            "What was answered to whom? One line a request, with its fields and its trace.",
+                            "The request log: one line a request, with its fields and its trace.",
                             f'{LOGS} | event_name="http.server.request" | http_route=~"$route"',
                             empty="No requests in this time.",
                         ),
@@ -149,7 +149,7 @@ def build() -> Json:
                 "slower",
                 "Slower than",
                 "50ms",
-                "From which duration on a request is listed: 250ms, 1s, …",
+                "The duration from which a request is listed: 250ms, 1s, …",
             ),
         ],
         annotations=[DEPLOYMENTS],

@@ -21,8 +21,10 @@ def build() -> Json:
     """Build the dashboard: a panel an alert, with ids in the order of the alerts on the page."""
     panels = [text(heading, body) for heading, body in sections().items()]
     if len(panels) % 2:
-        panels.append(text("More", "All of this is also in `docs/runbooks.md`."))
+        panels.append(text("More", "The same text is in `docs/runbooks.md`."))
     rows: list[tuple[int, list[tuple[int, Json]]] | str] = [
         (7, [(12, panels[n]), (12, panels[n + 1])]) for n in range(0, len(panels), 2)
     ]
-    return dashboard("otelflask-runbooks", "What each alert means, where to look, what to do.", rows, refresh="")
+    return dashboard(
+        "otelflask-runbooks", "For each alert: what it means, where to look, and what to do.", rows, refresh=""
+    )

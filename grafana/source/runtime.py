@@ -42,8 +42,7 @@ def of_each(expr: str) -> list[Json]:
 def _profiles() -> Json:
     return table(
         "Profiles",
-        "Where did single requests spend their time? Those that were profiled (X-Profile, profile_share): a click on a profile opens it at the app's "
-        "address above.",
+        "Profiled requests (X-Profile, profile_share). A click on a profile opens it at the app's address above.",
         [loki(f'{REQUEST_LOGS} | otelflask_profile_id!=""', lines=50)],
         columns={
             "Time": "Time",
@@ -71,7 +70,7 @@ def build() -> Json:
     cpu = f"sum by (job, instance) (rate(process_cpu_time_seconds_total{{{SERVICE}}}[$__rate_interval]))"
     return dashboard(
         "otelflask-runtime",
-        "What do the service's processes use: processor, memory, threads, files, garbage collection?",
+        "The resources of the service's processes: CPU, memory, threads, files, garbage collection.",
         [
             (
                 4,
@@ -90,7 +89,7 @@ def build() -> Json:
                         6,
                         stat(
                             "Processor",
-                            "How many processors do they use together?",
+                            "CPU use of all processes, in processors.",
                             prometheus(f"sum(({cpu}) {SPEAKS})"),
                             unit="short",
                             decimals=2,
@@ -101,7 +100,7 @@ def build() -> Json:
                         6,
                         stat(
                             "Memory",
-                            "How much memory do they hold together?",
+                            "Resident memory of all processes.",
                             prometheus(f"sum(process_memory_usage_bytes{{{SERVICE}}} {SPEAKS})"),
                             unit="bytes",
                             empty="none",
@@ -111,7 +110,7 @@ def build() -> Json:
                         6,
                         stat(
                             "Youngest process",
-                            "How long ago did the last process start? Short again and again: something ends them.",
+                            "The age of the youngest process. If it is short again and again, something ends the processes.",
                             prometheus(
                                 f"time() - max(max by (instance) (timestamp(target_info{{{SERVICE}}} unless target_info{{{SERVICE}}} offset 1m)) or max by (instance) (min_over_time(timestamp(target_info{{{SERVICE}}})[1h:1m])))"
                             ),
@@ -128,8 +127,8 @@ def build() -> Json:
                     (
                         12,
                         series(
-                            "Processor by process",
-                            "Is one process busier than the others? 1 is a whole processor.",
+                            "CPU by process",
+                            "CPU use by process. 1 is a whole processor.",
                             of_each(cpu),
                             unit="short",
                             empty=NO_APP,
@@ -139,7 +138,7 @@ def build() -> Json:
                         12,
                         series(
                             "Memory by process",
-                            "Does memory grow without end? Resident bytes.",
+                            "Does memory keep growing? Resident bytes.",
                             of_each(f"process_memory_usage_bytes{{{SERVICE}}}"),
                             unit="bytes",
                             empty=NO_APP,
@@ -179,7 +178,7 @@ def build() -> Json:
                         8,
                         series(
                             "Garbage collections by generation",
-                            "How often does CPython look for garbage? Many of generation 2 cost time.",
+                            "Garbage collections per second. Many collections of generation 2 cost time.",
                             [
                                 prometheus(
                                     f"sum by (cpython_gc_generation) (rate(cpython_gc_collections_total{{{SERVICE}}}[$__rate_interval]))",
@@ -194,7 +193,7 @@ def build() -> Json:
                         8,
                         series(
                             "Collected objects by generation",
-                            "How much garbage do requests leave in cycles?",
+                            "Objects that the garbage collector freed from cycles.",
                             [
                                 prometheus(
                                     f"sum by (cpython_gc_generation) (rate(cpython_gc_collected_objects_total{{{SERVICE}}}[$__rate_interval]))",
@@ -209,7 +208,7 @@ def build() -> Json:
                         8,
                         series(
                             "Context switches by process",
-                            "Do processes fight for the processor (involuntary), or wait (voluntary)?",
+                            "Do processes compete for the CPU (involuntary switches), or wait (voluntary)?",
                             [
                                 prometheus(
                                     f"sum by (type) (rate(process_context_switches_total{{{SERVICE}}}[$__rate_interval]))",
@@ -229,7 +228,7 @@ def build() -> Json:
                         10,
                         series(
                             "Health checks",
-                            "Which checks passed when they were run last (1), and which did not (0)? Of the worst process.",
+                            "The last outcome of each check: 1 passed, 0 failed. The worst process counts.",
                             [
                                 prometheus(
                                     f"min by (otelflask_health_name) (otelflask_health_check{{{SERVICE}}})",
@@ -238,7 +237,7 @@ def build() -> Json:
                             ],
                             unit="none",
                             maximum=1,
-                            empty="Nobody has asked for the app's health in this time.",
+                            empty="No health check in this time.",
                         ),
                     ),
                     (14, _profiles()),
@@ -250,7 +249,7 @@ def build() -> Json:
             environment_variable(),
             route_variable(),
             text_variable(
-                "app", "Address of the app", "http://127.0.0.1:8000", "Where profiles of requests are shown."
+                "app", "Address of the app", "http://127.0.0.1:8000", "The address of the app, which shows profiles."
             ),
         ],
         annotations=[DEPLOYMENTS],

@@ -58,8 +58,8 @@ def durations(title: str = "Duration") -> Json:
     """p50, p95 and p99. Dots are single requests; a click on one opens its trace."""
     return series(
         title,
-        "How long do requests take? Half of them stay below p50, all but one in twenty below p95, all but one in a "
-        "hundred below p99, as far as the histogram's buckets tell (… 0.5, 1, 2.5, 5 s). Each dot is a request that was measured: click it to open its trace.",
+        "How long do requests take? Half of them are faster than p50, 95 % are faster than p95, and 99 % are faster "
+        "than p99, to the precision of the buckets (… 0.5, 1, 2.5, 5 s). Each dot is a single request: click it to open its trace.",
         [
             prometheus(quantile(0.99), "p99"),
             prometheus(quantile(0.95), "p95"),
@@ -76,7 +76,7 @@ def statuses() -> Json:
     """Requests by status code."""
     return series(
         "Requests by status",
-        "How much traffic is there, and how is it answered? Purple marks: a new version was seen.",
+        "Requests per second, by status. A purple mark is a new version.",
         [
             prometheus(
                 f"sum by (http_response_status_code) (rate({COUNT}[$__rate_interval]))", "{{http_response_status_code}}"
@@ -93,7 +93,7 @@ def error_share() -> Json:
     """The share of requests with a 5xx answer."""
     return series(
         "Share of errors",
-        "Which share of requests failed (5xx)? Above 1 % someone should look, above 5 % an alert has fired.",
+        "Share of requests with an error (5xx). Yellow from 1 %, red from 5 %, where an alert fires.",
         [prometheus(ERRORS, "errors")],
         unit="percentunit",
         soft_max=0.05,
@@ -107,7 +107,7 @@ def duration_map() -> Json:
     """Every request, by time and duration."""
     return heatmap(
         "Duration of each request",
-        "Is everything slow, or a part? Darker: more requests took this long. Dots are single requests that lead to "
+        "Is everything slow, or only a part? A darker cell has more requests. Dots are single requests that link to "
         "their traces.",
         [
             prometheus(f"sum by (le) (otelflask:duration_seconds_bucket:rate2m{{{ROUTE}}})", "{{le}}", heat=True),
@@ -123,7 +123,7 @@ def _slow_routes() -> Json:
     rate = f"sum by (http_route) (avg_over_time(otelflask:requests:rate2m{{{ROUTE}}}[$__range]))"
     return table(
         "Slowest routes",
-        "Which routes are slow, and does it matter? p95 over the whole time; the share is of all time that requests "
+        "Routes by p95 over the whole time range. The share is of the total time that requests "
         "took. A click on a route opens it.",
         [
             prometheus(
@@ -164,7 +164,7 @@ def _failing_routes() -> Json:
     requests = f"sum by (http_route) (avg_over_time(otelflask:requests:rate2m{{{ROUTE}}}[$__range]))"
     return table(
         "Failing routes",
-        "Where do the errors (5xx) come from? A click on a route opens it.",
+        "Routes with errors (5xx). A click on a route opens it.",
         [
             prometheus(f"topk(10, sum by (http_route) (increase({FAILED}[$__range])) > 0)", instant=True),
             prometheus(f"{errors} / {requests} > 0", instant=True),
@@ -193,17 +193,17 @@ def build() -> Json:
     budget = f'1 - max(otelflask:slo_budget_used:ratio3d{{{SERVICE},slo="availability"}})'
     return dashboard(
         "otelflask-service",
-        "Is the service well? From here a symptom leads to its route, its trace, its log line.",
+        "Is the service well? Links lead from a symptom to its route, trace and log line.",
         [
             (
                 4,
                 [
-                    (4, stat("Requests", "How many requests come in?", prometheus(REQUESTS), unit="reqps")),
+                    (4, stat("Requests", "Requests per second.", prometheus(REQUESTS), unit="reqps")),
                     (
                         4,
                         stat(
                             "Errors",
-                            "Which share of requests fails (5xx)? Yellow from 1 %, red from 5 %.",
+                            "Share of requests with an error (5xx). Yellow from 1 %, red from 5 %.",
                             prometheus(ERRORS),
                             unit="percentunit",
                             steps=ERROR_STEPS,
@@ -214,7 +214,7 @@ def build() -> Json:
                         4,
                         stat(
                             "p95",
-                            "How long do all but the slowest 5 % of requests take at most? Yellow from 0.5 s, red from 1 s.",
+                            "p95 of the duration of requests. Yellow from 0.5 s, red from 1 s.",
                             prometheus(quantile(0.95)),
                             unit="s",
                             steps=LATENCY_STEPS,
@@ -224,7 +224,7 @@ def build() -> Json:
                         4,
                         stat(
                             "In flight",
-                            "How many requests are being worked on now? A rising number is work that does not get done.",
+                            "Active requests. A rising number means that requests arrive faster than they are finished.",
                             prometheus(f"sum(http_server_active_requests{{{SERVICE}}})"),
                             unit="short",
                             empty="no app",
@@ -234,7 +234,7 @@ def build() -> Json:
                         4,
                         stat(
                             "Apdex (0.5 s)",
-                            "How content are users? Requests up to 0.5 s count fully, up to 2.5 s half. 0.94 is "
+                            "How satisfied are users? Requests up to 0.5 s count fully, up to 2.5 s half. 0.94 is "
                             "excellent, below 0.7 is poor.",
                             prometheus(apdex),
                             unit="none",
@@ -246,7 +246,7 @@ def build() -> Json:
                         4,
                         stat(
                             "Budget left",
-                            "How much of three days' allowed errors is left? Negative: the objective is missed; see SLO.",
+                            "The error budget that is left of three days. Negative: the objective is missed; see SLO.",
                             prometheus(budget),
                             unit="percentunit",
                             decimals=0,
@@ -268,7 +268,7 @@ def build() -> Json:
                         14,
                         logs(
                             "Recent errors",
-                            "What went wrong last? One line a problem; it opens to its stack, its local variables and its trace.",
+                            "The latest reports, one line each. A line opens to its stack, local variables and trace.",
                             f'{REPORTS} | http_route=~"$route"',
                             empty="No error was reported in this time.",
                         ),
@@ -282,8 +282,8 @@ def build() -> Json:
                         24,
                         graph(
                             "Service map",
-                            "Who talks to whom, how often, how long, and what fails? Made of all traces; a click on a "
-                            "node leads to its rate, its duration and its failures.",
+                            "Services and their calls: rate, duration and failures, from all traces. A click on a "
+                            "node shows its rate, duration and failures.",
                             service_map(),
                             empty="No traces in this time.",
                         ),

@@ -44,7 +44,7 @@ def _rows(slo: str, what: str) -> list[tuple[int, list[tuple[int, Json]]] | str]
                     6,
                     stat(
                         "Objective",
-                        f"Which share of requests shall {what}?",
+                        f"The objective: the share of requests that should {what}.",
                         prometheus(f'otelflask:slo_objective:ratio{{slo="{slo}"}}'),
                         unit="percentunit",
                         over_time=False,
@@ -54,8 +54,8 @@ def _rows(slo: str, what: str) -> list[tuple[int, list[tuple[int, Json]]] | str]
                 (
                     6,
                     stat(
-                        "Kept in 3 days",
-                        f"Which share of requests did {what} in the last three days?",
+                        "Met in 3 days",
+                        "The share of requests that met the objective in the last three days.",
                         prometheus(f"1 - {_ratio(slo, '3d')}"),
                         unit="percentunit",
                         decimals=2,
@@ -66,7 +66,7 @@ def _rows(slo: str, what: str) -> list[tuple[int, list[tuple[int, Json]]] | str]
                     6,
                     stat(
                         "Budget left",
-                        "How much of what three days allow is left? Negative: the objective is missed.",
+                        "The error budget that is left of three days. Negative: the objective is missed.",
                         prometheus(budget),
                         unit="percentunit",
                         decimals=0,
@@ -78,7 +78,7 @@ def _rows(slo: str, what: str) -> list[tuple[int, list[tuple[int, Json]]] | str]
                     6,
                     stat(
                         "Burn rate, 1 h",
-                        "How fast is the budget used? At 1 it lasts exactly its time, at 14.4 an hour uses a fiftieth of a month's.",
+                        "How fast does the error budget burn? At 1 it lasts exactly its period. At 14.4, an hour burns 2 % of a month's budget.",
                         prometheus(f"{_ratio(slo, '1h')} / {_allowed(slo)}"),
                         unit="short",
                         decimals=2,
@@ -95,7 +95,7 @@ def _rows(slo: str, what: str) -> list[tuple[int, list[tuple[int, Json]]] | str]
                     12,
                     series(
                         "Burn rates",
-                        "Is it burning now (5 min), for long (1 h), or slowly (6 h)? Alerts fire where a long and a short window agree: 14.4 in 1 h and 5 min, 6 in 6 h and 30 min, 1 in 3 d and 6 h.",
+                        "The burn rate over 5 minutes, 1 hour and 6 hours. Alerts fire where a long and a short window agree: 14.4 in 1 h and 5 min, 6 in 6 h and 30 min, 1 in 3 d and 6 h.",
                         [
                             prometheus(f"{_ratio(slo, window)} / {_allowed(slo)}", window)
                             for window in ("5m", "30m", "1h", "6h", "3d")
@@ -110,7 +110,7 @@ def _rows(slo: str, what: str) -> list[tuple[int, list[tuple[int, Json]]] | str]
                     12,
                     series(
                         "Budget left over time",
-                        "Where was the budget lost?",
+                        "The error budget that is left, over time.",
                         [prometheus(budget, "left")],
                         unit="percentunit",
                         maximum=1,
@@ -128,7 +128,7 @@ def build() -> Json:
     """Build the dashboard."""
     return dashboard(
         "otelflask-slo",
-        "Are the objectives kept, what is left of their budgets, and how fast is it used? The objectives stand in "
+        "Are the objectives met, how much of their error budgets is left, and how fast does it burn? The objectives are in "
         "collector/prometheus-rules.yaml.",
         [
             "Availability: requests that do not fail (5xx)",

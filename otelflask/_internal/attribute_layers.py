@@ -39,7 +39,7 @@ V = TypeVar("V")
 
 
 class Interned(Generic[V]):
-    """A bounded cache: a key gives the same object each time, until the cache is full and starts anew."""
+    """A bounded cache: a key gives the same object each time, until the cache is full and starts from nothing."""
 
     __slots__ = ("_items", "_make", "_size")
 

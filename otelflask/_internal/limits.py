@@ -16,7 +16,7 @@ from typing import Any
 BODY_LENGTH = 32_768
 STACKTRACE_LENGTH = 16_384
 #: How many characters beyond the limit are masked with a text.
-ROOM = 1_024
+MARGIN = 1_024
 #: The most items of a container, and the depth to which containers are followed.
 MAX_ITEMS = 256
 MAX_DEPTH = 8
@@ -61,7 +61,7 @@ def cut_stacktrace(text: str) -> str:
 def bounded(value: Any, length: int, items: int = MAX_ITEMS, depth: int = 0) -> Any:
     """Cut a value before it is masked, so that masking costs no more than what may be kept.
 
-    A text keeps `ROOM` characters more than its limit, so that a secret at the cut is still whole
+    A text keeps `MARGIN` characters more than its limit, so that a secret at the cut is still whole
     while it is searched for.
 
     Args:
@@ -71,7 +71,7 @@ def bounded(value: Any, length: int, items: int = MAX_ITEMS, depth: int = 0) -> 
         depth: The depth of this value within the whole.
     """
     if isinstance(value, str):
-        return value[: length + ROOM] if len(value) > length + ROOM else value
+        return value[: length + MARGIN] if len(value) > length + MARGIN else value
     if depth >= MAX_DEPTH:
         return value
     if isinstance(value, Mapping):

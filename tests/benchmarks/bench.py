@@ -34,7 +34,7 @@ REPORTED = {
 FEW_REPORTS, MANY_REPORTS = 4, 12
 #: Thousand instructions that one report may cost, and bytes of it.
 MAX_REPORT_COST, MAX_REPORT_BYTES = 150_000, 32_768
-BASE = ["flask==3.1.3", "werkzeug==3.1.9", "sqlalchemy==2.0.51"]
+BASE = ["flask==3.1.3", "werkzeug==3.1.9", "sqlalchemy==2.0.51", "gunicorn==27.0.1"]
 OTEL = ["opentelemetry-sdk==1.45.1", "opentelemetry-exporter-otlp==1.45.1"]
 VARIANTS: dict[str, list[str]] = {
     "bare": BASE,
@@ -51,8 +51,8 @@ VARIANTS: dict[str, list[str]] = {
 }
 
 
-def python_of(variant: str) -> Path:
-    """The variant's interpreter; its environment is made on first use."""
+def python_of(variant: str, refresh: bool = True) -> Path:
+    """The variant's interpreter. Its environment is made on first use, and has this tree from the last `refresh`."""
     folder = ROOT / ".bench" / variant
     python = folder / "bin" / "python"
     if not (folder / ".ready").exists():
@@ -60,7 +60,7 @@ def python_of(variant: str) -> Path:
         pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
         subprocess.run([*pip, *VARIANTS[variant]], check=True)
         (folder / ".ready").touch()
-    if variant == "otelflask":
+    if variant == "otelflask" and refresh:
         # The tree as it is now, not as it was when the environment was made.
         subprocess.run(
             [str(python), "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", str(ROOT)], check=True

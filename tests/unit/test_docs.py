@@ -88,3 +88,32 @@ def test_the_picture_of_the_structure_is_of_this_structure() -> None:
     from tests.structure import drawing
 
     assert (ROOT / "docs" / "images" / "structure.svg").read_text() == drawing(), "run: make docs"
+
+
+def test_each_page_is_linked_from_the_readme_and_each_link_leads_somewhere() -> None:
+    pages = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
+    assert pages <= set(_links(ROOT / "README.md"))
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for link in _links(page):
+            path, _, part = link.partition("#")
+            target = (page.parent / path) if path else page
+            assert target.exists(), f"{page.name}: {link}"
+            assert not part or part in _headings(target), f"{page.name}: {link}"
+
+
+def test_each_make_command_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        assert set(re.findall(r"`make ([a-z-]+)", page.read_text())) <= targets, page.name
+
+
+def _links(page: Path) -> list[str]:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith(("http", "/d/", "mailto:"))]
+
+
+def _headings(page: Path) -> set[str]:
+    text = page.read_text()
+    named = set(re.findall(r'(?:id|name)="([^"]+)"', text)) | set(re.findall(r"\{#([^}]+)\}", text))
+    titles = re.findall(r"^#+ (.*)$", text, re.M)
+    return named | {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}

@@ -122,7 +122,7 @@ class _Storage(MetricReaderStorage):
 
 
 class _Consumer(SynchronousMeasurementConsumer):
-    """The SDK's consumer with our storages. It can start anew after a fork."""
+    """The SDK's consumer with our storages. It can start again after a fork."""
 
     def __init__(self, sdk_config: Any, readers: Sequence[MetricReader], cap: int, overflowed: Overflowed) -> None:
         super().__init__(sdk_config, ())

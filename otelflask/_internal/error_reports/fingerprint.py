@@ -104,8 +104,8 @@ def _explicit(parts: Sequence[str], default: Group) -> Group:
     if not parts:
         return default._replace(title=default.title[:MAX_TITLE])
     of_digest = ["explicit", *(default.fingerprint if part == DEFAULT else safe_text(part) for part in parts)]
-    said = " · ".join(safe_text(part) for part in parts if part != DEFAULT)
-    return Group(_digest(of_digest), f"{default.title} ({said})"[:MAX_TITLE])
+    explicit_text = " · ".join(safe_text(part) for part in parts if part != DEFAULT)
+    return Group(_digest(of_digest), f"{default.title} ({explicit_text})"[:MAX_TITLE])
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -174,7 +174,8 @@ def _first_template(app: Flask, names: list[str]) -> jinja2.Template | None:
     except jinja2.TemplatesNotFound:
         return None
     except jinja2.TemplateError as error:
-        guard.log("error template", "a template of an error page cannot be read; the built-in page is used", exc_info=error)
+        text = "a template of an error page cannot be read; the built-in page is used"
+        guard.log("error template", text, exc_info=error)
         return None
 
 

@@ -51,7 +51,7 @@ class Sender(Protocol):
         ...
 
     def after_fork(self) -> None:
-        """Start anew in a child."""
+        """Start again in a child."""
         ...
 
 

@@ -85,7 +85,7 @@ class ExportQueue:
         self._awake = False
 
     def after_fork(self) -> None:
-        """Start anew in a forked child. The parent sends what it queued."""
+        """Start again in a forked child. The parent sends what it queued."""
         self.counts = Counter()
         self.unsent = Counter()
         self._items = deque()

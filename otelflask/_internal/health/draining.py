@@ -14,7 +14,7 @@ _flag = mmap.mmap(-1, 1)
 
 
 def is_draining() -> bool:
-    """Whether the server was told to end. It still answers, but is not ready."""
+    """Whether the server is about to end. It still answers, but is not ready."""
     return _flag[0] == 1
 
 

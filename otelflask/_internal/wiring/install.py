@@ -188,7 +188,7 @@ def _log_differences(telemetry: Telemetry, settings: Settings, given: Collection
 
 
 def withdraw(logger_provider: Any) -> None:
-    """Undo what was started with a provider, so that the next test starts anew."""
+    """Undo what was started with a provider, so that the next test starts from nothing."""
     global _telemetry
     with _lock:
         if _telemetry is not None and _telemetry.pipeline.logger_provider is logger_provider:

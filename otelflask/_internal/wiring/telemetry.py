@@ -41,7 +41,7 @@ class Telemetry:
     breakers: Breakers
     metrics: HttpMetrics
     request_log: RequestLog
-    #: Settings that the process has used, by name. A later app that differs is told so.
+    #: Settings that the process has used, by name. A later app that differs gets a log line.
     made_with: dict[str, Any] = field(default_factory=dict)
     queries: RequestQueries | None = None
     users: ActiveUsers | None = None

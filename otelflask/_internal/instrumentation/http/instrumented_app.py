@@ -261,7 +261,7 @@ def _commenter(options: dict[str, Any]) -> Callable[[], None]:
             values["controller"] = flask.request.endpoint
         if options.get("route", True) and flask.request.url_rule is not None:
             values["route"] = flask.request.url_rule.rule
-        # Detached together with the request's own context, which lies below this one.
+        # Detached together with the request's own context, which is below this one.
         context_api.attach(context_api.set_value(_COMMENTER_KEY, values))
 
     return before_request

@@ -140,7 +140,7 @@ class Repository:
         found = []
         for about, count, first, last, last_id in rows:
             reports, last_report = reported.get(about, (0, 0))
-            told = bodies[last_id]["attributes"]
+            latest = bodies[last_id]["attributes"]
             found.append(
                 {
                     "fingerprint": about,
@@ -148,8 +148,8 @@ class Repository:
                     "first_seen": first,
                     "last_seen": max(last, last_report),
                     "trend": trends.get(about, [0] * TREND),
-                    "title": told.get("otelflask.error.group", about),
-                    "route": told.get("http.route", ""),
+                    "title": latest.get("otelflask.error.group", about),
+                    "route": latest.get("http.route", ""),
                 }
             )
         found = [row for row in found if text.lower() in f"{row['title']} {row['route']}".lower()]
@@ -204,8 +204,8 @@ class Repository:
             "SELECT body FROM entries WHERE subject IN (?, ?) ORDER BY id DESC LIMIT 1000",
             [event_names.SLOW_QUERY, event_names.REPEATED_QUERY],
         )
-        said = [json.loads(body)["attributes"] for (body,) in reversed(rows)]
-        return {str(attributes.get("db.query.text", "")): caller(attributes) for attributes in said}
+        found = [json.loads(body)["attributes"] for (body,) in reversed(rows)]
+        return {str(attributes.get("db.query.text", "")): caller(attributes) for attributes in found}
 
     def repeated(self) -> list[Row]:
         """Repeated statements: the latest case of each line of the app, the most expensive first."""

@@ -24,7 +24,7 @@ function alone(chart, series) {
 }
 
 function options(box) {
-  const said = () => box.parentElement.querySelector(".at");
+  const label = () => box.parentElement.querySelector(".at");
   return {
     width: box.clientWidth || 140,
     height: 40,
@@ -44,7 +44,7 @@ function options(box) {
           const value = at === null || at === undefined ? null : chart.data[1][at];
           const isOver = chart.cursor.left >= 0 && value !== null && value !== undefined;
           const time = isOver && new Date(chart.data[0][at] * 1000).toLocaleTimeString([], { hour12: false });
-          if (said()) said().textContent = isOver ? `${time} · ${writers[box.dataset.kind](value)}` : "";
+          if (label()) label().textContent = isOver ? `${time} · ${writers[box.dataset.kind](value)}` : "";
         },
       ],
     },
