@@ -12,8 +12,13 @@ import otelflask
 from otelflask._internal.export.environment import use_stable_names
 from otelflask._internal.instrumentation import libraries
 from otelflask._internal.instrumentation.logs import capture
+
+# Also a plugin by its entry point. `make test` leaves that out, so that what it imports is measured.
+from otelflask._internal.testing.plugin import captured_telemetry, fake_collector, fixed_clock
 from otelflask.testing import CapturedTelemetry
 from tests import servers
+
+__all__ = ["captured_telemetry", "fake_collector", "fixed_clock"]
 
 # Contrib's parts read once which names to use, at the first that is instrumented, by whichever test.
 use_stable_names()
