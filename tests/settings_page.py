@@ -1,4 +1,4 @@
-"""The settings as they are declared, for the docs: ``make docs``."""
+"""The page of settings, for the docs: ``make docs``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Draws the package's structure, for the docs: ``make docs``.
+"""Draw the package's structure, for the docs: ``make docs``.
 
-A row is a layer of the contract in ``pyproject.toml``, a box a package or a
-module of one, an arrow an import. What a longer way implies is not drawn.
+A row is a layer of the contract in ``pyproject.toml``, a box is a package or module, and an arrow is
+an import. An import that a longer path implies is left out.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import tomllib
 ROOT = Path(__file__).resolve().parents[1]
 BASE = "otelflask._internal"
 WIDTH, ROW, HEIGHT, GAP, LETTER = 1180, 74, 30, 14, 8
-#: What imports nothing of ours stands in one box, but for these.
+#: What imports nothing of ours shares one box, except these.
 ALONE = {"request_record", "settings"}
 
 Edges = set[tuple[str, str]]
 
 
 def layers() -> list[list[str]]:
-    """The rows, from the top; the last one has what imports nothing."""
+    """The rows from the top. The last one imports nothing."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     rows = [[name.strip() for name in row.split("|")] for row in contracts[0]["layers"]]
     return [row for row in rows if row != ["moved"]]
@@ -42,7 +42,7 @@ def imports(names: list[str]) -> Edges:
 
 
 def reduced(edges: Edges) -> Edges:
-    """The edges that no longer way implies."""
+    """The edges that no longer path implies."""
     below: dict[str, set[str]] = {}
 
     def reach(name: str) -> set[str]:
@@ -91,7 +91,7 @@ def _arrow(start: tuple[float, float, float], end: tuple[float, float, float]) -
     x1, y1 = start[0] + start[2] / 2, start[1] + HEIGHT
     x2, y2 = end[0] + end[2] / 2, end[1] - 2
     bend = (y2 - y1) / 2
-    # A long way runs behind other boxes: it is drawn so that it does not cover the short ones.
+    # A long edge runs behind other boxes, so it is lighter than the short ones.
     shade = 0.75 if y2 - y1 < ROW else 0.3
     way = f"M{x1:.0f} {y1:.0f}C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} {x2:.0f} {y2:.0f}"
     return f'<path d="{way}" fill="none" stroke="#57606a" stroke-opacity="{shade}" marker-end="url(#end)"/>'

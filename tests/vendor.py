@@ -1,4 +1,4 @@
-"""``python -m tests.vendor VERSION``: takes another version of uPlot, from npm, into the live page."""
+"""``python -m tests.vendor VERSION``: replace uPlot in the live page by another version, from npm."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FILES = {
 
 
 def sums() -> dict[str, str]:
-    """The sum of each file that is here, by its path."""
+    """The checksum of each file, by its path."""
     found = sorted(path for path in VENDOR.glob("*/*") if path.is_file())
     return {str(path.relative_to(VENDOR)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 
 def main(version: str) -> None:
-    """Fetch the version, put its files in place of those that are here, and name it where it is named."""
+    """Download the version, replace the files, and update the references."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             ["npm", "pack", "--silent", f"uplot@{version}"], cwd=folder, check=True, capture_output=True, text=True

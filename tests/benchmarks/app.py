@@ -1,4 +1,4 @@
-"""The app whose requests are counted; the same for every variant."""
+"""The app of the benchmarks, the same for every variant."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Product(Base):
 def create_app() -> Flask:
     logging.getLogger().setLevel(logging.INFO)
     app = Flask("bench")
-    # The answer to /boom is what costs, not printing its traceback: before Flask adds its own handler.
+    # Measure the answer to /boom, and not the printing of its traceback. Before Flask adds its own handler.
     logging.getLogger("bench").addHandler(logging.NullHandler())
     engine = create_engine("sqlite://", poolclass=StaticPool)
     Base.metadata.create_all(engine)
@@ -55,7 +55,7 @@ def create_app() -> Flask:
 
 
 def _add_bad_errors(app: Flask) -> None:
-    """Errors whose report has to be bounded."""
+    """Add routes with errors that make large reports."""
     sys.setrecursionlimit(20_000)
 
     def descend(depth: int) -> None:

@@ -1,9 +1,8 @@
 """``make bench``: instructions per request that each variant adds to the bare app.
 
-Each variant has an environment of its own in ``.bench/``. A process is run
-under valgrind with a few and with many requests; the difference is the cost
-of the requests, threads and export included. Counted, not timed: the figures
-repeat on a busy machine.
+Each variant has an environment of its own in ``.bench/``. A process runs under valgrind, with a few
+requests and with many. The difference is the cost of the requests, including threads and export.
+Instructions are counted, not timed, so that the figures repeat on a busy machine.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from otelflask.testing import FakeCollector
 ROOT = Path(__file__).resolve().parents[2]
 ROUTES = ("/ping", "/api/products", "/boom")
 FEW, MANY = 40, 240
-#: The live page there, and nobody looking at it.
+#: The live page is on, and nobody has it open.
 PAGE_ON = {"OTELFLASK_MONITOR": "on", "OTELFLASK_MONITOR_TOKEN": "bench"}
-#: Errors whose report has to be bounded, beside an ordinary one, and how many are measured.
+#: Errors with large reports, beside an ordinary one, and how many of each are measured.
 REPORTED = {
     "/boom": "an ordinary exception",
     "/recursion": "10,000 frames",
@@ -32,7 +31,7 @@ REPORTED = {
     "/long": "a message of 1 MB",
 }
 FEW_REPORTS, MANY_REPORTS = 4, 12
-#: Thousand instructions that one report may cost, and bytes of it.
+#: The most thousand instructions, and the most bytes, of a report.
 MAX_REPORT_COST, MAX_REPORT_BYTES = 150_000, 32_768
 BASE = ["flask==3.1.3", "werkzeug==3.1.9", "sqlalchemy==2.0.51", "gunicorn==27.0.1"]
 OTEL = ["opentelemetry-sdk==1.45.1", "opentelemetry-exporter-otlp==1.45.1"]
@@ -61,7 +60,7 @@ def python_of(variant: str, refresh: bool = True) -> Path:
         subprocess.run([*pip, *VARIANTS[variant]], check=True)
         (folder / ".ready").touch()
     if variant == "otelflask" and refresh:
-        # The tree as it is now, not as it was when the environment was made.
+        # Always the current tree.
         subprocess.run(
             [str(python), "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", str(ROOT)], check=True
         )
@@ -156,7 +155,7 @@ def main() -> None:
 
 
 def reports() -> None:
-    """Measure and print what error reports cost: whole ones, and those above a group's limit."""
+    """Measure and print the cost of error reports: whole ones, and those above a group's limit."""
     whole = {"OTELFLASK_REPORTS_PER_MINUTE": "1000000"}
     jobs = [(v, r, n) for r in REPORTED for v in ("bare", "otelflask") for n in (FEW_REPORTS, MANY_REPORTS)]
     held = [("otelflask", "/boom", n) for n in (MANY, 2 * MANY, 4 * MANY)]

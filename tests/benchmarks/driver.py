@@ -1,4 +1,4 @@
-"""One measured process: ``driver.py VARIANT ROUTE REQUESTS``. Run under valgrind by ``bench``."""
+"""One measured process: ``driver.py VARIANT ROUTE REQUESTS``. ``bench`` runs it under valgrind."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def environ() -> dict[str, Any]:
 
 def main() -> None:
     app = start()
-    # What the start has left is looked through by each full collection, and one more or less falls into one of two
-    # runs by chance: some 100 thousand instructions a request.
+    # A full collection walks what the start has left. One collection more or less would fall into one of two runs by
+    # chance: some 100 thousand instructions a request.
     gc.collect()
     gc.freeze()
     expected = "200" if ROUTE in ("/ping", "/api/products") else "500"

@@ -1,7 +1,8 @@
-"""``make bench-page``: the live page with 10,000 stored requests beside one with 100, and an hour's load in its memory.
+"""``make bench-page``: the live page with 10,000 stored requests beside one with 100, and its memory after an hour's
+load.
 
-Needs Chromium. Work of the browser's main thread is what Chromium itself counts (CDP, `Performance.getMetrics`), taken
-in turns from both pages; the first view's bytes are what it received.
+It needs Chromium. Chromium itself counts the work of the browser's main thread (CDP,
+`Performance.getMetrics`), in turns for both pages, and the received bytes of the first view.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from playwright.sync_api import CDPSession, Page, sync_playwright
 
 from tests.servers import free_port
 
-#: Milliseconds of a frame at 60 a second, and how much more many may take than few.
+#: Milliseconds of a frame at 60 a second, and the most that the large page may cost relative to the small one.
 FRAME_MS, RATIO = 1000 / 60, 2.0
 FEW, MANY = 100, 10_000
 ROUNDS = 30
-#: Requests of an hour, how many of them make the process what it stays, and bytes that it may grow by after these.
+#: Requests of an hour; those after which the process should have its final size; and the most bytes that it may grow
+#: afterwards.
 LOAD, WARM, GROWTH = 200_000, 60_000, 20_000_000
 FIRST_VIEW_BYTES = 150_000
 APP = """
@@ -58,7 +60,7 @@ def load(count):
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """The address of an app of one process, with a state of its own."""
+    """The address of an app in a process, with a state of its own."""
     folder.mkdir()
     (folder / "stored.py").write_text(APP)
     port = free_port()
@@ -93,13 +95,13 @@ def get(url: str) -> str:
 
 
 def work(session: CDPSession) -> float:
-    """Milliseconds that the page's main thread has worked."""
+    """Milliseconds of work of the page's main thread so far."""
     found = {item["name"]: item["value"] for item in session.send("Performance.getMetrics")["metrics"]}
     return 1000 * float(found["ScriptDuration"] + found["LayoutDuration"] + found["RecalcStyleDuration"])
 
 
 def measured(page: Page, session: CDPSession, action: Callable[[Page], None]) -> float:
-    """Milliseconds of work that an action makes."""
+    """Milliseconds of work of an action."""
     before = work(session)
     action(page)
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -107,7 +109,7 @@ def measured(page: Page, session: CDPSession, action: Callable[[Page], None]) ->
 
 
 def filtered(page: Page) -> None:
-    """Choose another status, and wait until its rows are there."""
+    """Choose another status, and wait for its rows."""
     status = page.get_by_label("Status")
     wanted = "" if status.input_value() else "5xx"
     before = page.locator(".foot").inner_text()
@@ -127,7 +129,7 @@ def scrolled(page: Page) -> None:
 
 
 def to_the_end(page: Page, count: int) -> None:
-    """Scroll until all rows have been asked for: the store lets some go when it has more than it keeps."""
+    """Scroll until all rows are loaded. The store removes some when it has too many."""
     loaded, still = 0, 0
     while loaded < count and still < 40:
         page.locator(".list .scroll").evaluate("(list) => list.scrollTo(0, list.scrollHeight)")
@@ -140,7 +142,7 @@ def to_the_end(page: Page, count: int) -> None:
 
 
 def compare(folder: Path) -> list[str]:
-    """Print what filters and scrolls cost with few and with many. Out: what is too much."""
+    """Print the cost of filters and scrolls with few and with many rows. Returns what is too much."""
     wrong: list[str] = []
     with serving(folder / "few") as few, serving(folder / "many") as many, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
@@ -158,14 +160,14 @@ def compare(folder: Path) -> list[str]:
             print(f"first view with {count:,} requests: {sum(received):,} bytes on the wire")
             if sum(received) > FIRST_VIEW_BYTES:
                 wrong.append("the first view is too large")
-            # What is live would come into the measure.
+            # Live updates would disturb the measurement.
             page.keyboard.press("p")
             session.send("Performance.enable")
             pages.append((page, session))
         for what, action in (("filter", filtered), ("scroll", scrolled)):
             if what == "scroll":
                 for (page, _), count in zip(pages, (FEW, MANY), strict=True):
-                    # All of them, so that all are in the page's own list too.
+                    # All requests, so that the page's own list has them too.
                     page.get_by_label("Status").select_option("")
                     to_the_end(page, count)
             found: list[list[float]] = [[], []]
@@ -181,7 +183,7 @@ def compare(folder: Path) -> list[str]:
 
 
 def soak(folder: Path) -> list[str]:
-    """Print the memory of a process that gets an hour's load while somebody looks. Out: what is too much."""
+    """Print the memory of a process under an hour's load while the page is open. Returns what is too much."""
     with serving(folder / "soak") as url:
 
         def memory_after(count: int) -> int:
@@ -199,7 +201,7 @@ def soak(folder: Path) -> list[str]:
 
 
 def main() -> None:
-    """Measure all; ends with an error where something is too much."""
+    """Measure everything, and exit with an error if something is too much."""
     with tempfile.TemporaryDirectory() as folder:
         wrong = [*compare(Path(folder)), *soak(Path(folder))]
     if wrong:

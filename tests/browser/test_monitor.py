@@ -81,10 +81,10 @@ def browser() -> Iterator[sync_api.Browser]:
 
 @pytest.fixture
 def page(server: Server, browser: sync_api.Browser) -> Iterator[sync_api.Page]:
-    """The page, open. Errors of its own, dialogs and requests to other hosts fail the test."""
+    """The open page. Its errors, dialogs and requests to other hosts fail the test."""
     wrong: list[str] = []
     page = browser.new_page(viewport={"width": 1200, "height": 700})
-    # Long: the machine may have other work.
+    # Long, because the machine may be busy.
     page.set_default_timeout(30_000)
     page.on(
         "console",
@@ -96,7 +96,7 @@ def page(server: Server, browser: sync_api.Browser) -> Iterator[sync_api.Page]:
     page.goto(f"{server.url}/monitoring/requests")
     yield page
     page.close()
-    # While the server is away the browser says so itself.
+    # The browser reports a server that is down.
     assert [text for text in wrong if "ERR_CONNECTION" not in text and "ERR_EMPTY_RESPONSE" not in text] == []
 
 
@@ -112,7 +112,7 @@ def _open(page: sync_api.Page, view: str) -> None:
 
 
 def _counted(page: sync_api.Page) -> int:
-    """Rows of the list, whether they are in sight or not."""
+    """The rows of the list, visible or not."""
     return int(page.locator(".list table").get_attribute("aria-rowcount") or 0) - 1
 
 
@@ -157,7 +157,7 @@ def test_an_hour_can_be_shown_as_well(server: Server, page: sync_api.Page) -> No
     page.get_by_label("Last").select_option("1 hour")
     page.locator("[data-poll='5']").wait_for()
     assert "minutes=60" in page.url
-    # The worker may bring what it has seen after the page was drawn first.
+    # The worker may publish after the page was first rendered.
     row = page.locator("#slowest tbody tr", has_text="/lamps")
     row.first.wait_for()
     assert row.count() == 1
@@ -184,7 +184,7 @@ def test_a_restart_of_the_whole_server_is_survived(
     port = int(server.url.rpartition(":")[2])
     again = serve(COMMAND, None, port, OTELFLASK_STATE_DIR=str(tmp_path / "state"), **NO_EXPORT)
     again.get("/nowhere")
-    # Its rows have the numbers of those before.
+    # Its rows have the numbers of the former ones.
     _row(page, "/nowhere").wait_for()
     assert _row(page, "/lamps").count() == 0
     page.get_by_role("status").get_by_text("live", exact=True).wait_for()
@@ -205,7 +205,7 @@ def test_filters_are_in_the_address_and_work(server: Server, page: sync_api.Page
     page.keyboard.press("/")
     page.keyboard.type("LAMP")
     _row(page, "/nowhere").wait_for(state="detached")
-    # What comes while it is typed fits the filter too.
+    # Requests that arrive while the reader types match the filter too.
     server.get("/nowhere")
     server.get("/lamps")
     page.get_by_text("2 requests").wait_for()
@@ -221,7 +221,7 @@ def test_a_long_list_has_only_rows_in_sight_and_reaches_back_to_the_first(server
         server.get(f"/number/{number}")
     page.get_by_text("450 requests").wait_for()
     assert page.locator("tbody tr").count() < 80
-    # By half a screen at a time: each row is in sight once, and has the number of its place.
+    # By half a screen at a time: each row is visible once, and has the number of its position.
     seen: dict[int, str] = {}
     for _ in range(120):
         rows = page.locator("tbody tr[aria-rowindex]").evaluate_all(
@@ -235,7 +235,7 @@ def test_a_long_list_has_only_rows_in_sight_and_reaches_back_to_the_first(server
     assert sorted(seen) == list(range(2, 452))
     assert set(seen.values()) == {f"/number/{number}" for number in range(450)}
     assert page.locator("tbody tr").count() < 80
-    # It is not moved by what comes meanwhile.
+    # New rows do not move it.
     server.get("/lamps")
     page.get_by_role("button", name="1 new").click()
     _row(page, "/lamps").wait_for()
@@ -281,7 +281,7 @@ def test_markup_in_whatever_the_app_meets_is_text(server: Server, page: sync_api
             link.click()
             page.locator(".details h2").wait_for()
         assert page.locator("main img, main script").count() == 0
-    # It was there, as text.
+    # It is there, as text.
     page.goto(f"{server.url}/monitoring/requests?text=/said")
     _row(page, "/said").click()
     page.locator(".details", has_text="<img src=x onerror=alert(1)>").wait_for()
@@ -315,7 +315,7 @@ def test_the_keyboard_is_enough(server: Server, page: sync_api.Page) -> None:
     _row(page, "/nowhere").wait_for()
     page.keyboard.press("j")
     page.keyboard.press("j")
-    # While a row has the focus, the list holds still.
+    # While a row has the focus, the list does not move.
     server.get("/pid")
     page.get_by_role("button", name="1 new").wait_for()
     page.keyboard.press("Enter")
@@ -340,7 +340,7 @@ def test_it_has_no_serious_fault_of_accessibility(server: Server, page: sync_api
     server.get("/boom")
 
     def look(view: str) -> None:
-        # By evaluation: a script element would be blocked, as it should be.
+        # By evaluation, because a script element would be blocked, as it should be.
         found = page.evaluate(f"async () => {{ {_axe()}; return await axe.run(); }}")
         serious = [
             (item["id"], item["nodes"][0]["html"])

@@ -53,7 +53,7 @@ class Server:
         self._output = output
 
     def said(self) -> str:
-        """What it has written, to stdout and to stderr."""
+        """Its output, stdout and stderr."""
         return self._output.read_text()
 
     def get(self, path: str) -> tuple[int, str]:
@@ -65,7 +65,7 @@ class Server:
                 return error.code, error.read().decode()
 
     def stop(self, number: int = signal.SIGTERM, timeout: float = 15) -> float:
-        """End it. Out: the seconds that took."""
+        """Stop it. Returns the seconds that this took."""
         started = time.monotonic()
         self.process.send_signal(number)
         self.process.wait(timeout)
@@ -74,7 +74,7 @@ class Server:
 
 @pytest.fixture
 def app_dir(tmp_path: Path) -> Path:
-    """A folder with two apps: one that knows nothing of otelflask, one that calls it."""
+    """A folder with two apps: one without otelflask, and one that calls it."""
     (tmp_path / "plain.py").write_text(APP.replace("__IMPORTS__", "").replace("__INIT__", ""))
     (tmp_path / "wired.py").write_text(
         APP.replace("__IMPORTS__", "import otelflask").replace("__INIT__", "otelflask.init(app)")
@@ -101,7 +101,7 @@ def serve(app_dir: Path) -> Iterator[Serve]:
         if collector is not None:
             environment.update(collector.environment())
         environment.update(variables)
-        # A file: a pipe that nobody reads would stop a server that says much.
+        # A file, because a full pipe would stop the server.
         output = app_dir / f"output-{port}.txt"
         with output.open("w") as file:
             process = subprocess.Popen(

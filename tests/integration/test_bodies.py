@@ -1,4 +1,4 @@
-"""Whatever body an app returns, its server sends what it would send without us."""
+"""Whatever body an app returns, its server sends the same bytes as without otelflask."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ SERVERS = {
 FLASK = [rule.rule for rule in bodies.app.url_map.iter_rules() if rule.rule.startswith("/flask/")]
 PATHS = [*(f"/raw/{name}" for name in bodies.RAW), *FLASK]
 RANGES = {"from": "bytes=19995-", "part": "bytes=5-9", "last": "bytes=-3", "beyond": "bytes=90000-"}
-#: A header that differs from one answer to the next, and those that are ours.
+#: A header that differs from one response to the next, and ours.
 DIFFERENT = (b"date", b"x-request-id", b"traceresponse")
 
 
 def exchange(server: Server, method: str, path: str, headers: str = "") -> tuple[bytes, list[bytes], bytes]:
-    """The answer as it comes over the wire: status line, headers, and all that follows."""
+    """The response as it is on the wire: status line, headers, and the rest."""
     address = urlsplit(server.url)
     assert address.hostname is not None
     with socket.create_connection((address.hostname, address.port or 80), 20) as connection:
@@ -71,7 +71,7 @@ def test_bodies_reach_the_client_as_they_do_without_us(
         wanted = exchange(stock, method, path, headers)
         assert exchange(ours, method, path, headers) == wanted, (method, path, headers)
         assert wanted[0].split()[1] in (b"200", b"204", b"206", b"304", b"416"), (path, wanted)
-    # What has to be closed is closed as often, and no list of the app's has grown (wsgiref itself adds to them).
+    # What must be closed is closed as often, and no list of the app has grown (wsgiref itself adds to them).
     assert ours.get("/closed") == stock.get("/closed")
     assert ours.get("/headers") == (200, "[1, 2]")
     fake_collector.wait_for(lambda: len(fake_collector.spans) == len(asked) + 2)

@@ -1,4 +1,4 @@
-"""A Celery worker whose processes end after each task, on a real redis: nothing of what they did is lost."""
+"""A Celery worker with processes that end after each task, on a real redis: none of their telemetry is lost."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_each_tasks_span_arrives_in_the_trace_of_the_request_that_asked_for_it(
         server = serve(command, collector, **variables)
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL", "PYTEST"))}
         environment |= variables | collector.environment()
-        # So long that only the end of a process can send.
+        # So long that only the end of a process sends.
         environment["OTEL_BSP_SCHEDULE_DELAY"] = "60000"
         environment["PATH"] = os.path.dirname(sys.executable) + os.pathsep + environment["PATH"]
         options = ["--concurrency", "1", "--max-tasks-per-child", "1", "--loglevel", "error"]

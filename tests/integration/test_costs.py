@@ -1,4 +1,4 @@
-"""What a stranger sends costs in proportion to its length, however it is made. Counted in instructions, not timed."""
+"""The cost of a stranger's input is proportional to its length. Counted in instructions, not timed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).parent / "apps" / "costs.py"
 KB = 1_024
-#: How often the cost of a text may stand in that of one of eight times its length. A square would be 64.
+#: How much more a text of eight times the length may cost. Quadratic cost would be 64.
 MOST_GROWTH = 12
-#: Instructions that a call takes whatever it is given, the counting itself among them.
+#: Instructions of a call with empty input, including the count itself.
 BY_ITSELF = 300_000
 
 

@@ -1,4 +1,4 @@
-"""``make demo``, as a person runs it."""
+"""``make demo``, as a user runs it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_demo_prints_trees_sends_and_ends_at_ctrl_c(fake_collector: FakeColl
         fake_collector.wait_for(lambda: any(s.name == "GET /api/products" for s in fake_collector.spans), timeout=30)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5) as response:
             assert response.headers["traceresponse"]
-        # What the page that it names has to find, within ten seconds.
+        # The live page must have content within ten seconds.
         end = time.monotonic() + 10
         wanted = {"errors": "RuntimeError in shop._fail", "queries": "Product.reviews", "": "/slow-query"}
         while wanted and time.monotonic() < end:

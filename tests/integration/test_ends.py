@@ -1,4 +1,4 @@
-"""How a process ends: at once where nobody was ever there to send to, in time where somebody is, with a word."""
+"""The end of a process: at once if there was never a receiver, else in time, and with a log line."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.servers import free_port
 
 pytestmark = pytest.mark.slow
 
-#: Longer than any test waits: a process that is done before has not waited for it.
+#: Longer than any test waits: a process that ends earlier has not waited.
 FOR_EVER = {"OTELFLASK_SHUTDOWN_TIMEOUT": "300"}
 LOST = re.compile(r"telemetry is not sent: .*")
 
 
 def run(folder: Path, command: list[str], timeout: float = 60, **variables: str) -> str:
-    """Run a command of Flask's. Out: what it says on stderr. Raises TimeoutExpired where it does not end."""
+    """Run a command of Flask. Returns its stderr. Raises TimeoutExpired if it does not end."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL", "PYTEST", "FLASK"))}
     kept["PATH"] = os.path.dirname(sys.executable) + os.pathsep + kept["PATH"]
     done = subprocess.run(
@@ -40,7 +40,7 @@ ZERO_CODE = ["opentelemetry-instrument", "flask", "--app", "plain", "routes"]
 
 
 def endpoint(kind: str) -> str:
-    """Where nothing takes anything."""
+    """An address without a receiver."""
     return "http://nowhere.invalid:4318" if kind == "unknown" else f"http://127.0.0.1:{free_port()}"
 
 
@@ -97,7 +97,7 @@ def test_a_reload_does_not_wait(serve: Serve, app_dir: Path) -> None:
         **FOR_EVER,
     )
     before = server.get("/pid")[1]
-    # The reloader compares times of files as they were when it first saw them.
+    # The reloader compares modification times with those that it first saw.
     time.sleep(1.5)
     (app_dir / "wired.py").touch()
     end = time.monotonic() + 30

@@ -1,4 +1,4 @@
-"""Errors of a shop with four workers: what arrives at a receiver, and in a mail box."""
+"""Errors of a shop with four workers: what a receiver gets, and a mailbox."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_fifty_errors_from_two_call_sites_in_four_workers_are_two_groups_and_two
         [*SHOP, "otelflask.demo.shop:create_app()"],
         fake_collector,
         SHOP_DATABASE_URL=f"sqlite:///{tmp_path / 'shop.sqlite3'}",
-        # However the requests fall on the workers, each may send all of them whole.
+        # Whichever worker gets the requests, it may report each of them.
         OTELFLASK_REPORTS_PER_MINUTE="50",
         OTELFLASK_MAIL_TO="team@shop.example",
         OTELFLASK_MAIL_FROM="shop@shop.example",
@@ -62,7 +62,7 @@ def test_fifty_errors_from_two_call_sites_in_four_workers_are_two_groups_and_two
     with ThreadPoolExecutor(8) as pool:
 
         def several_workers_answer() -> bool:
-            # The first that is ready would have all errors to itself.
+            # Otherwise the first worker that is ready would get all errors.
             list(pool.map(lambda path: driver.request(server.url, path), ["/ping"] * 8))
             return len({span.resource["process.pid"] for span in fake_collector.spans}) > 2
 
@@ -81,7 +81,7 @@ def test_fifty_errors_from_two_call_sites_in_four_workers_are_two_groups_and_two
 
     reports = [record for record in fake_collector.logs if record.message.event_name == "exception"]
     assert {record.attributes["otelflask.error.fingerprint"] for record in reports} == set(counts)
-    # All of them are whole, each with the trace of its request.
+    # All of them are reported, each with the trace of its request.
     assert {record.message.trace_id.hex() for record in reports} == {request.trace_id for request in sent}
     assert len({record.resource["process.pid"] for record in reports}) > 1
 

@@ -1,4 +1,4 @@
-"""A gunicorn that is told to end: not ready, while it still answers everything; then gone, in time."""
+"""A gunicorn after SIGTERM: not ready, but answering; then gone, in time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ COMMAND = ["gunicorn", "--config", "python:otelflask.gunicorn", "--bind", "127.0
 
 
 def _status(server: Server, path: str) -> int:
-    """Of a new connection; 0 where none is taken."""
+    """The status over a new connection; 0 if none is accepted."""
     try:
         with urllib.request.urlopen(server.url + path, timeout=5) as answer:
             return int(answer.status)
@@ -70,10 +70,10 @@ def test_ready_says_503_while_new_connections_are_taken_and_requests_end_well(
         time.sleep(0.1)
     server.process.wait(10)
     asking.join()
-    # The signal itself takes a moment.
+    # The signal takes a moment.
     assert {ready for ready, _ in seen[3:]} == {503}
     assert {other for _, other in seen} == {200}
     assert slow == [200]
-    # Docker's patience.
+    # Docker's timeout.
     assert time.monotonic() - started < 10
     assert server.process.returncode == 0

@@ -59,7 +59,7 @@ COMMAND = [
     "critical",
 ]
 
-#: A queue as large as the burst, and nothing else to do.
+#: A queue as large as the burst.
 NOTHING_IS_DROPPED = {
     "OTELFLASK_LOG_FILE_QUEUE_SIZE": "80000",
     "OTEL_TRACES_EXPORTER": "none",
@@ -87,13 +87,13 @@ def start(serve: Serve, folder: Path, collector: FakeCollector | None, *options:
 
 
 def bursts(server: Server, count: int = 4) -> list[str]:
-    """Let each worker log 20,000 lines; returns the workers that answered."""
+    """Let each worker log 20,000 lines. Returns the workers that answered."""
     with ThreadPoolExecutor(count) as pool:
         return [text for status, text in pool.map(server.get, [f"/burst/{n}" for n in range(count)]) if status == 200]
 
 
 def written(folder: Path) -> Counter[str]:
-    """Each line's message; a torn line is no JSON, and fails here."""
+    """Each line's message. A broken line is not JSON, and fails here."""
     return Counter(
         json.loads(line)["message"]
         for path in sorted(folder.glob("app.log*"))
@@ -177,7 +177,7 @@ def test_under_gevent_a_file_that_another_process_locks_holds_up_no_request(serv
     (lock,) = folder.glob(".__app*lock")
     with lock.open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        # The first one's lines have to be written; while they wait, another one is answered.
+        # While the first worker's lines wait to be written, another worker answers.
         for _ in range(5):
             assert server.get("/line")[0] == 200
             time.sleep(0.3)

@@ -1,4 +1,4 @@
-"""Four gunicorn workers that are recycled all the time: a scrape of any answers for all."""
+"""Four gunicorn workers that are recycled all the time: a scrape of any of them answers for all."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_counts_are_exact_and_never_go_back(
     scraping.join()
     assert len(pids) > 8
     assert seen == sorted(seen)
-    # What a worker has counted since it last wrote is a few seconds late, unless it is the one that is asked.
+    # The counts since a worker's last write are a few seconds late, unless that worker answers.
     end = time.monotonic() + 20
     while _counted(server) != REQUESTS and time.monotonic() < end:
         time.sleep(0.5)

@@ -77,7 +77,7 @@ def test_what_each_worker_has_seen_is_shown_whichever_is_asked(server: Server) -
     assert _eventually(lambda: _paths(server), lambda found: found == wanted) == wanted
     processes = {int(row[0].split()[0]) for row in rows_of(_page(server, "runtime")) if " of " in row[0]}
     assert processes == pids
-    # Live: what comes now is there a moment later, from any of them.
+    # New requests of any worker appear a moment later.
     cursor = re.search(r'data-cursor="([^"]+)"', _page(server, "requests"))
     assert cursor is not None
     _get_all(server, range(1_000, 1_040))

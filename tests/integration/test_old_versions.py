@@ -1,4 +1,4 @@
-"""What is older than otelflask supports runs as without it, and one line says what is missing."""
+"""With versions that are too old, an app runs as without otelflask, and one line says what is missing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ print([(client.get(path).status_code, client.get(path).text) for path in ("/", "
 
 
 def run(folder: Path, command: list[str], packages: Path, **variables: str) -> tuple[str, list[str]]:
-    """What the app answers, and the lines on stderr."""
+    """The app's answers, and the lines on stderr."""
     (folder / "old.py").write_text(APP)
     environment = {**os.environ, **NO_EXPORT, "PYTHONPATH": str(packages), "PYTHONWARNINGS": "ignore", **variables}
     environment.pop("PYTEST_CURRENT_TEST", None)
@@ -57,7 +57,7 @@ def test_what_is_too_old_is_left_alone_and_named_once(tmp_path: Path, packages: 
     instrument = os.path.join(os.path.dirname(sys.executable), "opentelemetry-instrument")
     command = [sys.executable] if way == "init" else [instrument, sys.executable]
     ours, said = run(tmp_path, command, older, **({"INIT": "1"} if way == "init" else {}))
-    # Error answers of ours are no matter of SQLAlchemy's.
+    # Error responses do not depend on SQLAlchemy.
     assert ours.partition("(404")[0] == plain.partition("(404")[0]
     if packages == "flask-2.2":
         assert ours == plain

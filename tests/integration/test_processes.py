@@ -1,4 +1,4 @@
-"""Real servers, started as users start them, and what arrives at a receiver."""
+"""Real servers, started as users start them, and what a receiver gets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ZERO_CODE = ["opentelemetry-instrument"]
 
 
 def joined(collector: FakeCollector, path: str) -> bool:
-    """Whether the span, the app's log line, the request log and the duration of a path came, with one trace id."""
+    """Whether the span, the log line, the request log and the duration of a path arrived, with one trace id."""
     spans = [s for s in collector.spans if s.attributes.get("url.path") == path]
     if not spans or not collector.points("http.server.request.duration"):
         return False
@@ -95,7 +95,7 @@ def test_sigterm_ends_in_time_and_loses_nothing_while_the_collector_is_up(
         for _ in range(20):
             server.get("/hello/x")
         took = server.stop(signal.SIGTERM)
-        # The promise is 5 s; the rest is the server's own way out.
+        # 5 s are promised; the rest is the server's own shutdown.
         assert took < 8
         if state == "up":
             assert len(collector.spans) == 20

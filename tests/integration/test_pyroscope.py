@@ -1,4 +1,4 @@
-"""Pyroscope's agent in each of two workers: what it pushes names their requests' spans."""
+"""Pyroscope's agent in each of two workers: its samples name the spans of their requests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def busy():
 
 
 def _unpacked(body: bytes) -> bytes:
-    """What is pushed, and the profile in it, without their compression."""
+    """A push and the profile in it, uncompressed."""
     for _ in range(2):
         start = body.find(b"\x1f\x8b\x08")
         if start >= 0:
@@ -46,7 +46,7 @@ def _unpacked(body: bytes) -> bytes:
 
 @pytest.fixture
 def pushes() -> Iterator[tuple[str, list[bytes]]]:
-    """Stands where a Pyroscope server stands: takes what is pushed. Its address, and the bodies."""
+    """A server in place of Pyroscope: its address, and the bodies that it got."""
     bodies: list[bytes] = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""What clients see and what arrives is what was recorded; `tests/scenarios/recording.py` writes the files anew."""
+"""What clients see and what arrives equals the recording. `tests/scenarios/recording.py` records again."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.scenarios.steps import MODES, of_mode
 pytestmark = pytest.mark.slow
 
 NAMES = [(mode, scenario.name) for mode in MODES for scenario in of_mode(mode)]
-#: Lines of a difference that are shown.
+#: The most lines of a difference that are shown.
 MOST_LINES = 120
 Recorded = Callable[[str], dict[str, Item]]
 
 
 @pytest.fixture(scope="module")
 def recorded() -> Recorded:
-    """What is recorded now, by mode: each runs once."""
+    """A new recording, by mode. Each mode runs once."""
     found: dict[str, dict[str, Item]] = {}
 
     def of(mode: str) -> dict[str, Item]:

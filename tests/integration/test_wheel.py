@@ -1,4 +1,4 @@
-"""The wheel has what people and package indexes look for in it."""
+"""The wheel has what people and package indexes expect in it."""
 
 from __future__ import annotations
 

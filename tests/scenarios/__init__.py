@@ -1,1 +1,1 @@
-"""Recorded scenarios: what the client sees and what arrives, as files that a rebuild has to reproduce."""
+"""Recorded scenarios: what the client sees and what arrives, as files that a rebuild must reproduce."""

@@ -1,4 +1,4 @@
-"""What scenarios do that is more than one request."""
+"""Actions of scenarios that are more than one request."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import re
 from tests.scenarios import data, lines
 from tests.scenarios.client import TOKEN, Answer, World, bearer
 
-#: What happens before the pages are looked at: of each kind one, so that no order depends on how long it took.
+#: The requests before the pages are read: one of each kind, so that no order depends on durations.
 SEEN = ("/hello", "/lamps/7", "/log/breadcrumbs", "/select", "/repeated", "/slow", "/nowhere", "/payment", "/event")
 
 
 def nothing(world: World) -> Answer:
-    """What the start leaves."""
+    """The telemetry of the start."""
     return {}
 
 
@@ -26,7 +26,7 @@ def leave_stream(world: World) -> Answer:
 
 
 def break_circuit(world: World) -> Answer:
-    """Two failures open it; the third request is rejected."""
+    """Two failures open the circuit, and the third request is rejected."""
     return {f"answer {number}": world.ask("GET", "/payment", {"Accept": "application/json"}) for number in (1, 2, 3)}
 
 
@@ -61,7 +61,7 @@ def statement_outside(world: World) -> Answer:
 
 
 def command(world: World) -> Answer:
-    """A command of the app's, by Flask's runner."""
+    """A command of the app, run by Flask's runner."""
     result = world.app.test_cli_runner().invoke(args=["recount", "upper"])
     return {"exit code": result.exit_code, "output": result.output}
 
@@ -75,7 +75,7 @@ def fork(world: World) -> Answer:
 
 
 def be_seen(world: World) -> Answer:
-    """Requests that the pages show afterwards."""
+    """Requests for the pages."""
     statuses = {}
     for path in SEEN:
         answer = world.ask("GET", path, {"Accept": "application/json"})
@@ -93,7 +93,7 @@ def live_trace(world: World) -> Answer:
 
 
 def live_error(world: World) -> Answer:
-    """The page of the first error that the list has."""
+    """The page of the first error in the list."""
     listed = world.ask("GET", "/monitoring/errors?text=breadcrumbs", bearer(TOKEN))
     (fingerprint, *_) = re.findall(r"/errors/([0-9a-f]{16})", listed["body"])
     return world.ask("GET", f"/monitoring/errors/{fingerprint}?live=0", bearer(TOKEN))

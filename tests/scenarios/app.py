@@ -1,4 +1,4 @@
-"""The app that the scenarios ask: answers of each kind. Its other routes are in `faults`, `data` and `lines`."""
+"""The app of the scenarios. Its other routes are in `faults`, `data` and `lines`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import otelflask
 from otelflask.errors import AppError, RateLimitError, ValidationError, answer_errors_with, created, success
 from tests.scenarios import data, faults, lines
 
-#: The page of a template and what it includes.
+#: A page, and a template that it includes.
 TEMPLATES = {
     "lamps.html": "<ul>{% for lamp in lamps %}{% include 'lamp.html' %}{% endfor %}</ul>",
     "lamp.html": "<li>{{ lamp }}</li>",
@@ -29,7 +29,7 @@ class SoldOutError(AppError):
 
 
 def make_app(folder: str, init: bool) -> Flask:
-    """The app. In: a folder for its database, and whether it calls `otelflask.init`."""
+    """Make the app, with its database in `folder`. `init`: whether it calls `otelflask.init`."""
     app = Flask("shop")
     app.jinja_loader = DictLoader(TEMPLATES)
     if init:
@@ -44,7 +44,7 @@ def make_app(folder: str, init: bool) -> Flask:
 
 
 def make_second_app(init: bool) -> Flask:
-    """Another app of the same process, with settings and hooks of its own."""
+    """Make another app for the same process, with its own settings and hooks."""
     app = Flask("stock")
     if init:
         otelflask.init(
@@ -74,7 +74,7 @@ def make_second_app(init: bool) -> Flask:
 
 
 def make_nested_app(app: Flask, inner: Flask) -> DispatcherMiddleware:
-    """Both as one WSGI app: the inner one below ``/inner``."""
+    """Combine both as one WSGI app: the inner one is below ``/inner``."""
     return DispatcherMiddleware(app, {"/inner": inner})
 
 

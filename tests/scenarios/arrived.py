@@ -23,7 +23,7 @@ class Processes:
         self._names: dict[tuple[Any, Any], str] = {}
 
     def name(self, resource: dict[str, Any]) -> str:
-        """In: a resource's attributes. Processes differ in pid and in instance id, or are said not to."""
+        """The name of the process with these resource attributes. Processes differ in pid and in instance id."""
         key = (resource.get("process.pid"), resource.get("service.instance.id"))
         if not self._names:
             return self._names.setdefault(key, "main")

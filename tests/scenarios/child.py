@@ -1,8 +1,8 @@
 """The process in which the scenarios of a mode run, one after the other.
 
-`python -m tests.scenarios.child MODE FOLDER` calls `otelflask.init`; mode
-`zero` leaves that to `opentelemetry-instrument`. After each scenario it says
-what the client saw, as a line of JSON, and waits for a line.
+`python -m tests.scenarios.child MODE FOLDER` calls `otelflask.init`; mode `zero` leaves that to
+`opentelemetry-instrument`. After each scenario it prints what the client saw, as a line of JSON, and
+waits for a line.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from tests.scenarios.steps import of_mode
 
 class _QuietHandler(WSGIRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """No line: it is of the server's, and has the time."""
+        """No line: it has the time."""
 
 
 class _Server(ThreadedWSGIServer):
-    """Knows when the threads of its requests are done: spans end after the client has its answer."""
+    """Knows when the threads of its requests have ended, because spans end after the client has its response."""
 
     def __init__(self, app: Any) -> None:
         self._running = 0
@@ -49,14 +49,14 @@ class _Server(ThreadedWSGIServer):
             self._changed.notify_all()
 
     def wait(self) -> None:
-        """Return when no request is being handled. Raises TimeoutError."""
+        """Wait until no request is active. Raises TimeoutError."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._running == 0, 30):
                 raise TimeoutError("a request does not end")
 
 
 def _same_on_each_machine() -> None:
-    """How full disk and memory are is no matter of the scenarios."""
+    """Replace the use of disk and memory by fixed values."""
     disk, memory = psutil.disk_usage, psutil.virtual_memory
     psutil.disk_usage = lambda path: disk(path)._replace(percent=50.0)
     psutil.virtual_memory = lambda: memory()._replace(percent=50.0)
@@ -89,7 +89,7 @@ def main(mode: str, folder: str) -> None:
     for scenario in of_mode(mode):
         answer = scenario.act(world)
         settle()
-        # Twice: the first waits for mails, which are counted in what the second sends.
+        # Twice: the first call waits for mails, and the second sends their counts.
         is_sent = otelflask.flush(20) and otelflask.flush(20)
         print(json.dumps({"scenario": scenario.name, "answer": answer, "is_sent": is_sent}), flush=True)
         sys.stdin.readline()

@@ -1,4 +1,4 @@
-"""The client of the scenarios: what it asks, and what it sees, as plain values."""
+"""The client of the scenarios: its requests, and what it sees, as plain values."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from flask import Flask
 
 Answer = dict[str, Any]
 
-#: Ids of callers; they stay as they are in what is recorded.
+#: Ids of callers, which are recorded as they are.
 CALLERS_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLERS_SPAN = "00f067aa0ba902b7"
 CALLERS_PARENT = f"00-{CALLERS_TRACE}-{CALLERS_SPAN}-01"
 TOKEN = "8a0bd3fc72ff"
-#: Longest body, in characters, that is recorded whole.
+#: The longest body, in characters, that is recorded whole.
 LONGEST_BODY = 2_000
-#: Headers of each answer that say nothing of the app.
+#: Headers that do not depend on the app.
 _LEFT_OUT = frozenset({"date", "server", "connection"})
 
 
@@ -28,8 +28,11 @@ _LEFT_OUT = frozenset({"date", "server", "connection"})
 class World:
     """What a step acts on.
 
-    `ask_of` gives the ports by name (`shop`, `stock`, `nested`); `notes` is what one step leaves for another;
-    `run_job` runs a script of its own; `settle` returns when the servers handle no request any more.
+    Attributes:
+        ports: Ports by name (`shop`, `stock`, `nested`).
+        run_job: Runs a script in a process of its own.
+        settle: Waits until the servers handle no request.
+        notes: What one step leaves for another.
     """
 
     app: Flask
@@ -46,18 +49,18 @@ class World:
         body: bytes | None = None,
         of: str = "shop",
     ) -> Answer:
-        """One request over a connection of its own, and what is seen of its answer."""
+        """Send a request over a new connection, and return what is seen of the response."""
         connection = http.client.HTTPConnection("127.0.0.1", self.ports[of], timeout=30)
         try:
             connection.request(method, path, body, {"User-Agent": "scenarios/1", **(headers or {})})
             return seen(connection.getresponse())
         finally:
             connection.close()
-            # Spans and lines of a request end after the client has its answer.
+            # Spans and lines of a request end after the client has its response.
             self.settle()
 
     def ask_and_leave(self, path: str, first: int) -> Answer:
-        """Read the first bytes of an answer, and close the connection."""
+        """Read the first bytes of a response, and close the connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.ports["shop"], timeout=30)
         connection.request("GET", path, headers={"User-Agent": "scenarios/1"})
         response = connection.getresponse()
@@ -90,10 +93,10 @@ def _shown(body: bytes, content_type: str) -> Any:
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header that bears a token."""
+    """The header with a token."""
     return {"Authorization": f"Bearer {token}"}
 
 
 def basic(name: str, password: str) -> dict[str, str]:
-    """The header of a name and a password."""
+    """The header with a name and a password."""
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}

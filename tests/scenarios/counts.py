@@ -8,16 +8,16 @@ from otelflask._internal.testing.collector import attributes_of
 from tests.scenarios.arrived import Item, Processes, Requests, canonical, items
 from tests.scenarios.normalised import Labels
 
-#: Of the machine, the interpreter, and the pipeline itself: they depend on time and on how items were batched.
+#: Of the machine, the interpreter and the pipeline: they depend on time and on batches.
 _LEFT_OUT = ("process.", "system.", "cpython.", "otel.sdk.")
-#: A process that ends sends a mail before it tells its metrics for the last time, or after.
+#: A process that ends may send a mail before or after its last metrics.
 _OF_MAILS = "otelflask.error.mails"
 _BYTES = frozenset({"By"})
 _TEMPORALITY = {0: "unspecified", 1: "delta", 2: "cumulative"}
 
 
 class Counts:
-    """Keeps what was last said of each series."""
+    """Remembers the last value of each series."""
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, str, str], Any] = {}

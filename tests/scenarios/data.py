@@ -22,7 +22,7 @@ _KEY = "shop.engine"
 
 
 def endless() -> Iterator[bytes]:
-    """A piece, then others once the client has left, until writing one fails; never more than 400."""
+    """A piece, and more once the client has left, until a write fails; at most 400."""
     yield b"first"
     client_left.wait(20)
     for _ in range(400):
@@ -160,13 +160,13 @@ def _add_jobs(app: Flask, engine: Engine) -> None:
 
 
 def statement_outside(app: Flask) -> None:
-    """A statement of whatever context there is."""
+    """Run a statement in the current context."""
     with engine_of(app).connect() as connection:
         connection.execute(text("SELECT count(*) FROM lamps")).scalar()
 
 
 def in_child(app: Flask) -> None:
-    """What a forked process does: one request, one line, one statement, flush, end."""
+    """The work of a forked process: a request, a line, a statement, flush, end."""
     status = 1
     try:
         answer = app.test_client().get("/hello")
@@ -179,7 +179,7 @@ def in_child(app: Flask) -> None:
 
 
 def ended(child: int) -> int:
-    """The exit status of a forked process; it has 20 seconds. Raises TimeoutError."""
+    """The exit status of a forked process, within 20 seconds. Raises TimeoutError."""
     end = time.monotonic() + 20
     while time.monotonic() < end:
         pid, status = os.waitpid(child, os.WNOHANG)

@@ -1,4 +1,4 @@
-"""Routes that fail, each in a way of its own."""
+"""Routes that fail, each in its own way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StockError(Exception):
 
 
 class UnspeakableError(Exception):
-    """Cannot be told."""
+    """Has no text: its methods raise."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -34,7 +34,7 @@ class SeveralError(Exception):
 
 
 class AnsweredError(ValueError):
-    """What the app's errorhandler answers; `status` with which status."""
+    """Answered by the app's errorhandler, with this status."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -92,7 +92,7 @@ def _add_shapes(app: Flask) -> None:
     @app.get("/group")
     def group() -> str:
         members = [_caught(ValueError("first")), _caught(StockError("second"))]
-        # There is none in Python 3.10.
+        # Python 3.10 has no ExceptionGroup.
         raise getattr(builtins, "ExceptionGroup", SeveralError)("several at once", members)
 
     @app.get("/several")
@@ -120,7 +120,7 @@ def _caught(error: Exception) -> Exception:
         return caught
 
 
-#: Short, so that no stack is cut: where that is done depends on the length of the checkout's path.
+#: Short, so that no stack is cut: the cut depends on the length of the checkout's path.
 _DEPTHS_FILE = "/d.py"
 _DEPTHS = """\
 def down(n, error):
@@ -131,7 +131,7 @@ def down(n, error):
 
 
 def _depths() -> dict[str, Any]:
-    """A module with a recursion, whose path is the same in any checkout."""
+    """A module with a recursion, with the same path in any checkout."""
     module: dict[str, Any] = {"__name__": "d"}
     linecache.cache[_DEPTHS_FILE] = (len(_DEPTHS), None, _DEPTHS.splitlines(keepends=True), _DEPTHS_FILE)
     exec(compile(_DEPTHS, _DEPTHS_FILE, "exec"), module)

@@ -1,4 +1,4 @@
-"""A job in a process of its own: it logs, makes a span, counts, and ends; nothing is flushed by it."""
+"""A job in a process of its own: it logs, makes a span, counts, and ends without a flush."""
 
 from __future__ import annotations
 

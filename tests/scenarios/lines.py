@@ -17,13 +17,13 @@ logger = logging.getLogger("shop.lines")
 
 
 class Colour(enum.Enum):
-    """A value of `extra=` that is no plain one."""
+    """A value of `extra=` that is an enum."""
 
     RED = "red"
 
 
 class Lamp:
-    """A value of `extra=` that has only its address to show."""
+    """A value of `extra=` with a default repr, which has its address."""
 
 
 def add(app: Flask) -> None:

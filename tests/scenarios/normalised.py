@@ -1,4 +1,4 @@
-"""Values that are the same on each run and each machine: ids become labels, times and addresses names."""
+"""Normalise values that differ from run to run: ids become labels, and times and addresses become names."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _TEXTS: list[tuple[re.Pattern[str], str]] = [
     (re.compile(r"\b0x[0-9a-f]{6,}"), "0x<address>"),
     (re.compile(r"\b(duration=)[\d.e-]+"), r"\1<duration>"),
     (re.compile(r"\bThread-\d+"), "Thread-<number>"),
-    # How much of it stays before it is cut depends on the length of the checkout's path.
+    # The cut depends on the length of the checkout's path.
     (re.compile(r"\b(\w+ )\1{50,}[\w ]*…?"), r"\1… again and again …"),
     (re.compile(r"sqlalche\.me/e/\d+/"), "sqlalche.me/e/<version>/"),
     (re.compile(r"\bWerkzeug/[\d.]+"), "Werkzeug/<version>"),
     (re.compile(r"\bSQLAlchemy-\d+"), "SQLAlchemy-<number>"),
 ]
-#: Attributes, fields and headers whose values are never the same.
+#: Attributes, fields and headers that are never the same.
 VOLATILE = {
     "client.port": "<port>",
     "network.peer.port": "<port>",
@@ -48,9 +48,11 @@ _JSON = re.compile(r"otelflask\.error\.(tags|breadcrumbs|frames|extra)$")
 
 
 class Labels:
-    """Ids of one scenario, by first appearance.
+    """Labels of one scenario's ids, in the order of their appearance.
 
-    In: the folder of the run, and all ids of spans of the run so far, which it adds to.
+    Args:
+        folder: The folder of the run.
+        known: All span ids of the run so far; new ones are added.
     """
 
     def __init__(self, folder: str, known: set[str]) -> None:
@@ -71,12 +73,12 @@ class Labels:
         return self._spans.setdefault(span_id, f"span-{len(self._spans)}") if span_id.strip("0") else ""
 
     def request(self, request_id: str) -> None:
-        """Know an id of a request, where it is one of ours."""
+        """Remember a request id that otelflask made."""
         if _HEX_32.fullmatch(request_id):
             self._requests.setdefault(request_id, f"request-id-{len(self._requests) + 1}")
 
     def text(self, text: str) -> str:
-        """The text with labels and names in the place of ids, times, addresses and paths."""
+        """Replace ids, times, addresses and paths by labels and names."""
         text = _HEX_32.sub(lambda found: self._of_32(found[0]), text)
         text = _HEX_16.sub(lambda found: self._of_16(found[0]), text)
         text = _UUID.sub(lambda found: self._other(found[0], "uuid"), text)
@@ -101,7 +103,7 @@ class Labels:
         return self._other(beginning, "short-trace")
 
     def value(self, value: Any, name: str = "") -> Any:
-        """A value of an attribute, a field or a header: texts of several lines become lists of lines."""
+        """Normalise a value of an attribute, a field or a header. Texts of several lines become lists."""
         if name in VOLATILE:
             return VOLATILE[name]
         if isinstance(value, str):
@@ -126,6 +128,6 @@ class Labels:
         return shown
 
     def lines(self, lines: Iterable[str]) -> list[str]:
-        """Lines of a text, without frames of libraries; a stack that was put into one line is taken apart."""
+        """The lines of a text, without frames of libraries. A stack within one line is split."""
         apart = [part for line in lines for part in (line.split("\\n") if "\\n  File " in line else [line])]
         return [self.text(line) for line in without_libraries(apart)]

@@ -1,6 +1,6 @@
-"""Runs the scenarios of a mode in a process of their own, and records what arrives for each.
+"""Run the scenarios of a mode in a process of their own, and record what arrives for each.
 
-`python -m tests.scenarios.recording` writes the recorded files anew.
+`python -m tests.scenarios.recording` writes the recorded files again.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from tests.scenarios.stacks import ROOT
 from tests.scenarios.steps import MODES, Scenario, of_mode
 
 RECORDED = Path(__file__).parent / "recorded"
-#: Longest that the scenarios of a mode may take, in seconds.
+#: The longest time for the scenarios of a mode, in seconds.
 LONGEST_S = 150.0
-#: No timer ends while scenarios run.
+#: No timer fires while scenarios run.
 _NEVER_MS = "3600000"
 _SETTINGS = {
     "OTEL_BSP_SCHEDULE_DELAY": _NEVER_MS,
@@ -52,19 +52,19 @@ _SETTINGS = {
     "OTELFLASK_MONITOR_TOKEN": TOKEN,
     "OTELFLASK_HEALTH_TOKEN": TOKEN,
     "OTELFLASK_REPEATED_QUERY_TIME": "0",
-    # A machine that is busy makes no other statement slow.
+    # No other statement is slow, also on a busy machine.
     "OTELFLASK_SLOW_QUERY_THRESHOLD": "0.5",
     "PYTHONHASHSEED": "0",
     "PYTHONWARNINGS": "ignore::DeprecationWarning",
     "TZ": "UTC",
 }
-#: Scenarios whose bodies have times and durations, so that their length is not the same on each run.
+#: Scenarios with times and durations in their bodies, so that lengths differ.
 _LENGTHS_VARY = ("live", "metrics", "health")
 _OF_OTHERS = ("OTEL", "PYTEST", "FLASK", "SENTRY", "COVERAGE")
 
 
 def record(mode: str) -> dict[str, Item]:
-    """Run a mode's scenarios. Out: what was recorded of each, by name."""
+    """Run the scenarios of a mode. Returns the recording of each, by name."""
     with tempfile.TemporaryDirectory(prefix="otelflask-scenarios-") as folder, FakeCollector() as collector:
         mailbox = Mailbox()
         try:
@@ -81,7 +81,7 @@ class _Recording:
         self._mailbox = mailbox
         self._processes = Processes()
         self._counts = Counts()
-        #: How far each file was read, in bytes.
+        #: The bytes that were read of each file.
         self._read: dict[str, int] = {}
         self._scopes: set[tuple[str, ...]] = set()
         self._spans: set[str] = set()
@@ -164,7 +164,7 @@ class _Recording:
         elif scenario.name == "metric_names":
             recorded["metric names"] = self._counts.known()
             recorded["scopes"] = sorted(map(list, self._scopes))
-        # As it is read from a file.
+        # As it is after a file was read.
         parsed: Item = json.loads(json.dumps(recorded))
         return parsed
 
@@ -199,7 +199,7 @@ class _Recording:
 
 
 def written(recorded: Item) -> str:
-    """What is recorded of a scenario, as its file has it."""
+    """The text of a scenario's file."""
     return json.dumps(recorded, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -209,7 +209,7 @@ def path_of(mode: str, name: str) -> Path:
 
 
 def main(modes: list[str]) -> None:
-    """Write the files of these modes anew."""
+    """Record these modes, and write their files."""
     for mode in modes:
         found = record(mode)
         folder = RECORDED / mode

@@ -1,4 +1,4 @@
-"""Stack traces in which only frames of the app stay: those of libraries, and of the product, become one line."""
+"""Reduce stack traces to the app's frames. Those of libraries and of otelflask become one line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LIBRARY_FRAMES = "… library frames …"
-#: Where libraries are, the longest first: below one of these the rest of a path is the same on each machine.
+#: The folders of libraries, longest first. Below them, a path is the same on each machine.
 _LIBRARIES = sorted(
     {
         str(Path(path).resolve() if is_resolved else Path(path))
@@ -25,19 +25,19 @@ _LEAD = re.compile(r"^[ |+]*")
 
 
 def is_library(path: str) -> bool:
-    """Whether a file, or the beginning of its path, is not of the scenarios'."""
+    """Whether a file, or the beginning of its path, does not belong to the scenarios."""
     return not path.startswith((str(ROOT / "tests"), "/d.py"))
 
 
 def shown_path(text: str) -> str:
-    """A text in which the paths of libraries and of the checkout are names."""
+    """Replace the paths of libraries and of the checkout by names."""
     for library in _LIBRARIES:
         text = text.replace(f"{library}/", "<lib>/otelflask/" if library.startswith(f"{ROOT}/otelf") else "<lib>/")
     return text.replace(str(ROOT), "<root>")
 
 
 def without_libraries(lines: list[str]) -> list[str]:
-    """The lines of a text, with the frames of libraries as one line, and without marks below source lines."""
+    """The lines of a text with frames of libraries as one line, and without marks below source lines."""
     found: list[str] = []
     #: Indentation of the frame whose source lines are left out.
     within = -1
@@ -57,7 +57,7 @@ def without_libraries(lines: list[str]) -> list[str]:
 
 
 def _without_repeated(lines: list[str]) -> list[str]:
-    """Frames of a recursion, of which fewer or more fit by the length of the checkout's path, once."""
+    """Frames of a recursion, once: how many fit depends on the length of the checkout's path."""
     found: list[str] = []
     position = 0
     while position < len(lines):

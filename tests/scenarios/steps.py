@@ -1,4 +1,4 @@
-"""The scenarios, in the order in which they run: each is one thing that is done to the app."""
+"""The scenarios, in their order: each is one action on the app."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.scenarios import acts
 from tests.scenarios.client import CALLERS_PARENT, TOKEN, Answer, World, basic, bearer
 
 Act = Callable[[World], Answer]
-#: With `otelflask.init`, without code of the app's, and with `init` and somebody who looks at the app's pages.
+#: With `otelflask.init`; with zero code; and with `init` and the app's pages open.
 MODES = ("init", "zero", "page")
 HTML = {"Accept": "text/html"}
 JSON = {"Accept": "application/json"}
@@ -19,8 +19,9 @@ JSON = {"Accept": "application/json"}
 class Scenario:
     """One scenario.
 
-    `modes` in which it runs; `is_ordered` says that what arrives has one
-    order, which it has not where threads or processes run beside each other.
+    Attributes:
+        modes: The modes in which it runs.
+        is_ordered: Whether what arrives has a fixed order. It has none with parallel threads or processes.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Pages, mails and lines as texts that are the same on each run."""
+"""Pages, mails and lines as texts that are the same in each run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _NUMBER = re.compile(r"(?<![\w.<:+/-])\d[\d,]*(\.\d+)?(?![\w>.])")
 _RATE = re.compile(r"^[\d.,]+/(s|min|h)$")
 _CLOCK = re.compile(r"\b\d\d:\d\d:\d\d(\.\d+)?\b")
 _SHORT_ID = re.compile(r"[0-9a-f]{8}")
-#: Views of the live page in which the order of rows depends on durations.
+#: Views of the live page with an order that depends on durations.
 _SORTED = ("live_overview", "live_queries")
-#: Views in which numbers depend on time, and on what the process is.
+#: Views with numbers that depend on time and process.
 _OF_TIMES = ("live_overview", "live_runtime")
 _SAMPLE = re.compile(r"^(?P<name>\w+(?:\{.*\})?) (?P<value>\S+)$")
-#: Samples whose values are the same on each run.
+#: Samples with fixed values.
 _DETERMINISTIC = re.compile(
     r"^(?!otel_|process_|system_|cpython_)"
     r"(\w+_total|\w+_count|\w+_bytes_(bucket|sum)|http_server_active_requests|otelflask_\w*|target_info)(\{| |$)"
@@ -30,7 +30,7 @@ _HOST = re.compile(r'\b((?:host|os|process)_\w+|device)="[^"]*"')
 
 
 class _Text(HTMLParser):
-    """The texts of a page, one a line; those of a row of a table in one line."""
+    """The texts of a page, one a line; a table's row is one line."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ def _shown(text: str, scenario: str, labels: Labels) -> str:
 
 
 def samples(text: str, labels: Labels) -> list[str]:
-    """Samples of a page of metrics: those of durations and of the machine without their values and exemplars."""
+    """The samples of a metrics page. Those of durations and of the machine have no values and exemplars."""
     found = []
     for line in text.splitlines():
         sample = _SAMPLE.match(line.partition(" # ")[0])
@@ -95,18 +95,18 @@ def samples(text: str, labels: Labels) -> list[str]:
         found.append(labels.text(f"{name} {sample['value'] if is_same else '<value>'}") + exemplar)
     # A machine has one network device, or twenty.
     found = list(dict.fromkeys(found))
-    # The pipeline's own metrics are in the order in which its queues were first used.
+    # The pipeline's metrics are in the order in which its queues were first used.
     own = [line for line in found if _OWN.match(line)]
     return [*(line for line in found if not _OWN.match(line)), *sorted(own)]
 
 
 def mail(message: EmailMessage, labels: Labels) -> Item:
-    """What is the same of a mail."""
+    """The fixed part of a mail."""
     headers = {name: labels.text(str(message[name]).strip()) for name in ("From", "To", "Subject", "References")}
     return {**headers, "body": labels.lines(message.get_content().splitlines())}
 
 
 def file_lines(text: str, labels: Labels, is_ordered: bool) -> list[Any]:
-    """Lines of a log file, each a JSON object; by their message where several processes write."""
+    """The lines of a log file, each a JSON object; sorted by message where several processes write."""
     lines = [labels.value(json.loads(line)) for line in text.splitlines()]
     return lines if is_ordered else sorted(lines, key=lambda line: str(line["message"]))

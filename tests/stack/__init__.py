@@ -1,1 +1,1 @@
-"""The compose bundle as users run it, asked through its backends' own HTTP APIs."""
+"""The compose bundle as users run it, queried through the HTTP APIs of its backends."""

@@ -1,4 +1,4 @@
-"""Clients of the backends' own HTTP APIs; they return what was found, decoded, and raise where the answer is no."""
+"""Clients of the backends' HTTP APIs. They return decoded results, and raise for errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def get(url: str, **parameters: Any) -> Any:
-    """The JSON at an address. Raises RuntimeError, with the server's words, where the status is not 200."""
+    """The JSON at an address. Raises RuntimeError with the server's text if the status is not 200."""
     if parameters:
         url += "?" + urllib.parse.urlencode(parameters, doseq=True)
     try:
@@ -28,7 +28,7 @@ def get(url: str, **parameters: Any) -> Any:
 
 
 def post(url: str, body: bytes, content_type: str) -> bytes:
-    """Send a body. Raises RuntimeError, with the server's words, where the status is not one of success."""
+    """Send a body. Raises RuntimeError with the server's text if the status is not a success."""
     request = urllib.request.Request(url, data=body, headers={"Content-Type": content_type})
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
@@ -50,12 +50,12 @@ def eventually(question: Callable[[], T], accept: Callable[[T], bool] = bool, se
 
 @dataclass
 class Backends:
-    """Prometheus, Loki and Tempo at the ports that they are published at."""
+    """Prometheus, Loki and Tempo at their published ports."""
 
     prometheus: str
     loki: str
     tempo: str
-    #: Beginning of the time that is asked about, in epoch seconds.
+    #: The beginning of the queried time, in epoch seconds.
     since: float = field(default_factory=lambda: time.time() - 900)
 
     def promql(self, expr: str) -> list[dict[str, Any]]:
@@ -76,7 +76,7 @@ class Backends:
         return [exemplar for item in series for exemplar in item["exemplars"]]
 
     def label_values(self, selector: str, label: str) -> list[str]:
-        """Values of a label, as a dashboard's variable asks for them."""
+        """The values of a label, as for a dashboard's variable."""
         values: list[str] = get(f"{self.prometheus}/api/v1/label/{label}/values", **{"match[]": selector})["data"]
         return values
 
@@ -125,7 +125,7 @@ class Backends:
         return answer["trace"]
 
     def ask(self, query: Query) -> list[dict[str, Any]]:
-        """What a panel's query returns."""
+        """The result of a panel's query."""
         ask = {
             ("prometheus", "instant"): self.promql,
             ("prometheus", "range"): self.promql_range,

@@ -1,4 +1,4 @@
-"""Runs the compose bundle, the file that users run, on ports and volumes of its own."""
+"""Run the compose bundle, from the file that users run, on ports and volumes of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.stack.backends import Backends
 ROOT = Path(__file__).parents[2]
 PROJECT = "otelflask-test"
 
-#: In the order in which they start where not all of them can.
+#: The order of start, where not all of them can start.
 SERVICES = (
     "queue-owner",
     "prometheus",
@@ -65,7 +65,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 class Stack:
-    """The bundle. Services whose image cannot be had are in `missing` and are not started."""
+    """The bundle. Services without an image are in `missing` and are not started."""
 
     def __init__(self) -> None:
         ports = dict(zip(PORTS, map(str, _free_ports(len(PORTS))), strict=True))
@@ -76,7 +76,7 @@ class Stack:
         self.missing = {name for name, image in self.images.items() if not self._available(image)}
 
     def run(self, *arguments: str, timeout: float = 600, check: bool = True, **environment: str) -> str:
-        """``docker compose ARGUMENTS``; returns what it printed. Raises AssertionError, with that, where it fails."""
+        """Run ``docker compose ARGUMENTS``. Returns its output. Raises AssertionError with the output if it fails."""
         done = subprocess.run(
             ["docker", "compose", *arguments],
             cwd=ROOT,
@@ -89,7 +89,7 @@ class Stack:
         return done.stdout
 
     def config(self) -> dict[str, Any]:
-        """The compose file with everything filled in."""
+        """The compose file with all variables replaced."""
         config: dict[str, Any] = json.loads(self.run("config", "--format", "json"))
         return config
 
@@ -103,7 +103,7 @@ class Stack:
         return subprocess.run(["docker", "pull", "--quiet", image], capture_output=True, timeout=600).returncode == 0
 
     def up(self, *services: str, **environment: str) -> None:
-        """Start services (all that can be had when none is named) and wait until they are healthy."""
+        """Start services (by default all that have an image), and wait until they are healthy."""
         if not services and not self.missing:
             self.run("up", "--detach", "--build", **environment)
             self.wait(**environment)
@@ -121,21 +121,21 @@ class Stack:
                 self.wait(name, **environment)
 
     def wait(self, *services: str, **environment: str) -> None:
-        """Until these are healthy; `queue-owner` only has to be done."""
+        """Wait until services are healthy. `queue-owner` only has to end."""
         names = [name for name in services or SERVICES if name not in self.missing and name != "queue-owner"]
         if names:
             self.run("up", "--detach", "--no-deps", "--no-recreate", "--wait", *names, **environment)
 
     def down(self) -> None:
-        """End everything, volumes included."""
+        """Stop everything, and remove the volumes."""
         self.run("down", "--volumes", "--timeout", "5", check=False)
 
     def logs(self, *services: str) -> str:
-        """What services printed."""
+        """The output of services."""
         return self.run("logs", "--no-color", *services)
 
     def memory(self) -> dict[str, float]:
-        """MiB that each service uses now."""
+        """The memory of each service, in MiB."""
         ids = self.run("ps", "--quiet").split()
         rows = subprocess.run(
             ["docker", "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}", *ids],

@@ -1,4 +1,4 @@
-"""The stack is started once for all tests that ask for it; what it lacks is skipped with the reason."""
+"""The stack is started once for all its tests. What is missing is skipped with a reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["app_dir", "serve"]
 
 @pytest.fixture(scope="session")
 def docker() -> None:
-    """Docker with Compose v2, or a skip that says what is not there."""
+    """Docker with Compose v2, or a skip with the reason."""
     reason = docker_missing()
     if reason:
         pytest.skip(f"the stack needs Docker with Compose v2: {reason}")
@@ -36,7 +36,7 @@ def whole_stack(docker: None) -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(whole_stack: Stack, request: pytest.FixtureRequest) -> Stack:
-    """The bundle; a test says by ``@pytest.mark.needs("tempo", …)`` which services it cannot do without."""
+    """The bundle. A test names the services that it needs by ``@pytest.mark.needs("tempo", …)``."""
     needed = ["prometheus", "loki", "collector"]
     for mark in request.node.iter_markers("needs"):
         needed += mark.args

@@ -1,4 +1,4 @@
-"""Requests to the shop, each with a serial number that is found again in every backend."""
+"""Requests to the shop, each with a serial number that is searched for in every backend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sent:
-    """A request that was answered."""
+    """A request with its answer."""
 
     serial: str
     status: int
@@ -22,7 +22,7 @@ class Sent:
 def request(
     base: str, path: str, serial: str | None = None, *, method: str = "GET", body: str | None = None, **more: str
 ) -> Sent:
-    """One request; its `X-Request-ID` is its serial number, its trace is in the answer. `more` headers: `_` for `-`."""
+    """Send a request with a serial number as `X-Request-ID`. `more` are headers, with `_` for `-`."""
     serial = serial or run_name("single")
     address = urllib.parse.urlsplit(base).netloc
     connection = http.client.HTTPConnection(address, timeout=30)
@@ -40,7 +40,7 @@ def request(
 
 
 def run_name(prefix: str) -> str:
-    """The name of a run, in letters: among its serials' digits the collector would see a card's number."""
+    """The name of a run, in letters: with digits, the collector would take some serials for card numbers."""
     return f"{prefix}-{''.join(random.choices(string.ascii_lowercase, k=8))}"
 
 
@@ -50,7 +50,7 @@ def requests(base: str, path: str, count: int, run: str) -> list[Sent]:
 
 
 def missing(sent: Iterable[Sent], found: Iterable[str]) -> str:
-    """How many serials were sent and not found, and which is the first and the last of them; empty for none."""
+    """How many serials were sent and not found, with the first and the last of them; empty for none."""
     serials = {item.serial for item in sent}
     lacking = sorted(serials - set(found))
     return f"{len(lacking)} of {len(serials)}, from {lacking[0]} to {lacking[-1]}" if lacking else ""

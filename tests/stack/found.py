@@ -1,15 +1,15 @@
-"""What of a run's requests is in each backend."""
+"""What each backend has of a run's requests."""
 
 from __future__ import annotations
 
 from tests.stack.backends import Backends
 
-#: Only tests ask for it.
+#: Only tests request it.
 ROUTE = "/api/reviews/count"
 
 
 def serials_in_loki(backends: Backends, run: str) -> list[str]:
-    """Request ids of the run's request logs, each as often as it is there."""
+    """Request ids of the run's request logs, each as often as it occurs."""
     streams = backends.logql(
         f'{{service_name="shop"}} | event_name="http.server.request" | http_request_id=~"{run}-.*"', limit=5000
     )
@@ -17,7 +17,7 @@ def serials_in_loki(backends: Backends, run: str) -> list[str]:
 
 
 def serials_in_tempo(backends: Backends, run: str) -> list[str]:
-    """Request ids of the run's server spans, each as often as it is there."""
+    """Request ids of the run's server spans, each as often as it occurs."""
     traces = backends.traceql(
         f'{{ span:kind=server && span.http.request.id=~"{run}-.*" }} | select(span.http.request.id)', limit=5000
     )

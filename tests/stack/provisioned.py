@@ -1,4 +1,4 @@
-"""What Grafana is provisioned with, read from the very files: queries with their variables filled in, links, alerts."""
+"""Grafana's provisioning, read from its files: queries with their variables replaced, links, alerts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 GRAFANA = Path(__file__).parents[2] / "grafana"
 
-#: What Grafana itself fills in for a quarter of an hour, in a panel of usual width.
+#: Grafana's built-in variables for a quarter of an hour and a panel of usual width.
 BUILT_IN = {
     "__rate_interval": "1m",
     "__interval": "15s",
@@ -20,20 +20,20 @@ BUILT_IN = {
 }
 
 
-#: Stands for the fingerprint of a group that there is, in queries about one.
+#: A placeholder for the fingerprint of an existing group.
 A_GROUP = "@group@"
 
 
 @dataclass(frozen=True)
 class Query:
-    """A query and where it stands."""
+    """A query and its place."""
 
     where: str
     datasource: str
     text: str
     #: ``instant``, ``range`` (Prometheus, Loki) or ``exemplars`` (Prometheus), ``search`` or ``metrics`` (Tempo).
     kind: str
-    #: What the panel says where there is no answer.
+    #: The panel's text for an empty result.
     empty: str = ""
 
 
@@ -82,7 +82,7 @@ def panel_queries(service: str) -> Iterator[Query]:
         for panel in dashboard["panels"]:
             for target in panel.get("targets", ()):
                 if target.get("queryType") == "serviceMap":
-                    # Asked for by Grafana's page, of the series that test_sampling.py looks at.
+                    # Grafana's page queries these series itself; test_sampling.py checks them.
                     assert panel["type"] == "nodeGraph"
                     continue
                 text = target.get("expr") or target["query"]
@@ -99,7 +99,7 @@ def panel_queries(service: str) -> Iterator[Query]:
 
 
 def variable_queries(service: str) -> Iterator[tuple[str, str, str]]:
-    """Where it stands, selector and label of every ``label_values(selector, label)``."""
+    """Place, selector and label of every ``label_values(selector, label)``."""
     for name, dashboard in dashboards().items():
         values = default_values(dashboard, service)
         for variable in dashboard["templating"]["list"]:
@@ -122,5 +122,5 @@ def alert_expression(rule: dict[str, Any]) -> str:
 
 
 def is_of_logs(rule: dict[str, Any]) -> bool:
-    """Whether a rule asks Loki."""
+    """Whether a rule queries Loki."""
     return bool(rule["data"][0]["datasourceUid"] == "loki")

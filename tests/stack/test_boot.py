@@ -1,4 +1,4 @@
-"""The bundle right after its start; this module comes first, before others stop and kill things."""
+"""The bundle right after its start. This module comes first, before others stop and kill services."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 STACK = {"collector", "prometheus", "loki", "tempo", "grafana", "mailpit"}
 DEMO = {"shop", "payments", "load", "postgres", "redis"}
-#: How each tool says that something went wrong. The shop's own errors are asked for, and look otherwise.
+#: How each service logs an error. The shop's own errors are wanted, and look different.
 ERROR = re.compile(r"level=(error|fatal|ERROR)|\t(error|fatal)\t|\[ERROR\]|\bpanic:|\b(FATAL|PANIC):")
 
 
@@ -43,7 +43,7 @@ def test_no_service_runs_as_root(stack: Stack) -> None:
             continue
         found = _processes_of_root(container["Id"])
         if found:
-            # A health check runs as root, and is over soon: what runs the service is there at a second look too.
+            # A health check runs as root, and is over soon. The service's own processes are there at a second look too.
             time.sleep(2)
             assert not found & _processes_of_root(container["Id"]), name
 
@@ -51,7 +51,7 @@ def test_no_service_runs_as_root(stack: Stack) -> None:
 def _processes_of_root(container: str) -> set[str]:
     command = ["docker", "top", container, "-eo", "uid,pid,comm"]
     processes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[1:]
-    # An image that becomes its user by `su` keeps that as the parent.
+    # An image that changes its user by `su` keeps that as the parent.
     return {line for line in processes if line.split()[0] == "0" and line.split()[2] != "su"}
 
 
@@ -90,7 +90,7 @@ def test_a_new_group_of_errors_is_mailed_with_its_page_and_its_runbook(stack: St
         bodies = [get(f"{stack.url['mail']}/api/v1/message/{item['ID']}") for item in listed]
         return [body["Subject"] + json.dumps(body) for body in bodies if "NewErrorGroup" in json.dumps(body)]
 
-    # The load has errors of its own, whose mails may come first.
+    # The load has errors of its own, and their mails may come first.
     wanted = "shop (demo): RuntimeError in shop._fail ← return _fail(amount=0), never seen before"
     found = eventually(mails, lambda found: wanted in "".join(found), seconds=240)
     assert wanted in "".join(found)

@@ -1,4 +1,4 @@
-"""Backends that are away and a collector that is killed lose nothing."""
+"""Backends that are down and a killed collector lose nothing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.stack.compose import Stack
 pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 OUTAGE = 120
-#: The shop's processes export their metrics this often.
+#: The export interval of the shop's metrics.
 INTERVAL = 15
 
 
 def _kill(stack: Stack, service: str) -> None:
-    """SIGKILL to the process itself, as the kernel does it: Docker's restart policy brings it back."""
+    """SIGKILL the process itself, as the kernel does. Docker's restart policy starts it again."""
     container = stack.run("ps", "--quiet", service).strip()
     command = ["docker", "inspect", "--format", "{{.State.Pid}}", container]
     pid = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -70,7 +70,7 @@ def test_backends_away_for_two_minutes_and_a_killed_collector_lose_nothing(stack
         lambda: found.count_in_prometheus(stack.backends) - before, lambda total: total >= count, seconds=120
     )
     assert counted == count
-    # What was measured meanwhile is there with the time at which it was measured.
+    # Measurements of the outage have the time at which they were made.
     lasted = int(away_until - away_since)
     samples = stack.backends.promql(
         f"min by (service_name) (count_over_time(process_thread_count[{lasted}s] @ {away_until:.0f}))"
@@ -94,7 +94,7 @@ def test_data_survives_down_and_up(stack: Stack) -> None:
     stack.up()
     logs = eventually(lambda: found.serials_in_loki(stack.backends, run), lambda serials: len(serials) >= 20)
     assert driver.missing(sent, logs) == ""
-    # The shop is a new process, whose count begins anew beside the old one's.
+    # The shop is a new process. Its count starts at zero, beside the old one's.
     series = stack.backends.promql(
         f'sum(max_over_time(http_server_request_duration_seconds_count{{http_route="{found.ROUTE}"}}[1h]))'
     )

@@ -1,4 +1,4 @@
-"""The tools' own word on their files."""
+"""The servers' own checks of their files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _validate(stack: Stack, service: str, *command: str, **environment: str) -> 
 
 @pytest.fixture(scope="module")
 def not_started(docker: None) -> Stack:
-    """The bundle, of which nothing runs."""
+    """The bundle, not running."""
     return Stack()
 
 

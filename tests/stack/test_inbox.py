@@ -31,7 +31,7 @@ HOUR, DAY = 3_600, 86_400
 
 @dataclass(frozen=True)
 class Seen:
-    """An occurrence of a group, or several; its errors may differ in their title."""
+    """One or more occurrences of a group. Its errors may differ in their title."""
 
     seconds_ago: float
     count: int = 1
@@ -39,7 +39,7 @@ class Seen:
     title: str = "KeyError in shop.x"
 
 
-#: What happened → the state that the inbox shows, the alerts that fire. Each is a service of its own.
+#: What happened → the state in the inbox, and the alerts that fire. Each case is a service of its own.
 CASES: dict[str, tuple[list[Seen], str, set[str]]] = {
     "never seen before": ([Seen(5)], "new", {"NewErrorGroup"}),
     "seen every few hours": ([Seen(3 * DAY), Seen(5 * HOUR), Seen(5)], "known", set()),
@@ -76,7 +76,7 @@ def _record(seen: Seen, now: float) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def told(whole_stack: Stack) -> Backends:
-    """All cases, sent through the collector, the oldest first, and written where past days are looked up."""
+    """All cases, sent through the collector, oldest first, and written to where past days are searched."""
     now = time.time()
     resources = [
         {
@@ -166,7 +166,7 @@ def test_masked_local_variables_stay_json_on_their_way_through_the_collector(sta
 
 @pytest.fixture(scope="module")
 def shop(whole_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The shop with four workers, in an environment of its own; its address."""
+    """The address of the shop with four workers, in an environment of its own."""
     folder = tmp_path_factory.mktemp("shop")
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL", "PYTEST"))}
@@ -174,7 +174,7 @@ def shop(whole_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         OTEL_EXPORTER_OTLP_ENDPOINT=whole_stack.url["otlp_http"],
         OTEL_BLRP_SCHEDULE_DELAY="200",
         OTELFLASK_ENVIRONMENT="four-workers",
-        # However the requests fall on the workers, each may send all of them whole.
+        # Whichever worker gets the requests, it may report each of them.
         OTELFLASK_REPORTS_PER_MINUTE="50",
         SHOP_DATABASE_URL=f"sqlite:///{folder / 'shop.sqlite3'}",
         PYTHONPATH=str(ROOT),

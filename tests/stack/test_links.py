@@ -1,4 +1,4 @@
-"""Where Grafana's links lead: the very trace, lines and series that they came from. Read from the provisioned files."""
+"""Where Grafana's links lead: to the trace, lines and series that they belong to. Read from the provisioned files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _source(uid: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def failed(whole_stack: Stack) -> driver.Sent:
-    """A request that failed and has arrived everywhere."""
+    """A failed request that has arrived everywhere."""
     if {"shop", "tempo"} & whole_stack.missing:
         pytest.skip("no image can be had for shop or tempo")
     sent = driver.request(whole_stack.url["shop"], ROUTE)

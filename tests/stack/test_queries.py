@@ -1,4 +1,4 @@
-"""Every query of every panel, variable, alert and rule, on a running stack with traffic; none is typed here again."""
+"""Every query of every panel, variable, alert and rule, on a running stack with traffic. Read from the files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.stack.compose import ROOT, Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
-#: Queries whose right answer, where all is well, is none.
+#: Queries with an empty result while all is well.
 NOTHING_IS_LOST = "pipeline.json / What was dropped, and why"
-#: A group with all that a report may have: it is raised in a request, after a log line.
+#: A group with everything that a report may have: raised in a request, after a log line.
 A_FINGERPRINT = (
     'topk(1, sum by (otelflask_error_fingerprint) (count_over_time({service_name="shop",report="whole"}'
     ' | otelflask_error_breadcrumbs!=`` | otelflask_error_group=~"RuntimeError.*" [15m])))'
@@ -23,7 +23,7 @@ NEEDS = {"prometheus": (), "loki": (), "tempo": ("tempo",)}
 
 
 def _needs(query: provisioned.Query) -> tuple[str, ...]:
-    # What Tempo says of itself, and what the collector has sent to it, is asked of Prometheus.
+    # Metrics of Tempo, and the collector's count for Tempo, are in Prometheus.
     of_tempo = "tempo_distributor" in query.text or "exporter_sent_spans" in query.text
     return ("shop", "tempo") if of_tempo and "vector(0)" not in query.text else ("shop", *NEEDS[query.datasource])
 
@@ -34,7 +34,7 @@ def _parameters(queries: list[provisioned.Query]) -> list[object]:
 
 @pytest.fixture(scope="module")
 def traffic(whole_stack: Stack) -> None:
-    """Every kind of request, besides what the load sends."""
+    """Every kind of request, in addition to the load."""
     if {"shop", "postgres", "redis"} & whole_stack.missing:
         return
     shop = whole_stack.url["shop"]
@@ -42,7 +42,7 @@ def traffic(whole_stack: Stack) -> None:
         for _ in range(3):
             driver.request(shop, path)
     driver.request(shop, "/slow-query", X_Profile="keep", X_Profile_Token="profile")
-    # A circuit breaker opens, and closes again.
+    # A circuit breaker opens and closes.
     driver.request(shop, "/simulate-outage?seconds=3", method="POST")
     for _ in range(6):
         driver.request(shop, "/api/products/7/purchase", method="POST", body='{"quantity": 1}')
@@ -79,7 +79,7 @@ def test_a_variables_query_has_values(stack: Stack, traffic: None, where: str, s
 
 @pytest.mark.parametrize("name", provisioned.alerts())
 def test_an_alerts_query_is_accepted(stack: Stack, name: str) -> None:
-    # What it returns when something is wrong is shown in test_rules.py and test_inbox.py.
+    # test_rules.py and test_inbox.py show its result when something is wrong.
     rule = provisioned.alerts()[name]
     ask = stack.backends.logql_instant if provisioned.is_of_logs(rule) else stack.backends.promql
     assert isinstance(ask(provisioned.alert_expression(rule)), list)

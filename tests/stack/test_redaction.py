@@ -19,7 +19,7 @@ from tests.stack.compose import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
-#: What none of them may show. None is one.
+#: What no backend may show. None of them is a real secret.
 SECRETS = (
     "canary-by-name-4711",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJl",

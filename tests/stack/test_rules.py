@@ -1,4 +1,4 @@
-"""Recording rules and alerts, by promtool: each alert is made to fire once and is quiet once."""
+"""Recording rules and alerts, by promtool: each alert fires in one case and stays quiet in another."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REQUESTS = "http_server_request_duration_seconds"
 
 @pytest.fixture(scope="module")
 def promtool() -> list[str]:
-    """The command, with /work being the folder that is given to `_run`; from the stack's own image."""
+    """The command, from the stack's own image. /work is the folder that is given to `_run`."""
     if shutil.which("promtool"):
         return ["promtool"]
     reason = docker_missing()
@@ -46,7 +46,7 @@ def _run(promtool: list[str], folder: Path, *arguments: str) -> str:
 
 
 def _requests(rate: float, *, status: str = "200", route: str = "/x", error: str = "", slow: float = 0) -> list[Any]:
-    """Count and buckets of `rate` requests a second, `slow` of which share take two seconds, for an hour."""
+    """Count and buckets of `rate` requests a second for an hour; the share `slow` of them takes two seconds."""
     labels = f'{SHOP},http_route="{route}",http_response_status_code="{status}"'
     if error:
         labels += f',error_type="{error}"'
@@ -69,7 +69,7 @@ TARGET = f"target_info{{{SHOP}}}"
 QUEUE = 'otelcol_exporter_queue_%s{exporter="otlp_http/traces"}'
 UP = 'up{job="loki",instance="loki:3100"}'
 
-#: Alert → (series that make it fire, labels of what it then says; series that keep it quiet).
+#: Alert → (series that make it fire, labels that it then has; series that keep it quiet).
 CASES: dict[str, tuple[list[Any], dict[str, str], list[Any]]] = {
     "ErrorBudgetBurnsFast": (
         [*_requests(8), *_requests(2, status="500", error="E")],
@@ -115,7 +115,7 @@ def test_prometheus_accepts_its_configuration_and_rules(promtool: list[str]) -> 
 
 
 def test_every_alert_has_a_case() -> None:
-    # Those about logs have theirs in test_inbox.py.
+    # The cases of alerts about logs are in test_inbox.py.
     assert set(CASES) == {name for name, rule in provisioned.alerts().items() if not provisioned.is_of_logs(rule)}
 
 

@@ -12,7 +12,7 @@ from tests.stack.compose import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
-#: What Grafana's service map and its table of spans ask for (its Tempo data source).
+#: The metrics of Grafana's service map and its table of spans (its Tempo data source).
 READ_BY_GRAFANA = (
     "traces_service_graph_request_total",
     "traces_service_graph_request_failed_total",
@@ -25,7 +25,7 @@ SAMPLING = {"TAIL_SAMPLING": "1", "TAIL_SAMPLING_SLOW_MS": "700", "TAIL_SAMPLING
 
 
 def _calls(backends: Backends) -> int | None:
-    """Requests of the route that Tempo has counted; None while it has said nothing for half a minute."""
+    """Requests of the route that Tempo has counted; None after half a minute without a report."""
     counted = f'traces_spanmetrics_calls_total{{span_kind="SPAN_KIND_SERVER",span_name="GET {found.ROUTE}"}}'
     series = backends.promql(f"sum({counted} and (time() - timestamp({counted}) < 30))")
     return round(float(series[0]["value"][1])) if series else None
@@ -42,7 +42,7 @@ def test_the_service_map_has_the_series_that_grafana_reads(stack: Stack) -> None
 
 @pytest.mark.needs("shop", "postgres", "redis", "tempo")
 def test_span_metrics_count_every_request(stack: Stack) -> None:
-    # One request, for a series to begin with: a Tempo that was started anew counts from nothing.
+    # One request to start a series: a restarted Tempo counts from zero.
     driver.request(stack.url["shop"], found.ROUTE)
     before = eventually(lambda: _calls(stack.backends), lambda calls: calls is not None)
     assert before is not None
@@ -52,7 +52,7 @@ def test_span_metrics_count_every_request(stack: Stack) -> None:
 
 @pytest.fixture
 def sampled(stack: Stack) -> Iterator[Stack]:
-    """The bundle with tail sampling of nothing but errors and slow requests; as it was, afterwards."""
+    """The bundle with tail sampling of errors and slow requests only; restored afterwards."""
     stack.run("up", "--detach", "--no-deps", "collector", "tempo", **SAMPLING)
     stack.wait("collector", "tempo", **SAMPLING)
     yield stack
@@ -69,12 +69,12 @@ def test_tail_sampling_keeps_errors_and_slow_requests_and_counts_all(sampled: St
     driver.requests(shop, found.ROUTE, 60, f"{run}-plain")
     serials = eventually(lambda: found.serials_in_tempo(backends, run), lambda serials: len(serials) >= len(kept))
     assert sorted(serials) == sorted(item.serial for item in kept)
-    # By the collector now, under the same name; a new series, beside what Tempo made before.
+    # Made by the collector now, under the same name: a new series beside Tempo's.
     made = f'traces_spanmetrics_calls_total{{job="shop",span_kind="SPAN_KIND_SERVER",span_name="GET {found.ROUTE}"}}'
     calls = eventually(
         lambda: backends.promql(made), lambda series: bool(series) and float(series[0]["value"][1]) >= 60
     )
     assert [float(item["value"][1]) for item in calls] == [60]
     assert eventually(lambda: backends.promql(made.replace("calls_total", "latency_bucket")))
-    # The logs and durations of all requests are there as ever.
+    # The log records and durations of all requests are there.
     assert len(eventually(lambda: found.serials_in_loki(backends, f"{run}-plain"), lambda s: len(s) >= 60)) == 60

@@ -1,4 +1,4 @@
-"""One name for one metric: what a Prometheus scrapes from the app is called what the collector sends of it."""
+"""The names of metrics that Prometheus scrapes from the app equal those through the collector."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ scrape_configs:
   - job_name: scraped
     static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
 """
-#: What Prometheus says of a scrape, and labels that tell where a series comes from.
+#: Metrics of a scrape, and labels that name the source of a series.
 OF_SCRAPES = {"up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling"}
 OF_SCRAPES |= {"scrape_series_added"}
 OF_ORIGIN = {"instance", "job", "service_name", "service_version", "deployment_environment_name", "service_namespace"}
@@ -49,7 +49,7 @@ OF_ORIGIN = {"instance", "job", "service_name", "service_version", "deployment_e
 
 @pytest.fixture
 def app(stack: Stack, serve: Serve, app_dir: Path) -> Server:
-    """An app with several workers that sends to the stack's collector, and can be scraped."""
+    """An app with several workers that sends to the stack's collector and can be scraped."""
     (app_dir / "scraped.py").write_text(APP)
     command = ["gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", "--log-level", "critical", "scraped:app"]
     server = serve(
@@ -61,7 +61,7 @@ def app(stack: Stack, serve: Serve, app_dir: Path) -> Server:
     )
     for number in range(20):
         assert server.get(f"/x/user-{number}")[0] == 200
-    # A check that has been run is a metric.
+    # A check that has run is a metric.
     assert server.get("/health")[0] == 200
     return server
 
@@ -91,12 +91,12 @@ def _has_scraped(backends: Backends) -> bool:
     try:
         return bool(backends.promql('up{job="scraped"} == 1'))
     except RuntimeError:
-        # It listens, and is not ready.
+        # It listens, but is not ready.
         return False
 
 
 def _names(backends: Backends, selector: str) -> set[str]:
-    # A colon is in the name of what Prometheus records of others.
+    # Recording rules have a colon in their names.
     return {name for name in backends.label_values(selector, "__name__") if ":" not in name} - OF_SCRAPES
 
 

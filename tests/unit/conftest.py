@@ -15,7 +15,7 @@ Make = Callable[..., flask.Flask]
 
 @pytest.fixture
 def make(telemetry: CapturedTelemetry) -> Make:
-    """An app with a view at `/x` and at `/api/x` that raises what it is given."""
+    """An app with views at `/x` and `/api/x` that raise a given exception."""
 
     def made(error: Any = None, *, init: bool = True, **options: Any) -> flask.Flask:
         app = flask.Flask("shop")

@@ -1,4 +1,4 @@
-"""The examples of the docs run, and what they name is there."""
+"""The examples in the docs run, and what they name exists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-#: What an example takes for granted, by page.
+#: Code that the examples of a page assume.
 BEFORE = {
     "requests.md": """
         from types import SimpleNamespace
@@ -32,7 +32,7 @@ BEFORE = {
 
 
 def _examples() -> list[object]:
-    # The page of the API has signatures, and no examples.
+    # The API page has signatures, and no examples.
     pages = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "api.md")]
     return [
         pytest.param(page.name, code, id=f"{page.name}-{number}")
@@ -47,7 +47,7 @@ def test_an_example_runs(page: str, code: str, tmp_path: Path) -> None:
     if "def test_" not in code:
         text = f"def test_example():\n{textwrap.indent(text, '    ')}"
     (tmp_path / "test_example.py").write_text(text)
-    # A process of its own, so that nothing of it stays here.
+    # A process of its own, so that it leaves nothing here.
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error", "--rootdir", str(tmp_path), str(tmp_path)],
         capture_output=True,

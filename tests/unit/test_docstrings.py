@@ -1,4 +1,4 @@
-"""Docstrings say what is there: each module has one, and what they name are parameters."""
+"""Each module has a docstring, and docstrings describe the parameters that exist."""
 
 from __future__ import annotations
 

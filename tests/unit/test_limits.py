@@ -1,4 +1,4 @@
-"""Limits that the user sets hold wherever something is kept of what an app says."""
+"""Limits of the user hold wherever something of an app is kept."""
 
 from __future__ import annotations
 
@@ -175,5 +175,5 @@ def test_what_a_line_has_beyond_the_limit_is_counted(fake_collector: FakeCollect
         if record.message.body.string_value == "line" and not record.message.event_name
     ]
     assert len(line.attributes) == 5
-    # Twenty of its own; what we add (where in the code, of which request) is left out as well.
+    # Twenty attributes of its own; ours (source location, request) are dropped as well.
     assert line.message.dropped_attributes_count >= 15

@@ -1,4 +1,4 @@
-"""Public names are found where they once were."""
+"""Old import paths of public names work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from otelflask.health import Degraded
 
 @pytest.fixture(autouse=True)
 def forget() -> None:
-    """Nobody has imported them yet."""
+    """Make the modules look as if they had never been imported."""
     for module in MOVED:
         sys.modules.pop(module, None)
 

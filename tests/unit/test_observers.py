@@ -1,4 +1,4 @@
-"""Observers of requests: told in order, each whatever becomes of the others."""
+"""Observers of requests: called in order, each whatever happens to the others."""
 
 from __future__ import annotations
 

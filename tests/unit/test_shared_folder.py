@@ -1,4 +1,4 @@
-"""What processes share by files: nobody reads half of one, and nothing that a stranger planted."""
+"""Files that processes share: nobody reads half a file, or one that a stranger has planted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An app whose answers have every kind of body that WSGI knows; with otelflask where ``INSTRUMENTED`` is set."""
+"""An app with every kind of body that WSGI knows; with otelflask where ``INSTRUMENTED`` is set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flask import Flask, Response, send_file
 app = Flask("bodies")
 Body = Iterable[bytes]
 
-#: What it holds is the test's to say.
+#: The test writes its content.
 FILE = Path.cwd() / "file.txt"
 
 
@@ -21,7 +21,7 @@ def pieces(*given: bytes) -> Iterator[bytes]:
 
 
 class Again:
-    """Can be read more than once, and has to be closed."""
+    """Can be read more than once, and must be closed."""
 
     closed = 0
 
@@ -40,7 +40,7 @@ class Sized(Again):
 
 
 class Own:
-    """Its own iterator, without ``close``, which begins when it is asked to."""
+    """Its own iterator, without ``close``, which starts on first use."""
 
     def __iter__(self) -> Own:
         self._left = [b"last", b"first"]
@@ -125,7 +125,7 @@ def not_modified() -> Response:
 
 
 _flask_app = app.wsgi_app
-#: The same lists for all requests: nobody may add to them.
+#: The same lists for all requests, so that additions would show.
 _HEADERS = {name: [("Content-Type", "text/plain"), *headers.items()] for name, (_, headers, _) in RAW.items()}
 
 
@@ -148,5 +148,5 @@ app.wsgi_app = _wsgi_app  # type: ignore[method-assign]
 if os.environ.get("INSTRUMENTED"):
     import otelflask
 
-    # Error answers of ours would be others.
+    # Error responses of otelflask would differ.
     otelflask.init(app, error_answers=False)

@@ -1,4 +1,4 @@
-"""Worst inputs that a stranger can send, each read at 1, 8 and 64 KB; run below valgrind by ``test_costs``."""
+"""The worst inputs of a stranger, each at 1, 8 and 64 KB. ``test_costs`` runs it under valgrind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KB = 1_024
 SIZES = (KB, 8 * KB, 64 * KB)
 
 scrubber = Scrubber()
-#: What is repeated, or begins and is then repeated, up to the size.
+#: What is repeated up to the size, after a beginning.
 TEXTS: dict[str, tuple[str, str]] = {
     name: ("", name)
     for name in (
@@ -60,7 +60,7 @@ TEXTS |= {
     "a name of letters": ("-----BEGIN ", "A"),
     "://, letters, @": ("://@", "a"),
 }
-#: Of these whatever is longer than a limit is cut: they cost no more than what is kept.
+#: Cut above a limit, so they cost no more than what is kept.
 STATEMENTS: dict[str, tuple[str, str]] = {
     name: ("SELECT ", name)
     for name in (
@@ -104,7 +104,7 @@ def record(body: str, attributes: dict[str, Any]) -> ReadableLogRecord:
 
 
 def lines_of(text: str) -> None:
-    """One record by every output that takes it, with the text as its body, in a name, below a name, in a list."""
+    """One record through every output, with the text as its body, in a name, below a name, and in a list."""
     layout = LineFormat(scrubber, Limits())
     nested = {"text": text, "inner": {"text": [text, text]}}
     layout.json(record(text, nested), RequestInfo(path=text))
@@ -145,7 +145,7 @@ def excluded(text: str) -> None:
     middleware._is_excluded(environ)
 
 
-#: Of single expressions that are no part of the above.
+#: Single expressions that the above does not cover.
 ONE_BY_ONE: dict[str, Callable[[str], object]] = {
     "request id": _REQUEST_ID.match,
     "content length": _NUMBER.match,

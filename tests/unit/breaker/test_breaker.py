@@ -21,7 +21,7 @@ _numbers = itertools.count()
 
 
 class Clock:
-    """Stands still until it is told."""
+    """Stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
@@ -37,13 +37,13 @@ def clock() -> Clock:
 
 @pytest.fixture(params=["process", "redis"])
 def shared(request: pytest.FixtureRequest) -> str:
-    """Where the state is: the URL of a real redis, or nothing."""
+    """Where the state is: the URL of a real redis, or an empty text."""
     return "" if request.param == "process" else str(request.getfixturevalue("redis_url"))
 
 
 @pytest.fixture
 def app(telemetry: CapturedTelemetry, shared: str) -> Iterator[flask.Flask]:
-    """An app in whose context breakers are used."""
+    """An app with breakers in its context."""
     app = flask.Flask("shop")
     otelflask.init(app, runtime_metrics=False, breaker_redis=shared, **telemetry.providers)
     with app.app_context():
@@ -114,7 +114,7 @@ def test_calls_run_in_parallel(make: Make) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    # Had one waited for another, nobody would have passed.
+    # If one had waited for another, none would have passed.
     assert not together.broken
 
 

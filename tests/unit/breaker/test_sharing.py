@@ -1,4 +1,4 @@
-"""Circuits whose state several share by a real redis, which may hang or go away."""
+"""Circuits that share their state through a real redis, which may hang or stop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _fail() -> None:
 
 
 def _state(url: str, key: str) -> RedisState:
-    """As one process of a service has it."""
+    """The state of one process of a service."""
     return RedisState(SharedRedis(url), key, LocalState())
 
 
@@ -96,7 +96,7 @@ def test_a_url_that_asks_for_texts_is_read_all_the_same(redis_url: str) -> None:
 
 @pytest.fixture
 def silent_redis() -> Iterator[str]:
-    """Takes connections, and never answers."""
+    """Accepts connections, and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         yield f"redis://127.0.0.1:{server.getsockname()[1]}"
 
@@ -116,5 +116,5 @@ def test_a_redis_that_hangs_costs_one_wait_and_the_breaker_works_on(
             with pytest.raises(CircuitOpenError):
                 breaker.call(_fail)
     telemetry.points("otelflask.circuit_breaker.state")
-    # One wait for all calls of all breakers; not one each, let alone redis-py's twelve seconds.
+    # One wait for all calls of all breakers, and not one each, nor redis-py's twelve seconds.
     assert time.monotonic() - started < min(PAUSE_S, 10 * TIMEOUT_S)

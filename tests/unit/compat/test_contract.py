@@ -1,4 +1,4 @@
-"""What is private to others, and used here, is there and does what its name says: a new version fails here first."""
+"""Private names of others exist and do what their names here say. A new version fails here first."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_list_of_span_processors_knows_which_do_something_when(
     assert isinstance(processors, otel_trace.SpanProcessorList)
     assert processors.processors == (notes, ends)
     assert processors.listeners_before_end == (notes,)
-    # As tests do, to be rid of all of them.
+    # As tests do, to remove all of them.
     processors._span_processors = ()
     assert processors.processors == processors.listeners_before_end == ()
 

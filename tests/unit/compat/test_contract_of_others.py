@@ -1,4 +1,4 @@
-"""As `test_contract`, of SQLAlchemy, sentry-sdk, Flask, pyinstrument and Python."""
+"""Like `test_contract`, for SQLAlchemy, sentry-sdk, Flask, pyinstrument and Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Private names of other packages stand in `compat` alone."""
+"""Private names of other packages are in `compat` only."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import pytest
 import otelflask
 
 PACKAGE = Path(otelflask.__file__).parent
-#: Methods that a base class of somebody else's asks its subclasses for, by these names.
+#: Methods that a foreign base class requires of its subclasses, by these names.
 ASKED_FOR = {"_configure", "_instrument", "_uninstrument", "_receive_metrics"}
-#: What needs a server to be imported at all.
+#: Modules that can only be imported with a server.
 NOT_IMPORTED = {"otelflask.demo.locustfile"}
 
 
@@ -69,17 +69,17 @@ def _source(kind: type) -> str:
     try:
         return inspect.getsource(kind)
     except (OSError, TypeError):
-        # A class of C's, or one that is made at run time.
+        # A class from C, or one made at run time.
         return ""
 
 
 def _private_names(kind: type) -> set[str]:
-    """Those that a class has, or gives its objects."""
+    """The private names of a class and its instances."""
     return {name for name in {*_own(kind), *re.findall(r"self\.(\w+)", _source(kind))} if _is_private(name)}
 
 
 def _own(kind: type) -> set[str]:
-    """The names of a class's body: another may have been put on the class since, such as a singleton's object."""
+    """The names in a class's body. Others may be set later, such as a singleton's instance."""
     source = _source(kind)
     if not source:
         return set(vars(kind))
@@ -100,7 +100,7 @@ def test_no_other_class_uses_one_that_it_inherits() -> None:
             used = set(re.findall(r"(?:self|super\(\))\.(\w+)", _source(kind))) | _own(kind)
             for base in kind.__mro__[1:]:
                 if base.__module__.startswith("otelflask"):
-                    # Ours are looked at by themselves, and give their own names on.
+                    # Our classes are checked themselves, and inherit further.
                     used -= _private_names(base)
                 elif base.__module__ not in ("abc", "builtins", "typing", "threading"):
                     found |= {

@@ -1,4 +1,4 @@
-"""The shop does what a shop does."""
+"""The shop works as a shop."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ def test_the_n_plus_1_page_is_one_trace_of_many_statements(shop: flask.Flask, te
 
 @pytest.fixture
 def payment_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The second process of the demo, in a thread; the shop knows its address."""
+    """The second process of the demo, as a thread. The shop knows its address."""
     with monkeypatch.context() as environment:
-        # Begun first, it would be the one whose telemetry this process has.
+        # Otherwise its telemetry would be the process's.
         environment.setenv("OTEL_SDK_DISABLED", "true")
         service = create_payments()
     listening = make_server("127.0.0.1", 0, service, threaded=True)
@@ -115,7 +115,7 @@ class TestPayments:
         client = shop.test_client()
         assert client.post("/simulate-outage?seconds=60").status_code == 200
         statuses = [client.post("/api/products/7/purchase", json={"quantity": 1}).status_code for _ in range(7)]
-        # The breaker opens: from then on the service is left alone.
+        # The breaker opens, and the service is not called any more.
         assert statuses == [502] * 5 + [503] * 2
         answer = client.post("/api/products/7/purchase", json={"quantity": 1})
         assert 0 < int(answer.headers["Retry-After"]) <= 15

@@ -1,4 +1,4 @@
-"""What answers in front of an app does so in one way: health, metrics and live page."""
+"""All endpoints in front of an app behave alike: health, metrics and live page."""
 
 from __future__ import annotations
 
@@ -112,13 +112,13 @@ TOKEN = "tökén=="
 
 
 def _as_wsgi(token: str) -> str:
-    """What a server makes of a header's bytes (PEP 3333)."""
+    """A header's bytes as a server passes them (PEP 3333)."""
     return token.encode().decode("latin-1")
 
 
 @pytest.fixture
 def locked(telemetry: CapturedTelemetry, tmp_path: Path) -> flask.Flask:
-    """The shop in production: each endpoint wants a token."""
+    """The shop in production: each endpoint requires a token."""
     app = flask.Flask("shop")
     app.add_url_rule("/", "index", lambda: "the app's own")
     otelflask.init(

@@ -1,6 +1,6 @@
-"""Runs every bug of the corpus and prints its fingerprint: ``python corpus_run.py FOLDER NUMBER`` → JSON.
+"""Run every bug of the corpus, and print its fingerprint: ``python corpus_run.py FOLDER NUMBER`` → JSON.
 
-Also run as a process of its own, with another hash seed, folder and line.
+It also runs as a process of its own, with another hash seed, folder and line.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ async def _later(function: Any, n: int) -> None:
 
 
 def events(number: int) -> Iterator[tuple[str, str]]:
-    """Label and fingerprint of each event. In: what makes this run differ from another."""
+    """Label and fingerprint of each event. `number` makes this run differ from others."""
     import bugs  # type: ignore[import-not-found]
     import other  # type: ignore[import-not-found]
     import retrylib  # type: ignore[import-not-found]
@@ -49,11 +49,11 @@ def events(number: int) -> Iterator[tuple[str, str]]:
     try:
         asyncio.run(_in_task(bugs.bug_key, number))
     except KeyError as error:
-        # The same bug, reached by another way of the library's.
+        # The same bug, by another path through the library.
         yield "bug_key in a task", fingerprint.of_exception(Walk(error)).fingerprint
     if sys.version_info >= (3, 11):
         yield "group", fingerprint.of_exception(Walk(_group(bugs, number, number))).fingerprint
-    # No frame of the app's: type and message.
+    # No frame of the app: type and message.
     for label, kind, message in (
         ("alone here", bugs.PaymentError, f"order {number} at 10.0.0.{number}"),
         ("alone there", other.PaymentError, f"order {number} at 10.0.0.{number}"),

@@ -1,4 +1,4 @@
-"""Which errors are the same, measured on tracebacks made by running code."""
+"""Which errors are the same, measured on tracebacks of running code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = HERE.parents[2]
 
 
 def _deployed(folder: Path, shift: int) -> Path:
-    """The corpus's app in a folder, its lines moved down."""
+    """The corpus's app in a folder, with its lines shifted."""
     shutil.copytree(HERE / "corpus", folder)
     for path in folder.rglob("*.py"):
         path.write_text("# moved\n" * shift + path.read_text())

@@ -1,4 +1,4 @@
-"""Counting a group's occurrences, and when the counts are said."""
+"""Counting a group's occurrences, and when the counts are reported."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_what_is_not_wanted_takes_nobodys_place(clock: FixedClock, said: Said) -
 
 
 def test_an_error_that_interrupts_the_counting_is_counted_too(said: Said) -> None:
-    # As an app's `__del__` does that logs, when a collection runs in the middle of ours.
+    # As in an app's `__del__` that logs when a collection runs within our code.
     interrupted = False
 
     def clock() -> float:

@@ -1,4 +1,4 @@
-"""What is a report, once, and what it holds."""
+"""What is reported, once, and what a report contains."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def reports(telemetry: CapturedTelemetry) -> list[Any]:
 
 @pytest.fixture
 def run(make: Make, telemetry: CapturedTelemetry) -> Callable[..., list[Any]]:
-    """Runs a view once, or more often, and returns the reports."""
+    """Run a view once or more often, and return the reports."""
 
     def ran(view: Callable[[], Any], times: int = 1, **options: Any) -> list[Any]:
         app = make(lambda: None, **options)

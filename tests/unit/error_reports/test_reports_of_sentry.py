@@ -1,4 +1,4 @@
-"""What sentry-sdk's documentation promises works on reports of errors that nobody captured by hand."""
+"""What sentry-sdk's documentation promises also works for reports of errors that nobody captured by hand."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _fail() -> None:
 
 @pytest.fixture
 def before_send(make: Make) -> Iterator[Callable[[Any], None]]:
-    """Sets the client's `before_send`, for this test."""
+    """Set the client's `before_send` for this test."""
     make(lambda: None)
     options = sentry_sdk.get_client().options
     kept = options["before_send"]
@@ -273,7 +273,7 @@ def test_a_secret_is_masked_wherever_a_text_is_cut(make: Make, telemetry: Captur
     app.test_client().get("/x")
     for report in reports(telemetry):
         attributes = dict(report.attributes)
-        # Whole texts are masked on their way out; what is cut has to be masked before.
+        # Whole texts are masked at export; what is cut must be masked before.
         attributes.pop("exception.stacktrace", None)
         assert "hunter2" not in str(attributes) + report.body
 
@@ -337,7 +337,7 @@ def test_no_frame_outlives_its_request(make: Make, telemetry: CapturedTelemetry)
         _fail()
 
     app = make(lambda: None)
-    # What pytest keeps of log records holds exceptions.
+    # pytest keeps log records with their exceptions.
     app.logger.disabled = True
     app.view_functions["x"] = view
     app.test_client().get("/x")

@@ -1,4 +1,4 @@
-"""sentry-sdk beside a real Sentry: events go there as well, with the same trace ids. Each in a process of its own."""
+"""sentry-sdk beside a real Sentry: events go there as well, with the same trace ids. Each in its own process."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ print(json.dumps([[record.event_name, record.body, f"{record.trace_id:032x}"] fo
 
 @pytest.fixture
 def sentry() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A DSN, and the events that were sent to it."""
+    """A DSN, and the events that arrived there."""
     events: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -182,7 +182,7 @@ def test_what_an_app_gives_sentry_sdk_stays_as_it_is(
     given, as_given, secret_key, reports = json.loads(done)
     assert given == as_given
     assert secret_key == "canary"
-    # What leaves is masked all the same.
+    # Exports are masked all the same.
     (report,) = reports
     assert "'user.id': '7'" in report
     assert "canary" not in report

@@ -1,4 +1,4 @@
-"""A scrubber of sentry-sdk's writes into copies of what it would write to, and is else what it was."""
+"""sentry-sdk's scrubber writes into copies, and otherwise works as before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from otelflask._internal.error_reports.sentry_copies import CopyingScrubber, wri
 
 
 class Secret(dict[str, Any]):
-    """Says itself how it is shown."""
+    """Defines how it is shown."""
 
     def __sentry_repr__(self) -> str:
         return "<secret>"

@@ -1,4 +1,4 @@
-"""RequestInfo handler answers: the app's always, in Flask's order; ours at the end."""
+"""Which handler answers: the app's always, in Flask's order; ours at the end."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_500_handler_sees_the_original_exception(make: Make) -> None:
 
 
 def test_a_handler_that_raises_an_error_of_ours_is_a_500(make: Make) -> None:
-    # As with Flask: a handler's exception is unhandled.
+    # As with Flask: an exception of a handler is unhandled.
     app = make(KeyError)
 
     @app.errorhandler(KeyError)

@@ -1,4 +1,4 @@
-"""An exception that makes its own answer makes the same one as in stock Flask, byte for byte."""
+"""An exception that makes its own response makes the same one as in stock Flask, byte for byte."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from otelflask import errors
 from otelflask.testing import CapturedTelemetry
 from tests.unit.conftest import Make
 
-#: Headers that we add to every answer.
+#: Headers that otelflask adds to every response.
 OURS = ("X-Request-ID", "traceresponse")
 
 
@@ -189,7 +189,7 @@ def test_an_exception_that_flask_is_told_to_trap_is_the_requests_error(
 
 
 class OwnFlask(flask.Flask):
-    """Makes JSON of whatever HTTP exception no handler wants, after Flask has looked for one."""
+    """Makes JSON of each HTTP exception that no handler takes, after Flask's search."""
 
     def handle_http_exception(self, e: HTTPException) -> Any:
         found = super().handle_http_exception(e)

@@ -1,4 +1,4 @@
-"""What clients are answered, in which format."""
+"""The content and format of error responses."""
 
 from __future__ import annotations
 

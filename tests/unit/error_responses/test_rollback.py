@@ -1,4 +1,4 @@
-"""After an unhandled error the same thread's next request has a session that works."""
+"""After an unhandled error, the next request of the same thread has a working session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An exception is read once, whatever shows it, and no further than its limit."""
+"""An exception is read once, however many outputs show it, and up to its limit."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_failing_request_reads_each_stack_once(telemetry: CapturedTelemetry, r
     assert len(shown) == 4
     assert len(telemetry.spans[0].events) == 1
     assert set(read) == {"'cause'", "several", "member"}
-    # Flask logs it a few frames further out, so that the chain above is another stack by then.
+    # Flask logs it a few frames further out, where its stack is longer.
     assert max(read.values()) <= 2
 
 
@@ -72,7 +72,7 @@ def test_what_a_failing_request_held_is_free_when_it_is_over(telemetry: Captured
         pass
 
     app = flask.Flask("shop")
-    # Else pytest keeps its log line.
+    # Otherwise pytest keeps its log record.
     app.logger.propagate = False
     held: list[weakref.ref[Held]] = []
 
@@ -85,7 +85,7 @@ def test_what_a_failing_request_held_is_free_when_it_is_over(telemetry: Captured
     otelflask.init(app, runtime_metrics=False, **telemetry.providers)
     app.test_client().get("/boom")
     gc.collect()
-    # The records are still there, as in a queue of what is to be exported.
+    # The records still exist, as in an export queue.
     assert telemetry.logs
     assert held[0]() is None
 
@@ -187,7 +187,7 @@ def _nested(depth: int) -> BaseException:
     ids=["deep", "wide", "the same"],
 )
 def test_the_text_of_groups_is_bounded_while_it_is_made(error: BaseException) -> None:
-    # What is shown last may be whole, with its causes.
+    # The last one may be shown whole, with its causes.
     assert len(_Text().of(Walk(error).root)) < MAX_TEXT + 12 * 9_000
 
 
@@ -244,7 +244,7 @@ class ContextError(Exception):
 )
 def test_whatever_comes_with_a_line_the_call_does_not_raise(telemetry: CapturedTelemetry, given: Any) -> None:
     otelflask.init(flask.Flask("shop"), runtime_metrics=False, **telemetry.providers)
-    # Handlers that print it could not, and that would be theirs.
+    # Handlers that print it would fail, which is not our concern.
     logger = logging.getLogger("shop.odd")
     logger.propagate = False
     logger.handlers = [logging.NullHandler()]

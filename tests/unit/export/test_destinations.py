@@ -1,4 +1,4 @@
-"""What is made of a receiver's answer."""
+"""How answers of receivers are judged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The environment: `init` writes nothing into it, and stock parts read it as they should."""
+"""The environment: `init` writes nothing into it, and the stock parts read it as they should."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_init_writes_nothing_into_the_environment(fake_collector: FakeCollector)
     environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = fake_collector.http_endpoint
     done = subprocess.run([sys.executable, "-c", UNTOUCHED], env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    # And what is not set is what it is with zero code: OTLP over HTTP, compressed.
+    # What is unset has the same default as with zero code: OTLP over HTTP, compressed.
     assert done.stdout.strip() == "otlp_http_metric_exporter"
     signals = {(signal, headers.get("Content-Encoding")) for signal, headers, _ in fake_collector.requests}
     assert signals == {("traces", "gzip"), ("metrics", "gzip"), ("logs", "gzip")}

@@ -1,4 +1,4 @@
-"""Metrics on their way out: sent when they are flushed, and counted where they are dropped."""
+"""The export of metrics: sent by a flush, and counted when dropped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our bytes mean what the SDK's encoder's bytes mean."""
+"""Our bytes mean the same as the SDK's encoder's."""
 
 from __future__ import annotations
 

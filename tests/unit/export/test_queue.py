@@ -1,4 +1,4 @@
-"""What becomes of items on their way, whatever the receiver answers."""
+"""What happens to queued items, whatever the receiver answers."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_flush_sends_what_is_queued(queue: ExportQueue, send: Send, fake_collect
 
 
 class Odd:
-    """A destination that raises; none of ours should."""
+    """A destination that raises, which ours never do."""
 
     component_type = "odd"
     endpoint = "http://[::1:4318"

@@ -1,4 +1,4 @@
-"""`/health` and what is below it."""
+"""`/health` and the paths below it."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_checks_run_in_parallel_and_a_hanging_one_is_one_thread(make: Any) -> No
     for _ in range(20):
         found = _get(app).get_json(force=True)["checks"]
         assert found["hangs"][0]["output"] == "no answer within 0.05 s"
-        # They wait for each other: one after the other would not end.
+        # They wait for each other, so that they would not end one after the other.
         assert found["one"][0]["status"] == found["other"][0]["status"] == "pass"
     assert threading.active_count() <= before + 1
     hanging.set()
@@ -130,7 +130,7 @@ def test_checks_run_in_parallel_and_a_hanging_one_is_one_thread(make: Any) -> No
 def test_two_checks_of_one_name_are_both_shown_and_the_worse_counts(
     make: Any, telemetry: CapturedTelemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As two engines of one database have it.
+    # As with two engines of one database.
     twins = [checks.Check("database:shop", lambda: None), checks.Check("database:shop", lambda: False)]
     monkeypatch.setattr(checks, "_declared", twins)
     answer = _get(make())
@@ -214,7 +214,7 @@ def test_each_check_has_a_gauge(make: Any, telemetry: CapturedTelemetry) -> None
 
 @pytest.fixture
 def engine(postgres_url: str) -> Iterator[sa.Engine]:
-    # Engines of other tests that still live are checked too.
+    # Engines of other tests that still live would be checked too.
     gc.collect()
     engine = sa.create_engine(postgres_url, pool_size=1, max_overflow=0, pool_timeout=2)
     yield engine
@@ -232,7 +232,7 @@ def test_each_engine_is_checked_without_a_span_and_one_that_has_no_connection_le
     assert _get(app).get_json(force=True)["checks"][name][0]["status"] == "pass"
     assert telemetry.spans == []
     with engine.connect():
-        # Until the outcome from before counts no more.
+        # Until the last outcome does not count any more.
         time.sleep(5.1)
         answer = _get(app)
         for thread in threading.enumerate():

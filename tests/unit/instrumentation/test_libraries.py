@@ -1,4 +1,4 @@
-"""Other libraries, against a real HTTP server and a real redis; each known defect of their instrumentations."""
+"""Other libraries, against a real HTTP server and a real redis; each known fault of their instrumentations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from otelflask.testing import CapturedTelemetry
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """Answers with the `traceparent` that it was sent."""
+    """Answers with the `traceparent` of the request."""
     app = flask.Flask("other")
     app.add_url_rule("/<path:path>", "any", lambda path: flask.request.headers.get("traceparent", ""))
     listening = make_server("127.0.0.1", 0, app, threaded=True)

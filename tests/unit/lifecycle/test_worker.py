@@ -1,4 +1,4 @@
-"""A worker's thread: it does its work when it is woken and when it is due, and ends when it is told to."""
+"""A worker's thread: it works when it is woken and when work is due, and ends when it is closed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from otelflask._internal.lifecycle.worker import Worker
 
 
 class Work:
-    """Counts what is done; `pause` is when it is due again, `held` keeps a piece from ending."""
+    """Counts its runs. `pause` is when the next is due, and `held` keeps a run from ending."""
 
     def __init__(self, pause: float | None = 3_600.0) -> None:
         self.pause = pause
@@ -148,7 +148,7 @@ def test_where_no_thread_can_be_had_it_is_said_and_tried_again(
 
 
 def test_a_signal_that_wakes_it_wherever_it_interrupts_is_heard() -> None:
-    """A handler runs in between any two instructions of the main thread, also of one that wakes or flushes."""
+    """A signal handler runs between any two instructions of the main thread, also of one that wakes or flushes."""
     work = Work()
     worker = Worker("test", work)
     heard = []

@@ -1,4 +1,4 @@
-"""An app with the live page, and what it shows."""
+"""An app with the live page, and its content."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make(telemetry: CapturedTelemetry, tmp_path: Path) -> Make:
 
 
 def ask(app: flask.Flask, path: str, **environ: str) -> Any:
-    """The answer to a request from this machine."""
+    """The response to a request from this machine."""
     return app.test_client().get(path, environ_overrides={**LOCAL, **environ})
 
 
@@ -47,7 +47,7 @@ def shown(app: flask.Flask, view: str = "requests", **environ: str) -> list[list
 
 
 def link(app: flask.Flask, view: str, pattern: str) -> str:
-    """The first link of a view that fits."""
+    """The first link of a view that matches."""
     found = re.search(f'href="({pattern})"', ask(app, f"/monitoring/{view}").text)
     assert found is not None
     return html.unescape(found[1])

@@ -20,7 +20,7 @@ from otelflask.testing import CapturedTelemetry
 
 @pytest.fixture
 def make(telemetry: CapturedTelemetry, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Makes an app that writes to files; returns its pipeline."""
+    """Make an app that writes to files, and return its pipeline."""
     made: list[Any] = []
 
     def start(**settings: Any) -> Any:
@@ -40,7 +40,7 @@ def messages(*paths: Path) -> list[str]:
 
 
 def exported(telemetry: CapturedTelemetry) -> dict[str, int]:
-    """What became of the lines: reason, or `delivered`, and count."""
+    """The outcomes of the lines: reason, or `delivered`, and count."""
     found = {
         point.attributes.get("error.type", "delivered"): point.value
         for point in telemetry.points("otel.sdk.exporter.log.exported")
@@ -115,7 +115,7 @@ time.sleep(3)
 
 
 def test_a_full_disk_tears_and_doubles_no_line_and_all_are_there_when_it_has_room(tmp_path: Path) -> None:
-    # A limit on a file's size does what a full disk does: it takes a part of a write, and then nothing.
+    # A limit on a file's size acts like a full disk: it takes a part of a write, and then nothing.
     done = subprocess.run(
         [sys.executable, "-c", _FULL, str(tmp_path)],
         capture_output=True,
@@ -125,7 +125,7 @@ def test_a_full_disk_tears_and_doubles_no_line_and_all_are_there_when_it_has_roo
     )
     assert done.returncode == 0, done.stderr
     assert messages(tmp_path / "app.log") == [f"line {number}" for number in range(300)]
-    # Said, and not once a line.
+    # Logged, and not once a line.
     assert 1 <= done.stderr.count("does not accept log lines now") <= 2, done.stderr
     assert "Traceback" not in done.stderr
 

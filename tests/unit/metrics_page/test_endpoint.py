@@ -32,7 +32,7 @@ def make(telemetry: CapturedTelemetry, tmp_path: Path) -> Any:
 
 
 def _samples(text: str, parse: Any = parse_text) -> dict[tuple[str, str], Any]:
-    """By name and route, or what else tells a series."""
+    """Samples by name and route, or by another label that identifies a series."""
     return {
         (sample.name, sample.labels.get("http_route", sample.labels.get("le", ""))): sample
         for family in parse(text)
@@ -53,7 +53,7 @@ def test_it_shows_what_the_meter_provider_has(make: Any) -> None:
 def test_openmetrics_has_exemplars_that_lead_to_the_trace(make: Any, telemetry: CapturedTelemetry) -> None:
     client = make().test_client()
     client.get("/items/1")
-    # They are still there when the workers have shared their metrics since.
+    # They are still there after the workers have shared their metrics.
     client.get("/metrics")
     trace_id = f"{telemetry.span('GET /items/<int:item>').context.trace_id:032x}"
     answer = client.get("/metrics", headers=OPENMETRICS)

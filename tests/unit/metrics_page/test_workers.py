@@ -1,4 +1,4 @@
-"""What several workers leave in files, and what becomes of one that is gone."""
+"""What several workers write to files, and what happens to a dead one's counts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Worker = Callable[..., int]
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Any:
-    """Starts another worker of the same server."""
+    """Start another worker of the same server."""
     context = multiprocessing.get_context("fork")
     running = []
 
@@ -84,7 +84,7 @@ def mine(tmp_path: Path) -> Workers:
 
 @pytest.fixture(autouse=True)
 def _family(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What a test starts are children of this process, and this one counts as their sibling.
+    # Processes that a test starts are children of this one, which counts as their sibling.
     monkeypatch.setattr(workers, "server_id", lambda: "one-server")
 
 

@@ -1,4 +1,4 @@
-"""Mail straight from the app, taken by a real SMTP server."""
+"""Mail from the app, to a real SMTP server."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def mailbox() -> Iterator[Mailbox]:
 
 @pytest.fixture
 def mailing(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., flask.Flask]:
-    """An app whose view at `/x` fails and which mails; ``mailing(mailbox, **settings)``."""
+    """An app with a failing view at `/x` that sends mail; ``mailing(mailbox, **settings)``."""
     monkeypatch.setattr(mail, "PAUSES_S", (0.01, 0.01))
 
     def made(server: Mailbox | str, **options: Any) -> flask.Flask:
@@ -58,7 +58,7 @@ def mailing(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
 
 
 def fail(app: flask.Flask, times: int = 1, path: str = "/x") -> None:
-    """Let requests fail, and wait until what is to be mailed is."""
+    """Let requests fail, and wait until the mails are sent."""
     for _ in range(times):
         assert app.test_client().get(path).status_code == 500
     assert app.extensions["otelflask"].telemetry.flush(10)
@@ -247,7 +247,7 @@ def test_a_slow_server_delays_no_request(
 ) -> None:
     mailbox.open.clear()
     app = mailing(mailbox)
-    # All of them while the server has not answered the first.
+    # All of them before the server has answered the first.
     for _ in range(20):
         assert app.test_client().get("/x").status_code == 500
     assert mailbox.mails == []

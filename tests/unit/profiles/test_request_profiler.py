@@ -73,7 +73,7 @@ def test_it_is_kept_and_its_trace_and_request_log_name_it(make: Any, telemetry: 
     assert "a_slow_function" in client.get(f"/profiles/{name}").text
     assert client.get(f"/profiles/{name}/text").mimetype == "text/plain"
     assert client.get(f"/profiles/{name}/speedscope").mimetype == "application/json"
-    # Looking at it is no request of the app's.
+    # A look at the profile is not a request of the app.
     assert len(telemetry.spans) == 1
 
 

@@ -1,4 +1,4 @@
-"""Secrets are masked by name and by look; what is no secret stays."""
+"""Secrets are masked by name and by pattern; everything else stays."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_names_and_patterns_of_the_users_are_masked_too() -> None:
 
 
 def test_one_letter_only_is_longer_in_lower_case() -> None:
-    # Where a name stands is found in lower case, and read where it stands in the text.
+    # A name is found in lower case, and read at the same position of the text.
     longer = [chr(code) for code in range(0x110000) if len(chr(code).lower()) != 1]
     assert longer == ["\u0130"]
 

@@ -15,7 +15,7 @@ from otelflask.testing import CapturedTelemetry
 
 
 class Ours(CapturedTelemetry):
-    """Captured by the providers that `init` builds."""
+    """Captures what the providers of `init` make."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Ours(CapturedTelemetry):
         self.meter_provider = MeterProvider(metric_readers=[self.reader], cap=100)
 
     def capture(self) -> None:
-        """Last, after whatever a test has put before."""
+        """Capture last, after what a test has added."""
         self._spans, self._records = InMemorySpanExporter(), InMemoryLogRecordExporter()
         self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._spans))
         self.logger_provider.add_log_record_processor(SimpleLogRecordProcessor(self._records))

@@ -1,4 +1,4 @@
-"""The meter provider: a cap on attribute sets, and sums of a process's own."""
+"""The meter provider: a cardinality limit, and sums of its own process."""
 
 from __future__ import annotations
 

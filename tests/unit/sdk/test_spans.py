@@ -1,4 +1,4 @@
-"""Spans start and end whatever processors, samplers and ids there are."""
+"""Spans start and end, whatever processors, samplers and id generators do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.sdk.conftest import Ours
 
 
 class _ByKeyword(SpanProcessor):
-    """Takes the parent's context by its name alone, as the SDK gives it."""
+    """Takes the parent's context by keyword only, as the SDK passes it."""
 
     def __init__(self) -> None:
         self.started: list[str] = []
@@ -26,7 +26,7 @@ class _ByKeyword(SpanProcessor):
 
 
 class _Proxy:
-    """Stands for a processor, and is none."""
+    """Stands for a processor, without being one."""
 
     def __init__(self, processor: SpanProcessor) -> None:
         self._processor = processor
@@ -37,7 +37,7 @@ class _Proxy:
 
 def _set_later() -> tuple[Any, list[str]]:
     class Plain(SpanProcessor):
-        """Does nothing until it is given something to do."""
+        """Does nothing until it gets a method."""
 
     started: list[str] = []
     plain = Plain()
@@ -71,7 +71,7 @@ def test_a_processor_that_lacks_a_method_keeps_no_other_from_its_end(
     ended: list[str] = []
 
     class Lacking:
-        """Has nothing of what is asked of it."""
+        """Has none of the methods of a processor."""
 
     class Last(SpanProcessor, LogRecordProcessor):
         def on_emit(self, log_record: Any) -> None:
@@ -99,7 +99,7 @@ class _RaisingSampler(Sampler):
 
 
 def _replaced(ours: Ours) -> SpanStarter:
-    """A sampler that takes the place of another when somebody starts spans already."""
+    """A sampler that replaces another after spans have been started."""
     tracer = ours.tracer_provider.get_tracer("shop")
     starter = SpanStarter(tracer)
     tracer.sampler = _RaisingSampler()  # type: ignore[attr-defined]

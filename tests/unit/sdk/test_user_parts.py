@@ -1,4 +1,4 @@
-"""Telemetry never raises into the app: neither a user's part of it, nor what the app gives it."""
+"""Telemetry never raises into the app, neither by the user's parts nor by the app's values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.unit.sdk.conftest import Ours
 
 
 class Hostile:
-    """Raises whatever is asked of it."""
+    """Raises on each access."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -58,7 +58,7 @@ class HostileError(Exception):
         raise RuntimeError("no message")
 
     def __getattr__(self, name: str) -> Any:
-        # Not of these: Python's own traceback asks for one.
+        # Not for dunder names: Python's own traceback reads one.
         raise (AttributeError if name.startswith("__") else RuntimeError)(name)
 
 
@@ -66,7 +66,7 @@ VALUES = [Hostile(), HostileText("x"), [Hostile()], {"inner": Hostile()}, (Hosti
 
 
 class RaisingProcessor(SpanProcessor, LogRecordProcessor):
-    """Raises in each of its methods; knows which were called."""
+    """Raises in each of its methods, and records the calls."""
 
     def __init__(self) -> None:
         self.called: set[str] = set()
@@ -92,7 +92,7 @@ class RaisingProcessor(SpanProcessor, LogRecordProcessor):
         return True
 
     def shutdown(self) -> None:
-        """Nothing is waiting."""
+        """Nothing waits."""
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return True
@@ -294,7 +294,7 @@ def test_a_sampler_or_an_id_generator_that_raises_changes_nothing_for_the_app(op
     assert app.test_client().get("/hello").text == "hello"
     with seen.tracer_provider.get_tracer("shop").start_as_current_span("work") as span:
         assert not span.is_recording()
-    # Without a span, the rest of what is known of the request is there.
+    # Without a span, the rest of the request's telemetry is there.
     assert [record.event_name for record in seen.logs] == ["http.server.request"]
     assert [point.count for point in seen.points("http.server.request.duration")] == [1]
 

@@ -1,4 +1,4 @@
-"""The public test kit does what its docs say."""
+"""The public test kit works as its docs say."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_all_that_is_told_of_an_error_reads_the_fixed_clock(
         fixed_clock.advance(1)
     app.extensions["otelflask"].telemetry.flush()
     times = {(record.event_name, record.timestamp - START_NS) for record in telemetry.logs}
-    # Of three occurrences one goes out whole; the others are told together, as of the last of them.
+    # Of three occurrences one is reported whole. The others are counted together, with the time of the last.
     assert {item for item in times if item[0] in ("exception", "otelflask.error_group")} == {
         ("exception", 0),
         ("otelflask.error_group", 0),

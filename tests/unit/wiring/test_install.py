@@ -1,4 +1,4 @@
-"""The one wiring: what a process has once, and what is installed into each app, in any order."""
+"""The one wiring: what a process has once, and what each app gets, in any order."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_later_app_that_wants_otherwise_what_a_process_has_once_is_told_both_v
         text=True,
         check=True,
     )
-    # The third, which wants nothing, is told nothing.
+    # The third app has no options, so there is no line for it.
     (line,) = done.stderr.splitlines()
     values = [int(value) if value.isdigit() else value for value in (one, other)]
     assert f"{name}={values[1]!r} (it has {values[0]!r})" in line

@@ -1,4 +1,4 @@
-"""The options of `init`: typed, named when they are wrong, and no more than said."""
+"""The options of `init`: their types, errors for wrong ones, and no undeclared ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bugs of an app. Each function is one bug; `n` changes what changes from one time to the next."""
+"""Bugs of an app. Each function is one bug; `n` varies what differs from run to run."""
 
 import dataclasses
 
@@ -85,7 +85,7 @@ def _fetch(n):
 
 
 def bug_retried(n):
-    # The number of attempts differs from one time to the next; the bug does not.
+    # The number of attempts varies, and the bug does not.
     return retrylib.retrying(_fetch, 2 + n % 3)(n)
 
 

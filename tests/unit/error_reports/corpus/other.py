@@ -1,4 +1,4 @@
-"""A second module of the app's, with a class of the same name."""
+"""A second module of the app, with a class of the same name."""
 
 
 class PaymentError(Exception):

@@ -86,7 +86,7 @@ def test_engines_of_one_pool_are_one(engine: sa.Engine, telemetry: CapturedTelem
 
 
 def test_looking_for_engines_breaks_nothing_in_other_threads(engine: sa.Engine) -> None:
-    # While all objects of a process are in a list, CPython raises SystemError where a tuple is made of a generator.
+    # While a list has all objects of the process, CPython raises SystemError when a tuple is made of a generator.
     broken: list[SystemError] = []
     ended = threading.Event()
 

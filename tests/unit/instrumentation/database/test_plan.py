@@ -1,4 +1,4 @@
-"""Plans of slow statements, on real databases, and all the ways in which reading one could write."""
+"""Plans of slow statements on real databases, and all the ways in which reading one could write."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def plain(engine: Engine) -> Iterator[Engine]:
-    """The same database for a user who may change tables, and no files of the server's."""
+    """The same database for a user who may change tables, but not files of the server."""
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql(
@@ -99,7 +99,7 @@ def test_a_slow_select_has_its_plan_without_literals_in_its_record(
     attributes = record.attributes
     assert "planned_lamps" in attributes["otelflask.db.query.plan"]
     assert "secret" not in str(attributes)
-    # Joined to the request although another thread told it; and nothing was measured of the EXPLAIN.
+    # Joined to the request although another thread emitted it; and the EXPLAIN was not measured.
     request = telemetry.span("GET /x")
     assert record.trace_id == request.context.trace_id
     assert attributes["http.route"] == "/x"
@@ -130,7 +130,7 @@ def test_a_statement_for_many_parameters_is_not_explained(engine: Engine) -> Non
 
 
 def _try(engine: Engine, statement: str) -> None:
-    """Whatever comes of it, nothing is written."""
+    """Nothing is written, whatever happens."""
     with contextlib.suppress(NoPlan, DBAPI_ERRORS[engine.dialect.name]):
         plan_of(_execution(engine, statement))
     assert _rows(engine) == ROWS
@@ -142,7 +142,7 @@ def test_a_delete_inside_of_a_select_deletes_nothing(engine: Engine) -> None:
 
 
 def _make_liar(connection: Any, does: str = "DELETE FROM planned_lamps") -> None:
-    """A function that says that it reads nothing, and has another one do what it should not."""
+    """A function that claims to read only, and lets another one do what it should not."""
     for name, kind, body in (
         ("deletes", "VOLATILE", does),
         ("lies", "IMMUTABLE", "PERFORM deletes()"),

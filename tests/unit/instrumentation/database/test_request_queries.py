@@ -48,7 +48,7 @@ Run = Callable[..., list[Any]]
 
 @pytest.fixture
 def run(telemetry: CapturedTelemetry) -> Run:
-    """Runs a view in a request; returns the records that say something of its statements."""
+    """Run a view in a request, and return the records about its statements."""
 
     def ran(view: Callable[[], Any], **settings: Any) -> list[Any]:
         app = flask.Flask("shop")

@@ -1,4 +1,4 @@
-"""What a statement says about itself."""
+"""What is read from a statement."""
 
 from __future__ import annotations
 

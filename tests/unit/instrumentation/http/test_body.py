@@ -1,4 +1,4 @@
-"""An observed body offers its server what the app's own offers."""
+"""An observed body offers the server what the app's body offers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Call = Callable[..., Any]
 
 @pytest.fixture
 def call(telemetry: CapturedTelemetry) -> Call:
-    """Calls a Flask app whose WSGI app returns a body. Out: what a server is given."""
+    """Call a Flask app with a WSGI app that returns a body. Returns what the server gets."""
 
     def give(body: Body, headers: list[tuple[str, str]] | None = None, **environ: Any) -> Any:
         app = flask.Flask("bodies")

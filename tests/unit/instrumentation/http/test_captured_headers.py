@@ -1,4 +1,4 @@
-"""Captured headers, by keyword as by environment."""
+"""Captured headers, by keyword and by environment."""
 
 from __future__ import annotations
 

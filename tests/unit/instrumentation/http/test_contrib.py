@@ -1,4 +1,4 @@
-"""Whichever instrumentor an app met before, a request is one span, and every hook that was given is called."""
+"""Whichever instrumentor came first, a request is one span, and every hook is called."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from otelflask.testing import CapturedTelemetry
 
 
 class Hooks:
-    """Hooks that note that they were called, and a user."""
+    """Hooks that record their calls, and a user."""
 
     def __init__(self, name: str, called: list[str]) -> None:
         self.given: dict[str, Any] = {
@@ -56,7 +56,7 @@ def init(telemetry: CapturedTelemetry) -> Callable[..., None]:
 
 @pytest.fixture
 def instrumentors() -> Iterator[list[Any]]:
-    """What is put in here is taken back afterwards."""
+    """What a test adds here is undone afterwards."""
     used: list[Any] = []
     yield used
     for instrumentor in reversed(used):
@@ -69,7 +69,7 @@ def hello(app: flask.Flask) -> flask.Flask:
 
 
 def seen_once(app: flask.Flask, telemetry: CapturedTelemetry) -> dict[str, Any]:
-    """Ask the app once. Out: the attributes of the one span that the request was."""
+    """Send a request to the app. Returns the attributes of its only span."""
     assert app.test_client().get("/hello").text == "hello"
     (span,) = telemetry.spans
     assert span.name == "GET /hello"

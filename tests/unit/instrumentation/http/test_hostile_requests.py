@@ -1,4 +1,4 @@
-"""Whatever a client sends, the answer is the app's and the telemetry is whole."""
+"""Whatever a client sends, the response is the app's and the telemetry is complete."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from otelflask.testing import CapturedTelemetry
 
 
 def call(app: flask.Flask, **environ: Any) -> tuple[str, bytes]:
-    """One request with an environ that no test client would make."""
+    """A request with an environ that no test client would make."""
     statuses: list[str] = []
     full = {
         "REQUEST_METHOD": "GET",
@@ -147,7 +147,7 @@ def test_a_file_response_reaches_the_server_as_it_is(
 
 
 class Hostile:
-    """Raises whatever is asked of it."""
+    """Raises on each access."""
 
     def _raise(self, *args: object) -> Any:
         raise RuntimeError("hostile")

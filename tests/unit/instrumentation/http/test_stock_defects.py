@@ -1,7 +1,7 @@
-"""Each defect of the stock Flask instrumentation: seen on the stock part, and not on ours.
+"""Each fault of the stock Flask instrumentation: present in the stock part, absent in ours.
 
-The stock part is run in this process on an app of its own, so that each test
-says what contrib does today; when contrib mends one, the test says so.
+The stock part runs in this process on an app of its own, so each test shows what it does today. A
+test fails when the fault is corrected there.
 """
 
 from __future__ import annotations

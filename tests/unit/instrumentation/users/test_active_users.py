@@ -1,4 +1,4 @@
-"""Active users: who they are for a request, and how many, in all workers together."""
+"""Users: of a request, and how many are active in all workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def active(telemetry: CapturedTelemetry) -> dict[str, int]:
 
 @pytest.fixture
 def make(telemetry: CapturedTelemetry, tmp_path: Path) -> Any:
-    """An app whose view at `/x` names the user that its header does."""
+    """An app with a view at `/x` that sets the user of its header."""
 
     def made(**options: Any) -> flask.Flask:
         app = flask.Flask("shop")
@@ -153,7 +153,7 @@ def test_flask_logins_user_is_found_where_the_app_asks_for_it(make: Any, telemet
     loaded.clear()
     telemetry.clear()
     answer = client.get("/x")
-    # Nobody asked: nothing is loaded for us.
+    # Nothing is loaded by otelflask.
     assert answer.status_code == 200
     assert loaded == []
     assert "user.id" not in telemetry.span("GET /x").attributes

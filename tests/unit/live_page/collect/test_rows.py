@@ -1,4 +1,4 @@
-"""Whatever apps say, it is shown, and without secrets."""
+"""Whatever apps record is shown, without secrets."""
 
 from __future__ import annotations
 

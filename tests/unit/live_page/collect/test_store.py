@@ -1,4 +1,4 @@
-"""The file that the workers share: what is kept in it, and what is asked of it."""
+"""The workers' shared file: what is kept in it, and its queries."""
 
 from __future__ import annotations
 

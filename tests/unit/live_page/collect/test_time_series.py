@@ -1,4 +1,4 @@
-"""Requests in numbers."""
+"""Counts of requests over time."""
 
 from __future__ import annotations
 

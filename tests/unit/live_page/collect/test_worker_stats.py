@@ -1,4 +1,4 @@
-"""How one worker is."""
+"""The state of a worker."""
 
 from __future__ import annotations
 

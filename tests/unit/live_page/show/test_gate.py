@@ -1,4 +1,4 @@
-"""Who gets the live page, and at which addresses."""
+"""Access to the live page, and its addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The overview's figures and lines."""
+"""The overview's values and charts."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_workers_are_added_up_and_what_was_dropped_is_counted_once(store: Monito
     assert panels["cpu"].values[-2] == pytest.approx(0.3)
     assert panels["dropped"].values[-2:] == [4, 1]
     assert (panels["dropped"].value, panels["dropped"].is_bad) == (5, True)
-    # One has not said anything for a minute: it is gone.
+    # One worker has not reported for a minute, and counts as gone.
     assert (panels["active"].value, panels["waiting"].value, found["workers"]) == (1, 7, 1)
 
 

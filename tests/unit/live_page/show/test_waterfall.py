@@ -1,4 +1,4 @@
-"""A trace as it is drawn."""
+"""A trace as rows."""
 
 from __future__ import annotations
 
