@@ -26,16 +26,27 @@ def table() -> str:
 BEGINNING = """\
 # Settings
 
-Precedence: keyword argument of `init` > `app.config["OTELFLASK_<NAME>"]` > environment > default. An empty
-`OTELFLASK_*` variable means "none": no path, no names, off. If a setting has no such value, such as a number, an empty
-variable is an error. An empty `OTEL_*` variable is unset.
+Precedence: keyword argument of `init` > `app.config["OTELFLASK_<NAME>"]` > environment > default. `<NAME>` is the
+setting's name in upper case, also if its variable has another name. An empty `OTELFLASK_*` variable means "none": no
+path, no names, off. For a setting that cannot be "none", such as a number, an empty variable is an error. An empty
+`OTEL_*` variable is unset.
 
-A value that is not allowed raises `otelflask.SettingError` at start.
+A value that is not allowed raises `otelflask.SettingError` at start. `init` has more options, which take functions and
+objects: see the [API](api.md).
 
 The column *scope* says whether each app has its own value, or the process has one. The process takes the value of its
 first app, or of the first app that uses the feature. If a later app has another value, a log line says so.
 
-All other `OTEL_*` variables of the OpenTelemetry SDK and its OTLP exporters keep their meaning.
+The `OTEL_*` variables in the table keep their meaning, but some have another default. All other `OTEL_*` variables of
+the OpenTelemetry SDK and its OTLP exporters keep their meaning and their default.
+
+## Terms
+
+- A number in brackets after a setting, on all pages, is its default.
+- *In development* means that Flask's debug mode is on, or that `environment` is `development`.
+- If a token is set, it is required in development too.
+
+## Table
 
 """
 

@@ -39,7 +39,8 @@ class Settings:
     remote_sampling: str = per_app(
         "OTELFLASK_REMOTE_SAMPLING",
         "ignore",
-        "Whether the caller's sampled flag decides. Use `trust` only when all callers are your own.",
+        "Whether the caller's sampled flag decides if a span is recorded. Use `trust` only when all callers "
+        "are your own.",
         choices=("ignore", "trust"),
     )
     excluded_urls: str = per_app(
@@ -76,7 +77,7 @@ class Settings:
     request_log: bool = per_app(
         "OTELFLASK_REQUEST_LOG",
         True,
-        "Emits one log record a request.",
+        "Emits one log record per request.",
     )
     reports: bool = setting(
         "OTELFLASK_REPORTS",
@@ -92,13 +93,14 @@ class Settings:
     reports_per_minute: int = setting(
         "OTELFLASK_REPORTS_PER_MINUTE",
         20,
-        "The most reports of one group that a process sends in a minute. Further ones are counted.",
+        "The maximum number of reports of one group that a process sends per minute. All occurrences are counted.",
         minimum=1,
     )
     mail_to: str = setting(
         "OTELFLASK_MAIL_TO",
         "",
-        "Comma-separated addresses for mail about groups of errors, at most one mail a group an hour. Empty: no mail.",
+        "Comma-separated addresses for mail about groups of errors, at most one mail per group and hour. "
+        "Empty: no mail.",
     )
     mail_from: str = setting("OTELFLASK_MAIL_FROM", "", "The sender's address of the mails.")
     mail_server: str = setting(
@@ -116,7 +118,10 @@ class Settings:
     mail_user: str = setting("OTELFLASK_MAIL_USER", "", "The user name for the SMTP server. Empty: no login.")
     mail_password: str = setting("OTELFLASK_MAIL_PASSWORD", "", "The password for the SMTP server.", secret=True)
     mail_per_day: int = setting(
-        "OTELFLASK_MAIL_PER_DAY", 50, "The most mails that the processes of a machine send in a day (UTC).", minimum=1
+        "OTELFLASK_MAIL_PER_DAY",
+        50,
+        "The maximum number of mails that the processes of a machine send per day (UTC).",
+        minimum=1,
     )
     grafana_url: str = per_app(
         "OTELFLASK_GRAFANA_URL",
@@ -132,7 +137,7 @@ class Settings:
     error_answers: bool = per_app(
         "OTELFLASK_ERROR_ANSWERS",
         True,
-        "Answers errors that no handler of the app takes. Off with zero code, which changes no response.",
+        "Answers errors for which the app has no handler. Off with zero code.",
     )
     error_format: str = per_app(
         "OTELFLASK_ERROR_FORMAT",
@@ -149,8 +154,7 @@ class Settings:
     slow_query_threshold: float = setting(
         "OTELFLASK_SLOW_QUERY_THRESHOLD",
         1.0,
-        "The duration from which a statement is slow. A WARN record has the statement and the line of code "
-        "that ran it.",
+        "The minimum duration of a slow statement. A WARN record has the statement and the line of code that ran it.",
         minimum=0.0,
         unit="seconds",
     )
@@ -162,13 +166,13 @@ class Settings:
     repeated_query_count: int = setting(
         "OTELFLASK_REPEATED_QUERY_COUNT",
         5,
-        "The number of runs, of one statement from one line in one request, from which a WARN record reports an N+1.",
+        "A WARN record reports an N+1 if one request runs a statement from the same line at least this often.",
         minimum=2,
     )
     repeated_query_time: float = setting(
         "OTELFLASK_REPEATED_QUERY_TIME",
         0.05,
-        "The total time of these runs from which an N+1 is reported.",
+        "The minimum total time of these runs for an N+1.",
         minimum=0.0,
         unit="seconds",
     )
@@ -207,7 +211,7 @@ class Settings:
     log_file_queue_size: int = setting(
         "OTELFLASK_LOG_FILE_QUEUE_SIZE",
         10_000,
-        "The most lines that wait to be written. Further ones are counted and dropped.",
+        "The maximum number of lines that wait to be written. Further ones are dropped and counted.",
         minimum=1,
     )
     health_path: str = per_app(
@@ -229,7 +233,7 @@ class Settings:
     health_drain: float = per_app(
         "OTELFLASK_HEALTH_DRAIN",
         3.0,
-        "How long a gunicorn with `otelflask.gunicorn` is not ready but still accepts connections after SIGTERM.",
+        "After SIGTERM, gunicorn with `otelflask.gunicorn` is not ready for this time, but still accepts connections.",
         minimum=0.0,
         unit="seconds",
     )
@@ -290,7 +294,7 @@ class Settings:
     profile_slow: float = per_app(
         "OTELFLASK_PROFILE_SLOW",
         1.0,
-        "The duration from which such a request is slow.",
+        "The minimum duration of a slow request, for `profile_share`.",
         minimum=0.0,
         unit="seconds",
     )
@@ -315,50 +319,63 @@ class Settings:
     active_users: bool = setting(
         "OTELFLASK_ACTIVE_USERS",
         True,
-        "Counts the different users of the last 5 and 15 minutes, where the app names its users.",
+        "Counts the users of the last 5 and 15 minutes, if otelflask knows them (Flask-Login, `set_user` or `user=`).",
     )
     runtime_metrics: bool = setting("OTELFLASK_RUNTIME_METRICS", True, "Process and system metrics.")
     redact_names: str = per_app(
         "OTELFLASK_REDACT_NAMES",
         "",
-        "Comma-separated parts of names, in addition to the built-in ones. Values of such names are masked.",
+        "Comma-separated parts of names, in addition to the built-in ones. Values of such names are masked. "
+        "Those of all apps are combined.",
     )
     redact_patterns: str = per_app(
         "OTELFLASK_REDACT_PATTERNS",
         "",
-        "Regular expressions, separated by spaces. What they match in values is masked.",
+        "Regular expressions, separated by spaces. What they match in values is masked. Those of all apps are "
+        "combined.",
     )
     value_length: int = setting(
-        "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", 8_192, "The longest attribute value.", minimum=16, unit="characters"
+        "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        8_192,
+        "The maximum length of an attribute value.",
+        minimum=16,
+        unit="characters",
     )
     attribute_count: int = setting(
-        "OTEL_ATTRIBUTE_COUNT_LIMIT", 128, "The most attributes of a span, event, link or log record.", minimum=1
+        "OTEL_ATTRIBUTE_COUNT_LIMIT",
+        128,
+        "The maximum number of attributes of a span, event, link or log record.",
+        minimum=1,
     )
     metric_sets: int = setting(
         "OTELFLASK_METRIC_CARDINALITY_LIMIT",
         2_000,
-        "The most attribute sets of one metric. Further ones are summed in the overflow set.",
+        "The maximum number of attribute sets of one metric. Further ones are summed in the overflow set.",
         minimum=2,
     )
-    span_queue_size: int = setting("OTEL_BSP_MAX_QUEUE_SIZE", 2_048, "The most spans that wait to be sent.", minimum=1)
-    span_batch_size: int = setting("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, "The most spans in one export.", minimum=1)
+    span_queue_size: int = setting(
+        "OTEL_BSP_MAX_QUEUE_SIZE", 2_048, "The maximum number of spans that wait to be sent.", minimum=1
+    )
+    span_batch_size: int = setting(
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, "The maximum number of spans in one export.", minimum=1
+    )
     span_schedule_delay: int = setting(
         "OTEL_BSP_SCHEDULE_DELAY",
         5_000,
-        "The longest time that a span waits before it is sent.",
+        "The maximum time that a span waits before it is sent.",
         minimum=1,
         unit="milliseconds",
     )
     log_queue_size: int = setting(
-        "OTEL_BLRP_MAX_QUEUE_SIZE", 2_048, "The most log records that wait to be sent.", minimum=1
+        "OTEL_BLRP_MAX_QUEUE_SIZE", 2_048, "The maximum number of log records that wait to be sent.", minimum=1
     )
     log_batch_size: int = setting(
-        "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", 512, "The most log records in one export.", minimum=1
+        "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", 512, "The maximum number of log records in one export.", minimum=1
     )
     log_schedule_delay: int = setting(
         "OTEL_BLRP_SCHEDULE_DELAY",
         1_000,
-        "The longest time that a log record waits before it is sent.",
+        "The maximum time that a log record waits before it is sent.",
         minimum=1,
         unit="milliseconds",
     )
@@ -372,7 +389,7 @@ class Settings:
     shutdown_timeout: float = setting(
         "OTELFLASK_SHUTDOWN_TIMEOUT",
         5.0,
-        "The longest time that an ending process waits for its telemetry to be sent.",
+        "The maximum time that an ending process waits for its telemetry to be sent.",
         minimum=0.0,
         unit="seconds",
     )
