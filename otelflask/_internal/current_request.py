@@ -40,7 +40,7 @@ def set_user(user_id: object) -> None:
     """
     record = current_record()
     if record is not None:
-        record.user_id = None if user_id is None else guard.attempt(_text_of, user_id, instead=lambda error: None)
+        record.user_id = None if user_id is None else guard.attempt(_text_of, user_id, on_error=lambda error: None)
 
 
 def _text_of(user_id: object) -> str | None:

@@ -1,8 +1,9 @@
-"""The one place where a broad ``except`` stands: telemetry never raises into the app.
+"""The only module that suppresses arbitrary exceptions, so that telemetry never raises into the app.
 
-Code that runs on the app's threads and touches foreign objects goes through `attempt`,
-`call_hook` or `notify_each`, or runs below `guarded` or `log_errors`. Under pytest an error of
-our own is raised again, so that it fails a test.
+Code that runs in the app's threads and calls code of the app or of other libraries uses `attempt`,
+`call_hook`, `notify_each`, `call_each`, `enter` and `leave`, a function decorated with `guarded`,
+or a ``with log_errors(…)`` block. Under pytest, `own_code_failed` and `user_code_failed` raise
+errors of otelflask again, so that a test fails. `log_errors` never does.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ C = TypeVar("C", bound=AbstractContextManager[Any])
 
 logger = logging.getLogger("otelflask")
 
-#: The shortest time, in seconds, between two logs of the same diagnostic.
+#: The shortest time, in seconds, between two log lines with the same key.
 LOG_INTERVAL_S = 60.0
+#: At this number of keys all are forgotten, to bound the memory.
+MAX_KEYS = 1_000
 
 _last_logged: dict[str, float] = {}
 _suppressed: dict[str, int] = {}
@@ -32,8 +35,8 @@ _suppressed: dict[str, int] = {}
 _lock = new_rlock()
 
 
-def strict() -> bool:
-    """Whether errors of our own are raised again: only under pytest."""
+def raises_own_errors() -> bool:
+    """Whether errors of otelflask are raised again: in a test under pytest, unless OTELFLASK_GUARD is ``swallow``."""
     return "PYTEST_CURRENT_TEST" in os.environ and os.environ.get("OTELFLASK_GUARD") != "swallow"
 
 
@@ -42,11 +45,11 @@ def log(
 ) -> None:
     """Log a diagnostic of otelflask itself, at most once a minute per `key`.
 
-    The ``otelflask`` logger is never exported as telemetry (see ``instrumentation.logs.capture``), so
-    a failing exporter cannot feed itself.
+    Records of the ``otelflask`` logger are never exported (see ``instrumentation.logs.capture``), so a
+    failing exporter cannot cause more records to export.
 
     Args:
-        key: Names the diagnostic; repetitions of one key are counted and not logged.
+        key: Names the diagnostic. Repetitions of one key are counted and not logged.
         message: The text, with %-placeholders.
         *args: Values for the placeholders.
         level: A level of `logging`.
@@ -58,7 +61,7 @@ def log(
         if last is not None and now - last < LOG_INTERVAL_S:
             _suppressed[key] = _suppressed.get(key, 0) + 1
             return
-        if len(_last_logged) > 1000:
+        if len(_last_logged) >= MAX_KEYS:
             _last_logged.clear()
             _suppressed.clear()
         _last_logged[key] = now
@@ -72,44 +75,58 @@ def log(
         return
 
 
-def failed(where: str, error: BaseException) -> None:
-    """Log an error of our own code. Raise it again under pytest.
+def own_code_failed(activity: str, error: BaseException) -> None:
+    """Log an error of otelflask's own code. Under pytest, raise it again.
 
     Args:
-        where: What the code was doing, in words.
+        activity: What the code was doing: words that fit after "while", such as "closing a request".
         error: The error.
     """
-    if strict():
+    if raises_own_errors():
         raise error
-    log(where, "telemetry error in %s; the app is not affected", where, exc_info=error)
+    log(activity, "telemetry error while %s; the app is not affected", activity, exc_info=error)
 
 
 def user_code_failed(name: str, error: BaseException) -> None:
-    """Log an error of the user's code. Raise it again under pytest if it is our own after all.
+    """Log an error of the user's code. Under pytest, raise it again if otelflask's own code raised it.
 
     Args:
-        name: What the user's code is, in words.
+        name: What the user's code is: words that fit after "the", such as "hook `user`".
         error: The error.
     """
-    if strict() and _is_ours(error):
+    if raises_own_errors() and _is_ours(error):
         raise error
     log(f"hook:{name}", "the %s raised; the app is not affected", name, exc_info=error)
 
 
-def attempt(function: Callable[..., R], *args: Any, instead: Callable[[Exception], R]) -> R:
+def attempt(function: Callable[..., R], *args: Any, on_error: Callable[[Exception], R]) -> R:
     """Call a function that may raise anything.
 
+    Args:
+        function: The function.
+        *args: Its arguments.
+        on_error: Called with the exception. Its result is returned instead.
+
     Returns:
-        The function's result, or what `instead` makes of its exception.
+        The function's result, or that of `on_error`.
     """
     try:
         return function(*args)
     except Exception as error:
-        return instead(error)
+        return on_error(error)
 
 
 def call_hook(name: str, hook: Callable[..., Any], *args: Any) -> Any:
-    """Call a hook of the user. An exception is logged once a minute, and the result is None."""
+    """Call a function that may run the user's code. An exception is logged, at most once a minute per `name`.
+
+    Args:
+        name: What the function is: words that fit after "the".
+        hook: The function.
+        *args: Its arguments.
+
+    Returns:
+        The function's result; None where it raised.
+    """
     try:
         return hook(*args)
     except Exception as error:
@@ -117,33 +134,40 @@ def call_hook(name: str, hook: Callable[..., Any], *args: Any) -> Any:
         return None
 
 
-def notify_each(where: str, listeners: Iterable[Callable[[Any], object]], argument: Any) -> None:
-    """Call each of our functions with one argument. An error of one does not stop the others."""
-    # One positional argument only: each request comes here, and `*args` would cost more than the call.
+def notify_each(activity: str, listeners: Iterable[Callable[[Any], object]], argument: Any) -> None:
+    """Call each of our functions with one argument. An error of one does not stop the others.
+
+    Args:
+        activity: What the functions do: words that fit after "while".
+        listeners: The functions.
+        argument: Their argument.
+    """
+    # Exactly one argument, because this runs several times per request, and unpacking `*args` costs as much as the call
+    # itself.
     for function in listeners:
         try:
             function(argument)
         except Exception as error:
-            failed(where, error)
+            own_code_failed(activity, error)
 
 
-def call_each(items: Iterable[Any], method: str, argument: Any, failed: Callable[[Any, Exception], object]) -> None:
+def call_each(items: Iterable[Any], method: str, argument: Any, on_error: Callable[[Any, Exception], object]) -> None:
     """Call a method of each item with one argument. An error of one does not stop the others.
 
     Args:
         items: The objects.
         method: The method's name.
         argument: Its argument.
-        failed: Called with an item and the exception that it raised.
+        on_error: Called with an item and the exception that it raised.
     """
     for item in items:
         try:
             getattr(item, method)(argument)
         except Exception as error:
-            failed(item, error)
+            on_error(item, error)
 
 
-def enter(where: str, make: Callable[..., C], *args: Any) -> C | None:
+def enter(activity: str, make: Callable[..., C], *args: Any) -> C | None:
     """Make a context manager and enter it.
 
     Returns:
@@ -154,28 +178,28 @@ def enter(where: str, make: Callable[..., C], *args: Any) -> C | None:
         made.__enter__()
         return made
     except Exception as error:
-        failed(where, error)
+        own_code_failed(activity, error)
         return None
 
 
-def leave(where: str, manager: AbstractContextManager[Any] | None) -> None:
+def leave(activity: str, manager: AbstractContextManager[Any] | None) -> None:
     """Exit a context manager that `enter` returned, as if its block had raised nothing."""
     if manager is not None:
         try:
             manager.__exit__(None, None, None)
         except Exception as error:
-            failed(where, error)
+            own_code_failed(activity, error)
 
 
 def guarded(
-    where: str, default: Any = None, instead: Callable[..., Any] | None = None
+    activity: str, default: Any = None, fallback: Callable[..., Any] | None = None
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a function of ours, so that its errors never reach the app.
 
     Args:
-        where: What the function does, in words, for the diagnostic.
+        activity: What the function does: words that fit after "while".
         default: The result after an error.
-        instead: Makes the result after an error from the function's arguments; it replaces `default`.
+        fallback: Makes the result after an error from the function's arguments. It replaces `default`.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -184,8 +208,8 @@ def guarded(
             try:
                 return function(*args, **kwargs)
             except Exception as error:
-                failed(where, error)
-                return default if instead is None else instead(*args, **kwargs)  # type: ignore[no-any-return]
+                own_code_failed(activity, error)
+                return default if fallback is None else fallback(*args, **kwargs)  # type: ignore[no-any-return]
 
         return wrapper
 
@@ -193,9 +217,9 @@ def guarded(
 
 
 class log_errors:  # noqa: N801
-    """Log what a block raises, and suppress it: ``with log_errors(key, message, …):``.
+    """Log what a block raises, and suppress it: ``with log_errors(key, message, *args):``.
 
-    The arguments are those of `log`.
+    The arguments are those of `log`. Only an `Exception` is suppressed.
     """
 
     __slots__ = ("_args", "_key", "_message")
@@ -216,7 +240,10 @@ class log_errors:  # noqa: N801
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Whether the innermost frame belongs to this package, so that no other code raised."""
+    """Whether the innermost Python frame belongs to otelflask.
+
+    Also True where a hook does not accept the arguments that it is called with.
+    """
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

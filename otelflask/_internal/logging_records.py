@@ -12,7 +12,7 @@ from otelflask._internal.limits import BODY_LENGTH, cut
 
 def message_of(record: logging.LogRecord) -> str:
     """The record's text, whatever its arguments do when they are formatted."""
-    return cut(guard.attempt(record.getMessage, instead=functools.partial(_unformatted, record.msg)), BODY_LENGTH)
+    return cut(guard.attempt(record.getMessage, on_error=functools.partial(_unformatted, record.msg)), BODY_LENGTH)
 
 
 def _unformatted(message: object, error: Exception) -> str:

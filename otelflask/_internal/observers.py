@@ -1,4 +1,4 @@
-"""Observers of requests, in one list. They are called in its order."""
+"""Observers of requests. They are called in the order of the list that `Observers` gets."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ from otelflask._internal.request_record import RequestRecord
 
 
 class RequestObserver(Component):
-    """Base class of observers. Each method does nothing by default.
+    """Base class of observers. Each method but `around` does nothing by default.
 
-    All methods run on the request's thread. An exception of one is logged; the app and the other
-    observers do not notice it. Only what `stream_context` surrounds may raise into the app.
+    The methods of a request run in its thread. An exception of one is logged; the app and the other
+    observers do not notice it. The context managers of `stream_context` are not guarded.
     """
 
-    #: Whether `closed` is called after the request's span has ended, instead of before.
+    #: Whether `closed` is called after the request's span has ended, instead of before. `InstrumentedApp` orders them
+    #: by it.
     after_span: ClassVar[bool] = False
 
     def opened(self, record: RequestRecord) -> None:
         """Called when a request has arrived."""
 
     def failed(self, record: RequestRecord, error: Exception) -> None:
-        """Called when no handler of the app takes an exception. Frames and sessions are still intact."""
+        """Called from `Flask.handle_exception`: the app has no error handler for this exception.
+
+        Its frames still exist, and database sessions are not rolled back yet. A handler for status 500 may still
+        answer.
+        """
 
     def closed(self, record: RequestRecord) -> None:
         """Called when a request has ended and its record is complete."""
@@ -36,14 +41,14 @@ class RequestObserver(Component):
         raise NotImplementedError
 
     def stream_context(self, record: RequestRecord) -> Callable[[], AbstractContextManager[Any]] | None:
-        """What makes a context manager around each further step of a stream; None where there is none."""
+        """Return a factory of context managers, one for each chunk of a streamed response. None for no context."""
 
 
 class Observers:
     """The observers of one app's requests, in order. Only overridden methods are called.
 
-    `opened(record)` calls all observers. `enter(record)` enters what surrounds the app's code and
-    returns it, and `leave` exits it. Both do nothing where no observer surrounds the app.
+    `opened(record)` calls all observers. `enter(record)` enters the context manager of the observer
+    with `around`, and returns it. `leave` exits it. Without such an observer both do nothing.
     """
 
     def __init__(self, observers: Iterable[RequestObserver]) -> None:
@@ -54,25 +59,29 @@ class Observers:
         surrounding = [item for item in self.all if type(item).around is not RequestObserver.around]
         self.opened = functools.partial(guard.notify_each, "opening a request", opened)
         around = surrounding[0].around if surrounding else nullcontext
-        self.enter = functools.partial(guard.enter, "what surrounds a request", around)
-        self.leave = functools.partial(guard.leave, "what surrounds a request")
+        self.enter = functools.partial(guard.enter, "entering a request's scopes", around)
+        self.leave = functools.partial(guard.leave, "leaving a request's scopes")
         #: The `stream_context` of the one observer that surrounds the app.
         self.stream_context = surrounding[0].stream_context if surrounding else None
 
     def failed(self, record: RequestRecord, error: Exception) -> None:
         """Call `failed` of all observers."""
         guard.notify_each(
-            "an exception of a request", [functools.partial(tell, record) for tell in self._failed], error
+            "handling an exception of a request",
+            [functools.partial(listener, record) for listener in self._failed],
+            error,
         )
 
     def closed(self, record: RequestRecord) -> None:
         """Call `closed` of all observers."""
-        # Observers of this one request come first, because what they record belongs to it.
-        rest = iter([*(item.closed for item in record.joined), *self._closed] if record.joined else self._closed)
+        # The request's own come first: their log records are emitted before the request's span ends.
+        rest = iter(
+            [*(item.closed for item in record.own_observers), *self._closed] if record.own_observers else self._closed
+        )
         try:
             guard.notify_each("closing a request", rest, record)
         except BaseException:
-            # A BaseException (from a signal handler or a greenlet) ends one of them, and not the others.
-            for tell in rest:
-                guard.call_hook("observer", tell, record)
+            # A BaseException (from a signal handler or a greenlet) ends one of them. `rest` goes on behind it.
+            for listener in rest:
+                guard.call_hook("observer of a request", listener, record)
             raise

@@ -1,7 +1,7 @@
 """The record of one request, from its arrival to its last byte.
 
-It imports nothing of ours and does not know who reads it. What arrives and what becomes of it
-has a field here. What a single observer needs for each request stands behind its own `PerRequest`.
+It imports nothing of ours and does not know who reads it. The request's data and its outcome are
+fields. Data that only one observer needs is kept by a `PerRequest`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from opentelemetry.trace import INVALID_SPAN, Span
 #: The key of the record in the WSGI environ.
 ENVIRON_KEY = "otelflask.record"
 
-#: Methods that may stand on metrics and in span names (semantic conventions, ``http.request.method``).
+#: Methods that may appear in metric attributes and span names (semantic conventions, ``http.request.method``).
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
-#: The longest path, query and header that is kept, in characters.
-MAX_LENGTH = 2_048
+#: The maximum number of characters of a path or query string that are kept.
+MAX_URL_PART_LENGTH = 2_048
 
 _PROTOCOLS = {"HTTP/1.0": "1.0", "HTTP/1.1": "1.1", "HTTP/2": "2", "HTTP/2.0": "2", "HTTP/3": "3", "HTTP/3.0": "3"}
 #: Only these: a proxy's header must not create metric series.
@@ -43,33 +43,34 @@ class RequestAttributes(NamedTuple):
     outcome: dict[str, Any] = _NOTHING
     #: What only this request has: path, query, client, id.
     request: dict[str, Any] = _NOTHING
-    #: What is counted (sizes, statements), and the user.
-    measured: dict[str, Any] = _NOTHING
-    #: What requests of similar callers have in common: scheme, server, protocol, user agent.
-    caller: dict[str, Any] = _NOTHING
+    #: Sizes and counts of the request, and the user. Known at its end.
+    details: dict[str, Any] = _NOTHING
+    #: What requests on similar connections have in common: scheme, server, protocol, user agent.
+    connection: dict[str, Any] = _NOTHING
 
 
 class RequestRecord:
     """One request. Observers read it and add to it.
 
-    ``instrumentation.http.middleware`` opens it and closes it once.
+    ``instrumentation.http.middleware`` creates it, and closes it exactly once.
 
     Args:
-        environ: The WSGI environ. Its values come from a stranger, and are cut here.
+        environ: The WSGI environ. Its values come from an untrusted client, and are cut here.
         started_at: The start in epoch nanoseconds.
-        ticks: The start by the monotonic clock, in nanoseconds.
+        started_perf_ns: The start by `clock.perf_counter_ns`.
 
     Attributes:
         started_at, ended_at: Epoch nanoseconds.
         duration: Seconds.
-        request_size, response_size: Bytes of the bodies; None where unknown.
+        request_size: Bytes of the request's body; None if unknown.
+        response_size: Bytes of the response's body so far.
         status: The HTTP status; 0 while there is none.
-        unhandled: Whether no handler of the app took the exception.
-        broken: Whether an exception ended the body after the status was sent.
+        unhandled: Whether the exception reached `Flask.handle_exception` or the server, or ended a stream.
+        broken: Whether an exception was raised while the server read the response's body.
     """
 
     __slots__ = (
-        "_started_ticks",
+        "_started_perf_ns",
         "attributes",
         "broken",
         "client",
@@ -81,14 +82,12 @@ class RequestRecord:
         "error",
         "error_type",
         "host",
-        "joined",
         "method",
+        "own_observers",
         "path",
         "profile_id",
         "protocol",
-        "query",
-        "query_count",
-        "query_time",
+        "query_string",
         "request_id",
         "request_size",
         "response_headers",
@@ -98,6 +97,8 @@ class RequestRecord:
         "scheme",
         "span",
         "started_at",
+        "statement_count",
+        "statement_time_ns",
         "states",
         "status",
         "unhandled",
@@ -105,9 +106,9 @@ class RequestRecord:
         "user_id",
     )
 
-    def __init__(self, environ: dict[str, Any], started_at: int, ticks: int) -> None:
+    def __init__(self, environ: dict[str, Any], started_at: int, started_perf_ns: int) -> None:
         self.started_at = started_at
-        self._started_ticks = ticks
+        self._started_perf_ns = started_perf_ns
         self.environ = environ
         get = environ.get
         method = get("REQUEST_METHOD", "")
@@ -118,9 +119,9 @@ class RequestRecord:
         self.protocol: str | None = _PROTOCOLS.get(get("SERVER_PROTOCOL", ""))
         self.user_agent: str = (get("HTTP_USER_AGENT") or "")[:512]
         path = (get("SCRIPT_NAME") or "") + (get("PATH_INFO") or "/")
-        self.path: str = path[:MAX_LENGTH] if path.isascii() else _decoded(path[:MAX_LENGTH])
-        self.query: str = (get("QUERY_STRING") or "")[:MAX_LENGTH]
-        # A hand-written fix for a proxy may put None there.
+        self.path: str = path[:MAX_URL_PART_LENGTH] if path.isascii() else _decoded(path[:MAX_URL_PART_LENGTH])
+        self.query_string: str = (get("QUERY_STRING") or "")[:MAX_URL_PART_LENGTH]
+        # An app's own middleware for proxies may set REMOTE_ADDR to None.
         self.client: str = (get("REMOTE_ADDR") or "")[:64]
         self.request_id = ""
         self.span: Span = INVALID_SPAN
@@ -134,38 +135,40 @@ class RequestRecord:
         self.response_size = 0
         self.response_headers: list[tuple[str, str]] = []
         self.error: BaseException | None = None
-        #: ``error.type``: the type of the exception that ended the request, else a 5xx status as text. Set at the end.
+        #: ``error.type``: the type of the exception that ended the request, else the status as text; None without a
+        #: failure. Set at the end.
         self.error_type: str | None = None
         self.unhandled = False
         self.broken = False
-        #: The number of statements, and the nanoseconds that they took together.
-        self.query_count = 0
-        self.query_time = 0
-        #: The id of the profile that is kept of this request.
+        #: The number of SQL statements, and their total time in nanoseconds.
+        self.statement_count = 0
+        self.statement_time_ns = 0
+        #: The id of the stored profile of this request; empty if there is none.
         self.profile_id = ""
         self.states: dict[PerRequest[Any], Any] = {}
-        #: Observers of this one request. They are called at its end, besides those of the app.
-        self.joined: tuple[Any, ...] = ()
+        #: Observers of this one request. They are called at its end, before those of the app.
+        self.own_observers: tuple[Any, ...] = ()
         self.duration = 0.0
         self.ended_at = 0
         self.closed = False
 
     @property
     def method_original(self) -> str:
-        """The method as it arrived, cut, where `method` has no name for it."""
+        """The method as the client sent it, cut. Needed where `method` is ``_OTHER``."""
         return str(self.environ.get("REQUEST_METHOD"))[:64]
 
-    def stop(self, ticks: int) -> None:
-        """Set what became of the request.
+    def stop(self, ended_perf_ns: int) -> None:
+        """Set duration, end, status (500 where there is none), error type and request size.
 
         Args:
-            ticks: The end by the monotonic clock, in nanoseconds, so that it is never before the start.
+            ended_perf_ns: The end by `clock.perf_counter_ns`. A monotonic clock, so the end is
+                never before the start.
         """
-        elapsed = ticks - self._started_ticks
+        elapsed = ended_perf_ns - self._started_perf_ns
         self.duration = elapsed / 1e9
         self.ended_at = self.started_at + elapsed
         if not self.status:
-            # The app returned without calling start_response, so the server got no answer.
+            # The app returned without calling start_response, so the server got no response.
             self.status = 500
         self.error_type = self._error_type()
         length = self.environ.get("CONTENT_LENGTH")
@@ -173,19 +176,21 @@ class RequestRecord:
             self.request_size = int(length)
 
     def release(self) -> None:
-        """Drop what is large, and the environ, which refers back to this record."""
+        """Drop large objects, and the environ, which refers back to this record."""
         self.environ = {}
         self.states = {}
-        self.joined = ()
+        self.own_observers = ()
         self.error = None
 
     def _error_type(self) -> str | None:
         if self.status < 500 and not self.broken:
             return None
-        # Look at the class: an exception may answer for attributes itself.
+        # An HTTPException of Werkzeug counts as its status. Test the class, because an instance's `__getattr__` is the
+        # app's code.
         if self.error is not None and not hasattr(type(self.error), "get_response"):
-            kind = type(self.error)
-            return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+            error_type = type(self.error)
+            name = error_type.__qualname__
+            return name if error_type.__module__ == "builtins" else f"{error_type.__module__}.{name}"
         return str(self.status)
 
 
@@ -193,26 +198,26 @@ _NO_ATTRIBUTES = RequestAttributes()
 
 
 class PerRequest(Generic[T]):
-    """What one observer keeps for each request.
+    """Data that one observer keeps for each request.
 
     Args:
-        make: Makes it on first use.
+        factory: Creates the data of a request on first use.
     """
 
-    __slots__ = ("_make",)
+    __slots__ = ("_factory",)
 
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
+    def __init__(self, factory: Callable[[], T]) -> None:
+        self._factory = factory
 
-    def of(self, record: RequestRecord) -> T:
-        """The object of a request. It is made on first use."""
+    def get_or_create(self, record: RequestRecord) -> T:
+        """The data of a request. It is created on first use."""
         found = record.states.get(self)
         if found is None:
-            found = record.states[self] = self._make()
+            found = record.states[self] = self._factory()
         return found
 
-    def known(self, record: RequestRecord) -> T | None:
-        """The object of a request; None where none was made."""
+    def get(self, record: RequestRecord) -> T | None:
+        """The data of a request; None where none was created."""
         return record.states.get(self)
 
 

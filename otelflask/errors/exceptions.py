@@ -1,4 +1,7 @@
-"""The exceptions of `otelflask.errors`, under the name that telemetry gives them in `exception.type`."""
+"""The module of the exceptions of `otelflask.errors`. Import them from there.
+
+``exception.type`` contains this path, such as ``otelflask.errors.exceptions.NotFoundError``.
+"""
 
 # `typing.get_type_hints` looks up annotations in the module that a class names as its own: this one.
 from collections.abc import Mapping  # noqa: F401

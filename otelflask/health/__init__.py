@@ -1,4 +1,4 @@
-"""Health: checks of the app's own and of what it depends on."""
+"""Health checks of the app and of the services that it needs."""
 
 from otelflask._internal.health.checks import Degraded, check
 

@@ -30,7 +30,7 @@ def test_an_observer_that_raises_costs_neither_the_app_nor_the_others_anything(
     assert app.test_client().get("/").status_code == 404
     assert [span.name for span in telemetry.spans] == ["GET"]
     assert [record.event_name for record in telemetry.logs] == ["http.server.request"]
-    assert "telemetry error in closing a request" in caplog.text
+    assert "telemetry error while closing a request" in caplog.text
 
 
 def test_what_ends_one_observer_does_not_keep_the_others_from_the_end(

@@ -26,7 +26,10 @@ Expected = type[BaseException] | tuple[type[BaseException], ...] | Callable[[Bas
 
 
 class CircuitOpenError(ServiceUnavailableError):
-    """The circuit is open, and the call was not made. By default it is answered as a 503 with Retry-After."""
+    """The circuit is open, or half-open with all trials in use. The call was not made.
+
+    By default it is answered as a 503 with Retry-After.
+    """
 
 
 CircuitOpenError.__module__ = "otelflask.breaker"
@@ -36,7 +39,7 @@ CircuitOpenError.__module__ = "otelflask.breaker"
 class _Permit:
     """The state in which a call was admitted, and its trial, if it is one."""
 
-    known: Snapshot
+    snapshot: Snapshot
     trial: Trial | None = None
 
 
@@ -44,16 +47,16 @@ class CircuitBreaker:
     """Call a service while it works, and stop for a while when it fails.
 
     Use it as a decorator, as ``breaker.call(function, *arguments)``, or as ``with
-    breaker.calling():``. Where the circuit is open and there is no `fallback`, each raises
-    `CircuitOpenError`. ``calling`` has no fallback.
+    breaker.calling():``. A call that is not admitted raises `CircuitOpenError`, or calls `fallback` if
+    there is one. ``calling`` ignores `fallback` and always raises.
 
     Args:
         name: The service's name, for metrics and records. Use few names.
         failure_threshold: The number of failures in a row that opens the circuit.
         reset_timeout: Seconds until an open circuit admits trials.
         expected_exception: Which exceptions are failures: a class, several classes, or a predicate.
-            Other exceptions pass through and count neither way.
-        fallback: Called with the call's arguments while the circuit is open.
+            Other exceptions are raised to the caller, and count neither as failure nor as success.
+        fallback: Called with the call's arguments when a call is not admitted.
         half_open_calls: The number of trials of a half-open circuit. All must succeed to close it.
         clock: Returns epoch seconds.
 
@@ -77,7 +80,7 @@ class CircuitBreaker:
         if failure_threshold < 1 or half_open_calls < 1 or not reset_timeout > 0:
             raise ValueError(
                 f"failure_threshold is {failure_threshold}, half_open_calls {half_open_calls} and reset_timeout "
-                f"{reset_timeout}; allowed are at least 1, at least 1, and seconds above 0"
+                f"{reset_timeout}; allowed are at least 1 failure, at least 1 trial, and more than 0 seconds"
             )
         self.name = name
         self.failure_threshold = failure_threshold
@@ -99,11 +102,15 @@ class CircuitBreaker:
         """Whether this exception is a failure of the service."""
         if isinstance(self._expected, (type, tuple)):
             return isinstance(error, self._expected)
-        return bool(guard.call_hook("expected_exception", self._expected, error))
+        return bool(guard.call_hook("predicate `expected_exception`", self._expected, error))
 
     def call(self, func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Return ``func(*args, **kwargs)``, or what `fallback` returns for the same arguments."""
-        permit = self._admitted()
+        """Return ``func(*args, **kwargs)``, or what `fallback` returns for the same arguments.
+
+        Raises:
+            CircuitOpenError: The call was not admitted, and there is no fallback.
+        """
+        permit = self._admit_or_fallback()
         if permit is None:
             return self._fallback(*args, **kwargs)  # type: ignore[misc,no-any-return]
         with self._recording_outcome(permit):
@@ -111,17 +118,21 @@ class CircuitBreaker:
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        """Make a block the call."""
-        with self._recording_outcome(self._enter()):
+        """Return a context manager: the block of the ``with`` statement is the call.
+
+        Raises:
+            CircuitOpenError: The call was not admitted.
+        """
+        with self._recording_outcome(self._admit()):
             yield
 
     def __call__(self, function: F) -> F:
-        """Decorate a function, a coroutine function or a generator function."""
+        """Decorate a function, a coroutine function or a generator function, but no async generator function."""
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
             async def awaiting(*args: Any, **kwargs: Any) -> Any:
-                permit = self._admitted()
+                permit = self._admit_or_fallback()
                 if permit is None:
                     given = self._fallback(*args, **kwargs)  # type: ignore[misc]
                     return await given if inspect.isawaitable(given) else given
@@ -133,7 +144,7 @@ class CircuitBreaker:
 
             @functools.wraps(function)
             def yielding(*args: Any, **kwargs: Any) -> Any:
-                permit = self._admitted()
+                permit = self._admit_or_fallback()
                 if permit is None:
                     return (yield from self._fallback(*args, **kwargs))  # type: ignore[misc]
                 with self._recording_outcome(permit):
@@ -149,15 +160,15 @@ class CircuitBreaker:
 
     def open(self) -> None:
         """Open the circuit by hand."""
-        self._move(self._store().load(), OPEN, "by hand")
+        self._change_state(self._store().load(), OPEN, "by hand")
 
     def half_open(self) -> None:
         """Admit trials now."""
-        self._move(self._store().load(), HALF_OPEN, "by hand")
+        self._change_state(self._store().load(), HALF_OPEN, "by hand")
 
     def close(self) -> None:
         """Close the circuit by hand."""
-        self._move(self._store().load(), CLOSED, "by hand")
+        self._change_state(self._store().load(), CLOSED, "by hand")
 
     def _store(self) -> State:
         shared = registry.in_use.current()
@@ -168,31 +179,31 @@ class CircuitBreaker:
             self._redis_state = RedisState(shared.redis, key, self._local)
         return self._redis_state
 
-    def _enter(self) -> _Permit:
-        """Decide whether a call is admitted. No lock is held meanwhile."""
+    def _admit(self) -> _Permit:
+        """Admit a call, or raise CircuitOpenError. No lock is held meanwhile."""
         store = self._store()
-        known = store.load()
-        if known.name == OPEN:
+        snapshot = store.load()
+        if snapshot.name == OPEN:
             # Never longer than `reset_timeout`, however clocks are set.
-            remaining = min(float(known.changed_at) + self.reset_timeout - self._clock(), self.reset_timeout)
+            remaining = min(float(snapshot.changed_at) + self.reset_timeout - self._clock(), self.reset_timeout)
             if remaining > 0:
                 raise self._rejected(remaining)
-            self._move(known, HALF_OPEN, f"after {self.reset_timeout:g} s")
-            # Another caller may have moved the state first.
-            known = store.load()
-            if known.name == OPEN:
+            self._change_state(snapshot, HALF_OPEN, f"after {self.reset_timeout:g} s")
+            # Another caller may have changed the state first.
+            snapshot = store.load()
+            if snapshot.name == OPEN:
                 raise self._rejected(self.reset_timeout)
-        if known.name == HALF_OPEN:
-            trial = store.take_trial(known, self._half_open_calls, self.reset_timeout)
+        if snapshot.name == HALF_OPEN:
+            trial = store.take_trial(snapshot, self._half_open_calls, self.reset_timeout)
             if trial is None:
                 raise self._rejected(1.0)
-            return _Permit(known, trial)
-        return _Permit(known)
+            return _Permit(snapshot, trial)
+        return _Permit(snapshot)
 
-    def _admitted(self) -> _Permit | None:
-        """Like `_enter`, but None where the fallback is to be called."""
+    def _admit_or_fallback(self) -> _Permit | None:
+        """Like `_admit`, but None where the fallback is to be called."""
         try:
-            return self._enter()
+            return self._admit()
         except CircuitOpenError:
             if self._fallback is None:
                 raise
@@ -214,33 +225,33 @@ class CircuitBreaker:
                 # Neither success nor failure: a missing row, a validation error, the end of the process.
                 self._calls.add("other")
                 if permit.trial is not None:
-                    self._store().give_back_trial(permit.known, permit.trial)
+                    self._store().give_back_trial(permit.snapshot, permit.trial)
             raise
         self._calls.add("success")
         self._succeeded(permit)
 
     def _failed(self, permit: _Permit, error: BaseException) -> None:
-        failures = self._store().count(permit.known, "failures")
+        failures = self._store().count(permit.snapshot, "failures")
         kind = type(error).__name__
         if failures and permit.trial is not None:
-            self._move(permit.known, OPEN, f"a trial failed: {kind}")
+            self._change_state(permit.snapshot, OPEN, f"a trial failed: {kind}")
         elif failures >= self.failure_threshold:
-            self._move(permit.known, OPEN, f"{failures} failures in a row: {kind}")
+            self._change_state(permit.snapshot, OPEN, f"{failures} failures in a row: {kind}")
 
     def _succeeded(self, permit: _Permit) -> None:
         store = self._store()
         if permit.trial is not None:
-            if store.count(permit.known, "successes") >= self._half_open_calls:
-                self._move(permit.known, CLOSED, "trials went well")
+            if store.count(permit.snapshot, "successes") >= self._half_open_calls:
+                self._change_state(permit.snapshot, CLOSED, "all trials succeeded")
         else:
-            store.forget_failures(permit.known)
+            store.forget_failures(permit.snapshot)
 
-    def _move(self, known: Snapshot, name: str, why: str) -> None:
+    def _change_state(self, snapshot: Snapshot, name: str, why: str) -> None:
         at = self._clock()
-        # The time identifies a period, so it must differ from the last one.
-        at += 1e-6 if repr(at) == known.changed_at else 0.0
-        if known.name == name or not self._store().move(known, name, at):
+        # The time of the change identifies a state's period, so it must differ from that of the period before.
+        at += 1e-6 if repr(at) == snapshot.changed_at else 0.0
+        if snapshot.name == name or not self._store().move(snapshot, name, at):
             return
         shared = registry.in_use.current()
         if shared is not None:
-            shared.moved(self, known.name, name, why)
+            shared.moved(self, snapshot.name, name, why)

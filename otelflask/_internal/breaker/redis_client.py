@@ -66,4 +66,4 @@ class SharedRedis:
 
         # The breakers' own commands leave no spans.
         with suppress_instrumentation():
-            return guard.attempt(command, self._client, instead=away)
+            return guard.attempt(command, self._client, on_error=away)

@@ -125,7 +125,7 @@ class Breakers(Component):
             for outcome, count in counts.counts().items():
                 yield Observation(count, {**_named(name), "otelflask.circuit_breaker.outcome": outcome})
 
-    @guard.guarded("a circuit breaker's change of state")
+    @guard.guarded("recording a circuit breaker's change of state")
     def moved(self, breaker: Breaker, before: str, after: str, reason: str) -> None:
         """Record that a breaker of this process has changed its circuit's state."""
         attributes = {

@@ -17,7 +17,7 @@ from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpanExporter
 
-__all__ = ["GRPC_EXPORTERS", "HTTP_EXPORTERS", "GrpcClient", "HttpAnswer", "HttpClient"]
+__all__ = ["GRPC_EXPORTERS", "HTTP_EXPORTERS", "GrpcClient", "HttpClient", "HttpResult"]
 
 #: The stock exporters by signal.
 HTTP_EXPORTERS: dict[str, Callable[..., Any]] = {
@@ -32,7 +32,7 @@ GRPC_EXPORTERS: dict[str, Callable[..., Any]] = {
 }
 
 
-class HttpAnswer(Protocol):
+class HttpResult(Protocol):
     """An HTTP answer: its status, or None and the `error` where none arrived."""
 
     status_code: int | None
@@ -61,10 +61,10 @@ class HttpClient:
         #: Seconds that an answer may take.
         self.timeout: float = self._client._timeout
 
-    def post(self, payload: bytes, timeout: float) -> HttpAnswer:
+    def post(self, payload: bytes, timeout: float) -> HttpResult:
         """Send one request. Raises what the transport raises."""
         client = self._client
-        answer: HttpAnswer = client._transport.request(
+        answer: HttpResult = client._transport.request(
             "POST", client._endpoint, headers=client._headers, data=client._compress(payload), timeout=timeout
         )
         return answer

@@ -92,7 +92,7 @@ class Endpoints:
             context_api.detach(token)
 
 
-@guard.guarded("an endpoint", default=_FAILED)
+@guard.guarded("answering at an endpoint", default=_FAILED)
 def _asked(item: Endpoint, path: str, request: Request) -> Any:
     return item.answer(request) if item.takes(path) else None
 

@@ -21,7 +21,7 @@ def remember(request: RequestRecord, line: logging.LogRecord) -> None:
 
     It is formatted when it is needed, unless its arguments may change before.
     """
-    known = request_errors.of(request)
+    known = request_errors.get_or_create(request)
     if known.lines is None:
         known.lines = deque(maxlen=MAX_BREADCRUMBS)
     arguments = line.args
@@ -33,7 +33,7 @@ def remember(request: RequestRecord, line: logging.LogRecord) -> None:
 
 def breadcrumbs(request: RequestRecord | None) -> list[Event]:
     """The lines of a request so far, oldest first."""
-    known = request_errors.known(request) if request is not None else None
+    known = request_errors.get(request) if request is not None else None
     if known is None or known.lines is None:
         return []
     found = []

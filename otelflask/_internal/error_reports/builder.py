@@ -188,12 +188,12 @@ class ReportBuilder:
         if occurrence.walk is None:
             return fingerprint.of_log(occurrence.logger, occurrence.template, occurrence.message, explicit)
         if not explicit and self._group is not None:
-            explicit = guard.call_hook("error_fingerprint", self._group, occurrence.walk.error) or ()
+            explicit = guard.call_hook("hook `error_fingerprint`", self._group, occurrence.walk.error) or ()
         return fingerprint.of_exception(occurrence.walk, explicit)
 
 
 def _scopes_of(record: RequestRecord) -> sentry.Scopes | None:
-    known = request_errors.known(record)
+    known = request_errors.get(record)
     return known.scopes if known is not None else None
 
 

@@ -1,7 +1,7 @@
-"""Count the occurrences of each group of errors, and limit how many are reported whole.
+"""Count the occurrences of each group of errors, and limit how many get a full report.
 
-The first occurrence of a group in a minute is counted at once, so that a notification can be
-sent. The rest of the minute is counted at its end.
+The first occurrence of a group is counted at once, so that a notification can be sent. After that,
+counts are emitted once a minute, until a minute has none.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from otelflask._internal import clock
-from otelflask._internal.lifecycle.worker import Worker
+from otelflask._internal.lifecycle.background_task import BackgroundTask
 from otelflask._internal.locks import new_rlock
 
 WINDOW_S = 60.0
-#: Seconds after a minute's end at which its remaining count is reported.
-LATER_S = 0.01
+#: Seconds after a minute's end at which its remaining count is emitted.
+EMIT_DELAY_S = 0.01
 #: The most groups that are counted at the same time.
 MAX_GROUPS = 1_000
 
@@ -29,31 +29,34 @@ class _Window(Generic[T]):
 
     ends: float
     occurrences: int = 0
-    unreported: int = 0
+    pending: int = 0
     #: The time of the last occurrence, in epoch nanoseconds.
     at: int = 0
-    #: The last occurrence that was reported whole.
+    #: The last occurrence with a full report.
     last: T | None = None
 
 
 class GroupCounts(Generic[T]):
-    """Counts occurrences by group and reports the counts.
+    """Counts occurrences by group and emits the counts.
 
     Args:
-        per_minute: How many occurrences of a group are reported whole in a minute.
-        report: Called with the last occurrence that was reported whole, the number of occurrences since
+        per_minute: The maximum number of full reports of a group in a minute.
+        emit_count: Called with the last occurrence with a full report, the number of occurrences since
             the last call, and the time of the last of them (epoch nanoseconds).
         now: Returns monotonic seconds.
     """
 
     def __init__(
-        self, per_minute: int, report: Callable[[T, int, int], None], now: Callable[[], float] = clock.monotonic_seconds
+        self,
+        per_minute: int,
+        emit_count: Callable[[T, int, int], None],
+        now: Callable[[], float] = clock.monotonic_seconds,
     ) -> None:
         self._per_minute = per_minute
-        self._report = report
+        self._emit_count = emit_count
         self._now = now
         # A little later, so that the minute has ended by any clock.
-        self._worker = Worker("error-groups", self._work, WINDOW_S + LATER_S, work_at_end=False)
+        self._task = BackgroundTask("error-groups", self._work, WINDOW_S + EMIT_DELAY_S, work_at_end=False)
         # Re-entrant: an app's `__del__` or signal handler may log an error at any point of this code. Nothing that
         # waits or switches greenlets is done while it is held.
         self._lock = new_rlock()
@@ -62,13 +65,13 @@ class GroupCounts(Generic[T]):
     def after_fork(self) -> None:
         """Forget the parent's counts."""
         self._windows: dict[str, _Window[T]] = {}
-        self._worker.after_fork()
+        self._task.after_fork()
 
     def admit(self, group: str) -> bool:
         """Count one more occurrence.
 
         Returns:
-            Whether it may be reported whole. Then `reported`, `missed` or `dropped` must be called.
+            Whether it may get a full report. Then `reported`, `missed` or `dropped` must be called.
         """
         now = self._now()
         evicted: _Window[T] | None = None
@@ -80,17 +83,17 @@ class GroupCounts(Generic[T]):
             window.occurrences += 1
             whole = window.occurrences <= self._per_minute
             if not whole:
-                window.unreported += 1
+                window.pending += 1
                 window.at = clock.time_ns()
-        if evicted is not None and evicted.last is not None and evicted.unreported:
-            self._report(evicted.last, evicted.unreported, evicted.at)
+        if evicted is not None and evicted.last is not None and evicted.pending:
+            self._emit_count(evicted.last, evicted.pending, evicted.at)
         return whole
 
     def _open(self, group: str, now: float, last: T | None = None) -> _Window[T] | None:
         """Begin a group's minute.
 
         Returns:
-            The minute of another group that had to end for it.
+            The minute of another group that was removed because there were too many; else None.
         """
         # Removed first: the order of the dict is the order of the ends.
         self._windows.pop(group, None)
@@ -98,68 +101,68 @@ class GroupCounts(Generic[T]):
         return self._windows.pop(next(iter(self._windows))) if len(self._windows) > MAX_GROUPS else None
 
     def dropped(self, group: str) -> None:
-        """Remove an admitted occurrence, because the app does not want it."""
+        """Take an admitted occurrence back: `before_send` dropped or regrouped it, or it is a cause of another one."""
         with self._lock:
             window = self._windows.get(group)
             if window is not None:
                 window.occurrences -= 1
 
     def missed(self, group: str) -> None:
-        """Count an admitted occurrence that cannot be reported whole."""
+        """Count an admitted occurrence that cannot get a full report."""
         with self._lock:
             window = self._windows.get(group)
             if window is not None:
-                window.unreported += 1
+                window.pending += 1
                 window.at = clock.time_ns()
 
     def reported(self, group: str, occurrence: T) -> None:
-        """Take an occurrence that was reported whole. The first of a minute is counted at once."""
+        """Count an occurrence with a full report: at once if it is the first, or the first after a quiet minute."""
         at = clock.time_ns()
         with self._lock:
             window = self._windows.get(group)
             first = window is None or window.last is None
-            count = 1 + (window.unreported if window is not None and first else 0)
+            count = 1 + (window.pending if window is not None and first else 0)
             if window is not None:
                 window.last = occurrence
-                window.unreported = 0 if first else window.unreported + 1
+                window.pending = 0 if first else window.pending + 1
                 window.at = at
         if first:
-            self._worker.wake()
-            self._report(occurrence, count, at)
+            self._task.wake()
+            self._emit_count(occurrence, count, at)
 
-    def report_ended(self) -> float | None:
-        """Report the remaining counts of ended minutes.
+    def emit_ended(self) -> float | None:
+        """Emit the remaining counts of ended minutes.
 
         Returns:
             Seconds until the next minute ends; None where none is open.
         """
-        unreported: list[tuple[T, int, int]] = []
+        pending: list[tuple[T, int, int]] = []
         now = self._now()
         with self._lock:
             for group, window in list(self._windows.items()):
                 if window.ends > now:
                     break
-                if window.last is not None and window.unreported:
-                    unreported.append((window.last, window.unreported, window.at))
+                if window.last is not None and window.pending:
+                    pending.append((window.last, window.pending, window.at))
                     self._open(group, now, window.last)
                 else:
                     self._windows.pop(group, None)
             first = next(iter(self._windows.values()), None)
-        for last, count, at in unreported:
-            self._report(last, count, at)
+        for last, count, at in pending:
+            self._emit_count(last, count, at)
         return None if first is None else max(0.0, first.ends - now)
 
     def flush(self) -> None:
-        """Report all remaining counts."""
-        unreported: list[tuple[T, int, int]] = []
+        """Emit all remaining counts."""
+        pending: list[tuple[T, int, int]] = []
         with self._lock:
             for window in list(self._windows.values()):
-                if window.last is not None and window.unreported:
-                    unreported.append((window.last, window.unreported, window.at))
-                    window.unreported = 0
-        for last, count, at in unreported:
-            self._report(last, count, at)
+                if window.last is not None and window.pending:
+                    pending.append((window.last, window.pending, window.at))
+                    window.pending = 0
+        for last, count, at in pending:
+            self._emit_count(last, count, at)
 
     def _work(self) -> float | None:
-        pause = self.report_ended()
-        return None if pause is None else pause + LATER_S
+        pause = self.emit_ended()
+        return None if pause is None else pause + EMIT_DELAY_S

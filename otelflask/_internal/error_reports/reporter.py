@@ -1,6 +1,6 @@
-"""Error reports: each problem once, as a log record, with what one needs to understand it.
+"""Error reports: each error once, as a log record, with what one needs to understand it.
 
-Within a request everything waits for its end, because only then the outermost error is known.
+Within a request everything waits for its end, because only then is the outermost error known.
 Outside of a request a report is sent at once.
 """
 
@@ -30,78 +30,86 @@ from otelflask._internal.observers import RequestObserver
 from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.settings import Settings
 
-#: The most problems of one request that are kept until its end. Further ones are counted.
+#: The maximum number of occurrences that `logging` and sentry-sdk add to one request. Further ones are only counted.
 MAX_PENDING = 50
-#: Outside of requests: seconds within which the same exception on the same thread is the same problem.
+#: Outside of requests: seconds within which the same exception on the same thread is the same occurrence.
 SAME_S = 60.0
-#: The attribute of an exception that holds when, and on which thread, it was reported.
+#: The same for a message that `logging` and sentry-sdk both give, in seconds.
+SAME_MESSAGE_S = 1.0
+#: Whether this thread is handling a record (then what is logged is no further occurrence), and its last message.
 _MARK = "__otelflask_reported__"
 
 #: Whether this thread is handling a record. What is logged meanwhile is no further problem.
 _handling = threading.local()
 
 
-def _about_telemetry(name: str) -> bool:
+def _is_own_logger(name: str) -> bool:
     """Whether a logger belongs to telemetry itself. The demo shop's loggers do not."""
     return name.startswith(("otelflask", "opentelemetry", "sentry_sdk")) and not name.startswith("otelflask.demo")
 
 
 class Reporter(RequestObserver):
-    """Takes errors from requests, `logging` and sentry-sdk, and reports them.
+    """Receives errors from requests, `logging` and sentry-sdk, and reports them.
+
+    It initialises sentry-sdk, unless the app has.
 
     Args:
-        logger_provider: The app's; its records are taken.
-        maker: Builds the reports.
+        logger_provider: The provider with which it is removed again (`capture.uninstall_all`).
+        builder: Builds the reports.
         settings: The settings.
     """
 
-    def __init__(self, logger_provider: Any, maker: ReportBuilder, settings: Settings) -> None:
+    def __init__(self, logger_provider: Any, builder: ReportBuilder, settings: Settings) -> None:
         self.logger_provider = logger_provider
-        self._maker = maker
+        self._builder = builder
         self._level = getattr(logging, settings.report_level.upper(), logging.CRITICAL + 1)
         sentry.start(settings, self._captured, current_breadcrumbs)
 
     def after_fork(self) -> None:
-        self._maker.counts.after_fork()
+        self._builder.counts.after_fork()
 
     def flush(self, deadline: float) -> bool:
-        """Emit the counts of all groups."""
-        self._maker.counts.flush()
+        """Emit the counts that were not emitted yet."""
+        self._builder.counts.flush()
         return True
 
     def around(self, record: RequestRecord) -> AbstractContextManager[Any]:
         """sentry-sdk's scopes for one request: its tags, user and breadcrumbs."""
-        return _Scopes(request_errors.of(record))
+        return _Scopes(request_errors.get_or_create(record))
 
     def stream_context(self, record: RequestRecord) -> Callable[[], AbstractContextManager[Any]] | None:
         """The same scopes while a stream goes on."""
-        scopes = request_errors.of(record).scopes
+        scopes = request_errors.get_or_create(record).scopes
         # The closed record drops the scopes, but the server may go on.
         return functools.partial(sentry.within, scopes) if scopes is not None else None
 
     def observe(self, record: logging.LogRecord, raised: Raised) -> None:
-        """Take a record of `logging`: a breadcrumb, or a problem from the report level upwards."""
-        # A hand-made record may have no name.
-        if record.levelno < logging.INFO or _about_telemetry(record.name or "") or getattr(_handling, "now", False):
+        """Receive a record of `logging`.
+
+        From INFO on, a record without an exception becomes a breadcrumb. From the report level on, a record
+        also becomes an occurrence.
+        """
+        # The development server logs an exception that reached it, as text. The request reports it.
+        if record.levelno < logging.INFO or _is_own_logger(record.name or "") or getattr(_handling, "active", False):
             return
         request = current_record()
         if record.levelno < self._level and request is None:
             return
-        _handling.now = True
+        _handling.active = True
         try:
             if request is not None and record.exc_info is None:
                 remember(request, record)
             if record.levelno >= self._level:
                 self._observe(record, raised.walk, request)
         finally:
-            _handling.now = False
+            _handling.active = False
 
     def _observe(self, record: logging.LogRecord, walked: Walk | None, request: RequestRecord | None) -> None:
         if walked is None and record.name == "werkzeug":
-            # This line describes a broken stream. The request reports it.
+            # Flask logs each exception without an error handler. The request reports it.
             return
         if request is not None and walked is not None:
-            occurrences = request_errors.of(request).occurrences
+            occurrences = request_errors.get_or_create(request).occurrences
             if _is_prepared(occurrences, walked.error):
                 # Flask logs each exception that no handler takes. The request reports it.
                 return
@@ -119,7 +127,7 @@ class Reporter(RequestObserver):
         )
 
     def _captured(self, event: sentry.Event, error: BaseException | None) -> None:
-        """Take an event that the app, or a hook of sentry-sdk, has captured."""
+        """Receive an event that the app, or an integration of sentry-sdk, has captured."""
         values = (event.get("exception") or {}).get("values") or [{}]
         handled = bool((values[-1].get("mechanism") or {}).get("handled", True))
         entry = event.get("logentry") or {}
@@ -141,43 +149,49 @@ class Reporter(RequestObserver):
     def _add(self, occurrence: Occurrence, source: str) -> None:
         record = current_record()
         if record is None or record.closed:
-            if not self._is_known(occurrence, source):
-                self._maker.send(self._maker.prepare(occurrence, None, live=True), occurrence, None, {})
+            if not self._remember_and_check(occurrence, source):
+                self._builder.send(self._builder.prepare(occurrence, None, live=True), occurrence, None, {})
             return
-        occurrences = request_errors.of(record).occurrences
+        occurrences = request_errors.get_or_create(record).occurrences
         if len(occurrences) < MAX_PENDING:
             occurrences.append(occurrence)
         else:
-            self._maker.only_count(occurrence, record)
+            self._builder.only_count(occurrence, record)
 
     @staticmethod
-    def _is_known(occurrence: Occurrence, source: str) -> bool:
-        """Whether this was just reported on this thread, outside of requests."""
+    def _remember_and_check(occurrence: Occurrence, source: str) -> bool:
+        """Remember this occurrence. Return whether it was just reported on this thread, outside of requests."""
         now, thread = clock.monotonic(), threading.get_ident()
         if occurrence.error is not None:
             marked = getattr(occurrence.error, _MARK, None)
             _mark(occurrence.error)
             return marked is not None and marked[0] == thread and now - marked[1] < SAME_S
         # The same line may come from `logging` and from an integration of sentry-sdk.
-        last = getattr(_handling, "text", None)
-        _handling.text = (source, occurrence.logger, occurrence.message, now)
-        if last is not None and last[0] != source and last[1:3] == _handling.text[1:3] and now - last[3] < 1.0:
-            _handling.text = None
+        last = getattr(_handling, "last_message", None)
+        _handling.last_message = (source, occurrence.logger, occurrence.message, now)
+        if (
+            last is not None
+            and last[0] != source
+            and last[1:3] == _handling.last_message[1:3]
+            and now - last[3] < SAME_MESSAGE_S
+        ):
+            _handling.last_message = None
             return True
         return False
 
     def failed(self, record: RequestRecord, error: Exception) -> None:
-        """Read local variables now, before sessions are rolled back and closed."""
+        """Read local variables now, before database sessions are rolled back and closed."""
         occurrence = Occurrence(walk(error, record.context), False, record.span.get_span_context())
-        _handling.now = True
+        _handling.active = True
         try:
-            occurrence.prepared = self._maker.prepare(occurrence, record, live=True)
+            occurrence.prepared = self._builder.prepare(occurrence, record, live=True)
         finally:
-            _handling.now = False
-        request_errors.of(record).occurrences.append(occurrence)
+            _handling.active = False
+        request_errors.get_or_create(record).occurrences.append(occurrence)
 
     def closed(self, record: RequestRecord) -> None:
-        occurrences = request_errors.of(record).occurrences
+        """Report the request's occurrences, each group of causes once. Count 4xx responses."""
+        occurrences = request_errors.get_or_create(record).occurrences
         error = record.error
         if record.error_type is not None and error is not None and not _is_prepared(occurrences, error):
             walked = walk(error, record.context)
@@ -186,13 +200,13 @@ class Reporter(RequestObserver):
             self._report(record, occurrences)
         if 400 <= record.status < 500 and not record.broken:
             # Counted, not reported.
-            kind = exception_type(record.error) if record.error is not None else str(record.status)
-            self._maker.count(kind, True, record.route, False)
+            error_type = exception_type(record.error) if record.error is not None else str(record.status)
+            self._builder.count(error_type, True, record.route, False)
 
     def _report(self, record: RequestRecord, occurrences: list[Occurrence]) -> None:
         attributes = record.attributes
-        context = {**attributes.request, **attributes.outcome, **attributes.measured}
-        _handling.now = True
+        context = {**attributes.request, **attributes.outcome, **attributes.details}
+        _handling.active = True
         try:
             for occurrence in occurrences:
                 walked = occurrence.walk
@@ -202,15 +216,15 @@ class Reporter(RequestObserver):
             kept, rest = outermost(occurrences)
             for occurrence in rest:
                 if occurrence.prepared is not None:
-                    self._maker.withdraw(occurrence.prepared)
+                    self._builder.withdraw(occurrence.prepared)
             for occurrence in kept:
-                prepared = occurrence.prepared or self._maker.prepare(occurrence, record, live=False)
-                self._maker.send(prepared, occurrence, record, context)
+                prepared = occurrence.prepared or self._builder.prepare(occurrence, record, live=False)
+                self._builder.send(prepared, occurrence, record, context)
                 if occurrence.walk is not None:
                     # A server may log it once more.
                     _mark(occurrence.walk.error)
         finally:
-            _handling.now = False
+            _handling.active = False
 
 
 class _Scopes(sentry.RequestScopes):
@@ -227,7 +241,7 @@ class _Scopes(sentry.RequestScopes):
 
 
 def _is_prepared(occurrences: list[Occurrence], error: BaseException) -> bool:
-    """Whether a report of this exception was prepared when no handler took it."""
+    """Whether a report of this exception was prepared in `failed`."""
     for occurrence in occurrences:
         if occurrence.prepared is not None and occurrence.walk is not None and occurrence.walk.error is error:
             return True

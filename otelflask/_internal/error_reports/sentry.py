@@ -58,7 +58,7 @@ class ReportTransport(Transport):
         if self.inner is not None:
             self.inner.capture_envelope(envelope)
 
-    @guard.guarded("taking an event of sentry-sdk")
+    @guard.guarded("reading an event of sentry-sdk")
     def _take(self, event: Event) -> None:
         # Not kept, because it holds frames and their variables.
         error, _state.error = getattr(_state, "error", None), None

@@ -96,7 +96,7 @@ def _one(value: Any) -> Any:
     if type(value) is dict:
         return dict(value)
     # A subclass stays: it may define how it is shown.
-    return guard.attempt(copy.copy, value, instead=lambda error: safe_text(type(value)))
+    return guard.attempt(copy.copy, value, on_error=lambda error: safe_text(type(value)))
 
 
 def _one_or_each(value: Any) -> Any:

@@ -55,7 +55,7 @@ class BadRequestError(AppError):
 
 
 class ValidationError(AppError):
-    """The request is well formed, but not allowed.
+    """The request is well formed, but its values are not valid.
 
     Args:
         message: The message (default: the status's phrase).

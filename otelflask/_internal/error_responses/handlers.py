@@ -38,7 +38,7 @@ def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
     def ours(error: Exception) -> Any:
         assert isinstance(error, (HTTPException, AppError))
         # What the app has put into the error may not be fit for display. A failed answer must not be one more error.
-        found = guard.call_hook("error answer", answer, error)
+        found = guard.call_hook("renderer of an error response", answer, error)
         if found is not None:
             return found
         return error if isinstance(error, HTTPException) else _as_http(error)

@@ -25,7 +25,7 @@ class Problem:
         errors: A field's name → what is wrong with it.
         details: More about the error, from the app.
         headers: Response headers.
-        by_app: Whether the app wrote the sentence for its client.
+        by_app: Whether `detail` is a message of the app. Otherwise otelflask made it.
     """
 
     status: int

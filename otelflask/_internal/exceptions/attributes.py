@@ -63,7 +63,7 @@ def attributes_of(walked: Walk) -> Layer:
 
 
 def _stacktrace(root: Node) -> str:
-    return guard.attempt(_Text().of, root, instead=functools.partial(_frames_alone, root))
+    return guard.attempt(_Text().of, root, on_error=functools.partial(_frames_alone, root))
 
 
 def _frames_alone(root: Node, error: Exception) -> str:

@@ -142,7 +142,7 @@ def _members_of(error: BaseException) -> tuple[list[BaseException], int]:
     Backports of groups count, and so does an exception of the app with such an attribute.
     """
     # It may be a property, or a list, of the app.
-    return guard.attempt(_found_members, error, instead=lambda error: ([], 0))
+    return guard.attempt(_found_members, error, on_error=lambda error: ([], 0))
 
 
 def _found_members(error: BaseException) -> tuple[list[BaseException], int]:

@@ -1,7 +1,7 @@
-"""Where a batch goes: OTLP over HTTP or gRPC, or an exporter of the SDK's interface.
+"""Where a batch goes: OTLP over HTTP or gRPC, or any exporter with the SDK's interface.
 
 The stock OTLP exporters read the standard ``OTEL_EXPORTER_OTLP_*`` variables (endpoint, headers,
-TLS, compression, timeout) and hold the connection. Answers are judged here, because the stock
+TLS, compression, timeout) and hold the connection. Responses are judged here, because the stock
 exporters take a redirect or a proxy's HTML page for success, and retry only within one call.
 Source: OTLP specification 1.x, "OTLP/HTTP response", "OTLP/gRPC response".
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import email.utils
 import errno
+import math
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from otelflask._internal import guard
-from otelflask._internal.compat.otel_exporters import GrpcClient, HttpAnswer, HttpClient
+from otelflask._internal.compat.otel_exporters import GrpcClient, HttpClient, HttpResult
 from otelflask._internal.export.environment import grpc_compression, http_compression
 
 Signal = Literal["traces", "metrics", "logs"]
@@ -50,13 +51,13 @@ MAX_RETRY_AFTER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The outcome of one attempt.
+class SendResult:
+    """The result of one attempt.
 
     Attributes:
-        delivered: Whether the receiver took the batch.
+        delivered: Whether the receiver accepted the batch.
         retry: Whether the same batch may be sent again.
-        retry_after: Seconds to wait before that, where the receiver says so.
+        retry_after: Seconds to wait before the next attempt, if the receiver gave them; else None.
         rejected: The number of items of a delivered batch that were refused for good.
         error: What went wrong, as ``error.type``.
         unreachable: Whether no connection was made: refused, no such host, no route.
@@ -71,17 +72,21 @@ class Answer:
 
 
 class Destination(Protocol):
-    """Sends one encoded batch. Never raises."""
+    """Where a queue sends its batches. A batch is what the queue's `encode` made."""
 
     component_type: str
     endpoint: str
 
-    def send(self, payload: Any, timeout: float) -> Answer: ...
+    def send(self, payload: Any, timeout: float) -> SendResult:
+        """Send one batch within `timeout` seconds. Never raises."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the connection."""
+        ...
 
     def reconnect(self) -> None:
-        """Drop the connections of before a fork."""
+        """Drop connections that were made before a fork."""
 
 
 def _retry_after(value: str | None) -> float | None:
@@ -95,11 +100,11 @@ def _retry_after(value: str | None) -> float | None:
             seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
         except (TypeError, ValueError):
             return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S) if seconds == seconds else None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S) if not math.isnan(seconds) else None
 
 
-def _failed(error: BaseException | None) -> Answer:
-    """The answer for an exception of the HTTP client, which holds the system's error somewhere below it."""
+def _failure(error: BaseException | None) -> SendResult:
+    """The result for an exception of the HTTP client. The operating system's error is among its causes or arguments."""
     waiting: list[Any] = [error]
     seen: set[int] = set()
     unreachable = False
@@ -111,13 +116,16 @@ def _failed(error: BaseException | None) -> Answer:
         unreachable |= isinstance(item, (ConnectionRefusedError, socket.gaierror))
         unreachable |= isinstance(item, OSError) and item.errno in _UNREACHABLE
         waiting += [item.__cause__, item.__context__, getattr(item, "reason", None), *item.args]
-    # An endpoint that is not a URL stays wrong.
+    # Do not retry a ValueError: the endpoint is not a valid URL, and does not become one.
     retry = not isinstance(error, ValueError)
-    return Answer(False, retry=retry, error=type(error).__name__, unreachable=unreachable)
+    return SendResult(False, retry=retry, error=type(error).__name__, unreachable=unreachable)
 
 
 def server_of(endpoint: str) -> str:
-    """Scheme, host and port of an endpoint. What is not a URL, such as a gRPC target or a folder, stays as it is."""
+    """Scheme, host and port of an endpoint, without credentials, for log lines.
+
+    What is not a URL, such as a gRPC target or a folder, stays as it is.
+    """
     try:
         parts = urlsplit(endpoint)
     except ValueError:
@@ -125,7 +133,7 @@ def server_of(endpoint: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else endpoint
 
 
-def _rejected(response: Any) -> int:
+def _rejected_count(response: Any) -> int:
     partial = response.partial_success
     for name in ("rejected_spans", "rejected_log_records", "rejected_data_points"):
         if hasattr(partial, name):
@@ -147,36 +155,36 @@ class HttpDestination:
         self._client = HttpClient(self._signal, http_compression(self._signal))
         self.endpoint = self._client.endpoint
 
-    def send(self, payload: bytes, timeout: float) -> Answer:
+    def send(self, payload: bytes, timeout: float) -> SendResult:
         seconds = max(0.05, min(timeout, self._client.timeout))
-        post: Callable[[bytes, float], HttpAnswer | Answer] = self._client.post
-        result = guard.attempt(post, payload, seconds, instead=_failed)
-        return result if isinstance(result, Answer) else self._read(result)
+        post: Callable[[bytes, float], HttpResult | SendResult] = self._client.post
+        result = guard.attempt(post, payload, seconds, on_error=_failure)
+        return result if isinstance(result, SendResult) else self._read(result)
 
-    def _read(self, result: HttpAnswer) -> Answer:
+    def _read(self, result: HttpResult) -> SendResult:
         status = result.status_code
         if status is None:
-            return _failed(result.error)
+            return _failure(result.error)
         if status in _RETRYABLE_HTTP:
-            return Answer(False, True, _retry_after(result.headers().get("retry-after")), error=str(status))
+            return SendResult(False, True, _retry_after(result.headers().get("retry-after")), error=str(status))
         if not 200 <= status < 300:
-            return Answer(False, error=str(status))
-        return self._taken(result)
+            return SendResult(False, error=str(status))
+        return self._read_success(result)
 
-    def _taken(self, result: HttpAnswer) -> Answer:
-        """Judge an answer that looks like success."""
+    def _read_success(self, result: HttpResult) -> SendResult:
+        """Judge a response with a 2xx status. A JSON body is not read: some receivers respond so to protobuf."""
         content_type = (result.headers().get("content-type") or "").partition(";")[0].strip().lower()
         body = result.content()
         if content_type == "application/x-protobuf":
             try:
                 response = _RESPONSES[self._signal].FromString(body)
             except DecodeError:
-                return Answer(False, error="invalid_response")
-            return Answer(True, rejected=_rejected(response))
+                return SendResult(False, error="invalid_response")
+            return SendResult(True, rejected=_rejected_count(response))
         if body and content_type != "application/json":
-            # A login page or a proxy's answer: nobody has stored anything.
-            return Answer(False, error="not_otlp")
-        return Answer(True)
+            # A login page, or a proxy's own response: nobody has stored anything.
+            return SendResult(False, error="not_otlp")
+        return SendResult(True)
 
     def close(self) -> None:
         self._client.close()
@@ -193,7 +201,7 @@ class GrpcDestination:
         self._client: GrpcClient | None = None
         self.endpoint = ""
 
-    def _connected(self) -> GrpcClient:
+    def _connect(self) -> GrpcClient:
         # Made in the sending thread on first use: a gRPC channel does not survive a fork.
         read = _RESPONSES[self._signal].FromString
         client = GrpcClient(self._signal, grpc_compression(self._signal), _GRPC_METHOD[self._signal], read)
@@ -204,21 +212,21 @@ class GrpcDestination:
         # Not closed: closing the parent's channel here would end the parent's connection.
         self._client = None
 
-    def send(self, payload: bytes, timeout: float) -> Answer:
-        return guard.attempt(self._send, payload, timeout, instead=self._failed)
+    def send(self, payload: bytes, timeout: float) -> SendResult:
+        return guard.attempt(self._send, payload, timeout, on_error=self._failure)
 
-    def _send(self, payload: bytes, timeout: float) -> Answer:
+    def _send(self, payload: bytes, timeout: float) -> SendResult:
         if self._client is None:
-            self._client = self._connected()
+            self._client = self._connect()
         response = self._client.call(payload, max(0.05, min(timeout, self._client.timeout)))
-        return Answer(True, rejected=_rejected(response))
+        return SendResult(True, rejected=_rejected_count(response))
 
     @staticmethod
-    def _failed(error: Exception) -> Answer:
+    def _failure(error: Exception) -> SendResult:
         code = getattr(getattr(error, "code", lambda: None)(), "name", None) or type(error).__name__
         details = str(getattr(error, "details", lambda: "")())
         unreachable = code == "UNAVAILABLE" and any(text in details for text in _UNREACHABLE_GRPC)
-        return Answer(False, code in _RETRYABLE_GRPC, error=code, unreachable=unreachable)
+        return SendResult(False, code in _RETRYABLE_GRPC, error=code, unreachable=unreachable)
 
     def close(self) -> None:
         if self._client is not None:
@@ -226,7 +234,10 @@ class GrpcDestination:
 
 
 class SdkDestination:
-    """An exporter of the SDK's interface: console, Zipkin, the user's own."""
+    """An exporter with the SDK's interface: console, Zipkin, the user's own.
+
+    Its own timeout applies. A failed batch is not sent again.
+    """
 
     def __init__(self, exporter: Any, component_type: str) -> None:
         self._exporter = exporter
@@ -236,12 +247,12 @@ class SdkDestination:
     def reconnect(self) -> None:
         pass
 
-    def send(self, payload: Sequence[Any], timeout: float) -> Answer:
-        return guard.attempt(self._send, payload, instead=lambda error: Answer(False, error=type(error).__name__))
+    def send(self, payload: Sequence[Any], timeout: float) -> SendResult:
+        return guard.attempt(self._send, payload, on_error=lambda error: SendResult(False, error=type(error).__name__))
 
-    def _send(self, payload: Sequence[Any]) -> Answer:
+    def _send(self, payload: Sequence[Any]) -> SendResult:
         result = self._exporter.export(payload)
-        return Answer(getattr(result, "name", "SUCCESS") == "SUCCESS", error=getattr(result, "name", ""))
+        return SendResult(getattr(result, "name", "SUCCESS") == "SUCCESS", error=getattr(result, "name", ""))
 
     def close(self) -> None:
         self._exporter.shutdown()

@@ -1,9 +1,10 @@
 """A bounded queue with one sending thread. Nothing is lost without being counted.
 
-Requests only append. The thread encodes and sends. When a receiver refuses a batch for now, it is
-kept and sent again after growing pauses, while new items wait in the queue. What does not fit is
-dropped and counted with its reason. The standard ``OTEL_BSP_*`` and ``OTEL_BLRP_*`` variables set
-the sizes.
+Requests only append. The thread encodes and sends. When a receiver cannot be reached or refuses a
+batch temporarily, the batch is kept and sent again after growing pauses, while new items wait in
+the queue. What does not fit is dropped and counted with its reason. The sizes and the delay of the
+queues of spans and log records come from the standard ``OTEL_BSP_*`` and ``OTEL_BLRP_*``
+variables. The export timeout is fixed.
 """
 
 from __future__ import annotations
@@ -16,24 +17,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from otelflask._internal import guard
-from otelflask._internal.export.destinations import Answer, Destination, server_of
-from otelflask._internal.lifecycle.worker import Worker
+from otelflask._internal.export.destinations import Destination, SendResult, server_of
+from otelflask._internal.lifecycle.background_task import BackgroundTask
 from otelflask._internal.locks import new_lock
 
 #: Seconds after which a batch that was refused again and again is dropped and counted.
 MAX_RETRY_AGE_S = 300.0
+#: The longest pause between two attempts, in seconds, before a jitter of 20 %.
 MAX_BACKOFF_S = 30.0
 #: Seconds between the end of the last attempt and the end of the process.
-MARGIN_S = 0.1
-#: Why something is not sent at the end.
-UNREACHABLE, TOO_LATE = "cannot be reached, and never accepted anything", "has not taken it in time"
-#: The servers that took something from this process, or from its parent before the fork.
-_have_taken: set[str] = set()
+SHUTDOWN_MARGIN_S = 0.1
+#: Reasons in the log line at shutdown.
+UNREACHABLE, TOO_LATE = "cannot be reached, and has accepted nothing so far", "did not accept it in time"
+#: The servers that accepted something from this process, or from its parent before the fork.
+_accepting_servers: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
-class QueueSizes:
-    """The sizes of a queue: `schedule_delay` and `export_timeout` in seconds, the others in items."""
+class QueueOptions:
+    """The options of a queue: `schedule_delay` and `export_timeout` in seconds, the others in items."""
 
     max_queue: int = 2_048
     max_batch: int = 512
@@ -51,11 +53,12 @@ class ExportQueue:
     `counts` has the outcome of every item: ``delivered``, ``rejected``, and ``dropped:<reason>``.
 
     Args:
-        name: The signal, in words.
+        name: What it carries, such as ``spans``. `QueueMetrics` knows the names.
         encode: Encodes a batch; it runs in the sending thread.
         destination: Sends a batch.
-        sizes: The sizes.
-        weigh: How much an item counts, such as the data points of a collection (default: 1).
+        options: The options.
+        weigh: Returns how many units an item counts for, such as the data points of a collection
+            (default: each item counts 1).
     """
 
     def __init__(
@@ -63,35 +66,35 @@ class ExportQueue:
         name: str,
         encode: Callable[[Sequence[Any]], Any],
         destination: Destination,
-        sizes: QueueSizes,
+        options: QueueOptions,
         weigh: Callable[[Any], int] | None = None,
     ) -> None:
         self.name = name
         self.destination = destination
         self.counts: Counter[str] = Counter()
-        #: Items that were not sent before the end, by reason.
+        #: Items that were not sent before the process ended, by reason.
         self.unsent: Counter[str] = Counter()
         self._encode = encode
         self._weigh = weigh
-        #: What is counted, in words.
-        self._counted = name if weigh is None else "metric data points"
-        self._sizes = sizes
+        #: What the counts are in, for log lines.
+        self._unit = name if weigh is None else "metric data points"
+        self._options = options
         #: Called with each outcome and its count.
         self.on_result: Callable[[str, int], None] = _ignore
         self._items: deque[Any] = deque()
-        self._worker = Worker(name, self._work, sizes.schedule_delay)
+        self._task = BackgroundTask(name, self._work, options.schedule_delay)
         self._in_flight = 0
         self._counting = new_lock()
-        self._awake = False
+        self._wake_requested = False
 
     def after_fork(self) -> None:
         """Start again in a forked child. The parent sends what it queued."""
         self.counts = Counter()
         self.unsent = Counter()
         self._items = deque()
-        self._worker.after_fork()
+        self._task.after_fork()
         self._in_flight = 0
-        self._awake = False
+        self._wake_requested = False
         self.destination.reconnect()
 
     def __len__(self) -> int:
@@ -100,24 +103,24 @@ class ExportQueue:
     @property
     def capacity(self) -> int:
         """The most items that wait at the same time."""
-        return self._sizes.max_queue
+        return self._options.max_queue
 
     def append(self, item: Any) -> None:
         """Queue an item. Never blocks: a full or closed queue drops the item and counts it."""
         items = self._items
-        if self._worker.closing_at is not None:
+        if self._task.closing_at is not None:
             self._count("dropped:already_shutdown", self._weight([item]))
             return
-        if len(items) >= self._sizes.max_queue:
+        if len(items) >= self._options.max_queue:
             self._count("dropped:queue_full", self._weight([item]))
             guard.log(f"full:{self.name}", "the %s queue is full; items are dropped and counted", self.name)
             return
         items.append(item)
-        if self._worker.thread is None:
-            self._worker.start()
-        elif len(items) >= self._sizes.max_batch and not self._awake:
-            self._awake = True
-            self._worker.wake()
+        if self._task.thread is None:
+            self._task.start()
+        elif len(items) >= self._options.max_batch and not self._wake_requested:
+            self._wake_requested = True
+            self._task.wake()
 
     def _weight(self, items: Sequence[Any]) -> int:
         return len(items) if self._weigh is None else sum(map(self._weigh, items))
@@ -128,131 +131,140 @@ class ExportQueue:
             self.on_result(outcome, count)
 
     def _work(self) -> float:
-        self._awake = False
-        is_last = self._worker.closing_at is not None
+        self._wake_requested = False
+        is_last = self._task.closing_at is not None
         self._drain()
         if is_last:
             self._drop_rest(TOO_LATE)
-        return self._sizes.schedule_delay
+        return self._options.schedule_delay
 
     def _drain(self) -> None:
-        # Only what was there at the start: a steady stream must not prolong a flush.
+        # Only what is there now: a steady stream must not prolong a flush. At shutdown, everything.
         left = len(self._items)
-        while left > 0 and self._worker.remaining() > 0:
+        while left > 0 and self._task.remaining() > 0:
             batch: list[Any] = []
             try:
-                while left > 0 and len(batch) < self._sizes.max_batch:
+                while left > 0 and len(batch) < self._options.max_batch:
                     batch.append(self._items.popleft())
                     left -= 1
             except IndexError:
                 left = 0
-            if batch and not guard.attempt(self._deliver, batch, instead=self._undelivered):
+            if batch and not guard.attempt(self._deliver, batch, on_error=self._count_failed_delivery):
                 self._drop_rest(UNREACHABLE)
                 return
-            if self._worker.closing_at is not None:
+            if self._task.closing_at is not None:
                 left = len(self._items)
 
-    def _undelivered(self, error: Exception) -> bool:
-        """Count a batch whose delivery raised. The thread goes on."""
-        self._count(f"dropped:{type(error).__name__}", self._settled())
+    def _count_failed_delivery(self, error: Exception) -> bool:
+        """Count a batch whose delivery raised. Returns True, so that the next batch is tried."""
+        self._count(f"dropped:{type(error).__name__}", self._take_in_flight())
         guard.log(f"deliver:{self.name}", "%s cannot be sent", self.name, exc_info=error)
         return True
 
     def _deliver(self, batch: list[Any]) -> bool:
-        """Send a batch, with as many attempts as it takes.
+        """Send a batch. Try again until it is accepted, refused for good or too old, or the process ends.
 
         Returns:
-            False at the end, where there is nobody to send to.
+            False where the process ends and the receiver was never reached, so that further batches are
+            useless; else True, also where the batch was dropped.
         """
         self._in_flight = self._weight(batch)
-        payload = self._encoded(batch)
+        payload = self._encode_batch(batch)
         if payload is None:
             return True
         started = time.monotonic()
         pause = 0.5
         while True:
-            # A missing answer is noticed before the process's end gives up.
-            answer = self.destination.send(
-                payload, min(self._sizes.export_timeout, self._worker.remaining() - MARGIN_S)
+            # The timeout ends before the shutdown deadline, so that a receiver that does not respond is still counted.
+            result = self.destination.send(
+                payload, min(self._options.export_timeout, self._task.remaining() - SHUTDOWN_MARGIN_S)
             )
-            if answer.delivered or not answer.retry:
-                self._answered(answer)
+            if result.delivered or not result.retry:
+                self._count_result(result)
                 return True
-            closing = self._worker.closing_at is not None
-            if closing and answer.unreachable and server_of(self.destination.endpoint) not in _have_taken:
-                # Nobody was ever there, and most likely nobody will be before the process has to end.
-                self._lose(UNREACHABLE, answer.error, self._settled())
+            closing = self._task.closing_at is not None
+            if closing and result.unreachable and server_of(self.destination.endpoint) not in _accepting_servers:
+                # The receiver was never reachable, and will probably not become so before the deadline.
+                self._count_unsent(UNREACHABLE, result.error, self._take_in_flight())
                 return False
-            wait = answer.retry_after if answer.retry_after is not None else pause * random.uniform(0.8, 1.2)
+            wait = result.retry_after if result.retry_after is not None else pause * random.uniform(0.8, 1.2)
             pause = min(pause * 2, MAX_BACKOFF_S)
-            if closing and self._worker.remaining() <= wait:
-                self._lose(TOO_LATE, answer.error, self._settled())
+            if closing and self._task.remaining() <= wait:
+                self._count_unsent(TOO_LATE, result.error, self._take_in_flight())
                 return True
             if not closing and time.monotonic() - started + wait >= MAX_RETRY_AGE_S:
-                self._count(f"dropped:{answer.error or 'unreachable'}", self._settled())
+                self._count(f"dropped:{result.error or 'unreachable'}", self._take_in_flight())
                 return True
-            self._wait_to_try_again(wait, answer)
+            self._wait_to_try_again(wait, result)
 
-    def _answered(self, answer: Answer) -> None:
+    def _count_result(self, result: SendResult) -> None:
         """Count what the receiver has decided."""
-        count = self._settled()
-        if not answer.delivered:
-            self._count(f"dropped:{answer.error or 'refused'}", count)
+        count = self._take_in_flight()
+        if not result.delivered:
+            self._count(f"dropped:{result.error or 'refused'}", count)
             endpoint = self.destination.endpoint
-            guard.log(f"refused:{self.name}", "%s refused %d %s: %s", endpoint, count, self.name, answer.error)
+            guard.log(f"refused:{self.name}", "%s did not accept %d %s: %s", endpoint, count, self.name, result.error)
             return
-        _have_taken.add(server_of(self.destination.endpoint))
-        rejected = min(answer.rejected, count)
+        _accepting_servers.add(server_of(self.destination.endpoint))
+        rejected = min(result.rejected, count)
         self._count("delivered", count - rejected)
         if rejected:
             self._count("rejected", rejected)
-            guard.log(f"rejected:{self.name}", "the receiver rejected %d %s", rejected, self.name)
+            guard.log(
+                f"rejected:{self.name}", "the receiver accepted a batch, but not %d %s of it", rejected, self.name
+            )
 
-    def _settled(self) -> int:
-        """How much of the current batch is still to be counted: nothing where it was given up meanwhile."""
+    def _take_in_flight(self) -> int:
+        """Return the uncounted weight of the current batch, and reset it, so that it is counted once.
+
+        It is 0 where `give_up` has counted it.
+        """
         with self._counting:
             count, self._in_flight = self._in_flight, 0
             return count
 
-    def _lose(self, reason: str, error: str, count: int) -> None:
+    def _count_unsent(self, reason: str, error_type: str, count: int) -> None:
         """Count what is not sent before the process ends.
 
         Args:
-            reason: The reason, in words.
-            error: The reason, as it is counted.
+            reason: The reason for the log line.
+            error_type: The reason for the counter.
             count: How much.
         """
         if count:
-            self._count(f"dropped:{error or 'unreachable'}", count)
+            self._count(f"dropped:{error_type or 'unreachable'}", count)
             self.unsent[reason] += count
 
-    def _wait_to_try_again(self, wait: float, answer: Answer) -> None:
+    def _wait_to_try_again(self, wait: float, result: SendResult) -> None:
         """Wait before another attempt.
 
         Args:
-            wait: Seconds. The process's end cuts them short, unless the receiver asked for them.
-            answer: The last answer.
+            wait: Seconds. When shutdown begins meanwhile, a backoff ends at once. A Retry-After is still
+                waited for, up to the deadline.
+            result: The result of the last attempt.
         """
-        if self._worker.closing_at is None:
+        if self._task.closing_at is None:
             guard.log(
                 f"unreachable:{self.name}",
                 "%s does not accept %s now: %s; trying again",
                 self.destination.endpoint,
                 self.name,
-                answer.error,
+                result.error,
             )
-            left = self._worker.pause(wait)
-            if answer.retry_after is None:
+            left = self._task.pause(wait)
+            if result.retry_after is None:
                 return
             wait = left
-        time.sleep(max(0.0, min(wait, self._worker.remaining())))
+        time.sleep(max(0.0, min(wait, self._task.remaining())))
 
-    def _encoded(self, batch: list[Any]) -> Any:
+    def _encode_batch(self, batch: list[Any]) -> Any:
         """Encode a batch; None where nothing of it can be encoded."""
-        with guard.log_errors(f"encode:{self.name}", "an item of %s cannot be encoded", self.name):
+        with guard.log_errors(
+            f"encode:{self.name}", "some %s cannot be encoded, and are dropped and counted", self.name
+        ):
             return self._encode(batch)
-        # One bad item must not cost the others: find those that can be sent.
-        good = [item for item in batch if guard.attempt(self._can_be_encoded, item, instead=lambda error: False)]
+        # One bad item must not make the others fail too: find those that can be sent.
+        good = [item for item in batch if guard.attempt(self._can_be_encoded, item, on_error=lambda error: False)]
         weight = self._weight(batch) - self._weight(good)
         self._in_flight -= weight
         self._count("dropped:encoding", weight)
@@ -271,13 +283,13 @@ class ExportQueue:
         Returns:
             Whether everything was tried in time.
         """
-        if self._worker.thread is None and not self._items:
+        if self._task.thread is None and not self._items:
             return True
-        return self._worker.flush(timeout)
+        return self._task.flush(timeout)
 
     def begin_close(self, deadline: float) -> None:
-        """Accept nothing more, and try the rest until `deadline` (time.monotonic seconds)."""
-        self._worker.begin_close(deadline)
+        """Accept no more items, and try to send the queued ones until `deadline` (time.monotonic seconds)."""
+        self._task.begin_close(deadline)
 
     def join(self, deadline: float) -> bool:
         """Wait for the sending thread until `deadline` (time.monotonic seconds).
@@ -285,25 +297,25 @@ class ExportQueue:
         Returns:
             Whether it has ended.
         """
-        if self._items and self._worker.thread is None:
+        if self._items and self._task.thread is None:
             # The thread could not be started, so send here.
             self._work()
-        return self._worker.join(deadline)
+        return self._task.join(deadline)
 
     def give_up(self) -> None:
-        """Stop waiting. What is left, and what is on its way, counts as not sent."""
-        self._lose(TOO_LATE, "shutdown_timeout", self._settled())
+        """Stop waiting. Queued items and the batch on its way count as not sent."""
+        self._count_unsent(TOO_LATE, "shutdown_timeout", self._take_in_flight())
         self._drop_rest(TOO_LATE)
 
     def waits_for(self) -> str:
         """What the end of the process waits for, in words."""
-        return f"{self.destination.endpoint} to take {self.name}"
+        return f"{self.destination.endpoint} to accept {self.name}"
 
     def lost(self) -> dict[tuple[str, str], str]:
         """What was not sent since the last call: (receiver, reason) → amount, in words."""
         server = server_of(self.destination.endpoint)
         unsent, self.unsent = self.unsent, Counter()
-        return {(server, reason): f"{self._counted}: {count}" for reason, count in unsent.items()}
+        return {(server, reason): f"{self._unit}: {count}" for reason, count in unsent.items()}
 
     def _drop_rest(self, reason: str) -> None:
         # One by one: the sending thread may do the same, and each item must be counted once.
@@ -313,4 +325,4 @@ class ExportQueue:
                 count += self._weight([self._items.popleft()])
         except IndexError:
             pass
-        self._lose(reason, "unreachable" if reason == UNREACHABLE else "shutdown_timeout", count)
+        self._count_unsent(reason, "unreachable" if reason == UNREACHABLE else "shutdown_timeout", count)

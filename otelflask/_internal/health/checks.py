@@ -101,7 +101,7 @@ class _Run(threading.Thread):
 
     def run(self) -> None:
         started = time.monotonic()
-        outcome = guard.attempt(self._outcome, instead=_outcome_of_error)
+        outcome = guard.attempt(self._outcome, on_error=_outcome_of_error)
         seconds = time.monotonic() - started
         self._check.last = Outcome(
             outcome.status, outcome.output, outcome.observed, outcome.unit, seconds, clock.time()

@@ -146,7 +146,7 @@ def _httpx(pipeline: Pipeline) -> dict[str, Any]:
 def _urllib3(pipeline: Pipeline) -> dict[str, Any]:
     masked = _url_masked(pipeline.scrubber)
 
-    @guard.guarded("a request by urllib3")
+    @guard.guarded("reading a request of urllib3")
     def hook(span: Any, pool: Any, request: Any) -> None:
         masked(span)
         if span.is_recording():
@@ -160,12 +160,12 @@ def _urllib3(pipeline: Pipeline) -> dict[str, Any]:
 def _redis(pipeline: Pipeline) -> dict[str, Any]:
     replace_pipeline_names(_pipeline_name)
 
-    @guard.guarded("a command of redis")
+    @guard.guarded("reading a command of redis")
     def named(span: Any, client: Any, arguments: Any, options: Any) -> None:
         if span.is_recording() and arguments:
             span.set_attribute("db.operation.name", str(arguments[0]).upper())
 
-    @guard.guarded("a pipeline of redis")
+    @guard.guarded("reading a pipeline of redis")
     def sized(span: Any, client: Any, answer: Any) -> None:
         attributes = getattr(span, "attributes", None) or {}
         length = attributes.get("db.redis.pipeline_length")
@@ -225,7 +225,7 @@ def _jinja2(pipeline: Pipeline) -> dict[str, Any]:
 def _end_with_celery(end: Callable[[], None]) -> None:
     from celery import signals
 
-    @guard.guarded("the end of a Celery process")
+    @guard.guarded("ending a Celery process")
     def ends(**values: Any) -> None:
         # The process ends by os._exit, so that what waits would not be sent (contrib#4916).
         end()

@@ -9,7 +9,7 @@ from typing import Any
 from flask.logging import default_handler
 
 from otelflask._internal.export.pipeline import Pipeline
-from otelflask._internal.export.queue import ExportQueue, QueueSizes
+from otelflask._internal.export.queue import ExportQueue, QueueOptions
 from otelflask._internal.local_output.diagnostics import OwnDiagnostics
 from otelflask._internal.local_output.lines import LineFormat
 from otelflask._internal.local_output.processors import ConsoleLines, FileLines
@@ -68,7 +68,7 @@ def attach_files(pipeline: Pipeline, settings: Settings) -> None:
         "log lines",
         files.encode(layout, settings.log_file_format),
         files.FileDestination(settings),
-        QueueSizes(size, min(100, size), 0.2),
+        QueueOptions(size, min(100, size), 0.2),
     )
     pipeline.add_queue("logs", queue)
     pipeline.logger_provider.add_log_record_processor(FileLines(queue))

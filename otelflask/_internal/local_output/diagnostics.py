@@ -31,7 +31,7 @@ class OwnDiagnostics(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.name != guard.logger.name:
             return
-        guard.attempt(self._write, record, instead=lambda error: self.handleError(record))
+        guard.attempt(self._write, record, on_error=lambda error: self.handleError(record))
 
     def _write(self, record: logging.LogRecord) -> None:
         item = ReadableLogRecord(record_of(record, self._limits, Raised(record)), Resource.get_empty(), _OWN_SCOPE)

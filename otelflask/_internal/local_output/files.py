@@ -14,7 +14,7 @@ from typing import Any
 
 from concurrent_log_handler import ConcurrentRotatingFileHandler
 
-from otelflask._internal.export.destinations import Answer
+from otelflask._internal.export.destinations import SendResult
 from otelflask._internal.lifecycle import greenlets
 from otelflask._internal.local_output.lines import LineFormat, RequestInfo
 from otelflask._internal.settings import SettingError, Settings
@@ -117,7 +117,7 @@ class FileDestination:
             for name in NAMES
         ]
 
-    def send(self, payload: Lines, timeout: float) -> Answer:
+    def send(self, payload: Lines, timeout: float) -> SendResult:
         """Write lines. A full disk is tried again later: then none of the lines is in the file."""
         for file, lines in zip(self._files, (payload.app, payload.error), strict=True):
             if not lines:
@@ -126,10 +126,10 @@ class FileDestination:
                 record = logging.LogRecord("", 0, "", 0, "\n".join(lines), None, None)
                 greenlets.run_in_threadpool(file.emit, record)
             except OSError as error:
-                return Answer(False, retry=True, error=error.strerror or type(error).__name__)
+                return SendResult(False, retry=True, error=error.strerror or type(error).__name__)
             # Not again when the other file fails.
             lines.clear()
-        return Answer(True)
+        return SendResult(True)
 
     def close(self) -> None:
         """Close the files."""

@@ -81,7 +81,7 @@ class ConsoleView(Component, SpanProcessor, LogRecordProcessor):
         if is_root and span.kind is SpanKind.SERVER:
             self._write(trace, span)
 
-    @guard.guarded("the console view")
+    @guard.guarded("writing the console view")
     def _write(self, trace: _Trace, root: ReadableSpan) -> None:
         self._stream.write("\n".join(self._lines(trace, root)) + "\n")
         self._stream.flush()

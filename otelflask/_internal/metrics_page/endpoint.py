@@ -25,7 +25,7 @@ from otelflask._internal.endpoints.endpoint import Endpoint, compressed, text_re
 from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.metrics_page.exposition import exposition
 from otelflask._internal.metrics_page.snapshot import Snapshot, snapshot_of, to_sdk
-from otelflask._internal.metrics_page.workers import Workers
+from otelflask._internal.metrics_page.workers import SharedMetrics
 from otelflask._internal.settings import SettingError, Settings
 from otelflask._internal.shared_folder import SharedFolder
 
@@ -81,7 +81,7 @@ class MetricsPage(Component):
             k: v for k, v in resource.attributes.items() if not k.startswith(("service.instance", "process."))
         }
         self._resource = Resource(of_service)
-        self.workers = Workers(folder, service, self._take, lambda: self._reader.closed)
+        self.workers = SharedMetrics(folder, service, self._take, lambda: self._reader.closed)
 
     def _take(self) -> Snapshot:
         data = self._reader.read()

@@ -2,7 +2,7 @@
 
 Each worker has a file, which it replaces every few seconds and before it answers a scrape, and a
 lock, which it holds while it lives. The answering worker adds up the files of living workers. It
-moves the counts of dead workers into one file that also names those workers, so that a crash in
+merges the counts of dead workers into one file that also names those workers, so that a crash in
 between counts nothing twice.
 """
 
@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import Any
 
 from otelflask._internal import guard
+from otelflask._internal.lifecycle.background_task import BackgroundTask
 from otelflask._internal.lifecycle.servers import server_id
-from otelflask._internal.lifecycle.worker import Worker
 from otelflask._internal.locks import new_lock
 from otelflask._internal.metrics_page.snapshot import Snapshot, from_json, lasting, merged, to_json
 from otelflask._internal.settings import SettingError
@@ -28,22 +28,22 @@ from otelflask._internal.shared_folder import SharedFolder
 #: Seconds between two writes, and so the most that a killed worker loses.
 INTERVAL_S = 3.0
 #: Writes between two searches for dead workers.
-FOLD_EVERY = 20
-#: Seconds that a scrape waits for another one.
+MERGE_DEAD_EVERY = 20
+#: Seconds that a scrape or a write waits for another one.
 LOCK_TIMEOUT_S = 2.0
 #: Seconds after which the folder of a silent server is removed.
 FORGOTTEN_S = 86_400.0
-FOLDED = "folded.json"
+DEAD_WORKERS_FILE = "folded.json"
 
 
-class Workers:
+class SharedMetrics:
     """The files of this worker and of the others.
 
     Args:
         folder: A folder that only this user can use.
-        service: What the workers of one app have in common.
+        service: An identifier of the service, equal in all its processes.
         take: Makes this worker's snapshot.
-        has_ended: Whether there will be no more snapshots.
+        has_ended: Returns whether there will be no more snapshots.
     """
 
     def __init__(
@@ -57,21 +57,21 @@ class Workers:
         self._base = folder
         self._service = hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
         self._take = take
-        self._worker = Worker("metrics-page", self._share, INTERVAL_S)
+        self._task = BackgroundTask("metrics-page", self._share, INTERVAL_S)
         self._lock = new_lock()
         self.after_fork()
 
     def after_fork(self) -> None:
-        """Be a worker of its own in a child."""
+        """Start again as another worker, in a forked child."""
         self.started = False
-        self._alive: Any = None
+        self._lock_file: Any = None
         self._folder = self._base
         self._name = ""
-        self._worker.after_fork()
+        self._task.after_fork()
         self._shares = 0
 
     def start(self) -> None:
-        """Begin to share. The first request calls this, so that a master is not a worker."""
+        """Begin to share. The first request calls this, so that a pre-fork server's master is not a worker."""
         with self._lock:
             if self.started:
                 return
@@ -79,20 +79,20 @@ class Workers:
             try:
                 self._folder = self._base.below(f"metrics-{self._service}-{server_id()}")
                 self._name = f"{os.getpid()}-{os.urandom(4).hex()}"
-                self._alive = self._folder.hold(f"{self._name}.alive")
+                self._lock_file = self._folder.hold(f"{self._name}.alive")
                 self._forget_others()
             except (OSError, SettingError) as error:
                 guard.log("metrics page", "metrics cannot be shared with the other workers: %s", error)
-        self._worker.start()
+        self._task.start()
 
     def _share(self) -> float | None:
         if self._has_ended():
             return None
         self._shares += 1
         with contextlib.suppress(TimeoutError):
-            guard.call_hook("metrics page's thread", self.write)
-        if self._shares % FOLD_EVERY == 0 and self._alive is not None:
-            # Without scrapes, the files of dead workers would pile up.
+            guard.call_hook("thread of the metrics page", self.write)
+        if self._shares % MERGE_DEAD_EVERY == 0 and self._lock_file is not None:
+            # Without scrapes, the files of dead workers would pile up. Under pytest `call_hook` raises again.
             with contextlib.suppress(OSError, TimeoutError, SettingError):
                 self._others()
         return INTERVAL_S
@@ -101,7 +101,7 @@ class Workers:
         """Write this worker's metrics for the others.
 
         Returns:
-            What was written.
+            This worker's snapshot, also if it could not be written.
 
         Raises:
             TimeoutError: Another write is going on.
@@ -111,7 +111,7 @@ class Workers:
             raise TimeoutError("metrics are being collected")
         try:
             snapshot = self._take()
-            if self._alive is not None:
+            if self._lock_file is not None:
                 try:
                     self._folder.write(f"{self._name}.json", json.dumps(to_json(snapshot)).encode())
                 except (OSError, SettingError) as error:
@@ -126,52 +126,53 @@ class Workers:
         Raises:
             OSError: Another worker's metrics cannot be read. This worker's alone would look like counters
                 that decrease.
-            TimeoutError: Another scrape takes too long.
+            TimeoutError: Another scrape or write takes too long.
             SettingError: The folder cannot be used.
+            KeyError, TypeError: Another version of otelflask wrote a file.
         """
         own = self.write()
-        if self._alive is None:
+        if self._lock_file is None:
             return own
         alive = f"{self._name}.alive"
         with self._lock:
             if not self._folder.changed(alive):
-                self._alive.close()
-                self._alive = self._folder.hold(alive)
-                raise FileNotFoundError("what the workers share was removed; from now on they share again")
+                self._lock_file.close()
+                self._lock_file = self._folder.hold(alive)
+                raise FileNotFoundError("the workers' shared files were removed; they are written again from now on")
         return merged([*self._others(), own])
 
     def _others(self) -> list[Snapshot]:
-        """The counts of dead and living workers. The files of dead ones become one."""
+        """The counts of dead and living workers. The files of dead ones are merged into one."""
         with self._folder.locked(LOCK_TIMEOUT_S):
-            folded, ids = self._read_folded()
+            dead_counts, ids = self._read_merged()
             living, dead = self._find(ids)
             if dead:
-                folded = lasting(merged([folded, *dead.values()]))
-                body = {"of": [*ids, *dead], "metrics": to_json(folded)}
-                self._folder.write(FOLDED, json.dumps(body).encode())
+                dead_counts = lasting(merged([dead_counts, *dead.values()]))
+                body = {"of": [*ids, *dead], "metrics": to_json(dead_counts)}
+                self._folder.write(DEAD_WORKERS_FILE, json.dumps(body).encode())
                 for name in dead:
                     self._remove(name)
-        return [folded, *living]
+        return [dead_counts, *living]
 
-    def _read_folded(self) -> tuple[Snapshot, list[str]]:
-        found = self._read(FOLDED)
+    def _read_merged(self) -> tuple[Snapshot, list[str]]:
+        found = self._read(DEAD_WORKERS_FILE)
         if not isinstance(found, dict):
             return {}, []
-        # A worker without a file needs no mention any more.
+        # A worker whose files are removed need not be listed any more.
         known = set(self._folder.names())
         return from_json(found["metrics"]), [name for name in found["of"] if f"{name}.alive" in known]
 
-    def _find(self, folded: list[str]) -> tuple[list[Snapshot], dict[str, Snapshot]]:
+    def _find(self, merged_names: list[str]) -> tuple[list[Snapshot], dict[str, Snapshot]]:
         living: list[Snapshot] = []
         dead: dict[str, Snapshot] = {}
         for entry in self._folder.names():
             name, _, kind = entry.rpartition(".")
             if kind != "alive" or name == self._name:
                 continue
-            if name in folded:
+            if name in merged_names:
                 self._remove(name)
                 continue
-            # Checked first: what it writes during the check is read afterwards.
+            # Test the lock before reading, so that the last write of a worker that ends in between is read.
             lives = self._folder.is_held(entry)
             found = self._read(f"{name}.json")
             snapshot = from_json(found) if isinstance(found, list) else {}

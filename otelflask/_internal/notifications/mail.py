@@ -1,7 +1,7 @@
-"""Mail about errors, for an app without Grafana: one mail a group an hour, sent outside of requests.
+"""Mail about errors, for example for an app without Grafana: at most one mail per group and hour.
 
-A request only appends. A thread writes and sends the mails. A server that is down, slow or refuses
-mail delays only that thread.
+A request only appends. A thread writes and sends the mails. A mail server that is down, slow or
+refuses mail delays only that thread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from otelflask._internal import clock, guard
 from otelflask._internal.error_reports.report import Report
-from otelflask._internal.lifecycle.worker import Worker
+from otelflask._internal.lifecycle.background_task import BackgroundTask
 from otelflask._internal.limits import Limits
 from otelflask._internal.notifications.message import mail_of
 from otelflask._internal.notifications.throttle import Throttle
@@ -24,25 +24,26 @@ from otelflask._internal.settings import Settings
 from otelflask._internal.shared_folder import SharedFolder
 from otelflask._internal.version import __version__
 
-#: The most groups that wait for a mail.
+#: The maximum number of notifications that wait.
 MAX_WAITING = 200
-#: Seconds that one answer of the server may take, and pauses before another attempt.
+#: Seconds that one response of the server may take.
 TIMEOUT_S = 10.0
+#: Seconds of the pauses before further attempts.
 PAUSES_S = (1.0, 10.0, 60.0, 120.0)
 
-#: Ports by `mail_security` (RFC 5321, RFC 6409, RFC 8314).
+#: It was closed meanwhile, and nobody would send the mail.
 _PORTS = {"none": 25, "starttls": 587, "tls": 465}
 
 
 class ErrorMail:
-    """Mails groups of errors. `notify` takes what is to be mailed.
+    """Sends mails about groups of errors. `notify` queues one.
 
     Args:
         settings: Settings with `mail_to`.
-        service: What the processes of a service have in common.
+        service: An identifier of the service, equal in all its processes.
         resource: The resource's attributes.
         scrubber: Masks secrets.
-        limits: What a report may carry.
+        limits: The limits of attributes that a mail shows.
         meter_provider: Where mails are counted.
         now: Returns epoch seconds.
 
@@ -67,17 +68,17 @@ class ErrorMail:
         self._now = now
         self._throttle = Throttle(SharedFolder.of(settings), service, settings.mail_per_day)
         self._mails = meter_provider.get_meter("otelflask.errors", __version__).create_counter(
-            "otelflask.error.mails", unit="{mail}", description="Mails about errors, by what became of them."
+            "otelflask.error.mails", unit="{mail}", description="Mails about errors, by outcome."
         )
-        self._worker = Worker("mail", self._work)
+        self._task = BackgroundTask("mail", self._work)
         self.after_fork()
 
     def after_fork(self) -> None:
         """Forget the parent's mails."""
         self._waiting: deque[tuple[Report, int]] = deque()
-        self._worker.after_fork()
+        self._task.after_fork()
         self._sending = False
-        self._left = 0
+        self._lost_count = 0
 
     def notify(self, report: Report, count: int) -> None:
         """Queue a group for a mail. Never waits for the network.
@@ -86,13 +87,13 @@ class ErrorMail:
             report: The group's last report.
             count: Occurrences since the last call for this group.
         """
-        if len(self._waiting) >= MAX_WAITING or self._worker.closing_at is not None:
+        if len(self._waiting) >= MAX_WAITING or self._task.closing_at is not None:
             self._count("queue_full")
             return
         self._waiting.append((report, count))
-        self._worker.wake()
-        if self._worker.thread is None and self._worker.closing_at is not None:
-            # The process has ended meanwhile, and nobody would send the mail.
+        self._task.wake()
+        if self._task.thread is None and self._task.closing_at is not None:
+            # The mail is sent, whatever the server responds to QUIT.
             self.give_up()
 
     def _count(self, outcome: str) -> None:
@@ -106,13 +107,13 @@ class ErrorMail:
                 return
             self._sending = True
             try:
-                guard.attempt(self._mail, report, count, instead=self._unwritten)
+                guard.attempt(self._mail, report, count, on_error=self._count_failed)
             finally:
                 self._sending = False
 
-    def _unwritten(self, error: Exception) -> None:
+    def _count_failed(self, error: Exception) -> None:
         self._count("failed")
-        guard.log("mail", "a mail about an error cannot be written", exc_info=error)
+        guard.log("mail", "a mail about an error failed", exc_info=error)
 
     def _mail(self, report: Report, count: int) -> None:
         now = self._now()
@@ -132,7 +133,7 @@ class ErrorMail:
     def _send(self, message: Any) -> bool:
         for pause in (*PAUSES_S, None):
             try:
-                server = self._connected()
+                server = self._connect()
                 try:
                     refused = server.send_message(message)
                     # It is sent, whatever the server answers to QUIT.
@@ -156,12 +157,12 @@ class ErrorMail:
                     return False
         return False
 
-    def _connected(self) -> smtplib.SMTP:
+    def _connect(self) -> smtplib.SMTP:
         settings = self._settings
         host, _, port = settings.mail_server.partition(":")
         number = int(port or _PORTS[settings.mail_security])
         timeout = TIMEOUT_S
-        timeout = max(0.1, min(timeout, self._worker.remaining()))
+        timeout = max(0.1, min(timeout, self._task.remaining()))
         if settings.mail_security == "tls":
             server: smtplib.SMTP = smtplib.SMTP_SSL(host, number, timeout=timeout, context=ssl.create_default_context())
         else:
@@ -182,20 +183,20 @@ class ErrorMail:
         Returns:
             False where the process ends meanwhile.
         """
-        self._worker.pause(seconds)
-        return self._worker.closing_at is None
+        self._task.pause(seconds)
+        return self._task.closing_at is None
 
     def flush(self, timeout: float) -> bool:
-        """Wait until all mails are sent, for at most `timeout` seconds.
+        """Wait until every queued mail was tried, for at most `timeout` seconds.
 
         Returns:
-            Whether they are.
+            Whether that was done in time.
         """
-        return True if self._worker.thread is None and not self._waiting else self._worker.flush(timeout)
+        return True if self._task.thread is None and not self._waiting else self._task.flush(timeout)
 
     def begin_close(self, deadline: float) -> None:
-        """Accept nothing more, and try the rest until `deadline` (time.monotonic seconds)."""
-        self._worker.begin_close(deadline)
+        """Accept no more mails, and try to send the queued ones until `deadline` (time.monotonic seconds)."""
+        self._task.begin_close(deadline)
 
     def join(self, deadline: float) -> bool:
         """Wait for the thread until `deadline` (time.monotonic seconds).
@@ -203,28 +204,28 @@ class ErrorMail:
         Returns:
             Whether it has ended.
         """
-        if self._waiting and self._worker.thread is None:
+        if self._waiting and self._task.thread is None:
             # No thread is available any more, so send here.
             self._work()
-        return self._worker.join(deadline)
+        return self._task.join(deadline)
 
     def give_up(self) -> None:
         """Stop waiting. The remaining mails are lost."""
         # One may be on its way.
-        self._left = len(self._waiting) + self._sending
-        for _ in range(self._left):
+        self._lost_count = len(self._waiting) + self._sending
+        for _ in range(self._lost_count):
             self._count("failed")
         self._waiting.clear()
 
     def waits_for(self) -> str:
         """What the end of the process waits for, in words."""
-        return f"{self._settings.mail_server} to take mails about errors"
+        return f"{self._settings.mail_server} to accept mails about errors"
 
     def lost(self) -> dict[tuple[str, str], str]:
-        """The mails that were not sent before the process ended."""
-        if not self._left:
+        """The mails that were not sent before the process ended: (server, reason) → amount, in words."""
+        if not self._lost_count:
             return {}
-        return {(self._settings.mail_server, "has not taken it in time"): f"mails about errors: {self._left}"}
+        return {(self._settings.mail_server, "did not accept it in time"): f"mails about errors: {self._lost_count}"}
 
 
 def _is_final(error: Exception) -> bool:

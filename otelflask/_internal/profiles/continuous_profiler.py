@@ -53,12 +53,12 @@ class ContinuousProfiler(Component):
                 return wsgi_app(environ, start_response)
             span_id = f"{record.span.get_span_context().span_id:016x}"
             record.span.set_attribute(SPAN_ATTRIBUTE, span_id)
-            guard.call_hook("Pyroscope's agent", pyroscope.add_thread_tag, TAG, span_id)
+            guard.call_hook("agent of Pyroscope", pyroscope.add_thread_tag, TAG, span_id)
             try:
                 return wsgi_app(environ, start_response)
             finally:
                 # In the thread that set it, also where the span ends in another one.
-                guard.call_hook("Pyroscope's agent", pyroscope.remove_thread_tag, TAG, span_id)
+                guard.call_hook("agent of Pyroscope", pyroscope.remove_thread_tag, TAG, span_id)
 
         return application
 

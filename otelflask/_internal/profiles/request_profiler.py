@@ -149,7 +149,7 @@ class RequestProfiler:
         session.target_description = quote(
             f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')}"[:200], " /"
         )
-        if not guard.attempt(self._kept, session, name, instead=_unkept):
+        if not guard.attempt(self._kept, session, name, on_error=_unkept):
             return
         record = environ.get(ENVIRON_KEY)
         if isinstance(record, RequestRecord):

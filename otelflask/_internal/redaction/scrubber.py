@@ -1,7 +1,7 @@
 """Mask secrets in values before they leave the process.
 
-One recursive scrubber serves spans, logs and metrics. It masks a value because of its *name* (by
-substring: ``X-Api-Key``, ``db_password``), or because of what it *looks like* (a JWT, a card
+One scrubber serves everything that otelflask sends or shows. It masks a value because of its *name*
+(by substring: ``X-Api-Key``, ``db_password``), or because of what it *looks like* (a JWT, a card
 number, credentials in a URL, a ``password=…`` pair within a longer text).
 """
 
@@ -33,40 +33,41 @@ SENSITIVE_NAMES = (
     "signature",
 )
 
-#: Names that contain a sensitive part but hold no secret.
-HARMLESS_NAMES = ("tokens", "tokencount", "tokenizer", "tokentype", "tokenlimit")
+#: Endings of names that contain a sensitive part but hold no secret.
+HARMLESS_ENDINGS = ("tokens", "tokencount", "tokenizer", "tokentype", "tokenlimit")
 
-#: Attributes with JSON whose parts were masked before. Masked as text, the JSON would break.
-MASKED_WHEN_MADE = frozenset(f"otelflask.error.{part}" for part in ("frames", "breadcrumbs", "tags", "extra"))
+#: Attributes that hold JSON whose values were masked before it was encoded. Masking the JSON text again could break it.
+MASKED_BEFORE_ENCODING = frozenset(f"otelflask.error.{part}" for part in ("frames", "breadcrumbs", "tags", "extra"))
 
-#: The size of the cache of names, and the longest cached name, in characters.
-_KEPT_NAMES, _KEPT_NAME = 10_000, 128
+#: The maximum number of cached names, and the maximum length of one, in characters.
+_MAX_CACHED_NAMES, _MAX_CACHED_NAME_LENGTH = 10_000, 128
 
-_SEPARATORS = str.maketrans("", "", "-_. ")
-#: A part of a JWT; the least characters of its first part after ``eyJ``, and of its second part.
+_REMOVED_FROM_NAMES = str.maketrans("", "", "-_. ")
+#: The minimum length, in characters, of a JWT's header after ``eyJ``, and of its payload.
 _JWT_PART = re.compile(r"[A-Za-z0-9_-]*")
-_JWT_LENGTH = 6
+_JWT_MIN_LENGTH = 6
 _SCHEME_CREDENTIAL = re.compile(r"(?i)\b(bearer|basic|digest|negotiate)(\s+)([A-Za-z0-9+/=._~-]{6,})")
 _URL_CREDENTIAL = re.compile(r"(://)[^/?#\s@]*@")
 _CARD = re.compile(r"(?<![\w.-])[3-6](?:[ -]?[0-9]){12,18}(?![\w-])")
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S)
-_CLOUD_KEY = re.compile(
+_VENDOR_TOKEN = re.compile(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\b(?:ghp|gho|ghs|github_pat|glpat|xox[abp])[_-][A-Za-z0-9_-]{16,}"
 )
 
 
-#: Werkzeug logs the PIN of its debugger, which runs any code.
+#: Werkzeug logs the PIN of its debugger. Who has it can run any code.
 _PIN = re.compile(r"(?i)(debugger pin: )\d[\d-]+")
-_CLOUD_PREFIXES = ("AKIA", "ASIA", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xox")
+_VENDOR_TOKEN_PREFIXES = ("AKIA", "ASIA", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xox")
 
 
 #: Characters around names and values, never part of a name.
-_OF_PAIRS = frozenset("\"'=:%>&;,")
+_PAIR_DELIMITERS = frozenset("\"'=:%>&;,")
 _SECOND_WORD = re.compile(r" [\w.\-]+")
-_LONGEST_NAME = 64
+#: The separator between a name and its value.
+_MAX_COMPARED_LENGTH = 64
 #: The sign between a name and its value.
-_SIGN = re.compile(r"(?i)[\"']?\s*(?:=>|=|:|%3d)\s*")
-#: A value. One that is masked already stays as it is.
+_SEPARATOR = re.compile(r"(?i)[\"']?\s*(?:=>|=|:|%3d)\s*")
+#: Skip the whole part: another ``eyJ`` inside it would give the same result.
 _VALUE = re.compile(
     rf"(?is){re.escape(MASK)}|"
     r"\"[^\"\\]*(?:\\.[^\"\\]*)*\"?|'[^'\\]*(?:\\.[^'\\]*)*'?|"
@@ -81,9 +82,9 @@ def _mask_jwts(text: str) -> str:
     at = text.find("eyJ")
     while at >= 0:
         head = _JWT_PART.match(text, at).end()  # type: ignore[union-attr]
-        if head - at - 3 >= _JWT_LENGTH and text.startswith(".", head):
+        if head - at - 3 >= _JWT_MIN_LENGTH and text.startswith(".", head):
             end = _JWT_PART.match(text, head + 1).end()  # type: ignore[union-attr]
-            if end - head - 1 >= _JWT_LENGTH:
+            if end - head - 1 >= _JWT_MIN_LENGTH:
                 if text.startswith(".", end):
                     end = _JWT_PART.match(text, end + 1).end()  # type: ignore[union-attr]
                 parts.append(text[kept:at] + MASK)
@@ -111,11 +112,11 @@ def _mask_card(match: re.Match[str]) -> str:
 
 
 class Scrubber:
-    """Masks secrets in names, texts and nested values.
+    """Masks values: by their names, by what texts contain, and within nested values.
 
     Args:
         names: More sensitive parts of names.
-        patterns: More regular expressions; what they match in values is masked.
+        patterns: More regular expressions. What they match in texts of four characters or more is masked.
 
     Raises:
         re.error: A pattern is invalid.
@@ -133,25 +134,28 @@ class Scrubber:
         known = {pattern.pattern for pattern in self.patterns}
         self.patterns += tuple(re.compile(pattern) for pattern in patterns if pattern not in known)
         self._sensitive: dict[str, bool] = {}
-        #: Changes whenever the rules change.
+        #: In running text a name is followed by "=" or ":", perhaps quoted. The expressions for pairs are matched at a
+        #: fixed position and cannot backtrack, so the time is linear in the text.
         self.generation = object()
-        # In running text a name stands before "=" or ":", perhaps quoted. Each expression is anchored at its start, and
-        # none can fail late: the work is linear for any input.
+        # The first three characters of each name. `str.find` searches them first: the expression runs only where one is
+        # found.
         symbols = {character for name in self.names for character in name if not character.isalnum()}
-        special = "".join(sorted(symbol for symbol in symbols if symbol not in _OF_PAIRS and not symbol.isspace()))
+        special = "".join(
+            sorted(symbol for symbol in symbols if symbol not in _PAIR_DELIMITERS and not symbol.isspace())
+        )
         self._name = re.compile(rf"[\w.\-{re.escape(special)}]*")
-        # Searched first, at the speed of str.find: the expression runs only where one of them is found.
-        self._stems = tuple({name[:3] for name in self.names})
+        # Bounded: names may come from an untrusted client.
+        self._name_prefixes = tuple({name[:3] for name in self.names})
 
     def is_sensitive(self, name: str) -> bool:
         """Whether values of this name are masked."""
         known = self._sensitive.get(name)
         if known is None:
             plain = _normalise(name)
-            known = any(part in plain for part in self.names) and not plain.endswith(HARMLESS_NAMES)
+            known = any(part in plain for part in self.names) and not plain.endswith(HARMLESS_ENDINGS)
             # Bounded: names may come from strangers.
-            if len(name) <= _KEPT_NAME:
-                if len(self._sensitive) >= _KEPT_NAMES:
+            if len(name) <= _MAX_CACHED_NAME_LENGTH:
+                if len(self._sensitive) >= _MAX_CACHED_NAMES:
                     self._sensitive = {}
                 self._sensitive[name] = known
         return known
@@ -170,8 +174,8 @@ class Scrubber:
         if "eyJ" in text:
             text = _mask_jwts(text)
             lowered = text.lower()
-        for stem in self._stems if pairs else ():
-            if stem in lowered:
+        for prefix in self._name_prefixes if pairs else ():
+            if prefix in lowered:
                 text = self._mask_pairs(text, lowered)
                 break
         if "bearer" in lowered or "basic" in lowered or "digest" in lowered or "negotiate" in lowered:
@@ -180,8 +184,8 @@ class Scrubber:
             text = _URL_CREDENTIAL.sub(rf"\1{MASK}@", text)
         if "private key-" in lowered:
             text = _PEM.sub(MASK, text)
-        if any(prefix in text for prefix in _CLOUD_PREFIXES):
-            text = _CLOUD_KEY.sub(MASK, text)
+        if any(prefix in text for prefix in _VENDOR_TOKEN_PREFIXES):
+            text = _VENDOR_TOKEN.sub(MASK, text)
         if "debugger pin" in lowered:
             text = _PIN.sub(rf"\1{MASK}", text)
         if _CARD.search(text):
@@ -193,14 +197,14 @@ class Scrubber:
     def _mask_pairs(self, text: str, lowered: str) -> str:
         """Mask values of ``name=value``, ``name: value`` and ``"name": "value"`` in a text, by their names."""
         if len(lowered) != len(text):
-            # U+0130 is the one character that grows in lower case.
+            # The whole name is checked once, however many sensitive parts it contains.
             lowered = text.replace("\u0130", "I").lower()
         starts = []
-        for stem in self._stems:
-            at = lowered.find(stem)
+        for prefix in self._name_prefixes:
+            at = lowered.find(prefix)
             while at >= 0:
                 starts.append(at)
-                at = lowered.find(stem, at + 1)
+                at = lowered.find(prefix, at + 1)
         starts.sort()
         parts = []
         done = kept = 0
@@ -210,47 +214,54 @@ class Scrubber:
             first = start
             while first > done and (text[first - 1].isalnum() or text[first - 1] in "_-."):
                 first -= 1
-            # The whole name is checked once, however many stems it contains.
+            # A sensitive name may span the space. Only the characters next to it are compared, to bound the work.
             done = self._name.match(text, start).end()  # type: ignore[union-attr]
-            sign = _SIGN.match(text, done)
-            if sign is None:
-                sign = self._sign_after_two_words(text, first, done)
+            separator = _SEPARATOR.match(text, done)
+            if separator is None:
+                separator = self._separator_after_two_words(text, first, done)
             elif not self.is_sensitive(text[first:done]):
-                sign = None
-            if sign is None:
+                separator = None
+            if separator is None:
                 continue
-            value = _VALUE.match(text, sign.end())
+            value = _VALUE.match(text, separator.end())
             if value is None:
                 continue
             quote = value.group()[0] if value.group()[0] in "\"'" else ""
-            parts.append(f"{text[kept : sign.end()]}{quote}{MASK}{quote}")
+            parts.append(f"{text[kept : separator.end()]}{quote}{MASK}{quote}")
             done = kept = value.end()
         if not parts:
             return text
         return "".join(parts) + text[kept:]
 
-    def _sign_after_two_words(self, text: str, first: int, end: int) -> re.Match[str] | None:
-        """The sign after a name of two words, such as ``card number:``. `first` is where the first word begins."""
+    def _separator_after_two_words(self, text: str, first: int, end: int) -> re.Match[str] | None:
+        """The separator after a name of two words, such as ``card number:``, if the name is sensitive; else None.
+
+        `first` is where the first word begins.
+        """
         second = _SECOND_WORD.match(text, end)
-        sign = _SIGN.match(text, second.end()) if second is not None else None
-        if second is None or sign is None:
+        separator = _SEPARATOR.match(text, second.end()) if second is not None else None
+        if second is None or separator is None:
             return None
         # A known name may contain the space. It is no longer than the longest name.
-        before = _normalise(text[max(first, end - _LONGEST_NAME) : end])[-_LONGEST_NAME:]
-        after = _normalise(second.group())[:_LONGEST_NAME]
+        before = _normalise(text[max(first, end - _MAX_COMPARED_LENGTH) : end])[-_MAX_COMPARED_LENGTH:]
+        after = _normalise(second.group())[:_MAX_COMPARED_LENGTH]
         joined = before + after
         for name in self.names:
             at = joined.find(name, max(0, len(before) - len(name) + 1))
             if 0 <= at < len(before):
-                return sign
+                return separator
         return None
 
     def value(self, name: str, value: Any, depth: int = 0) -> Any:
-        """Mask a value of this name. Mappings and sequences are followed."""
+        """Mask a value by its name, and texts by what they contain. Mappings and sequences are followed.
+
+        Numbers and booleans stay, also under a sensitive name. Bytes, sets and other objects stay. Below
+        `MAX_DEPTH` levels a mapping or sequence becomes ``[too deep]``.
+        """
         if self.is_sensitive(name) and not isinstance(value, (bool, int, float)) and value is not None:
             return MASK
         if isinstance(value, str):
-            return value if name in MASKED_WHEN_MADE else self.text(value)
+            return value if name in MASKED_BEFORE_ENCODING else self.text(value)
         if depth >= MAX_DEPTH and isinstance(value, (Mapping, list, tuple)):
             return "[too deep]"
         if isinstance(value, Mapping):
@@ -261,4 +272,4 @@ class Scrubber:
 
 
 def _normalise(name: str) -> str:
-    return name.lower().translate(_SEPARATORS)
+    return name.lower().translate(_REMOVED_FROM_NAMES)

@@ -96,7 +96,7 @@ def emit(logger: Any, record: Record) -> None:
             # The list's `on_emit` would be one more call.
             guard.call_each(processors.processors, "on_emit", emitted, processor_failed)
     elif isinstance(logger, otel_logs.Logger):
-        guard.attempt(_emit_by_sdk, logger, record, instead=functools.partial(processor_failed, logger))
+        guard.attempt(_emit_by_sdk, logger, record, on_error=functools.partial(processor_failed, logger))
     else:
         guard.call_each((logger,), "emit", record, processor_failed)
 

@@ -29,7 +29,7 @@ class LogProcessors(otel_logs.LogRecordProcessorList):
             processor_failed(processor, error)
             return True
 
-        return guard.attempt(ask, instead=unknown)
+        return guard.attempt(ask, on_error=unknown)
 
     def shutdown(self) -> None:
         end_each(self.processors)
@@ -43,7 +43,7 @@ class Logger(otel_logs.Logger):
 
     def emit(self, record: Any = None, **given: Any) -> None:
         emit = functools.partial(super().emit, record, **given)
-        guard.attempt(emit, instead=lambda error: guard.call_hook("log record", self._emit_safely, record, given))
+        guard.attempt(emit, on_error=lambda error: guard.call_hook("log record", self._emit_safely, record, given))
 
     def _emit_safely(self, record: Any, given: dict[str, Any]) -> None:
         """Emit again with attributes that can be read."""

@@ -9,7 +9,7 @@ from typing import Any
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 
 from otelflask._internal import guard
-from otelflask._internal.lifecycle.worker import Worker
+from otelflask._internal.lifecycle.background_task import BackgroundTask
 
 
 class PeriodicReader(MetricReader):
@@ -39,12 +39,12 @@ class PeriodicReader(MetricReader):
         self._deliver = deliver
         self._send = send
         self._interval = interval
-        self._worker = Worker("collect", self._work, interval, work_at_end=False)
+        self._task = BackgroundTask("collect", self._work, interval, work_at_end=False)
 
     def start(self) -> None:
         """Start collecting, also again after a fork."""
-        self._worker.after_fork()
-        self._worker.start()
+        self._task.after_fork()
+        self._task.start()
 
     def _work(self) -> float:
         self.collect_safely()
@@ -65,8 +65,8 @@ class PeriodicReader(MetricReader):
 
     def collect_last(self) -> None:
         """Collect once more, and never again."""
-        if self._worker.closing_at is None:
-            self._worker.begin_close(monotonic())
+        if self._task.closing_at is None:
+            self._task.begin_close(monotonic())
             self.collect_safely()
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:

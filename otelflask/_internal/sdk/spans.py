@@ -119,7 +119,7 @@ def clean_value(value: Any, length: int | None) -> Any:
         value: The value.
         length: The longest text, in characters; None for no limit.
     """
-    return guard.attempt(_clean_value, value, length, instead=lambda error: _cut(safe_text(value), length))
+    return guard.attempt(_clean_value, value, length, on_error=lambda error: _cut(safe_text(value), length))
 
 
 def _cut(text: str, length: int | None) -> str:
@@ -192,7 +192,7 @@ class SpanStarter:
         ):
             return self._start(name, kind, layers, start_time, context, links)
         given = (name, kind, layers, start_time, context, links)
-        return guard.attempt(self._start, *given, instead=functools.partial(no_span, context))
+        return guard.attempt(self._start, *given, on_error=functools.partial(no_span, context))
 
     def _start(
         self,

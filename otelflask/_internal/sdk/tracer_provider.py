@@ -53,7 +53,7 @@ class AppSpan(SdkSpan):
         def as_text(error: Exception) -> None:
             guard.call_hook("attribute of a span", again, safe_text(key), safe_text(value))
 
-        guard.attempt(again, key, value, instead=as_text)
+        guard.attempt(again, key, value, on_error=as_text)
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         again = super().set_attributes
@@ -61,7 +61,7 @@ class AppSpan(SdkSpan):
         def as_text(error: Exception) -> None:
             guard.call_hook("mapping of attributes", again, safe_attributes(attributes))
 
-        guard.attempt(again, attributes, instead=as_text)
+        guard.attempt(again, attributes, on_error=as_text)
 
     def add_event(self, name: str, attributes: Any = None, timestamp: int | None = None) -> None:
         again = super().add_event
@@ -69,7 +69,7 @@ class AppSpan(SdkSpan):
         def as_text(error: Exception) -> None:
             guard.call_hook("event of a span", again, safe_text(name), safe_attributes(attributes), timestamp)
 
-        guard.attempt(again, name, attributes, timestamp, instead=as_text)
+        guard.attempt(again, name, attributes, timestamp, on_error=as_text)
 
     def add_link(self, context: trace_api.SpanContext, attributes: Any = None) -> None:
         again = super().add_link
@@ -77,7 +77,7 @@ class AppSpan(SdkSpan):
         def as_text(error: Exception) -> None:
             guard.call_hook("link of a span", again, context, safe_attributes(attributes))
 
-        guard.attempt(again, context, attributes, instead=as_text)
+        guard.attempt(again, context, attributes, on_error=as_text)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         guard.call_hook("status of a span", super().set_status, status, description)
@@ -98,7 +98,7 @@ class AppSpan(SdkSpan):
             self.add_event("exception", {**found, **safe_attributes(attributes)}, timestamp)
 
         record = super().record_exception
-        guard.attempt(record, exception, attributes, timestamp, escaped, instead=what_can_be_read)
+        guard.attempt(record, exception, attributes, timestamp, escaped, on_error=what_can_be_read)
 
     def __exit__(self, exc_type: Any, exc_val: BaseException | None, exc_tb: Any) -> None:
         if exc_val is not None and self.is_recording():
@@ -138,9 +138,9 @@ class Tracer(sdk_trace.Tracer):
 
         def as_text(error: Exception) -> trace_api.Span:
             given = (safe_text(name), context, kind, safe_attributes(attributes), *options)
-            return guard.attempt(start, *given, instead=functools.partial(no_span, None))
+            return guard.attempt(start, *given, on_error=functools.partial(no_span, None))
 
-        span = guard.attempt(start, name, context, kind, attributes, *options, instead=as_text)
+        span = guard.attempt(start, name, context, kind, attributes, *options, on_error=as_text)
         if type(span) is SdkSpan:
             # The SDK instantiates its own class.
             span.__class__ = AppSpan

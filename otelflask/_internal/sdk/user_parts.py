@@ -28,7 +28,7 @@ def processor_failed(processor: Any, error: Exception) -> None:
 def end_each(processors: Iterable[Any]) -> None:
     """Shut down processors. An exception of one does not stop the others."""
     for processor in processors:
-        guard.attempt(_shut_down, processor, instead=functools.partial(processor_failed, processor))
+        guard.attempt(_shut_down, processor, on_error=functools.partial(processor_failed, processor))
 
 
 def _shut_down(processor: Any) -> None:
@@ -42,7 +42,7 @@ def notify_started(processors: Iterable[Any], span: Any, context: Context | None
         processor.on_start(span, parent_context=context)
 
     for processor in processors:
-        guard.attempt(notify, processor, instead=functools.partial(processor_failed, processor))
+        guard.attempt(notify, processor, on_error=functools.partial(processor_failed, processor))
 
 
 def flushed(flush: Callable[[int], bool], timeout_millis: int) -> bool:
@@ -71,7 +71,7 @@ def safe_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _take(attributes: Mapping[str, Any] | None, taken: dict[str, Any]) -> None:
     for name, value in dict(attributes or {}).items():
-        clean = guard.attempt(_clean, value, instead=lambda error, value=value: safe_text(value))  # type: ignore[misc]
+        clean = guard.attempt(_clean, value, on_error=lambda error, value=value: safe_text(value))  # type: ignore[misc]
         taken[safe_text(name)] = clean
 
 

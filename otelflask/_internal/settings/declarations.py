@@ -118,10 +118,7 @@ class Settings:
     mail_user: str = setting("OTELFLASK_MAIL_USER", "", "The user name for the SMTP server. Empty: no login.")
     mail_password: str = setting("OTELFLASK_MAIL_PASSWORD", "", "The password for the SMTP server.", secret=True)
     mail_per_day: int = setting(
-        "OTELFLASK_MAIL_PER_DAY",
-        50,
-        "The maximum number of mails that the processes of a machine send per day (UTC).",
-        minimum=1,
+        "OTELFLASK_MAIL_PER_DAY", 50, "The maximum number of mails that a machine sends per day (UTC).", minimum=1
     )
     grafana_url: str = per_app(
         "OTELFLASK_GRAFANA_URL",
@@ -325,14 +322,12 @@ class Settings:
     redact_names: str = per_app(
         "OTELFLASK_REDACT_NAMES",
         "",
-        "Comma-separated parts of names, in addition to the built-in ones. Values of such names are masked. "
-        "Those of all apps are combined.",
+        "Comma-separated parts of names, besides the built-in ones. Values of such names are masked, in all apps.",
     )
     redact_patterns: str = per_app(
         "OTELFLASK_REDACT_PATTERNS",
         "",
-        "Regular expressions, separated by spaces. What they match in values is masked. Those of all apps are "
-        "combined.",
+        "Regular expressions, separated by spaces. What they match in values is masked, in all apps.",
     )
     value_length: int = setting(
         "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
@@ -344,7 +339,7 @@ class Settings:
     attribute_count: int = setting(
         "OTEL_ATTRIBUTE_COUNT_LIMIT",
         128,
-        "The maximum number of attributes of a span, event, link or log record.",
+        "The maximum number of attributes per span, event, link or log record.",
         minimum=1,
     )
     metric_sets: int = setting(
@@ -353,11 +348,9 @@ class Settings:
         "The maximum number of attribute sets of one metric. Further ones are summed in the overflow set.",
         minimum=2,
     )
-    span_queue_size: int = setting(
-        "OTEL_BSP_MAX_QUEUE_SIZE", 2_048, "The maximum number of spans that wait to be sent.", minimum=1
-    )
+    span_queue_size: int = setting("OTEL_BSP_MAX_QUEUE_SIZE", 2_048, "The maximum number of waiting spans.", minimum=1)
     span_batch_size: int = setting(
-        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, "The maximum number of spans in one export.", minimum=1
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, "The maximum number of spans per export.", minimum=1
     )
     span_schedule_delay: int = setting(
         "OTEL_BSP_SCHEDULE_DELAY",

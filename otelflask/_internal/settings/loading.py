@@ -1,7 +1,8 @@
-"""Read the effective settings, and report wrong ones.
+"""Read the effective settings, and reject wrong ones.
 
 Precedence: keyword argument > ``app.config["OTELFLASK_<NAME>"]`` > environment > default. An
-empty ``OTELFLASK_*`` variable counts, and means "none".
+empty ``OTELFLASK_*`` variable is a value: the empty text, false, or ``off``. A number must not be
+empty.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 from otelflask._internal.settings import SettingError, Settings
 
 _ADDRESS = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
-#: Settings that are paths of the app.
-_EXAMPLES = {
+#: Settings that are URL paths, with an example for the message.
+_PATH_EXAMPLES = {
     "health_path": "/health",
     "metrics_path": "/metrics",
     "profile_path": "/profiles",
@@ -71,8 +72,8 @@ def _parse(name: str, source: str, value: Any, default: Any, metadata: Mapping[s
                     f"{where} holds {pattern.strip()!r}, which is no regular expression: {error}; "
                     "allowed are Python regular expressions"
                 ) from None
-    if name in _EXAMPLES and value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
-        raise SettingError(f"{where} is {value!r}; allowed is a path such as {_EXAMPLES[name]}, or nothing")
+    if name in _PATH_EXAMPLES and value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
+        raise SettingError(f"{where} is {value!r}; allowed is a path such as {_PATH_EXAMPLES[name]}, or nothing")
     if name == "request_id_header" and value and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
         raise SettingError(f"{where} is {value!r}; allowed is a header name of letters, digits and hyphens")
     return value
@@ -81,7 +82,7 @@ def _parse(name: str, source: str, value: Any, default: Any, metadata: Mapping[s
 def sources(
     keywords: Mapping[str, Any], config: Mapping[str, Any], environ: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """The source, in words, of each setting that is not at its default. The arguments are those of `load`."""
+    """The source, in words, of each setting that is set somewhere. The arguments are those of `load`."""
     return {name: source for name, (_, source) in _given(keywords, config, environ).items()}
 
 
@@ -119,7 +120,7 @@ def load(
         keywords: Keyword arguments.
         config: The Flask app's config.
         environ: The environment (default: the process's).
-        other_names: Names besides settings, for suggestions in errors.
+        other_names: Names of options that are not settings. They are only used in the error message.
 
     Raises:
         SettingError: A name is unknown, or a value is not allowed.
@@ -151,15 +152,16 @@ def _unknown(where: str, name: str, names: Collection[str]) -> SettingError:
 
 
 def _check_mail(settings: Settings) -> None:
-    """Raise SettingError where the mail settings contradict one another."""
+    """Raise SettingError where mail settings are malformed or incomplete."""
     if not settings.mail_to:
         return
     for name, value in (("mail_to", settings.mail_to), ("mail_from", settings.mail_from)):
         addresses = [address for _, address in getaddresses([value])]
+        needed = "" if name == "mail_to" else ", and mail_to is set"
         if not addresses or not all(_ADDRESS.fullmatch(address) for address in addresses):
             raise SettingError(
-                f"{name} (OTELFLASK_{name.upper()}) is {value!r}; with mail_to set, allowed are mail addresses such as "
-                "a@b.example"
+                f"{name} (OTELFLASK_{name.upper()}) is {value!r}{needed}; "
+                "allowed are mail addresses such as a@b.example"
             )
     host, _, port = settings.mail_server.partition(":")
     if not host or (":" in settings.mail_server and not (port.isdecimal() and 0 < int(port) < 65_536)):

@@ -108,7 +108,7 @@ def attributes_of(pairs: Any) -> dict[str, Any]:
 class FakeCollector:
     """Receives OTLP on two ports of 127.0.0.1. Use it as a context manager, or call ``start()`` and ``stop()``.
 
-    `script` holds replies for the next requests, one each. Without one, the answer is `default`.
+    `script` holds replies for the next requests, one each. Without one, the reply is `default`.
     """
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ class FakeCollector:
         return self
 
     def stop(self) -> None:
-        """Close both ports. Requests that hang end."""
+        """Close both ports. Requests that are still waiting are ended."""
         self.stopping.set()
         self._http.shutdown()
         self._http.server_close()

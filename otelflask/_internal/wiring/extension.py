@@ -37,15 +37,17 @@ class OtelFlask:
 def init(app: Flask, **options: Unpack[InitOptions]) -> OtelFlask:
     """Add spans, metrics and logs to an app, and send them as OTLP.
 
-    A second call for the same app changes nothing. The options are any setting by its name
-    (``docs/settings.md``), and these:
+    A second call for the same app changes nothing. The options are all settings, by their names
+    (``docs/settings.md``), and the following:
 
     - ``tracer_provider``, ``meter_provider``, ``logger_provider``: providers of the OpenTelemetry SDK.
-      The default are the global ones, else new ones by the ``OTEL_*`` variables.
-    - ``request_hook(span, environ)``, ``response_hook(span, status, headers)``: called with each
-      request's span.
+      The defaults are the global providers, if the app has set them. Otherwise otelflask makes new ones
+      as the ``OTEL_*`` variables say.
+    - ``request_hook(span, environ)``: called when a request's span has started.
+      ``response_hook(span, status, headers)``: called when the app starts its response.
     - ``user()``: returns the user of the current request, or None. The default is Flask-Login's user.
-    - ``error_renderer(problem)``: returns the body of an error response, unless the answer is a page.
+    - ``error_renderer(problem)``: called for error responses that are not pages. It returns anything that
+      a view may return.
     - ``error_fingerprint(exception)``: returns a list of texts that names the group of an error report,
       or None for the default group.
     - ``rollback_sessions``: objects with ``rollback()``, such as a ``scoped_session``, that are rolled

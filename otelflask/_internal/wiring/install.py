@@ -1,6 +1,7 @@
-"""The one wiring: start what a process has once, and install it into an app.
+"""Start the process's telemetry, once, and install it into apps.
 
-`init`, `OtelFlask`, zero code and tests all come here, in any order. A second call is harmless.
+`init`, `OtelFlask`, zero-code instrumentation and tests all come here, in any order. A second call
+is harmless.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ from otelflask._internal.wiring.telemetry import Telemetry
 
 #: The key of an app's `AppTelemetry` in ``app.extensions``.
 EXTENSION_KEY = "otelflask"
-_HOOKS = frozenset(Hooks.__optional_keys__)
-_FUNCTIONS = ("request_hook", "response_hook", "error_renderer", "error_fingerprint", "user", "may_monitor")
+_NOT_SETTINGS = frozenset(Hooks.__optional_keys__)
+_CALLABLE_OPTIONS = ("request_hook", "response_hook", "error_renderer", "error_fingerprint", "user", "may_monitor")
 
 _lock = new_lock()
 _telemetry: Telemetry | None = None
@@ -58,19 +59,23 @@ class AppTelemetry:
 def install(app: Flask, options: InitOptions) -> None:
     """Install telemetry into an app, and start the process's telemetry if needed. A second call changes nothing.
 
+    Nothing happens where telemetry is disabled, in the reloader's parent process, and with a Flask that
+    is too old.
+
     Raises:
-        SettingError: An option is unknown, or its value is not allowed.
+        SettingError: An option is unknown, its value is not allowed, or it needs an extra that is not
+            installed; or the live page is on and nobody could see it.
         TypeError: The app is not a Flask app.
     """
     if not isinstance(app, Flask):
         raise TypeError(f"init takes a Flask app, not {app!r}")
-    settings = {name: value for name, value in options.items() if name not in _HOOKS}
-    hooks = cast(Hooks, {name: value for name, value in options.items() if name in _HOOKS})
+    settings = {name: value for name, value in options.items() if name not in _NOT_SETTINGS}
+    hooks = cast(Hooks, {name: value for name, value in options.items() if name in _NOT_SETTINGS})
     if EXTENSION_KEY in app.extensions:
-        _say_ignored(app, options)
+        _log_ignored_options(app, options)
         return
     _check_hooks(hooks)
-    effective = load_settings(settings, app.config, other_names=_HOOKS)
+    effective = load_settings(settings, app.config, other_names=_NOT_SETTINGS)
     if effective.disabled or is_reloader_parent() or not is_supported("Flask"):
         return
     sources = setting_sources(settings, app.config)
@@ -86,7 +91,7 @@ def install(app: Flask, options: InitOptions) -> None:
         request_hook=hooks.get("request_hook"),
         response_hook=hooks.get("response_hook"),
         user=hooks.get("user"),
-        **_of_requests(telemetry, effective, has_live_page=gate is not None),
+        **_instrument_arguments(telemetry, effective, has_live_page=gate is not None),
     )
     endpoints = Endpoints([*app_endpoints.endpoints_of(app, telemetry, effective, sources, gate), *profiles])
     app.wsgi_app = endpoints.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
@@ -98,10 +103,10 @@ def install(app: Flask, options: InitOptions) -> None:
 
 
 def instrument_new_apps(settings: Settings, service_name: str) -> None:
-    """Zero code: start the process's telemetry, and record the requests of each app that is made from now on."""
+    """Zero-code instrumentation: start the process's telemetry, and record the requests of each new app."""
     telemetry = start(settings, service_name, {})
     _attach_console(telemetry, settings, debug=False)
-    FlaskInstrumentor().instrument(**_of_requests(telemetry, settings, has_live_page=False))
+    FlaskInstrumentor().instrument(**_instrument_arguments(telemetry, settings, has_live_page=False))
 
 
 def _attach_console(telemetry: Telemetry, settings: Settings, debug: bool) -> None:
@@ -109,8 +114,8 @@ def _attach_console(telemetry: Telemetry, settings: Settings, debug: bool) -> No
         telemetry.made_with["log_console"] = settings.log_console
 
 
-def _of_requests(telemetry: Telemetry, settings: Settings, has_live_page: bool) -> dict[str, Any]:
-    """The arguments that instrument an app."""
+def _instrument_arguments(telemetry: Telemetry, settings: Settings, has_live_page: bool) -> dict[str, Any]:
+    """The arguments of `FlaskInstrumentor.instrument_app`."""
     pipeline = telemetry.pipeline
     return {
         "tracer_provider": pipeline.tracer_provider,
@@ -122,15 +127,15 @@ def _of_requests(telemetry: Telemetry, settings: Settings, has_live_page: bool) 
 
 
 def _check_hooks(hooks: Hooks) -> None:
-    for name in _FUNCTIONS:
+    for name in _CALLABLE_OPTIONS:
         hook = hooks.get(name)
         if hook is not None and not callable(hook):
             raise SettingError(f"{name} is {hook!r}; allowed is a function")
 
 
-def _say_ignored(app: Flask, options: InitOptions) -> None:
-    had: dict[str, Any] = dict(getattr(app.extensions[EXTENSION_KEY], "options", {}))
-    names = [name for name, value in options.items() if value not in (None, ()) and value != had.get(name)]
+def _log_ignored_options(app: Flask, options: InitOptions) -> None:
+    first_options: dict[str, Any] = dict(getattr(app.extensions[EXTENSION_KEY], "options", {}))
+    names = [name for name, value in options.items() if value not in (None, ()) and value != first_options.get(name)]
     if names:
         guard.log(
             f"again:{app.name}",
@@ -141,17 +146,25 @@ def _say_ignored(app: Flask, options: InitOptions) -> None:
 
 
 def start(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
-    """Start the process's telemetry, which all apps share. With the caller's own providers, start a separate one.
+    """Start the process's telemetry, which all apps share. With the caller's own providers, always start a new one.
+
+    The first one that is started is the process's.
 
     Args:
         settings: The settings.
         service_name: The service's name, unless a setting gives one.
         hooks: Options of `init` that are not settings.
+
+    Returns:
+        The telemetry for the app.
+
+    Raises:
+        SettingError: An option's value is not allowed, or it needs an extra that is not installed.
     """
     global _telemetry
     with _lock:
-        brought = any(hooks.get(name) is not None for name in PROVIDERS)
-        if _telemetry is not None and not brought:
+        has_own_providers = any(hooks.get(name) is not None for name in PROVIDERS)
+        if _telemetry is not None and not has_own_providers:
             # What one more app wants masked is masked everywhere.
             _telemetry.pipeline.scrubber.add(settings.redact_names.split(","), settings.redact_patterns.split())
             return _telemetry
@@ -163,25 +176,27 @@ def start(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
 
 
 def _log_differences(telemetry: Telemetry, settings: Settings, given: Collection[str], hooks: Hooks) -> None:
-    """Log the options of an app that the process has already set otherwise."""
+    """Log the options of an app that the process has already set to other values."""
     scrubber = telemetry.pipeline.scrubber
     differences = []
     for name, known in telemetry.made_with.items():
         wanted = getattr(settings, name)
         if name in given and wanted != known:
-            differences.append(f"{name}={scrubber.value(name, wanted)!r} (it has {scrubber.value(name, known)!r})")
+            differences.append(
+                f"{name}={scrubber.value(name, wanted)!r} (the process has {scrubber.value(name, known)!r})"
+            )
     if telemetry.settings is not settings and hooks.get("error_fingerprint") is not None:
         differences.append("error_fingerprint")
     if differences:
         guard.log(
             f"joined:{differences}",
-            "%s is ignored: the process took these options from its first app, or from zero code; set them there",
+            "ignored, because the process's first app (or zero-code instrumentation) has set them: %s; set them there",
             ", ".join(differences),
         )
     if "environment" in given and settings.environment != telemetry.settings.environment:
         guard.log(
             f"environment:{settings.environment}",
-            "environment=%r decides only what this app opens in development; the resource of the process has %r",
+            "environment=%r only decides which endpoints of this app are open in development; the resource keeps %r",
             settings.environment,
             telemetry.settings.environment,
         )
@@ -204,13 +219,15 @@ def withdraw(logger_provider: Any) -> None:
 
 
 def flush(timeout: float | None = None) -> bool:
-    """Send everything now, for example before an ``os._exit``.
+    """Send the process's telemetry now, for example before an ``os._exit``.
+
+    Telemetry of an app that was started later with its own providers is not included.
 
     Args:
         timeout: Seconds to wait (default: the setting `shutdown_timeout`).
 
     Returns:
-        Whether everything was tried in time; True where nothing was started.
+        True if everything was sent, or refused, before the timeout. Also True before `init`.
     """
     return _telemetry.flush(timeout) if _telemetry is not None else True
 

@@ -31,7 +31,7 @@ from otelflask._internal.export.destinations import (
 from otelflask._internal.export.environment import exporter_names
 from otelflask._internal.export.otlp_encoder import Encoder
 from otelflask._internal.export.pipeline import Pipeline, QueueLogProcessor, QueueSpanProcessor
-from otelflask._internal.export.queue import ExportQueue, QueueSizes
+from otelflask._internal.export.queue import ExportQueue, QueueOptions
 from otelflask._internal.export.scrubbed import scrubbed_records, scrubbed_spans
 from otelflask._internal.export.self_metrics import QueueMetrics
 from otelflask._internal.limits import Limits
@@ -136,7 +136,7 @@ def _queues(
     signal: Signal,
     encoder: Callable[[], Callable[[Sequence[Any]], Any]],
     fallback: Callable[[Sequence[Any]], Any],
-    sizes: QueueSizes,
+    sizes: QueueOptions,
     queue_metrics: QueueMetrics,
 ) -> list[ExportQueue]:
     made = []
@@ -177,7 +177,7 @@ def _build_traces(
         id_generator=otel_configuration.id_generator(),
         span_limits=span_limits,
     )
-    sizes = QueueSizes(settings.span_queue_size, settings.span_batch_size, settings.span_schedule_delay / 1000)
+    sizes = QueueOptions(settings.span_queue_size, settings.span_batch_size, settings.span_schedule_delay / 1000)
     for queue in _queues(
         pipeline,
         "traces",
@@ -196,7 +196,7 @@ def _build_logs(
     pipeline: Pipeline, settings: Settings, resource: Resource, log_limits: LogRecordLimits, queue_metrics: QueueMetrics
 ) -> None:
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False, log_record_limits=log_limits)
-    sizes = QueueSizes(settings.log_queue_size, settings.log_batch_size, settings.log_schedule_delay / 1000)
+    sizes = QueueOptions(settings.log_queue_size, settings.log_batch_size, settings.log_schedule_delay / 1000)
     for queue in _queues(
         pipeline,
         "logs",
@@ -252,7 +252,7 @@ def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource) -
             temporality, aggregation = preferences_of(preferences)
         # Each collection replaces the one before: a few are enough for a receiver that is away.
         queues.append(
-            ExportQueue("metrics", encoding, destination, QueueSizes(8, 1, settings.metric_interval / 1000), _points)
+            ExportQueue("metrics", encoding, destination, QueueOptions(8, 1, settings.metric_interval / 1000), _points)
         )
     if queues:
 

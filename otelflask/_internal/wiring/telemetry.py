@@ -110,5 +110,7 @@ class Telemetry:
 
     def _within(self, timeout: float | None, send: Callable[[float], Any]) -> bool:
         deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
-        done = [guard.call_hook("flush", part.flush, deadline) for part in (*self.observers, *self.parts)]
+        done = [
+            guard.call_hook("flush of a component", part.flush, deadline) for part in (*self.observers, *self.parts)
+        ]
         return send(max(0.0, deadline - time.monotonic())) is not False and False not in done

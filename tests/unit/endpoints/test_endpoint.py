@@ -100,7 +100,7 @@ def test_one_that_fails_answers_500_and_the_app_goes_on(
     monkeypatch.setattr(*broken, fail)
     assert _ask(shop, path).status_code == 500
     assert _ask(shop, "/nowhere").status_code == 404
-    assert "telemetry error in an endpoint" in caplog.text
+    assert "telemetry error while answering at an endpoint" in caplog.text
 
 
 def _basic(user_and_password: bytes) -> str:

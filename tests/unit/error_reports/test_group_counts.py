@@ -44,7 +44,7 @@ def test_the_first_of_a_minute_is_said_at_once_and_the_others_at_its_end(
     counts = occur("a", 5)
     assert said == [("a", 1)]
     clock.advance(61)
-    counts.report_ended()
+    counts.emit_ended()
     assert said == [("a", 1), ("a", 4)]
 
 
@@ -54,10 +54,10 @@ def test_a_group_that_goes_on_is_said_once_a_minute_and_one_that_ended_no_more(
     for _ in range(3):
         counts = occur("a", 5)
         clock.advance(61)
-        counts.report_ended()
+        counts.emit_ended()
     assert said == [("a", 1), ("a", 4), ("a", 5), ("a", 5)]
     clock.advance(61)
-    assert counts.report_ended() is None
+    assert counts.emit_ended() is None
     assert len(said) == 4
 
 
@@ -68,7 +68,7 @@ def test_the_number_that_goes_out_whole_is_a_groups_and_a_minutes(
     assert [counts.admit("a") for _ in range(3)] == [True, True, False]
     assert counts.admit("b")
     clock.advance(61)
-    counts.report_ended()
+    counts.emit_ended()
     assert counts.admit("a")
 
 
@@ -79,7 +79,7 @@ def test_what_a_flush_says_is_not_said_again(
     counts.flush()
     counts.flush()
     clock.advance(61)
-    counts.report_ended()
+    counts.emit_ended()
     assert said == [("a", 1), ("a", 4)]
 
 
@@ -89,7 +89,7 @@ def test_what_nobody_lets_out_is_no_occurrence(clock: FixedClock, said: Said) ->
     )
     counts.admit("a")
     clock.advance(61)
-    counts.report_ended()
+    counts.emit_ended()
     assert said == []
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import flask
 import pytest
 import sentry_sdk
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, registry
 
 from otelflask import errors
 from otelflask._internal.export.otlp_encoder import Encoder
@@ -70,6 +72,29 @@ def test_secrets_in_local_variables_are_masked(run: Callable[..., list[Any]]) ->
     assert "password" in frames
     # Nor in the lines of source around them.
     assert "hunter2" not in frames
+
+
+def test_code_that_sqlalchemy_makes_at_run_time_is_not_the_apps(run: Callable[..., list[Any]]) -> None:
+    engine = sa.create_engine("sqlite://")
+    table = sa.Table("named_lamps", sa.MetaData(), sa.Column("name", sa.String, primary_key=True))
+    table.metadata.create_all(engine)
+
+    class Lamp:
+        name: str
+
+    registry().map_imperatively(Lamp, table)
+
+    def add_twice() -> None:
+        with Session(engine) as session:
+            for _ in range(2):
+                lamp = Lamp()
+                lamp.name = "reading"
+                session.add(lamp)
+            session.flush()
+
+    (report,) = run(add_twice)
+    (frame,) = json.loads(report.attributes["otelflask.error.frames"])
+    assert frame["function"] == "add_twice"
 
 
 def _sign_in() -> None:

@@ -12,9 +12,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
 
 from otelflask._internal.export.closing import close
-from otelflask._internal.export.destinations import Answer, GrpcDestination, HttpDestination
+from otelflask._internal.export.destinations import GrpcDestination, HttpDestination, SendResult
 from otelflask._internal.export.otlp_encoder import Encoder
-from otelflask._internal.export.queue import ExportQueue, QueueSizes
+from otelflask._internal.export.queue import ExportQueue, QueueOptions
 from otelflask._internal.limits import Limits
 from otelflask._internal.redaction import Scrubber
 from otelflask._internal.sdk.spans import SpanStarter
@@ -34,7 +34,7 @@ def queue(fake_collector: FakeCollector, protocol: str, monkeypatch: pytest.Monk
         monkeypatch.setenv(name, value)
     destination: Any = GrpcDestination("traces") if protocol == "grpc" else HttpDestination("traces")
     queue = ExportQueue(
-        "spans", Encoder(Scrubber(), Limits()).spans, destination, QueueSizes(50, 10, 0.05, export_timeout=2.0)
+        "spans", Encoder(Scrubber(), Limits()).spans, destination, QueueOptions(50, 10, 0.05, export_timeout=2.0)
     )
     yield queue
     queue.begin_close(time.monotonic() + 1)
@@ -160,11 +160,11 @@ class Odd:
     def __init__(self) -> None:
         self.calls = 0
 
-    def send(self, payload: Any, timeout: float) -> Answer:
+    def send(self, payload: Any, timeout: float) -> SendResult:
         self.calls += 1
         if self.calls == 1:
             raise RuntimeError("no lock")
-        return Answer(True)
+        return SendResult(True)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -174,7 +174,7 @@ class Odd:
 
 
 def test_a_destination_that_raises_costs_its_batch_and_no_more() -> None:
-    queue = ExportQueue("things", list, Odd(), QueueSizes(50, 1, 0.02))
+    queue = ExportQueue("things", list, Odd(), QueueOptions(50, 1, 0.02))
     for n in range(3):
         queue.append(n)
     assert settled(queue, 3) == {"dropped:RuntimeError": 1, "delivered": 2}
@@ -188,7 +188,7 @@ def test_what_has_no_thread_is_sent_at_the_end(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     destination = Odd()
     destination.calls = 1
-    queue = ExportQueue("things", list, destination, QueueSizes(50, 10, 0.02))
+    queue = ExportQueue("things", list, destination, QueueOptions(50, 10, 0.02))
     queue.append(1)
     assert not queue.flush(1.0)
     close([queue], time.monotonic() + 5)

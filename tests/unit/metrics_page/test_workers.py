@@ -18,7 +18,7 @@ import pytest
 
 from otelflask._internal.metrics_page import workers
 from otelflask._internal.metrics_page.snapshot import Series, Snapshot
-from otelflask._internal.metrics_page.workers import Workers
+from otelflask._internal.metrics_page.workers import SharedMetrics
 from otelflask._internal.shared_folder import SharedFolder
 
 
@@ -42,7 +42,7 @@ def _value(snapshot: Snapshot, name: str) -> Any:
 
 
 def _work(folder: str, count: int, gauge: float, told: Connection, ending: Connection) -> None:
-    mine = Workers(SharedFolder(folder), "shop", lambda: _snapshot(count, gauge))
+    mine = SharedMetrics(SharedFolder(folder), "shop", lambda: _snapshot(count, gauge))
     mine.start()
     mine.write()
     told.send(os.getpid())
@@ -76,8 +76,8 @@ def worker(tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def mine(tmp_path: Path) -> Workers:
-    mine = Workers(SharedFolder(tmp_path), "shop", lambda: _snapshot(1, 2.0))
+def mine(tmp_path: Path) -> SharedMetrics:
+    mine = SharedMetrics(SharedFolder(tmp_path), "shop", lambda: _snapshot(1, 2.0))
     mine.start()
     return mine
 
@@ -88,7 +88,7 @@ def _family(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "server_id", lambda: "one-server")
 
 
-def test_each_answers_for_all(mine: Workers, worker: Worker) -> None:
+def test_each_answers_for_all(mine: SharedMetrics, worker: Worker) -> None:
     worker(10, 3.0)
     worker(100, 7.0)
     found = mine.all()
@@ -97,19 +97,21 @@ def test_each_answers_for_all(mine: Workers, worker: Worker) -> None:
     assert _value(found, "in_flight") == 3
 
 
-def test_a_gauge_is_the_largest_or_has_a_rule_of_its_own(mine: Workers, worker: Worker) -> None:
+def test_a_gauge_is_the_largest_or_has_a_rule_of_its_own(mine: SharedMetrics, worker: Worker) -> None:
     worker(10, 7.0)
     found = mine.all()
     assert _value(found, "queue") == 7.0
     assert _value(found, "otelflask.health.check") == 0
 
 
-def test_what_is_said_of_the_machine_is_not_added_up(mine: Workers, worker: Worker) -> None:
+def test_what_is_said_of_the_machine_is_not_added_up(mine: SharedMetrics, worker: Worker) -> None:
     worker(10)
     assert _value(mine.all(), "system.network.io") == 1_010
 
 
-def test_a_killed_worker_keeps_what_it_counted_and_nothing_else(mine: Workers, worker: Any, tmp_path: Path) -> None:
+def test_a_killed_worker_keeps_what_it_counted_and_nothing_else(
+    mine: SharedMetrics, worker: Any, tmp_path: Path
+) -> None:
     process = worker(10, 7.0)
     os.kill(process.pid, signal.SIGKILL)
     process.join(10)
@@ -123,13 +125,13 @@ def test_a_killed_worker_keeps_what_it_counted_and_nothing_else(mine: Workers, w
 
 
 def test_a_crash_between_adding_up_and_removing_counts_nothing_twice(
-    mine: Workers, worker: Any, monkeypatch: pytest.MonkeyPatch
+    mine: SharedMetrics, worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = worker(10)
     os.kill(process.pid, signal.SIGKILL)
     process.join(10)
     with monkeypatch.context() as crashing:
-        crashing.setattr(Workers, "_remove", lambda self, name: (_ for _ in ()).throw(KeyboardInterrupt))
+        crashing.setattr(SharedMetrics, "_remove", lambda self, name: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             mine.all()
     assert _value(mine.all(), "requests") == 11
@@ -137,7 +139,7 @@ def test_a_crash_between_adding_up_and_removing_counts_nothing_twice(
 
 
 def test_while_another_scrape_goes_on_it_says_so_instead_of_counting_less(
-    mine: Workers, worker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mine: SharedMetrics, worker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker(10)
     monkeypatch.setattr(workers, "LOCK_TIMEOUT_S", 0.2)
@@ -150,12 +152,12 @@ def test_while_another_scrape_goes_on_it_says_so_instead_of_counting_less(
 
 
 def test_after_the_folder_was_removed_it_says_so_once_and_shares_again(
-    mine: Workers, worker: Any, tmp_path: Path
+    mine: SharedMetrics, worker: Any, tmp_path: Path
 ) -> None:
     worker(10)
     (folder,) = tmp_path.iterdir()
     shutil.rmtree(folder)
-    with pytest.raises(OSError, match="was removed"):
+    with pytest.raises(OSError, match="were removed"):
         mine.all()
     worker(100)
     assert _value(mine.all(), "requests") == 101
@@ -171,7 +173,7 @@ def test_a_signal_that_comes_while_metrics_are_collected_does_not_wait_for_ever(
             interrupted.write()
         return _snapshot(1)
 
-    interrupted = Workers(SharedFolder(tmp_path), "shop", take)
+    interrupted = SharedMetrics(SharedFolder(tmp_path), "shop", take)
     interrupted.start()
     assert _value(interrupted.write(), "requests") == 1
 
@@ -180,11 +182,11 @@ def test_files_of_workers_that_are_gone_do_not_pile_up_where_nobody_scrapes(
     tmp_path: Path, worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "INTERVAL_S", 0.05)
-    monkeypatch.setattr(workers, "FOLD_EVERY", 1)
+    monkeypatch.setattr(workers, "MERGE_DEAD_EVERY", 1)
     process = worker(10)
     os.kill(process.pid, signal.SIGKILL)
     process.join(10)
-    last = Workers(SharedFolder(tmp_path), "shop", lambda: _snapshot(1))
+    last = SharedMetrics(SharedFolder(tmp_path), "shop", lambda: _snapshot(1))
     last.start()
     (folder,) = tmp_path.iterdir()
     end = time.monotonic() + 5
@@ -208,11 +210,11 @@ def test_metrics_that_cannot_be_collected_once_are_collected_again(
         again.set()
         return _snapshot(1)
 
-    Workers(SharedFolder(tmp_path), "shop", take).start()
+    SharedMetrics(SharedFolder(tmp_path), "shop", take).start()
     assert again.wait(10)
 
 
-def test_a_file_that_is_torn_is_passed_over(mine: Workers, worker: Any, tmp_path: Path) -> None:
+def test_a_file_that_is_torn_is_passed_over(mine: SharedMetrics, worker: Any, tmp_path: Path) -> None:
     worker(10)
     (folder,) = tmp_path.iterdir()
     (other,) = [path for path in folder.glob("*.json") if not path.name.startswith(f"{os.getpid()}-")]
@@ -223,8 +225,8 @@ def test_a_file_that_is_torn_is_passed_over(mine: Workers, worker: Any, tmp_path
 def test_the_folder_of_a_server_that_ended_long_ago_is_removed(tmp_path: Path) -> None:
     old = tmp_path / "metrics-0-1-2"
     old.mkdir()
-    (old / workers.FOLDED).write_text("{}")
-    for path in (old / workers.FOLDED, old):
+    (old / workers.DEAD_WORKERS_FILE).write_text("{}")
+    for path in (old / workers.DEAD_WORKERS_FILE, old):
         os.utime(path, (0, 0))
-    Workers(SharedFolder(tmp_path), "shop", lambda: _snapshot(1)).start()
+    SharedMetrics(SharedFolder(tmp_path), "shop", lambda: _snapshot(1)).start()
     assert not old.exists()

@@ -33,8 +33,9 @@ def test_a_second_app_adds_what_is_masked_and_is_told_what_is_not_used() -> None
     )
     assert done.stdout.strip() == "iban=[redacted] pesel=[redacted] [redacted]"
     (line,) = done.stderr.splitlines()
-    assert "log_level='error' (it has 'notset'), breaker_redis='redis://[redacted]@localhost/0' (it has '')" in line
-    assert "error_fingerprint is ignored" in line
+    assert "log_level='error' (the process has 'notset')" in line
+    assert "breaker_redis='redis://[redacted]@localhost/0' (the process has '')" in line
+    assert "error_fingerprint; set them there" in line
     assert "health_path" not in line
     assert "canary" not in line
 
@@ -72,7 +73,7 @@ def test_a_later_app_that_wants_otherwise_what_a_process_has_once_is_told_both_v
     # The third app has no options, so there is no line for it.
     (line,) = done.stderr.splitlines()
     values = [int(value) if value.isdigit() else value for value in (one, other)]
-    assert f"{name}={values[1]!r} (it has {values[0]!r})" in line
+    assert f"{name}={values[1]!r} (the process has {values[0]!r})" in line
 
 
 def test_each_app_has_a_request_id_header_of_its_own(telemetry: CapturedTelemetry) -> None:
@@ -148,7 +149,7 @@ print(later.test_client().get("/monitoring", environ_base={"REMOTE_ADDR": "127.0
         [sys.executable, "-c", script], env={**os.environ, **NO_EXPORT}, capture_output=True, text=True
     )
     assert done.stdout.strip() == "200"
-    assert "environment='development' decides only what this app opens" in done.stderr
+    assert "environment='development' only decides which endpoints of this app are open" in done.stderr
     assert "is not used" not in done.stderr
 
 
@@ -223,7 +224,7 @@ logging.basicConfig()
 otelflask.init(flask.Flask("shop"), runtime_metrics=False)
 otelflask.init(flask.Flask("other"), service_name="billing")
 """
-    assert "service_name='billing' (it has 'shop')" in _ran(script)[1]
+    assert "service_name='billing' (the process has 'shop')" in _ran(script)[1]
 
 
 def _ran(script: str, **variables: str) -> tuple[str, str]:

@@ -1,8 +1,9 @@
-"""Telemetry of one SQLAlchemy engine: a span and a duration a statement, and the state of its pool.
+"""Telemetry of one SQLAlchemy engine: a span and a duration per statement, and the state of its pool.
 
-It uses SQLAlchemy's public events. So 2.0 and 2.1, sync and async engines, all kinds of pools and
-engines from before or after ``init`` work alike. Names: semantic conventions, database spans and
-metrics (stable).
+It uses SQLAlchemy's public events, and wraps `do_commit` and `do_rollback` of the engine's
+dialect, around which there are no events. So 2.0 and 2.1, sync and async engines, all kinds of
+pools and engines from before or after ``init`` work alike. Names: semantic conventions for
+databases. Spans and the duration of operations are stable, metrics of connections in development.
 """
 
 from __future__ import annotations
@@ -53,11 +54,21 @@ SYSTEMS = {
 }
 
 
-_READS = frozenset({"SELECT", "PRAGMA", "SHOW", "EXPLAIN", "BEGIN", "DESCRIBE", "VALUES", "SET"})
+_NON_WRITING_OPERATIONS = frozenset({"SELECT", "PRAGMA", "SHOW", "EXPLAIN", "BEGIN", "DESCRIBE", "VALUES", "SET"})
 
 
 class DatabaseTelemetry(Component):
-    """What all engines share: tracer, instruments, settings."""
+    """What all engines share: span starter, instruments, options.
+
+    Args:
+        starter: Starts spans.
+        meter_provider: Where durations and connections are measured.
+        slow: Records slow statements.
+        queries: Counts the statements of a request, and finds repeated ones.
+        enable_commenter: Whether statements get a comment with their origin (sqlcommenter).
+        commenter_options: Which parts the comment has.
+        enable_attribute_commenter: Whether ``db.query.text`` has the comment too.
+    """
 
     def __init__(
         self,
@@ -92,14 +103,14 @@ class DatabaseTelemetry(Component):
             "db.client.connection.max",
             callbacks=[self._observe_limits],
             unit="{connection}",
-            description="Most connections that the pool opens.",
+            description="The maximum number of open connections allowed.",
         )
         self.timeouts = meter.create_counter(
             "db.client.connection.timeouts",
             unit="{timeout}",
-            description="Times that no connection was free in time.",
+            description="The number of requests for a connection that timed out.",
         )
-        # Weak: an engine that the app drops takes its connections with it.
+        # Weak, so that an engine that the app drops is freed, with its connections.
         self._engines: WeakKeyDictionary[Engine, EngineTelemetry] = WeakKeyDictionary()
         self._lock = new_lock()
 
@@ -108,7 +119,10 @@ class DatabaseTelemetry(Component):
             self.slow.plans.after_fork()
 
     def flush(self, deadline: float) -> bool:
-        """Wait for the plans of slow statements: their records wait for them."""
+        """Wait up to one second for plans that are being read, then emit the records without a plan.
+
+        `deadline` is not used.
+        """
         if self.slow.plans is not None:
             self.slow.plans.flush()
         return True
@@ -122,21 +136,21 @@ class DatabaseTelemetry(Component):
 
     def engines(self) -> list[Engine]:
         """The instrumented engines."""
-        return [engine for engine, _ in self._followed()]
+        return [engine for engine, _ in self._instrumented()]
 
-    def forget(self) -> None:
+    def detach_all(self) -> None:
         """Detach from all engines."""
         with self._lock:
             for engine, telemetry in self._engines.items():
                 telemetry.detach(engine)
             self._engines.clear()
 
-    def _followed(self) -> list[tuple[Engine, EngineTelemetry]]:
+    def _instrumented(self) -> list[tuple[Engine, EngineTelemetry]]:
         with self._lock:
             return list(self._engines.items())
 
     def _observe_connections(self, options: CallbackOptions) -> Iterable[Observation]:
-        for engine, telemetry in self._followed():
+        for engine, telemetry in self._instrumented():
             pool = engine.pool
             name = {"db.client.connection.pool.name": telemetry.pool_name}
             if hasattr(pool, "checkedout") and hasattr(pool, "checkedin"):
@@ -144,7 +158,7 @@ class DatabaseTelemetry(Component):
                 yield Observation(pool.checkedin(), {**name, "db.client.connection.state": "idle"})
 
     def _observe_limits(self, options: CallbackOptions) -> Iterable[Observation]:
-        for engine, telemetry in self._followed():
+        for engine, telemetry in self._instrumented():
             pool = engine.pool
             overflow = most_overflow(pool)
             if hasattr(pool, "size") and overflow is not None:
@@ -179,7 +193,10 @@ def _unchanged(
 
 
 class EngineTelemetry:
-    """Listens to one engine's events. The engine holds it, and it does not hold the engine."""
+    """Listens to one engine's events.
+
+    The engine refers to it by its listeners. It must not refer to the engine, which would keep it alive.
+    """
 
     def __init__(self, telemetry: DatabaseTelemetry, engine: Engine) -> None:
         self.telemetry = telemetry
@@ -198,8 +215,8 @@ class EngineTelemetry:
         for name, listener, options in self._listeners:
             event.listen(engine, name, listener, **options)
         dialect: Any = engine.dialect
-        dialect.do_commit = self._timed(dialect.do_commit)
-        dialect.do_rollback = self._timed(dialect.do_rollback)
+        dialect.do_commit = self._traced(dialect.do_commit)
+        dialect.do_rollback = self._traced(dialect.do_rollback)
 
     def detach(self, engine: Engine) -> None:
         """Stop listening to the engine that it was made for."""
@@ -212,28 +229,28 @@ class EngineTelemetry:
     def _read(self, statement: str) -> _StatementTelemetry:
         return _StatementTelemetry(read(statement), self._server, self.telemetry)
 
-    @guard.guarded("starting a database span", instead=_unchanged)
+    @guard.guarded("starting a database span", fallback=_unchanged)
     def _before(
         self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
     ) -> tuple[str, Any]:
-        current = context_api.get_current()
-        if current.get(SUPPRESS_INSTRUMENTATION_KEY):
+        parent_context = context_api.get_current()
+        if parent_context.get(SUPPRESS_INSTRUMENTATION_KEY):
             return statement, parameters
         known = self._statements(statement if len(statement) < 20_000 else statement[:20_000])
         layers: tuple[dict[str, Any], ...] = (known.layer,)
         if executemany and len(parameters) > 1:
             layers = (known.layer, {"db.operation.batch.size": len(parameters)})
-        span = self.telemetry.starter.start(known.name, SpanKind.CLIENT, layers, clock.time_ns(), current)
-        if known.statement.operation not in _READS:
-            _wrote.add(id(conn))
+        span = self.telemetry.starter.start(known.name, SpanKind.CLIENT, layers, clock.time_ns(), parent_context)
+        if known.statement.operation not in _NON_WRITING_OPERATIONS:
+            _dirty_connections.add(id(conn))
         if context is not None:
-            context.otelflask = (span, known, clock.perf_counter_ns(), current)
+            context.otelflask = (span, known, clock.perf_counter_ns(), parent_context)
         if self.telemetry.enable_commenter:
-            statement = self._commented(conn.engine.driver, statement, span, current)
+            statement = self._commented(conn.engine.driver, statement, span, parent_context)
         return statement, parameters
 
-    def _commented(self, driver: str, statement: str, span: trace_api.Span, current: Any) -> str:
-        token = context_api.attach(trace_api.set_span_in_context(span, current))
+    def _commented(self, driver: str, statement: str, span: trace_api.Span, parent_context: Any) -> str:
+        token = context_api.attach(trace_api.set_span_in_context(span, parent_context))
         try:
             data = {"db_driver": driver, "db_framework": f"sqlalchemy:{sqlalchemy_version}"}
             options = self.telemetry.commenter_options
@@ -252,7 +269,7 @@ class EngineTelemetry:
         state = context.__dict__.pop("otelflask", None) if context is not None else None
         if state is None:
             return
-        span, known, started, current = state
+        span, known, started, parent_context = state
         elapsed = clock.perf_counter_ns() - started
         rows = getattr(cursor, "rowcount", -1)
         # DB-API: -1 where the driver does not know, as for SELECT on SQLite.
@@ -263,12 +280,12 @@ class EngineTelemetry:
         slow = self.telemetry.slow
         if elapsed >= slow.after_ns:
             execution = Execution(conn.engine, statement, parameters, executemany)
-            slow.ended(known.layer, elapsed, known_rows, span, current, execution)
-        self._ended(span, known, elapsed, current)
+            slow.ended(known.layer, elapsed, known_rows, span, parent_context, execution)
+        self._ended(span, known, elapsed, parent_context)
 
-    def _ended(self, span: trace_api.Span, known: _StatementTelemetry, elapsed: int, current: Any) -> None:
-        # The exemplar names the request's or the app's own span, which is what people look for.
-        known.duration.record(elapsed / 1e9, current, bool(span.get_span_context().trace_flags & 1))
+    def _ended(self, span: trace_api.Span, known: _StatementTelemetry, elapsed: int, parent_context: Any) -> None:
+        # In the context around the statement, so that the exemplar refers to the request's span or the app's own.
+        known.duration.record(elapsed / 1e9, parent_context, bool(span.get_span_context().trace_flags & 1))
         span.end()
 
     @guard.guarded("ending a failed database span")
@@ -280,9 +297,9 @@ class EngineTelemetry:
         state = execution.__dict__.pop("otelflask", None) if execution is not None else None
         if state is None:
             return
-        span, known, started, current = state
+        span, known, started, parent_context = state
         if context.connection is not None:
-            _wrote.add(id(context.connection))
+            _dirty_connections.add(id(context.connection))
         kind = exception_type(error)
         code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
         if code is None:
@@ -294,36 +311,36 @@ class EngineTelemetry:
                 span.set_attribute("db.response.status_code", str(code))
             span.set_status(Status(StatusCode.ERROR, guard.safe_text(error)[:1_024]))
             span.set_attributes(location_attributes(caller_location()))
-        self.telemetry.duration.record(elapsed / 1e9, {**known.duration.attributes, "error.type": kind}, current)
+        self.telemetry.duration.record(elapsed / 1e9, {**known.duration.attributes, "error.type": kind}, parent_context)
         span.end()
 
-    @guard.guarded("a transaction's start")
+    @guard.guarded("announcing a COMMIT")
     def _commit(self, conn: Any) -> None:
-        self._begin("COMMIT")
-        _wrote.discard(id(conn))
+        self._announce("COMMIT")
+        _dirty_connections.discard(id(conn))
 
-    @guard.guarded("a transaction's start")
+    @guard.guarded("announcing a ROLLBACK")
     def _rollback(self, conn: Any) -> None:
-        # A connection that only read is rolled back each time it returns to its pool. That is not an event.
-        if id(conn) in _wrote:
-            _wrote.discard(id(conn))
-            self._begin("ROLLBACK")
+        # A connection that only read is rolled back each time it returns to its pool. Such a rollback gets no span.
+        if id(conn) in _dirty_connections:
+            _dirty_connections.discard(id(conn))
+            self._announce("ROLLBACK")
 
-    def _begin(self, operation: str) -> None:
-        current = context_api.get_current()
-        if not current.get(SUPPRESS_INSTRUMENTATION_KEY):
+    def _announce(self, operation: str) -> None:
+        parent_context = context_api.get_current()
+        if not parent_context.get(SUPPRESS_INSTRUMENTATION_KEY):
             # The event comes just before the dialect's call, in the same context.
-            _pending.set((operation, current))
+            _announced.set((operation, parent_context))
 
-    def _timed(self, original: Callable[[Any], None]) -> Callable[[Any], None]:
+    def _traced(self, original: Callable[[Any], None]) -> Callable[[Any], None]:
         """Wrap the dialect's do_commit or do_rollback in a span, where the event before asked for one."""
 
         @functools.wraps(original)
-        def timed(dbapi_connection: Any) -> None:
-            pending = _pending.get()
+        def traced(dbapi_connection: Any) -> None:
+            pending = _announced.get()
             if pending is None:
                 return original(dbapi_connection)
-            _pending.set(None)
+            _announced.set(None)
             began = self._transaction_ends(*pending)
             try:
                 original(dbapi_connection)
@@ -332,13 +349,17 @@ class EngineTelemetry:
                 raise
             self._transaction_ended(began, None)
 
-        return timed
+        return traced
 
     @guard.guarded("starting a transaction's span")
-    def _transaction_ends(self, operation: str, current: Any) -> tuple[trace_api.Span, _StatementTelemetry, int, Any]:
+    def _transaction_ends(
+        self, operation: str, parent_context: Any
+    ) -> tuple[trace_api.Span, _StatementTelemetry, int, Any]:
         known = self._statements(operation)
-        span = self.telemetry.starter.start(known.name, SpanKind.CLIENT, (known.layer,), clock.time_ns(), current)
-        return span, known, clock.perf_counter_ns(), current
+        span = self.telemetry.starter.start(
+            known.name, SpanKind.CLIENT, (known.layer,), clock.time_ns(), parent_context
+        )
+        return span, known, clock.perf_counter_ns(), parent_context
 
     @guard.guarded("ending a transaction's span")
     def _transaction_ended(
@@ -346,17 +367,17 @@ class EngineTelemetry:
     ) -> None:
         if began is None:
             return
-        span, known, started, current = began
+        span, known, started, parent_context = began
         if error is not None:
             span.set_attribute("error.type", exception_type(error))
             span.set_status(Status(StatusCode.ERROR, guard.safe_text(error)[:1_024]))
-        self._ended(span, known, clock.perf_counter_ns() - started, current)
+        self._ended(span, known, clock.perf_counter_ns() - started, parent_context)
 
 
 #: The end of a transaction that SQLAlchemy has announced and the dialect has not carried out yet.
-_pending: ContextVar[tuple[str, Any] | None] = ContextVar("otelflask_transaction", default=None)
+_announced: ContextVar[tuple[str, Any] | None] = ContextVar("otelflask_transaction", default=None)
 #: Connections (by id) with an open transaction that has written or failed.
-_wrote: set[int] = set()
+_dirty_connections: set[int] = set()
 
 
 def _server_attributes(engine: Engine) -> dict[str, Any]:

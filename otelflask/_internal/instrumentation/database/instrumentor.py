@@ -1,7 +1,7 @@
-"""Our SQLAlchemy instrumentor, in place of contrib's. It accepts the same arguments.
+"""Our SQLAlchemy instrumentor, in place of OpenTelemetry's. It accepts the same arguments.
 
-Contrib's declares ``sqlalchemy < 2.1``. With 2.1 installed it does nothing but log one line. This
-one uses the public events of both versions.
+OpenTelemetry's declares ``sqlalchemy < 2.1``. With 2.1 installed it does nothing but log one line.
+This one uses the public events of both versions.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ from otelflask._internal.version import __version__
 class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     """Instruments all SQLAlchemy engines of the process, sync and async, made before or afterwards.
 
-    Takes contrib's arguments: ``engine``, ``engines`` (then only these), ``tracer_provider``,
-    ``meter_provider``, ``logger_provider``, ``enable_commenter``, ``commenter_options``,
-    ``enable_attribute_commenter``. Also takes ``settings``, and ``queries``, an observer of requests.
+    Takes the arguments of OpenTelemetry's `SQLAlchemyInstrumentor`: ``engine``, ``engines`` (then only
+    these), ``tracer_provider``, ``meter_provider``, ``logger_provider``, ``enable_commenter``,
+    ``commenter_options``, ``enable_attribute_commenter``. The arguments ``settings`` and ``queries`` are
+    for otelflask itself.
     """
 
     telemetry: DatabaseTelemetry | None = None
@@ -85,14 +86,14 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         telemetry = self.telemetry
         if telemetry is None:
             return
-        guard.notify_each("watching an engine", (telemetry.instrument_engine,), conn.engine)
+        guard.notify_each("instrumenting an engine", (telemetry.instrument_engine,), conn.engine)
 
     def _uninstrument(self, **kwargs: Any) -> None:
         event.remove(Session, "do_orm_execute", note_relationship)
         if self._all:
             event.remove(Engine, "engine_connect", self._connected)
         if self.telemetry is not None:
-            self.telemetry.forget()
+            self.telemetry.detach_all()
             self.telemetry = None
 
 

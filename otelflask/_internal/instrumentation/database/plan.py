@@ -1,10 +1,11 @@
 """The plan of a slow statement: read outside the request, on a connection of its own that cannot write.
 
-A plain EXPLAIN can write. It runs a second statement behind a ``;``. MariaDB runs the functions of
-a derived table for it, and PostgreSQL runs functions that are declared immutable. So only a single
-SELECT is explained, in a transaction that the server keeps read-only, with a timeout that the
-server keeps. It is not explained where the database has functions of its own and the user may
-write files of the server, because no transaction prevents that.
+A plain EXPLAIN can write. With a ``;`` in the text, the second statement is run. For EXPLAIN,
+MariaDB runs functions in a derived table, and PostgreSQL runs functions that are declared
+immutable. So only a single SELECT is explained, in a read-only transaction and with a timeout, both
+enforced by the server (SQLite: read-only, without a timeout). It is not explained where the
+database has functions of its own and the database user may write files on the server, because a
+read-only transaction does not prevent that.
 """
 
 from __future__ import annotations
@@ -23,26 +24,28 @@ from sqlalchemy.pool import SingletonThreadPool, StaticPool
 from otelflask._internal import guard
 from otelflask._internal.compat.sqlalchemy import is_made_by_url
 from otelflask._internal.instrumentation.database.sql import read
-from otelflask._internal.lifecycle.worker import Worker
+from otelflask._internal.lifecycle.background_task import BackgroundTask
 from otelflask._internal.locks import new_lock
 
-#: The most statements that wait for a plan; the longest plan in characters; seconds that a server may take for a plan;
-#: and seconds that a record waits for it.
+#: The maximum number of statements that wait for a plan.
 MAX_WAITING = 20
-MAX_LENGTH = 8_000
-TIMEOUT_S = 1.0
-WAIT_S = 5.0
-#: Seconds in which a statement is explained only once, to spare a slow server.
+#: The maximum length of a plan, in characters.
+MAX_PLAN_LENGTH = 8_000
+#: Seconds that a server may take for a plan.
+PLAN_TIMEOUT_S = 1.0
+#: Seconds that a record waits for its plan.
+RECORD_WAIT_S = 5.0
+#: Queries that tell whether a function that the planner runs could write a file on the server.
 REPEAT_S = 60.0
 
 _INTO = re.compile(r"(?i)\binto\b")
 #: PostgreSQL prints strings in the standard form, in which a backslash is an ordinary character.
 _STANDARD_STRING = re.compile(r"'(?:[^']|'')*'")
-_BEFORE = {
+_SETUP_STATEMENTS = {
     # Only for the transaction: behind a pooler the session is shared.
-    "postgresql": ("SET TRANSACTION READ ONLY", f"SET LOCAL statement_timeout = {int(TIMEOUT_S * 1000)}"),
-    "mariadb": (f"SET SESSION max_statement_time = {TIMEOUT_S}", "START TRANSACTION READ ONLY"),
-    "mysql": (f"SET SESSION max_execution_time = {int(TIMEOUT_S * 1000)}", "START TRANSACTION READ ONLY"),
+    "postgresql": ("SET TRANSACTION READ ONLY", f"SET LOCAL statement_timeout = {int(PLAN_TIMEOUT_S * 1000)}"),
+    "mariadb": (f"SET SESSION max_statement_time = {PLAN_TIMEOUT_S}", "START TRANSACTION READ ONLY"),
+    "mysql": (f"SET SESSION max_execution_time = {int(PLAN_TIMEOUT_S * 1000)}", "START TRANSACTION READ ONLY"),
     "sqlite": ("PRAGMA query_only = ON",),
 }
 _EXPLAIN = {
@@ -51,7 +54,7 @@ _EXPLAIN = {
     "mysql": "EXPLAIN FORMAT=JSON ",
     "sqlite": "EXPLAIN QUERY PLAN ",
 }
-#: Whether a function that the planner runs could write a file of the server.
+#: Statements whose records are not emitted yet.
 _COULD_WRITE_FILES = {
     "postgresql": (
         "SELECT (r.rolsuper OR pg_has_role(r.oid, 'pg_write_server_files', 'MEMBER') "
@@ -75,90 +78,90 @@ class NoPlan(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """A statement as it was sent to the driver. `many`: whether it ran for many sets of parameters."""
+    """A statement as it was sent to the driver. `executemany`: whether it ran for many sets of parameters."""
 
     engine: Any
     statement: str
     parameters: Any
-    many: bool
+    executemany: bool
 
 
 #: Called with the plan, or with the reason why there is none.
-ReportPlan = Callable[[str | None, str | None], None]
+EmitWithPlan = Callable[[str | None, str | None], None]
 
 
 class _Waiting:
-    """A statement with a record that waits for its plan. It is reported once, with or without the plan."""
+    """A slow statement whose log record waits for the plan. The record is emitted exactly once, with or without it."""
 
-    def __init__(self, execution: Execution, report: ReportPlan) -> None:
+    def __init__(self, execution: Execution, emit: EmitWithPlan) -> None:
         self.execution = execution
-        self._report: ReportPlan | None = report
+        self._emit: EmitWithPlan | None = emit
         self._lock = new_lock()
-        self.reported = threading.Event()
+        self.emitted = threading.Event()
         # Where a server accepts no connection, the reading thread hangs for long.
-        self._timer = threading.Timer(WAIT_S, self.report, (None, f"no plan within {WAIT_S:g} s"))
+        self._timer = threading.Timer(RECORD_WAIT_S, self.emit, (None, f"no plan within {RECORD_WAIT_S:g} s"))
         self._timer.daemon = True
 
     def start(self) -> None:
         """Begin to wait."""
         self._timer.start()
 
-    def report(self, plan: str | None, missing: str | None) -> None:
-        """Report the statement, unless it was reported."""
+    def emit(self, plan: str | None, missing: str | None) -> None:
+        """Emit the record, unless it was emitted."""
         with self._lock:
-            report, self._report = self._report, None
-        if report is not None:
+            emit, self._emit = self._emit, None
+        if emit is not None:
             self._timer.cancel()
-            guard.call_hook("a slow query's plan", report, plan, missing)
-            self.reported.set()
+            guard.call_hook("record of a slow query", emit, plan, missing)
+            self.emitted.set()
 
 
 class PlanReader:
     """Reads plans one after the other, in a thread that starts with the first one."""
 
     def __init__(self) -> None:
-        self._worker = Worker("plans", self._read_all)
+        self._task = BackgroundTask("plans", self._read_all)
         self._lock = new_lock()
         self.after_fork()
 
     def after_fork(self) -> None:
         """Forget the parent's statements."""
         self._waiting: deque[_Waiting] = deque()
-        self._worker.after_fork()
+        self._task.after_fork()
         #: Statements that are not reported yet.
-        self._pending: list[_Waiting] = []
+        self._unemitted: list[_Waiting] = []
         self._explained: dict[str, float] = {}
 
-    def read_later(self, execution: Execution, report: ReportPlan) -> None:
-        """Read a plan soon, in another thread, and `report` it. Report at once where there will be none."""
+    def read_later(self, execution: Execution, emit: EmitWithPlan) -> None:
+        """Read a plan soon, in another thread, and `emit` the record with it. Emit at once where there is no plan."""
         try:
             _check(execution)
             self._check_repeated(execution.statement)
             if len(self._waiting) >= MAX_WAITING:
-                raise NoPlan("too many wait for their plan")
+                raise NoPlan("too many statements wait for a plan")
         except NoPlan as error:
-            report(None, str(error))
+            emit(None, str(error))
             return
-        waiting = _Waiting(execution, report)
+        waiting = _Waiting(execution, emit)
         waiting.start()
         self._waiting.append(waiting)
         with self._lock:
-            self._pending = [item for item in self._pending if not item.reported.is_set()]
-            self._pending.append(waiting)
-        self._worker.wake()
+            self._unemitted = [item for item in self._unemitted if not item.emitted.is_set()]
+            self._unemitted.append(waiting)
+        self._task.wake()
 
     def flush(self) -> None:
-        """Wait for unreported statements, for the time of one plan. Report the rest without a plan."""
-        end = time.monotonic() + TIMEOUT_S
-        for waiting in list(self._pending):
-            waiting.reported.wait(max(0.0, end - time.monotonic()))
-            waiting.report(None, "the process ends")
+        """Wait for records that are not emitted, for the time of one plan. Emit the rest without a plan."""
+        end = time.monotonic() + PLAN_TIMEOUT_S
+        for waiting in list(self._unemitted):
+            waiting.emitted.wait(max(0.0, end - time.monotonic()))
+            waiting.emit(None, "telemetry was flushed before the plan was read")
 
     def _check_repeated(self, statement: str) -> None:
         now = time.monotonic()
         with self._lock:
             if now - self._explained.get(statement, -REPEAT_S) < REPEAT_S:
-                raise NoPlan("explained within the last minute")
+                raise NoPlan("a plan was requested within the last minute")
             if len(self._explained) >= 1_000:
                 self._explained.clear()
             self._explained[statement] = now
@@ -166,10 +169,10 @@ class PlanReader:
     def _read_all(self) -> None:
         while self._waiting:
             waiting = self._waiting.popleft()
-            if waiting.reported.is_set():
+            if waiting.emitted.is_set():
                 continue
-            plan, missing = guard.attempt(_plan_or_reason, waiting.execution, instead=_without_plan)
-            waiting.report(plan, missing)
+            plan, missing = guard.attempt(_plan_or_reason, waiting.execution, on_error=_without_plan)
+            waiting.emit(plan, missing)
 
 
 def _plan_or_reason(execution: Execution) -> tuple[str | None, str | None]:
@@ -179,7 +182,7 @@ def _plan_or_reason(execution: Execution) -> tuple[str | None, str | None]:
 def _without_plan(error: Exception) -> tuple[str | None, str | None]:
     if isinstance(error, NoPlan):
         return None, str(error)
-    # Not the error's text: it shows the statement with its values.
+    # This also refuses a `;` inside a literal. Values are usually parameters, which are not in the text.
     code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None) or ""
     return None, f"{type(error).__name__} {code}".strip()
 
@@ -193,12 +196,13 @@ def _check(execution: Execution) -> None:
         raise NoPlan("plans of async engines are not read")
     pool = execution.engine.pool
     if isinstance(pool, (SingletonThreadPool, StaticPool)):
-        # A second connection would be another database, or the app's own connection.
-        raise NoPlan("plans of databases in memory are not read")
+        # A new pool with the engine's arguments and listeners, because a failed EXPLAIN aborts its connection's
+        # transaction.
+        raise NoPlan("plans are not read with a StaticPool or SingletonThreadPool")
     if not is_made_by_url(pool):
-        # It may return the app's own connection.
-        raise NoPlan("plans of engines with a creator of their own are not read")
-    if execution.many or read(execution.statement).operation != "SELECT":
+        # psycopg 3: 0 prepares every statement, and the server refuses to prepare more than one at once.
+        raise NoPlan("plans of engines with a `creator` function are not read")
+    if execution.executemany or read(execution.statement).operation != "SELECT":
         raise NoPlan("only a single SELECT is explained")
     # Also within a literal: a parameter is not part of the text.
     if ";" in execution.statement or _INTO.search(execution.statement):
@@ -228,12 +232,14 @@ def plan_of(execution: Execution) -> str:
                 # Outside of a transaction nothing would be read-only.
                 driver.autocommit = False
             cursor = connection.cursor()
-            for statement in _BEFORE[name]:
+            for statement in _SETUP_STATEMENTS[name]:
                 cursor.execute(statement)
             if name in _COULD_WRITE_FILES:
                 cursor.execute(_COULD_WRITE_FILES[name])
                 if any(row[0] for row in cursor.fetchall()):
-                    raise NoPlan("this user may write files of the server, and the database has functions of its own")
+                    raise NoPlan(
+                        "the database user may write files on the server, and the database has functions of its own"
+                    )
             engine.dialect.do_execute(cursor, _EXPLAIN[name] + execution.statement, execution.parameters)
             rows = cursor.fetchall()
             cursor.close()
@@ -258,18 +264,18 @@ def _plan_text(name: str, rows: list[Any]) -> str:
         for row in rows:
             depths[row[0]] = depths.get(row[1], -1) + 1
             lines.append("  " * depths[row[0]] + read(str(row[3])).text)
-        return "\n".join(lines)[:MAX_LENGTH]
+        return "\n".join(lines)[:MAX_PLAN_LENGTH]
     plan = rows[0][0]
     if isinstance(plan, (str, bytes)):
         plan = json.loads(plan)
-    return json.dumps(_without_literals(plan, name == "postgresql"), ensure_ascii=False)[:MAX_LENGTH]
+    return json.dumps(_without_literals(plan, name == "postgresql"), ensure_ascii=False)[:MAX_PLAN_LENGTH]
 
 
-def _without_literals(value: Any, is_standard: bool) -> Any:
+def _without_literals(value: Any, standard_strings: bool) -> Any:
     if isinstance(value, dict):
-        return {key: _without_literals(item, is_standard) for key, item in value.items()}
+        return {key: _without_literals(item, standard_strings) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_literals(item, is_standard) for item in value]
+        return [_without_literals(item, standard_strings) for item in value]
     if not isinstance(value, str):
         return value
-    return read(_STANDARD_STRING.sub("?", value) if is_standard else value).text
+    return read(_STANDARD_STRING.sub("?", value) if standard_strings else value).text

@@ -24,7 +24,7 @@ loading: ContextVar[Any] = ContextVar("otelflask_loading", default=None)
 _statistics = PerRequest(QueryStatistics)
 
 
-@guard.guarded("noting a relationship")
+@guard.guarded("recording a relationship")
 def note_relationship(state: Any) -> None:
     """SQLAlchemy's ``do_orm_execute``: remember which relationship the next statement loads."""
     loading.set(state.loader_strategy_path if state.is_relationship_load else None)
@@ -57,14 +57,14 @@ class RequestQueries(RequestObserver):
         record = current_record()
         if record is None or record.closed:
             return
-        record.query_count += 1
-        record.query_time += elapsed
-        if self._joins and self not in record.joined:
-            record.joined = (*record.joined, self)
-        _statistics.of(record).add(statement, elapsed, loading.get())
+        record.statement_count += 1
+        record.statement_time_ns += elapsed
+        if self._joins and self not in record.own_observers:
+            record.own_observers = (*record.own_observers, self)
+        _statistics.get_or_create(record).add(statement, elapsed, loading.get())
 
     def closed(self, record: RequestRecord) -> None:
-        statistics = _statistics.known(record)
+        statistics = _statistics.get(record)
         if statistics is not None:
             for repetition in statistics.repeated(self._least, self._least_ns):
                 self._say(record, repetition)

@@ -30,7 +30,7 @@ def _caller_layer(scheme: str, host: str, protocol: str | None, user_agent: str)
     return layer
 
 
-_caller_layers: Interned[Layer] = Interned(_caller_layer)
+_connection_layers: Interned[Layer] = Interned(_caller_layer)
 
 
 def _method_layer(method: str) -> Layer:
@@ -44,16 +44,16 @@ def of_arrival(record: RequestRecord) -> RequestAttributes:
     """The attributes that are known when a request arrives. Samplers decide by them."""
     # Not a layer: its bytes are used once.
     own: dict[str, Any] = {"url.path": record.path}
-    if record.query:
-        own["url.query"] = record.query
+    if record.query_string:
+        own["url.query"] = record.query_string
     if record.client:
         own["client.address"] = record.client
     if record.method == "_OTHER":
         own["http.request.method_original"] = record.method_original
     if record.request_id:
         own["http.request.id"] = record.request_id
-    caller = _caller_layers(record.scheme, record.host, record.protocol, record.user_agent)
-    return RequestAttributes(outcome=_method_layers(record.method), request=own, caller=caller)
+    connection = _connection_layers(record.scheme, record.host, record.protocol, record.user_agent)
+    return RequestAttributes(outcome=_method_layers(record.method), request=own, connection=connection)
 
 
 def _outcome_layer(method: str, route: str | None, status: int, error_type: str | None) -> Layer:
@@ -76,11 +76,11 @@ def of_end(record: RequestRecord) -> RequestAttributes:
         measured["http.request.body.size"] = record.request_size
     if record.user_id is not None:
         measured["user.id"] = record.user_id
-    if record.query_count:
-        measured["otelflask.db.query.count"] = record.query_count
-        measured["otelflask.db.query.duration"] = record.query_time / 1e9
+    if record.statement_count:
+        measured["otelflask.db.query.count"] = record.statement_count
+        measured["otelflask.db.query.duration"] = record.statement_time_ns / 1e9
     if record.profile_id:
         measured["otelflask.profile.id"] = record.profile_id
     outcome = _outcome_layers(record.method, record.route, record.status, record.error_type)
     known = record.attributes
-    return RequestAttributes(outcome, known.request, measured, known.caller)
+    return RequestAttributes(outcome, known.request, measured, known.connection)

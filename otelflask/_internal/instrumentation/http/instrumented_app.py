@@ -22,7 +22,7 @@ from otelflask._internal.current_request import current_record
 from otelflask._internal.instrumentation.http.contrib import AnyOf, TakenOver, all_of
 from otelflask._internal.instrumentation.http.flask_login import user_of_flask_login
 from otelflask._internal.instrumentation.http.metrics import SCHEMA_URL, HttpMetrics
-from otelflask._internal.instrumentation.http.middleware import Middleware, MiddlewareParts
+from otelflask._internal.instrumentation.http.middleware import Middleware, MiddlewareOptions
 from otelflask._internal.instrumentation.http.request_log import RequestLog
 from otelflask._internal.instrumentation.http.spans import RequestSpans
 from otelflask._internal.lifecycle.forks import on_fork
@@ -91,7 +91,7 @@ class InstrumentedApp:
         for observer in self._observers.all:
             if isinstance(observer, HttpMetrics):
                 _compare("meter_provider", "durations", self._taken.histogram, observer.duration, consumer_of)
-        parts = MiddlewareParts(
+        parts = MiddlewareOptions(
             settings,
             self._observers,
             self._all_excluded(),
@@ -214,7 +214,7 @@ def _compare(option: str, what: str, contribs: Any, ours: Any, where: Callable[[
         )
 
 
-@guard.guarded("seeing an exception")
+@guard.guarded("recording an exception")
 def _see(error: Exception, unhandled: bool, observers: Observers) -> None:
     """Record an exception of the current request.
 
@@ -247,7 +247,7 @@ def _request_hook(hook: Callable[..., Any]) -> Callable[[], None]:
         environ = flask.request.environ
         record = environ.get(ENVIRON_KEY)
         if isinstance(record, RequestRecord):
-            guard.call_hook("request_hook", hook, record.span, environ)
+            guard.call_hook("hook `request_hook`", hook, record.span, environ)
 
     return before_request
 

@@ -1,4 +1,4 @@
-"""Our Flask instrumentor, in place of contrib's. It accepts the same arguments.
+"""Our Flask instrumentor, in place of OpenTelemetry's. It accepts the same arguments.
 
 ``docs/requests.md`` lists the faults of the stock instrumentor that this one does not have, and
 ``tests/unit/instrumentation/http/test_stock_defects.py`` shows them.
@@ -30,13 +30,14 @@ _Flask = flask.app.Flask
 class FlaskInstrumentor(FlaskInstrumentorBase):
     """Instruments Flask apps.
 
-    `instrument()` covers every app that is made afterwards, by whichever reference to the class.
-    `instrument_app(app)` covers an existing app. Both take contrib's arguments:
-    ``request_hook(span, environ)``, ``response_hook(span, status, headers)``, ``tracer_provider``,
-    ``meter_provider``, ``excluded_urls``, ``enable_commenter``, ``commenter_options``. Both also take
-    ``logger_provider``, ``settings``, ``user`` and ``observers``.
+    `instrument()` covers every app that is made afterwards, even if a module imported the class `Flask`
+    before. `instrument_app(app)` covers an existing app. Both take the arguments of OpenTelemetry's
+    `FlaskInstrumentor`: ``request_hook(span, environ)``, ``response_hook(span, status, headers)``,
+    ``tracer_provider``, ``meter_provider``, ``excluded_urls``, ``enable_commenter``,
+    ``commenter_options``. Both also take ``logger_provider``, and ``user``, which returns the user of the
+    current request. The arguments ``settings`` and ``observers`` are for otelflask itself.
 
-    An app that contrib's instrumentor has instrumented before is taken over, with its hooks.
+    An app that OpenTelemetry's instrumentor has instrumented before is taken over, with its hooks.
     """
 
     def instrumentation_dependencies(self) -> Collection[str]:
@@ -92,8 +93,8 @@ class FlaskInstrumentor(FlaskInstrumentorBase):
     ) -> None:
         """Instrument one app. A second call adds its arguments: hooks to hooks, excluded URLs to excluded URLs.
 
-        `enable_commenter` is off by default, as with SQLAlchemy (contrib has it on, in Flask only). It
-        puts route and controller into statements.
+        `enable_commenter` adds the route and the view's name to each SQL statement, as a comment
+        (sqlcommenter). It is off by default, as with SQLAlchemy; OpenTelemetry has it on, for Flask only.
         """
         if not is_supported("Flask"):
             return
@@ -119,6 +120,6 @@ class FlaskInstrumentor(FlaskInstrumentorBase):
 _ARGUMENTS = frozenset(inspect.signature(FlaskInstrumentor.instrument_app).parameters) - {"app"}
 
 
-@guard.guarded("taking over from contrib's instrumentation")
+@guard.guarded("replacing the stock instrumentation")
 def _take_over(app: flask.Flask) -> TakenOver | None:
     return take_over(app) if is_marked(app) else None

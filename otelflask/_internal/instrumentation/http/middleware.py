@@ -1,7 +1,8 @@
-"""Open a request's record when the server hands it over, and close it after the last byte.
+"""Create a request's record when the server calls the app, and close it after the response's last byte.
 
-It wraps ``app.wsgi_app``, so it sees every request: those that a ``before_request`` answers, those
-that raise to the server, and streams that a client abandons.
+It wraps ``app.wsgi_app``, so it sees every request that reaches the app: those that a
+``before_request`` answers, those that raise to the server, and streams that a client abandons.
+Endpoints of otelflask are wrapped around it, and excluded URLs pass it unrecorded.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from otelflask._internal.exceptions.walk import forget
 from otelflask._internal.instrumentation.http.attributes import of_arrival, of_end
 from otelflask._internal.instrumentation.http.body import observed
 from otelflask._internal.observers import Observers
-from otelflask._internal.request_record import ENVIRON_KEY, MAX_LENGTH, RequestRecord, route_of
+from otelflask._internal.request_record import ENVIRON_KEY, MAX_URL_PART_LENGTH, RequestRecord, route_of
 from otelflask._internal.settings import Settings
 from otelflask._internal.wsgi import StartResponse, WsgiApp
 
@@ -32,8 +33,8 @@ Hook = Callable[..., Any]
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}\Z")
 
 
-class MiddlewareParts(NamedTuple):
-    """What records an app's requests, and how."""
+class MiddlewareOptions(NamedTuple):
+    """Settings, observers and hooks of an app's middleware."""
 
     settings: Settings
     observers: Observers
@@ -44,15 +45,15 @@ class MiddlewareParts(NamedTuple):
 
 
 class Middleware:
-    """Records one app's requests. ``wrap`` returns the WSGI app with it."""
+    """Records one app's requests. ``wrap`` returns the WSGI app wrapped in it."""
 
-    def __init__(self, parts: MiddlewareParts) -> None:
+    def __init__(self, parts: MiddlewareOptions) -> None:
         #: Whether requests pass through unrecorded.
         self.off = False
         self.use(parts)
 
-    def use(self, parts: MiddlewareParts) -> None:
-        """Record requests with these parts from now on."""
+    def use(self, parts: MiddlewareOptions) -> None:
+        """Use these options from now on."""
         self._observers = parts.observers
         self._excluded_urls = parts.excluded_urls
         self._response_hook = parts.response_hook
@@ -63,12 +64,12 @@ class Middleware:
         self._request_id_key = "HTTP_" + header.upper().replace("-", "_") if header else ""
 
     def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
-        """Return the WSGI app with this middleware."""
+        """Return the WSGI app wrapped in this middleware."""
 
         def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
             outer = environ.get(ENVIRON_KEY)
             if self.off or (outer is not None and not outer.closed):
-                # An outer app of this process (a dispatcher, a second init) has opened the record.
+                # Uninstrumented, or an outer app of this process (a dispatcher, a second init) has opened the record.
                 return wsgi_app(environ, start_response)
             if self._excluded_urls is not None and self._is_excluded(environ):
                 return self._run_excluded(wsgi_app, environ, start_response)
@@ -77,14 +78,14 @@ class Middleware:
                 return wsgi_app(environ, start_response)
             observers = self._observers
             token = context_api.attach(record.context)
-            begun = observers.enter(record)
+            scopes = observers.enter(record)
             try:
                 try:
                     result = wsgi_app(environ, self._start_response(record, start_response))
                 finally:
-                    observers.leave(begun)
+                    observers.leave(scopes)
                     # An exception that waits for its export keeps this frame and its variables.
-                    begun = None
+                    scopes = None
             except BaseException as error:
                 record.error = error
                 record.unhandled = True
@@ -97,10 +98,10 @@ class Middleware:
 
         return application
 
-    @guard.guarded("excluded URLs", False)
+    @guard.guarded("matching excluded URLs", False)
     def _is_excluded(self, environ: dict[str, Any]) -> bool:
-        # Cut, because an expression of a setting may start at each character.
-        return bool(self._excluded_urls.url_disabled(get_current_url(environ)[:MAX_LENGTH]))
+        # Cut, because a regular expression of the setting may take time quadratic in the URL's length.
+        return bool(self._excluded_urls.url_disabled(get_current_url(environ)[:MAX_URL_PART_LENGTH]))
 
     @staticmethod
     def _run_excluded(wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -119,19 +120,19 @@ class Middleware:
             record.request_id = given if _REQUEST_ID.match(given) else f"{random.getrandbits(128):032x}"
         record.attributes = of_arrival(record)
         environ[ENVIRON_KEY] = record
-        # Last, because from now on it is closed.
+        # Last: a record that observers know must also be closed.
         self._observers.opened(record)
         return record
 
     def _start_response(self, record: RequestRecord, start_response: StartResponse) -> StartResponse:
         def wrapped(status: str, headers: list[tuple[str, str]], *args: Any, **kwargs: Any) -> Any:
-            completed = self._answered(record, status, headers)
+            completed = self._complete_headers(record, status, headers)
             return start_response(status, headers if completed is None else completed, *args, **kwargs)
 
         return wrapped
 
-    @guard.guarded("reading a response")
-    def _answered(
+    @guard.guarded("adding headers to a response")
+    def _complete_headers(
         self, record: RequestRecord, status: str, given: list[tuple[str, str]]
     ) -> list[tuple[str, str]] | None:
         """The response's headers with ours, as a copy: the app may use its list again."""
@@ -139,10 +140,10 @@ class Middleware:
         code = status[:3]
         record.status = int(code) if code.isdigit() else 0
         record.response_headers = headers
-        # An answer in the app's place comes after Flask has forgotten the match.
+        # After an unhandled exception the response is made without a request context. Then keep the route.
         record.route = route_of(record.environ) or record.route
         if record.user_id is None and has_request_context():
-            found = guard.call_hook("user", self._user)
+            found = guard.call_hook("hook `user`", self._user)
             record.user_id = None if found is None else guard.safe_text(found)[:256]
         names = {name.lower() for name, _ in headers}
         if record.request_id and self._request_id_header.lower() not in names:
@@ -156,7 +157,7 @@ class Middleware:
         if propagator is not None:
             propagator.inject(headers, context=record.context, setter=default_response_propagation_setter)
         if self._response_hook is not None:
-            guard.call_hook("response_hook", self._response_hook, record.span, status, headers)
+            guard.call_hook("hook `response_hook`", self._response_hook, record.span, status, headers)
         return headers
 
     @guard.guarded("closing a request")

@@ -61,7 +61,7 @@ class RequestSpans(RequestObserver):
         if isinstance(span, Span):
             span.set_layers(record.attributes)
         else:
-            span.set_attributes({**record.attributes.outcome, **record.attributes.measured})
+            span.set_attributes({**record.attributes.outcome, **record.attributes.details})
         if self._captures_headers:
             span.set_attributes(self._headers.of_response(record.response_headers))
         if record.error_type is not None:

@@ -1,8 +1,8 @@
 """Capture every ``logging`` record with its trace, source location and extras.
 
 No handler is put on the root logger. One there would make Flask and Werkzeug believe that logging
-is configured, so that their console output stays away, and ``logging.basicConfig`` would do
-nothing. Records are taken where ``logging`` calls the handlers, as in sentry-sdk. Handlers,
+is configured, so that they print nothing to the console, and ``logging.basicConfig`` would do
+nothing. Records are observed where ``logging`` calls the handlers, as in sentry-sdk. Handlers,
 levels, propagation and configuration work as before.
 """
 
@@ -49,7 +49,7 @@ class Capture:
     Args:
         logger_provider: Where records are emitted.
         level: The lowest level.
-        limits: What a record may carry.
+        limits: The limits of a record's attributes.
     """
 
     def __init__(self, logger_provider: Any, level: int, limits: Limits) -> None:
@@ -62,17 +62,17 @@ class Capture:
         """Emit one record with its exception."""
         # A hand-made record may have no name.
         name = record.name or ""
-        if record.levelno < self.level or _about_telemetry(name):
+        if record.levelno < self.level or _is_suppressed(name):
             return
         handling = _handling
-        if getattr(handling, "now", False):
+        if getattr(handling, "active", False):
             # The app logs from within our handling of a record, such as in an object's __str__.
             return
-        handling.now = True
+        handling.active = True
         try:
             emit(self._loggers(name), record_of(record, self._limits, raised))
         finally:
-            handling.now = False
+            handling.active = False
 
 
 def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Record:
@@ -80,8 +80,8 @@ def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Reco
 
     Args:
         record: The record.
-        limits: What a record may carry.
-        raised: Its exception.
+        limits: The limits of its attributes.
+        raised: Its exception, read on first use; empty if there is none.
     """
     attributes: dict[str, Any] = {}
     event_name = None
@@ -108,7 +108,7 @@ def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Reco
     layers: tuple[dict[str, Any], ...] = (code,) if layer is None else (code, layer)
     if attributes:
         if any(name in part for name in attributes for part in layers):
-            # Keys must be unique, and the app's value counts.
+            # Keys must be unique, and the app's value wins.
             layers = (merged((*layers, attributes)),)
         else:
             layers = (*layers, attributes)
@@ -128,21 +128,24 @@ def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Reco
     return made
 
 
-def _about_telemetry(name: str) -> bool:
-    """Whether a logger belongs to telemetry. Exported, its lines would cause more of them."""
+def _is_suppressed(name: str) -> bool:
+    """Whether a record is not exported.
+
+    If records of telemetry's own loggers were exported, each export would cause more of them.
+    """
     if name.startswith(("otelflask", "opentelemetry")):
-        # The demo shop and the test kit are apps like any other.
+        # The demo shop is an app like any other.
         return not name.startswith("otelflask.demo")
-    # The app uses HTTP and gRPC clients too: only what export threads log is about telemetry.
+    # Suppressed instrumentation: export threads, endpoints and excluded requests.
     return bool(context_api.get_value(SUPPRESS_INSTRUMENTATION_KEY))
 
 
 def attribute_value(value: Any, limits: Limits, depth: int = 0) -> Any:
-    """A value that OTLP can carry, with its type where OTLP has it, else as text."""
+    """Convert a value for OTLP: types that OTLP supports stay, others become text."""
     kind = type(value)
     if kind in (str, int, bool, float, bytes) or value is None:
         return value
-    return guard.attempt(_converted, value, limits, depth, instead=lambda error: guard.safe_text(value))
+    return guard.attempt(_converted, value, limits, depth, on_error=lambda error: guard.safe_text(value))
 
 
 def _converted(value: Any, limits: Limits, depth: int) -> Any:
@@ -161,12 +164,12 @@ def _converted(value: Any, limits: Limits, depth: int) -> Any:
 
 
 class LogObserver(Protocol):
-    """Takes every record of `logging`, for one logger provider."""
+    """Observes every record of `logging`, for one logger provider."""
 
     logger_provider: Any
 
     def observe(self, record: logging.LogRecord, raised: Raised) -> None:
-        """Take one record and its exception, after the handlers. It may raise what an object of the app raises."""
+        """Receive one record and its exception, after the handlers. It may raise what an object of the app raises."""
         ...
 
 
@@ -180,7 +183,7 @@ def install(logger_provider: Any, level: str, limits: Limits) -> Capture:
     Args:
         logger_provider: Where records are emitted.
         level: The name of the lowest level.
-        limits: What a record may carry.
+        limits: The limits of a record's attributes.
 
     Returns:
         The capture.

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from otelflask._internal import clock, guard
-from otelflask._internal.lifecycle.worker import Worker
+from otelflask._internal.lifecycle.background_task import BackgroundTask
 from otelflask._internal.live_page.collect.ring import Ring
 from otelflask._internal.live_page.collect.rows import Entry, Request, Rows
 from otelflask._internal.live_page.collect.store import MonitorStore
@@ -18,30 +18,34 @@ from otelflask._internal.live_page.collect.worker_stats import WorkerStats
 from otelflask._internal.locks import new_lock
 from otelflask._internal.settings import SettingError
 
-#: Seconds between two checks whether the page is open, and for which a read of the page counts.
+#: Seconds between two checks whether the page is open.
 INTERVAL_S = 0.25
+#: Seconds after a read of the page for which it counts as open.
 OPEN_S = 15.0
 #: Seconds between two descriptions of this worker.
-SELF_S = 1.0
-#: Items that are written at once. A request for the page waits for no more than these.
+DESCRIBE_INTERVAL_S = 1.0
+#: Seconds that a thread waits for another.
 BATCH = 500
 #: Seconds that a thread waits for another, and that the end of a worker takes for its last items.
-LOCK_S = 2.0
+LOCK_TIMEOUT_S = 2.0
+#: Seconds that the end of a worker takes for its last items.
+LAST_PUBLISH_S = 2.0
 
-_numbers = itertools.count()
+#: A process may have several publishers.
+_publisher_ids = itertools.count()
 
 
 class Publisher:
     """Publishes one worker's items.
 
-    One thread works at a time. A signal handler may interrupt any of them, and waits no longer than
-    `LOCK_S`.
+    One thread works at a time. A signal handler may interrupt the thread that holds the lock, so
+    `publish` waits at most `LOCK_TIMEOUT_S` for it.
 
     Args:
-        ring: The items.
+        ring: This worker's latest spans and log records.
         rows: Makes rows of them.
         worker_stats: The state of this worker.
-        store: Takes the rows.
+        store: Writes rows to the shared file.
     """
 
     def __init__(self, ring: Ring, rows: Rows, worker_stats: WorkerStats, store: MonitorStore) -> None:
@@ -50,46 +54,49 @@ class Publisher:
         self._rows = rows
         self._worker_stats = worker_stats
         self._store = store
-        self._number = next(_numbers)
+        self._publisher_id = next(_publisher_ids)
         # The thread's work is not traced: where SQLite is instrumented, its writes would be items of the next round.
-        self._worker = Worker("monitor", self._work, INTERVAL_S)
+        self._task = BackgroundTask("monitor", self._work, INTERVAL_S)
         self._lock = new_lock()
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self.started = False
-        self._worker.after_fork()
+        self._task.after_fork()
         self._published: dict[int, Any] = {}
-        self._is_new = True
+        self._publish_all = True
         self._generation = ""
         self._described_at = 0.0
 
     def after_fork(self) -> None:
         """Forget the parent's thread and items."""
-        self._begin()
+        self._reset()
         self._series.after_fork()
         self._worker_stats.after_fork()
 
     def start(self) -> None:
-        """Begin to check whether the page is open. The first request calls this, so that a master has no thread."""
+        """Begin to check whether the page is open.
+
+        The first request calls this, so that a pre-fork server's master process starts no thread.
+        """
         # Without a thread, the next request tries again.
-        self.started = self._worker.start()
+        self.started = self._task.start()
 
     def _work(self) -> float | None:
         if self._ring.has_ended:
             return None
-        guard.call_hook("live page's thread", self._look_around)
+        guard.call_hook("thread of the live page", self._publish_if_open)
         return INTERVAL_S
 
-    def _look_around(self) -> None:
+    def _publish_if_open(self) -> None:
         with self._lock:
-            self._count()
+            self._update_statistics()
         if 0 <= time.time() - self._store.file.opened_at() < OPEN_S:
             self._publish_safely()
         else:
-            self._is_new = True
+            self._publish_all = True
 
-    def _count(self) -> None:
+    def _update_statistics(self) -> None:
         self._series.add(self._ring.drain())
         self._worker_stats.take(clock.time())
 
@@ -103,9 +110,9 @@ class Publisher:
             guard.log("monitor", "the live page cannot show this worker: %s", error)
 
     def mark_open(self) -> None:
-        """Mark the page as open, and publish this worker's new items at once, unless they are many.
+        """Mark the page as open, and publish this worker's new items at once, at most `BATCH` of them.
 
-        All workers publish new items from now on.
+        The thread publishes the rest. All workers publish new items for the next `OPEN_S` seconds.
 
         Raises:
             OSError: The file cannot be used.
@@ -114,28 +121,28 @@ class Publisher:
         """
         self._store.file.mark_open()
         if self.publish():
-            self._worker.wake()
+            self._task.wake()
 
     def publish(self) -> bool:
-        """Write some of the new items.
+        """Write some of the new items, the counts and the worker's state.
 
         Returns:
-            Whether there are more.
+            Whether there are more. False also where another thread holds the lock; then nothing is written.
 
         Raises:
             OSError: The file cannot be written.
             sqlite3.Error: The database cannot be written.
             SettingError: The folder cannot be used.
         """
-        if not self._lock.acquire(timeout=LOCK_S):
+        if not self._lock.acquire(timeout=LOCK_TIMEOUT_S):
             return False
         try:
-            self._count()
+            self._update_statistics()
             generation = self._store.file.generation
             if generation != self._generation:
                 # A new file: the rows of the old one are gone.
                 self._published = {}
-                self._is_new = True
+                self._publish_all = True
                 self._generation = generation
             is_more = self._publish_items()
             self._publish_numbers()
@@ -157,17 +164,17 @@ class Publisher:
             self._published.update((key, items[key]) for key in batch)
         return len(new) > BATCH
 
-    @guard.guarded("a row of the live page")
+    @guard.guarded("creating a row of the live page")
     def _row(self, item: Any) -> tuple[Entry, Request | None] | None:
-        """The row of an item; None where none can be made, so that it does not cost the others."""
+        """The row of an item; None where none can be made, so that the other rows are still written."""
         return self._rows.of(item)
 
     def _publish_numbers(self) -> None:
-        now, worker = clock.time(), f"{os.getpid()}.{self._number}"
-        is_due = time.monotonic() - self._described_at >= SELF_S
+        now, worker = clock.time(), f"{os.getpid()}.{self._publisher_id}"
+        is_due = time.monotonic() - self._described_at >= DESCRIBE_INTERVAL_S
         stat = self._worker_stats.now(now)
         # Everything when the page is opened, and after an error.
-        everything, self._is_new = self._is_new, True
+        everything, self._publish_all = self._publish_all, True
         slots = self._series.take_changed(everything)
         series = self._worker_stats.series()
         if slots or is_due:
@@ -175,9 +182,9 @@ class Publisher:
         if is_due:
             self._described_at = time.monotonic()
             self._store.write_process({**self._worker_stats.describe(), **stat._asdict()}, worker, now)
-        self._is_new = False
+        self._publish_all = False
 
     def flush(self) -> None:
-        """Publish the last items at the worker's end, for as long as its server lives."""
+        """Publish the remaining items, if the page was opened before, or if other workers can still show them."""
         if self.started and (self._store.file.opened_at() or not self._store.file.is_of_this_process):
-            self._publish_safely(LOCK_S)
+            self._publish_safely(LAST_PUBLISH_S)

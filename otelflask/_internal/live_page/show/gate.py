@@ -50,7 +50,7 @@ class Gate:
         """Whether the visitor may see the page."""
         if self._settings.monitor == "auto":
             return access.is_local(request)
-        if self._may_monitor is not None and guard.call_hook("may_monitor", self._may_monitor, request.environ):
+        if self._may_monitor is not None and guard.call_hook("hook `may_monitor`", self._may_monitor, request.environ):
             return True
         token = self._settings.monitor_token
         if not token:

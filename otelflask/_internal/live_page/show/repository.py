@@ -1,4 +1,7 @@
-"""The page's queries of the shared file. All raise as `MonitorFile.connected` does."""
+"""The page's queries of the shared file.
+
+All raise OSError, sqlite3.Error and SettingError (see `MonitorFile.connected`).
+"""
 
 from __future__ import annotations
 
@@ -15,27 +18,27 @@ from otelflask._internal.live_page.collect.store import REQUEST_COLUMNS
 from otelflask._internal.live_page.collect.time_series import Slot
 from otelflask._internal.live_page.collect.worker_stats import WorkerStat
 
-#: Events that are not shown among the lines.
-NOT_LINES = (event_names.REQUEST, *event_names.REPORTS, event_names.ERROR_GROUP)
+#: Events that are not shown among the log records.
+NOT_LOG_LINES = (event_names.REQUEST, *event_names.REPORTS, event_names.ERROR_GROUP)
 #: Intervals of a group's trend over the last hour.
-TREND = 30
-#: The most groups, statements and suspects that are shown.
-MOST = 200
+TREND_INTERVALS = 30
+#: The maximum number of groups, statements and repeated statements that are shown.
+MAX_ROWS = 200
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
-    """Rows, newest first, and the number of all rows that match the filters."""
+    """Rows, and the number of all rows that match the filters."""
 
     rows: list[Row]
     total: int
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """Which rows of a list: with a number above `after`, and below `before` where it is given."""
+class IdRange:
+    """Rows with an id above `after`, and below `before` if that is not 0; at most `limit`."""
 
     after: int = 0
     before: int = 0
@@ -55,9 +58,17 @@ class Repository:
         self._slow_ns = slow_ns
 
     def requests(
-        self, window: Window, *, route: str = "", status: str = "", least_ns: int = 0, text: str = ""
+        self, window: IdRange, *, route: str = "", status: str = "", min_duration_ns: int = 0, text: str = ""
     ) -> ResultPage:
-        """Requests that match the filters. `status` is a status, or a class such as ``5xx``."""
+        """Requests that match the filters, newest first.
+
+        Args:
+            window: The range of rows.
+            route: The route; empty for all.
+            status: A status, or a class such as ``5xx``; empty for all.
+            min_duration_ns: The minimum duration in nanoseconds.
+            text: A part of the path, error, user or trace id.
+        """
         where: list[str] = []
         values: list[Any] = []
         if route:
@@ -69,9 +80,9 @@ class Repository:
         elif status.isdigit():
             where.append("status = ?")
             values.append(int(status))
-        if least_ns:
+        if min_duration_ns:
             where.append("duration >= ?")
-            values.append(least_ns)
+            values.append(min_duration_ns)
         if text:
             where.append("instr(lower(path || ' ' || error || ' ' || user || ' ' || trace_id), lower(?)) > 0")
             values.append(text)
@@ -82,10 +93,16 @@ class Repository:
         """The routes with requests, by name."""
         return [row[0] for row in self.file.ask("SELECT DISTINCT route FROM requests WHERE route <> '' ORDER BY route")]
 
-    def lines(self, window: Window, *, least_severity: int = 0, text: str = "") -> ResultPage:
-        """Log lines, without requests and error reports."""
-        where = ["kind = 'log'", "severity >= ?", f"subject NOT IN ({', '.join('?' * len(NOT_LINES))})"]
-        values: list[Any] = [least_severity, *NOT_LINES]
+    def lines(self, window: IdRange, *, min_severity: int = 0, text: str = "") -> ResultPage:
+        """Log records, newest first, except request logs, error reports and their counts.
+
+        Args:
+            window: The range of rows.
+            min_severity: The minimum severity number.
+            text: A part of the body or trace id.
+        """
+        where = ["kind = 'log'", "severity >= ?", f"subject NOT IN ({', '.join('?' * len(NOT_LOG_LINES))})"]
+        values: list[Any] = [min_severity, *NOT_LOG_LINES]
         if text:
             where.append("instr(lower(body || trace_id), lower(?)) > 0")
             values.append(text)
@@ -93,7 +110,7 @@ class Repository:
         return ResultPage([{"id": key, "trace_id": trace, **json.loads(body)} for key, trace, body in rows], total)
 
     def _listed(
-        self, table: str, columns: str, where: list[str], values: list[Any], window: Window
+        self, table: str, columns: str, where: list[str], values: list[Any], window: IdRange
     ) -> tuple[list[Any], int]:
         fits = " AND ".join(where) or "1"
         query = f"SELECT {columns} FROM {table} WHERE {fits} AND id > ?"
@@ -116,15 +133,17 @@ class Repository:
             now: Epoch seconds.
             text: A part of the title or route.
         """
-        width = 3_600_000_000_000 // TREND
+        width = 3_600_000_000_000 // TREND_INTERVALS
         now_ns = int(now * 1e9)
         trends: dict[str, list[int]] = {}
         for about, part, count in self.file.ask(
             "SELECT about, (? - time) / ?, sum(amount) FROM entries WHERE subject = ? AND time > ? GROUP BY 1, 2",
-            [now_ns, width, event_names.ERROR_GROUP, now_ns - TREND * width],
+            [now_ns, width, event_names.ERROR_GROUP, now_ns - TREND_INTERVALS * width],
         ):
-            trends.setdefault(about, [0] * TREND)[TREND - 1 - min(max(part, 0), TREND - 1)] += count
-        # A count record covers a whole minute, and comes at its end. Until then the reports are counted.
+            trends.setdefault(about, [0] * TREND_INTERVALS)[
+                TREND_INTERVALS - 1 - min(max(part, 0), TREND_INTERVALS - 1)
+            ] += count
+        # Counts of a running minute come at its end. Until then the number of reports may be higher.
         reported = {
             about: (count, last)
             for about, count, last in self.file.ask(
@@ -147,13 +166,13 @@ class Repository:
                     "count": max(count, reports),
                     "first_seen": first,
                     "last_seen": max(last, last_report),
-                    "trend": trends.get(about, [0] * TREND),
+                    "trend": trends.get(about, [0] * TREND_INTERVALS),
                     "title": latest.get("otelflask.error.group", about),
                     "route": latest.get("http.route", ""),
                 }
             )
         found = [row for row in found if text.lower() in f"{row['title']} {row['route']}".lower()]
-        return ResultPage(sorted(found, key=lambda row: -row["last_seen"])[:MOST], len(found))
+        return ResultPage(sorted(found, key=lambda row: -row["last_seen"])[:MAX_ROWS], len(found))
 
     def reports(self, fingerprint: str) -> list[Row]:
         """The latest reports of a group, at most ten."""
@@ -172,7 +191,7 @@ class Repository:
         fits = "subject = ? AND instr(lower(about), lower(?)) > 0"
         rows = self.file.ask(
             "SELECT about, count(*), sum(duration), max(duration), sum(amount), sum(duration >= ?), max(id) "
-            f"FROM entries WHERE {fits} GROUP BY about ORDER BY 3 DESC LIMIT {MOST}",
+            f"FROM entries WHERE {fits} GROUP BY about ORDER BY 3 DESC LIMIT {MAX_ROWS}",
             [self._slow_ns, STATEMENT, text],
         )
         ((total,),) = self.file.ask(f"SELECT count(DISTINCT about) FROM entries WHERE {fits}", [STATEMENT, text])
@@ -199,7 +218,7 @@ class Repository:
         return ResultPage(found, total)
 
     def _callers(self) -> dict[str, str]:
-        """The line that last ran a statement slowly or repeatedly, by the statement's text."""
+        """The code location that last ran a statement slowly or repeatedly, by the statement's text."""
         rows = self.file.ask(
             "SELECT body FROM entries WHERE subject IN (?, ?) ORDER BY id DESC LIMIT 1000",
             [event_names.SLOW_QUERY, event_names.REPEATED_QUERY],
@@ -208,21 +227,21 @@ class Repository:
         return {str(attributes.get("db.query.text", "")): caller(attributes) for attributes in found}
 
     def repeated(self) -> list[Row]:
-        """Repeated statements: the latest case of each line of the app, the most expensive first."""
+        """Repeated statements: the latest record per code location and statement, longest total time first."""
         rows = self.file.ask(
             "SELECT trace_id, body FROM entries WHERE subject = ? ORDER BY id DESC LIMIT 1000",
             [event_names.REPEATED_QUERY],
         )
-        suspects: dict[tuple[str, str], Row] = {}
-        times: Counter[tuple[str, str]] = Counter()
+        found_repetitions: dict[tuple[str, str], Row] = {}
+        requests: Counter[tuple[str, str]] = Counter()
         for trace_id, body in rows:
             line = json.loads(body)
             key = (caller(line["attributes"]), str(line["attributes"].get("db.query.text", "")))
-            times[key] += 1
-            suspects.setdefault(key, {"trace_id": trace_id, **line})
-        found = [{**line, "caller": key[0], "requests": times[key]} for key, line in suspects.items()]
+            requests[key] += 1
+            found_repetitions.setdefault(key, {"trace_id": trace_id, **line})
+        found = [{**line, "caller": key[0], "requests": requests[key]} for key, line in found_repetitions.items()]
         found.sort(key=lambda line: line["attributes"]["otelflask.db.query.duration"], reverse=True)
-        return found[:MOST]
+        return found[:MAX_ROWS]
 
     def state(self, trace_id: str = "") -> str:
         """A text that changes with each new row, of one trace or of all."""
@@ -231,14 +250,14 @@ class Repository:
         return f"{self.file.generation}.{newest or 0}"
 
     def trace(self, trace_id: str) -> list[Row]:
-        """The rows of a trace: spans, then log records, each by time."""
+        """The rows of a trace, by time; at equal times spans before log records."""
         rows = self.file.ask(
             "SELECT kind, body FROM entries WHERE trace_id = ? ORDER BY time, kind = 'log', id", [trace_id]
         )
         return [{"is": kind, **json.loads(body)} for kind, body in rows]
 
     def route_slots(self, since: int) -> list[tuple[int, str, Slot]]:
-        """The counts of all workers since a slot: slot, route, counts."""
+        """The counts of all workers after a slot: slot, route, counts."""
         found: dict[tuple[int, str], Slot] = {}
         query = "SELECT slot, route, count, failed, total, buckets FROM route_slots WHERE slot > ?"
         for number, route, count, failed, total, buckets in self.file.ask(query, [since]):
@@ -247,12 +266,12 @@ class Repository:
         return [(number, route, slot) for (number, route), slot in found.items()]
 
     def worker_stats(self, since: int) -> list[tuple[str, int, WorkerStat]]:
-        """The state of each worker since a slot: worker, slot, state, by slot."""
+        """The state of each worker from a slot on: worker, slot, state, by slot."""
         rows = self.file.ask("SELECT * FROM worker_stats WHERE slot >= ? ORDER BY slot", [since])
         return [(worker, number, WorkerStat(*values)) for worker, number, *values in rows]
 
     def processes(self, since: float) -> list[Row]:
-        """The workers that have reported since then (epoch seconds)."""
+        """The workers that have written their description after `since` (epoch seconds)."""
         rows = self.file.ask("SELECT time, body FROM processes WHERE time > ? ORDER BY worker", [since])
         return [{"time": time, **json.loads(body)} for time, body in rows]
 
@@ -262,6 +281,6 @@ class Repository:
 
 
 def caller(attributes: Row) -> str:
-    """The line of the app in the ``code.*`` attributes, short; empty where there is none."""
+    """The code location in the ``code.*`` attributes, as ``file:line``; empty where there is none."""
     path = str(attributes.get("code.file.path", ""))
     return f"{path.rpartition('/')[2]}:{attributes.get('code.line.number', '')}" if path else ""

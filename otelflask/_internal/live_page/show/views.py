@@ -10,7 +10,7 @@ from typing import Any
 
 from otelflask._internal import clock, event_names
 from otelflask._internal.live_page.show.overview import overview
-from otelflask._internal.live_page.show.repository import Repository, Window
+from otelflask._internal.live_page.show.repository import IdRange, Repository
 from otelflask._internal.live_page.show.runtime import Runtime
 from otelflask._internal.live_page.show.waterfall import waterfall
 
@@ -96,7 +96,7 @@ class Views:
             window,
             route=filters["route"],
             status=_status(parameters),
-            least_ns=_milliseconds(parameters, "slower"),
+            min_duration_ns=_milliseconds(parameters, "slower"),
             text=filters["text"],
         )
         context = {
@@ -111,7 +111,7 @@ class Views:
     def _logs(self, rest: str, parameters: Parameters) -> View:
         filters = {name: parameters.get(name, "") for name in ("severity", "text")}
         window = self._window(parameters)
-        found = self._repository.lines(window, least_severity=_number(parameters, "severity"), text=filters["text"])
+        found = self._repository.lines(window, min_severity=_number(parameters, "severity"), text=filters["text"])
         level = logging.getLogger().level
         context = {
             "rows": found.rows,
@@ -121,7 +121,7 @@ class Views:
         }
         return self._list("logs.html", context, window)
 
-    def _list(self, template: str, context: dict[str, Any], window: Window) -> View:
+    def _list(self, template: str, context: dict[str, Any], window: IdRange) -> View:
         # Workers publish one after the other, so numbers rise in another order than time.
         rows = context["rows"] = sorted(context["rows"], key=lambda row: -row["time"])
         newest = max([row["id"] for row in rows], default=window.after)
@@ -130,13 +130,13 @@ class Views:
         context["has_older"] = len(rows) == window.limit
         return View(template, context, is_list=True, is_news=bool(rows) or not window.after)
 
-    def _window(self, parameters: Parameters) -> Window:
+    def _window(self, parameters: Parameters) -> IdRange:
         """The window of the request. A cursor of an earlier server is ignored, because its rows had other numbers."""
         cursor = _CURSOR.fullmatch(parameters.get("after", ""))
         if parameters.get("after") and cursor is None:
             raise ValueError(f"after is {parameters['after'][:40]!r}; allowed is what the page gave as its cursor")
         is_ours = cursor is not None and cursor[1] == self._repository.file.generation
-        return Window(int(cursor[2]) if cursor is not None and is_ours else 0, _number(parameters, "before"))
+        return IdRange(int(cursor[2]) if cursor is not None and is_ours else 0, _number(parameters, "before"))
 
     def _trace(self, trace_id: str, parameters: Parameters) -> View:
         if not _TRACE_ID.fullmatch(trace_id):

@@ -16,7 +16,7 @@ from otelflask._internal.live_page.collect.rows import Entry, Request
 from otelflask._internal.live_page.collect.store import MonitorStore
 from otelflask._internal.live_page.collect.time_series import Slot
 from otelflask._internal.live_page.collect.worker_stats import WorkerStat
-from otelflask._internal.live_page.show.repository import Repository, Window
+from otelflask._internal.live_page.show.repository import IdRange, Repository
 from otelflask._internal.settings import SettingError
 from otelflask._internal.shared_folder import SharedFolder
 
@@ -47,16 +47,16 @@ def test_rows_of_several_workers_are_one_list(tmp_path: Path, store: MonitorStor
     other = MonitorStore(MonitorFile(SharedFolder(tmp_path), "shop"), 10**9, requests=100)
     store.write([_row(1)], pid=1)
     other.write([_row(2)], pid=2)
-    assert [row["pid"] for row in repository.requests(Window()).rows] == [2, 1]
+    assert [row["pid"] for row in repository.requests(IdRange()).rows] == [2, 1]
 
 
 def test_requests_of_one_trace_are_all_there_and_it_goes_with_the_last(
     store: MonitorStore, repository: Repository
 ) -> None:
     store.write([_row(number, trace=7) for number in range(1, 4)], pid=1)
-    assert repository.requests(Window()).total == 3
+    assert repository.requests(IdRange()).total == 3
     store.write([_row(number) for number in range(10, 108)], pid=1)
-    assert [row["trace_id"] for row in repository.requests(Window(limit=1_000)).rows][-2:] == [f"{7:032x}"] * 2
+    assert [row["trace_id"] for row in repository.requests(IdRange(limit=1_000)).rows][-2:] == [f"{7:032x}"] * 2
     assert len(repository.trace(f"{7:032x}")) == 3
 
 
@@ -67,7 +67,7 @@ def test_equal_lines_of_one_moment_are_all_there(store: MonitorStore) -> None:
 
 def test_ordinary_requests_go_before_those_that_failed(store: MonitorStore, repository: Repository) -> None:
     store.write([_row(number, 500 if number <= 10 else 200) for number in range(1, 301)], pid=1)
-    kept = [row["status"] for row in repository.requests(Window(limit=1_000)).rows]
+    kept = [row["status"] for row in repository.requests(IdRange(limit=1_000)).rows]
     assert len(kept) == 100
     assert kept.count(500) == 10
     assert repository.trace(f"{11:032x}") == []
@@ -86,7 +86,7 @@ def test_bytes_are_bounded_as_well_as_rows(
     monkeypatch.setattr(stores, "MAX_BYTES", 400_000)
     for number in range(1, 91):
         store.write([_row(number, body=10_000 * "x")], pid=1)
-    assert 0 < repository.requests(Window()).total < 60
+    assert 0 < repository.requests(IdRange()).total < 60
     assert repository.trace(f"{90:032x}") != []
 
 
@@ -97,7 +97,7 @@ def test_lines_outside_of_requests_go_before_any_request(
     store.write([_row(number) for number in range(1, 91)], pid=1)
     for number in range(0, 300):
         store.write([_line(number, body=20_000 * "x")], pid=1)
-    assert repository.requests(Window()).total == 90
+    assert repository.requests(IdRange()).total == 90
     ((used,),) = store.file.ask("SELECT sum(length(body)) FROM entries")
     assert used < 2_000_000
 
@@ -106,10 +106,10 @@ def test_a_window_is_what_lies_between_two_rows_and_the_total_is_of_all(
     store: MonitorStore, repository: Repository
 ) -> None:
     store.write([_row(number) for number in range(1, 21)], pid=1)
-    found = repository.requests(Window(after=5, before=10))
+    found = repository.requests(IdRange(after=5, before=10))
     assert [row["id"] for row in found.rows] == [9, 8, 7, 6]
     assert found.total == 20
-    assert [row["id"] for row in repository.requests(Window(limit=3)).rows] == [20, 19, 18]
+    assert [row["id"] for row in repository.requests(IdRange(limit=3)).rows] == [20, 19, 18]
 
 
 def test_numbers_of_several_workers_are_added_up(store: MonitorStore, repository: Repository) -> None:
@@ -161,7 +161,7 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path, repository: Repository) -> 
     Path(repository.file.path).write_bytes(b"no database" * 1_000)
     store = MonitorStore(repository.file, 10**9)
     store.write([_row(1)], pid=1)
-    assert repository.requests(Window()).total == 1
+    assert repository.requests(IdRange()).total == 1
 
 
 def test_the_file_is_this_users_alone(tmp_path: Path, store: MonitorStore) -> None:
@@ -197,7 +197,7 @@ def test_a_file_that_is_damaged_while_it_is_used_is_made_anew(
     with pytest.raises(sqlite3.DatabaseError):
         other.write([_row(60)], pid=1)
     other.write([_row(99)], pid=1)
-    assert [row["path"] for row in repository.requests(Window()).rows] == ["/x/99"]
+    assert [row["path"] for row in repository.requests(IdRange()).rows] == ["/x/99"]
 
 
 def test_a_file_that_was_removed_is_made_anew_and_has_another_era(store: MonitorStore, repository: Repository) -> None:
@@ -206,5 +206,5 @@ def test_a_file_that_was_removed_is_made_anew_and_has_another_era(store: Monitor
     for path in (store.file.path, f"{store.file.path}-wal", f"{store.file.path}-shm"):
         Path(path).unlink(missing_ok=True)
     store.write([_row(2)], pid=1)
-    assert [row["path"] for row in repository.requests(Window()).rows] == ["/x/2"]
+    assert [row["path"] for row in repository.requests(IdRange()).rows] == ["/x/2"]
     assert store.file.generation != era

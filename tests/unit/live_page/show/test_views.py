@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from otelflask._internal.export.destinations import SdkDestination
-from otelflask._internal.export.queue import ExportQueue, QueueSizes
+from otelflask._internal.export.queue import ExportQueue, QueueOptions
 from tests.pages import rows_of
 from tests.unit.live_page.conftest import Make, ask, link, shown
 
@@ -197,7 +197,7 @@ def test_what_of_the_telemetry_is_lost_is_on_the_runtime_view(
 ) -> None:
     app = make()
     pipeline = app.extensions["otelflask"].pipeline
-    queue = ExportQueue("spans", list, SdkDestination(object(), "x_exporter"), QueueSizes())
+    queue = ExportQueue("spans", list, SdkDestination(object(), "x_exporter"), QueueOptions())
     monkeypatch.setattr(queue, "counts", Counter({"delivered": 1_200, "dropped:queue_full": 34}))
     pipeline.queues.append(queue)
     row = next(row for row in shown(app, "runtime") if row[1:2] == ["spans"])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from otelflask._internal.lifecycle.worker import Worker
+from otelflask._internal.lifecycle.background_task import BackgroundTask
 
 
 class Work:
@@ -39,64 +39,64 @@ def _until(condition: Callable[[], Any]) -> None:
         time.sleep(0.005)
 
 
-def _ended(worker: Worker) -> bool:
-    worker.begin_close(time.monotonic() + 10)
-    return worker.join(time.monotonic() + 10)
+def _ended(task: BackgroundTask) -> bool:
+    task.begin_close(time.monotonic() + 10)
+    return task.join(time.monotonic() + 10)
 
 
 def test_nothing_runs_before_it_is_needed() -> None:
-    assert Worker("test", Work()).thread is None
+    assert BackgroundTask("test", Work()).thread is None
 
 
 def test_it_works_when_it_is_woken_and_nothing_of_it_is_traced() -> None:
     work = Work()
-    worker = Worker("test", work, begin_after=3_600)
-    worker.wake()
+    task = BackgroundTask("test", work, begin_after=3_600)
+    task.wake()
     _until(lambda: work.done)
     assert work.traced == {False}
-    assert _ended(worker)
+    assert _ended(task)
 
 
 def test_it_works_again_after_as_long_as_the_work_says() -> None:
     work = Work(0.001)
-    worker = Worker("test", work)
-    worker.start()
+    task = BackgroundTask("test", work)
+    task.start()
     _until(lambda: work.done > 3)
-    assert _ended(worker)
+    assert _ended(task)
 
 
 def test_it_ends_where_there_is_nothing_left_to_do_and_starts_anew() -> None:
     work = Work(None)
-    worker = Worker("test", work)
+    task = BackgroundTask("test", work)
     for number in (1, 2):
-        assert worker.flush(10)
+        assert task.flush(10)
         assert work.done == number
-        _until(lambda: worker.thread is None)
+        _until(lambda: task.thread is None)
 
 
 def test_a_flush_waits_for_a_piece_that_begins_after_it() -> None:
     work = Work()
-    worker = Worker("test", work)
+    task = BackgroundTask("test", work)
     work.held.clear()
-    worker.start()
-    assert not worker.flush(0.05)
+    task.start()
+    assert not task.flush(0.05)
     work.held.set()
-    assert worker.flush(10)
+    assert task.flush(10)
     assert work.done >= 2
-    assert _ended(worker)
+    assert _ended(task)
 
 
 @pytest.mark.parametrize(("at_end", "done"), [(True, 1), (False, 0)])
 def test_it_works_once_more_when_it_is_closed_where_it_should(at_end: bool, done: int) -> None:
     work = Work()
-    worker = Worker("test", work, begin_after=3_600, work_at_end=at_end)
-    worker.start()
-    assert _ended(worker)
+    task = BackgroundTask("test", work, begin_after=3_600, work_at_end=at_end)
+    task.start()
+    assert _ended(task)
     assert work.done == done
 
 
 def test_what_raises_is_said_and_tried_again(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("otelflask._internal.lifecycle.worker.AFTER_ERROR_S", 0.001)
+    monkeypatch.setattr("otelflask._internal.lifecycle.background_task.AFTER_ERROR_S", 0.001)
     tries = []
 
     def work() -> None:
@@ -104,31 +104,31 @@ def test_what_raises_is_said_and_tried_again(caplog: pytest.LogCaptureFixture, m
         if len(tries) < 3:
             raise OSError("disk")
 
-    worker = Worker("test", work)
-    worker.start()
+    task = BackgroundTask("test", work)
+    task.start()
     _until(lambda: len(tries) == 3)
     assert "failed, and will run again" in caplog.text
 
 
 def test_a_pause_within_the_work_ends_when_it_is_closed() -> None:
     left = []
-    worker = Worker("test", lambda: left.append(worker.pause(60)))  # type: ignore[func-returns-value]
-    worker.start()
-    _until(lambda: worker.thread is not None and worker.thread.is_alive())
-    assert _ended(worker)
+    task = BackgroundTask("test", lambda: left.append(task.pause(60)))  # type: ignore[func-returns-value]
+    task.start()
+    _until(lambda: task.thread is not None and task.thread.is_alive())
+    assert _ended(task)
     assert left[0] > 50
 
 
 def test_a_forked_child_has_a_thread_of_its_own() -> None:
     work = Work()
-    worker = Worker("test", work)
-    assert worker.flush(10)
+    task = BackgroundTask("test", work)
+    assert task.flush(10)
     pid = os.fork()
     if pid == 0:
-        worker.after_fork()
-        os._exit(0 if worker.flush(10) and work.done == 2 else 1)
+        task.after_fork()
+        os._exit(0 if task.flush(10) and work.done == 2 else 1)
     assert os.waitpid(pid, 0)[1] == 0
-    assert _ended(worker)
+    assert _ended(task)
 
 
 def test_where_no_thread_can_be_had_it_is_said_and_tried_again(
@@ -138,35 +138,35 @@ def test_where_no_thread_can_be_had_it_is_said_and_tried_again(
         raise RuntimeError("can't start new thread")
 
     work = Work()
-    worker = Worker("no threads", work)
+    task = BackgroundTask("no threads", work)
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
-        assert not worker.start()
+        assert not task.start()
     assert "the thread for no threads cannot start; its work waits: can't start new thread" in caplog.text
-    assert worker.flush(10)
-    assert _ended(worker)
+    assert task.flush(10)
+    assert _ended(task)
 
 
 def test_a_signal_that_wakes_it_wherever_it_interrupts_is_heard() -> None:
     """A signal handler runs between any two instructions of the main thread, also of one that wakes or flushes."""
     work = Work()
-    worker = Worker("test", work)
+    task = BackgroundTask("test", work)
     heard = []
 
     def wake(*_: object) -> None:
-        worker.wake()
+        task.wake()
         heard.append(1)
 
     before = signal.signal(signal.SIGALRM, wake)
     signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
     try:
         while len(heard) < 300:
-            worker.wake()
-            assert worker.flush(10)
+            task.wake()
+            assert task.flush(10)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert _ended(worker)
+    assert _ended(task)
 
 
 def test_a_flush_does_not_wait_for_a_thread_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,5 +175,5 @@ def test_a_flush_does_not_wait_for_a_thread_that_cannot_be_had(monkeypatch: pyte
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     begun = time.monotonic()
-    assert not Worker("test", Work()).flush(60)
+    assert not BackgroundTask("test", Work()).flush(60)
     assert time.monotonic() - begun < 30

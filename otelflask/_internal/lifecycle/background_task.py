@@ -20,7 +20,7 @@ from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
 AFTER_ERROR_S = 60.0
 
 
-class Worker:
+class BackgroundTask:
     """One task and its thread, which starts on first use. The thread's work is not traced.
 
     Args:
