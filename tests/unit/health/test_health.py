@@ -219,6 +219,8 @@ def engine(postgres_url: str) -> Iterator[sa.Engine]:
     engine = sa.create_engine(postgres_url, pool_size=1, max_overflow=0, pool_timeout=2)
     yield engine
     engine.dispose()
+    del engine
+    gc.collect()
 
 
 def test_each_engine_is_checked_without_a_span_and_one_that_has_no_connection_left_fails(

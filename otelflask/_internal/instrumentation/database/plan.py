@@ -94,7 +94,8 @@ class _Waiting:
     """A slow statement whose log record waits for the plan. The record is emitted exactly once, with or without it."""
 
     def __init__(self, execution: Execution, emit: EmitWithPlan) -> None:
-        self.execution = execution
+        #: None once the record is emitted, so that it keeps no engine and no values alive.
+        self.execution: Execution | None = execution
         self._emit: EmitWithPlan | None = emit
         self._lock = new_lock()
         self.emitted = threading.Event()
@@ -109,7 +110,7 @@ class _Waiting:
     def emit(self, plan: str | None, missing: str | None) -> None:
         """Emit the record, unless it was emitted."""
         with self._lock:
-            emit, self._emit = self._emit, None
+            emit, self._emit, self.execution = self._emit, None, None
         if emit is not None:
             self._timer.cancel()
             guard.call_hook("record of a slow query", emit, plan, missing)
@@ -169,9 +170,10 @@ class PlanReader:
     def _read_all(self) -> None:
         while self._waiting:
             waiting = self._waiting.popleft()
-            if waiting.emitted.is_set():
+            execution = waiting.execution
+            if execution is None:
                 continue
-            plan, missing = guard.attempt(_plan_or_reason, waiting.execution, on_error=_without_plan)
+            plan, missing = guard.attempt(_plan_or_reason, execution, on_error=_without_plan)
             waiting.emit(plan, missing)
 
 
