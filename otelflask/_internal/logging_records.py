@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Collection
 
 from otelflask._internal import guard
 from otelflask._internal.exceptions.walk import Walk, walk
 from otelflask._internal.limits import BODY_LENGTH, cut
+
+
+def belongs_to(name: str, packages: Collection[str]) -> bool:
+    """Whether a logger belongs to one of these packages. Those of the demo shop do not: it is an app."""
+    return name.partition(".")[0] in packages and not name.startswith("otelflask.demo")
 
 
 def message_of(record: logging.LogRecord) -> str:

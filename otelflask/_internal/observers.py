@@ -19,8 +19,7 @@ class RequestObserver(Component):
     observers do not notice it. The context managers of `stream_context` are not guarded.
     """
 
-    #: Whether `closed` is called after the request's span has ended, instead of before. `InstrumentedApp` orders them
-    #: by it.
+    #: Whether `closed` is called after the request's span has ended, instead of before. `InstrumentedApp` reads it.
     after_span: ClassVar[bool] = False
 
     def opened(self, record: RequestRecord) -> None:

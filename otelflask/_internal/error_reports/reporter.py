@@ -25,7 +25,7 @@ from otelflask._internal.error_reports.occurrences import Occurrence, outermost
 from otelflask._internal.error_reports.request_errors import RequestErrors, request_errors
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.exceptions.walk import Walk, trace_of, walk
-from otelflask._internal.logging_records import Raised, message_of
+from otelflask._internal.logging_records import Raised, belongs_to, message_of
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.settings import Settings
@@ -34,18 +34,20 @@ from otelflask._internal.settings import Settings
 MAX_PENDING = 50
 #: Outside of requests: seconds within which the same exception on the same thread is the same occurrence.
 SAME_S = 60.0
-#: The same for a message that `logging` and sentry-sdk both give, in seconds.
+#: Outside of requests: seconds within which a message of `logging` and the same one of sentry-sdk are one occurrence.
 SAME_MESSAGE_S = 1.0
-#: Whether this thread is handling a record (then what is logged is no further occurrence), and its last message.
+#: Packages of telemetry.
+_PACKAGES = frozenset({"otelflask", "opentelemetry", "sentry_sdk"})
+#: The attribute of an exception that holds when, and on which thread, it was reported.
 _MARK = "__otelflask_reported__"
 
-#: Whether this thread is handling a record. What is logged meanwhile is no further problem.
+#: Whether this thread is handling a record (then what is logged is no further occurrence), and its last message.
 _handling = threading.local()
 
 
 def _is_own_logger(name: str) -> bool:
-    """Whether a logger belongs to telemetry itself. The demo shop's loggers do not."""
-    return name.startswith(("otelflask", "opentelemetry", "sentry_sdk")) and not name.startswith("otelflask.demo")
+    """Whether a logger belongs to telemetry itself."""
+    return belongs_to(name, _PACKAGES)
 
 
 class Reporter(RequestObserver):
@@ -89,7 +91,7 @@ class Reporter(RequestObserver):
         From INFO on, a record without an exception becomes a breadcrumb. From the report level on, a record
         also becomes an occurrence.
         """
-        # The development server logs an exception that reached it, as text. The request reports it.
+        # A hand-made record may have no name.
         if record.levelno < logging.INFO or _is_own_logger(record.name or "") or getattr(_handling, "active", False):
             return
         request = current_record()
@@ -106,12 +108,12 @@ class Reporter(RequestObserver):
 
     def _observe(self, record: logging.LogRecord, walked: Walk | None, request: RequestRecord | None) -> None:
         if walked is None and record.name == "werkzeug":
-            # Flask logs each exception without an error handler. The request reports it.
+            # The development server logs an exception that reached it, as text. The request reports it.
             return
         if request is not None and walked is not None:
             occurrences = request_errors.get_or_create(request).occurrences
             if _is_prepared(occurrences, walked.error):
-                # Flask logs each exception that no handler takes. The request reports it.
+                # Flask logs each exception without an error handler. The request reports it.
                 return
         self._add(
             Occurrence(

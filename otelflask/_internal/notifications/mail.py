@@ -31,7 +31,7 @@ TIMEOUT_S = 10.0
 #: Seconds of the pauses before further attempts.
 PAUSES_S = (1.0, 10.0, 60.0, 120.0)
 
-#: It was closed meanwhile, and nobody would send the mail.
+#: Ports by `mail_security` (RFC 5321, RFC 6409, RFC 8314).
 _PORTS = {"none": 25, "starttls": 587, "tls": 465}
 
 
@@ -93,7 +93,7 @@ class ErrorMail:
         self._waiting.append((report, count))
         self._task.wake()
         if self._task.thread is None and self._task.closing_at is not None:
-            # The mail is sent, whatever the server responds to QUIT.
+            # It was closed meanwhile, and nobody would send the mail.
             self.give_up()
 
     def _count(self, outcome: str) -> None:
@@ -136,7 +136,7 @@ class ErrorMail:
                 server = self._connect()
                 try:
                     refused = server.send_message(message)
-                    # It is sent, whatever the server answers to QUIT.
+                    # The mail is sent, whatever the server responds to QUIT.
                     with contextlib.suppress(OSError, smtplib.SMTPException):
                         server.quit()
                 finally:

@@ -43,7 +43,7 @@ MASKED_BEFORE_ENCODING = frozenset(f"otelflask.error.{part}" for part in ("frame
 _MAX_CACHED_NAMES, _MAX_CACHED_NAME_LENGTH = 10_000, 128
 
 _REMOVED_FROM_NAMES = str.maketrans("", "", "-_. ")
-#: The minimum length, in characters, of a JWT's header after ``eyJ``, and of its payload.
+#: A part of a JWT; the minimum length, in characters, of its header after ``eyJ``, and of its payload.
 _JWT_PART = re.compile(r"[A-Za-z0-9_-]*")
 _JWT_MIN_LENGTH = 6
 _SCHEME_CREDENTIAL = re.compile(r"(?i)\b(bearer|basic|digest|negotiate)(\s+)([A-Za-z0-9+/=._~-]{6,})")
@@ -63,11 +63,11 @@ _VENDOR_TOKEN_PREFIXES = ("AKIA", "ASIA", "ghp_", "gho_", "ghs_", "github_pat_",
 #: Characters around names and values, never part of a name.
 _PAIR_DELIMITERS = frozenset("\"'=:%>&;,")
 _SECOND_WORD = re.compile(r" [\w.\-]+")
-#: The separator between a name and its value.
+#: The maximum number of characters on each side of the space of a two-word name that are compared.
 _MAX_COMPARED_LENGTH = 64
-#: The sign between a name and its value.
+#: The separator between a name and its value.
 _SEPARATOR = re.compile(r"(?i)[\"']?\s*(?:=>|=|:|%3d)\s*")
-#: Skip the whole part: another ``eyJ`` inside it would give the same result.
+#: A value. One that is masked already stays as it is.
 _VALUE = re.compile(
     rf"(?is){re.escape(MASK)}|"
     r"\"[^\"\\]*(?:\\.[^\"\\]*)*\"?|'[^'\\]*(?:\\.[^'\\]*)*'?|"
@@ -89,7 +89,7 @@ def _mask_jwts(text: str) -> str:
                     end = _JWT_PART.match(text, end + 1).end()  # type: ignore[union-attr]
                 parts.append(text[kept:at] + MASK)
                 kept = head = end
-        # Another beginning in the same part would lead to the same end.
+        # Skip the whole part: another ``eyJ`` inside it would give the same result.
         at = text.find("eyJ", head)
     return "".join(parts) + text[kept:]
 
@@ -134,17 +134,17 @@ class Scrubber:
         known = {pattern.pattern for pattern in self.patterns}
         self.patterns += tuple(re.compile(pattern) for pattern in patterns if pattern not in known)
         self._sensitive: dict[str, bool] = {}
-        #: In running text a name is followed by "=" or ":", perhaps quoted. The expressions for pairs are matched at a
-        #: fixed position and cannot backtrack, so the time is linear in the text.
+        #: Changes whenever the rules change.
         self.generation = object()
-        # The first three characters of each name. `str.find` searches them first: the expression runs only where one is
-        # found.
+        # In running text a name is followed by "=" or ":", perhaps quoted. The expressions for pairs are matched at a
+        # fixed position and cannot backtrack, so the time is linear in the text.
         symbols = {character for name in self.names for character in name if not character.isalnum()}
         special = "".join(
             sorted(symbol for symbol in symbols if symbol not in _PAIR_DELIMITERS and not symbol.isspace())
         )
         self._name = re.compile(rf"[\w.\-{re.escape(special)}]*")
-        # Bounded: names may come from an untrusted client.
+        # The first three characters of each name. `str.find` searches them first: the expression runs only where one is
+        # found.
         self._name_prefixes = tuple({name[:3] for name in self.names})
 
     def is_sensitive(self, name: str) -> bool:
@@ -153,7 +153,7 @@ class Scrubber:
         if known is None:
             plain = _normalise(name)
             known = any(part in plain for part in self.names) and not plain.endswith(HARMLESS_ENDINGS)
-            # Bounded: names may come from strangers.
+            # Bounded: names may come from an untrusted client.
             if len(name) <= _MAX_CACHED_NAME_LENGTH:
                 if len(self._sensitive) >= _MAX_CACHED_NAMES:
                     self._sensitive = {}
@@ -197,7 +197,7 @@ class Scrubber:
     def _mask_pairs(self, text: str, lowered: str) -> str:
         """Mask values of ``name=value``, ``name: value`` and ``"name": "value"`` in a text, by their names."""
         if len(lowered) != len(text):
-            # The whole name is checked once, however many sensitive parts it contains.
+            # U+0130 is the one character that grows in lower case.
             lowered = text.replace("\u0130", "I").lower()
         starts = []
         for prefix in self._name_prefixes:
@@ -214,7 +214,7 @@ class Scrubber:
             first = start
             while first > done and (text[first - 1].isalnum() or text[first - 1] in "_-."):
                 first -= 1
-            # A sensitive name may span the space. Only the characters next to it are compared, to bound the work.
+            # The whole name is checked once, however many sensitive parts it contains.
             done = self._name.match(text, start).end()  # type: ignore[union-attr]
             separator = _SEPARATOR.match(text, done)
             if separator is None:
@@ -242,7 +242,7 @@ class Scrubber:
         separator = _SEPARATOR.match(text, second.end()) if second is not None else None
         if second is None or separator is None:
             return None
-        # A known name may contain the space. It is no longer than the longest name.
+        # A sensitive name may span the space. Only the characters next to it are compared, to bound the work.
         before = _normalise(text[max(first, end - _MAX_COMPARED_LENGTH) : end])[-_MAX_COMPARED_LENGTH:]
         after = _normalise(second.group())[:_MAX_COMPARED_LENGTH]
         joined = before + after

@@ -54,6 +54,7 @@ SYSTEMS = {
 }
 
 
+#: Operations that write nothing. A ROLLBACK after only these gets no span.
 _NON_WRITING_OPERATIONS = frozenset({"SELECT", "PRAGMA", "SHOW", "EXPLAIN", "BEGIN", "DESCRIBE", "VALUES", "SET"})
 
 

@@ -35,7 +35,7 @@ MAX_PLAN_LENGTH = 8_000
 PLAN_TIMEOUT_S = 1.0
 #: Seconds that a record waits for its plan.
 RECORD_WAIT_S = 5.0
-#: Queries that tell whether a function that the planner runs could write a file on the server.
+#: Seconds in which a statement is explained only once, to spare a slow server.
 REPEAT_S = 60.0
 
 _INTO = re.compile(r"(?i)\binto\b")
@@ -54,7 +54,7 @@ _EXPLAIN = {
     "mysql": "EXPLAIN FORMAT=JSON ",
     "sqlite": "EXPLAIN QUERY PLAN ",
 }
-#: Statements whose records are not emitted yet.
+#: Queries that tell whether a function that the planner runs could write a file on the server.
 _COULD_WRITE_FILES = {
     "postgresql": (
         "SELECT (r.rolsuper OR pg_has_role(r.oid, 'pg_write_server_files', 'MEMBER') "
@@ -129,7 +129,7 @@ class PlanReader:
         """Forget the parent's statements."""
         self._waiting: deque[_Waiting] = deque()
         self._task.after_fork()
-        #: Statements that are not reported yet.
+        #: Statements whose records were not emitted when they were last checked.
         self._unemitted: list[_Waiting] = []
         self._explained: dict[str, float] = {}
 
@@ -184,7 +184,7 @@ def _plan_or_reason(execution: Execution) -> tuple[str | None, str | None]:
 def _without_plan(error: Exception) -> tuple[str | None, str | None]:
     if isinstance(error, NoPlan):
         return None, str(error)
-    # This also refuses a `;` inside a literal. Values are usually parameters, which are not in the text.
+    # Not the error's text: it shows the statement with its values.
     code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None) or ""
     return None, f"{type(error).__name__} {code}".strip()
 
@@ -198,15 +198,14 @@ def _check(execution: Execution) -> None:
         raise NoPlan("plans of async engines are not read")
     pool = execution.engine.pool
     if isinstance(pool, (SingletonThreadPool, StaticPool)):
-        # A new pool with the engine's arguments and listeners, because a failed EXPLAIN aborts its connection's
-        # transaction.
+        # A second connection would be another database, or the app's own connection.
         raise NoPlan("plans are not read with a StaticPool or SingletonThreadPool")
     if not is_made_by_url(pool):
-        # psycopg 3: 0 prepares every statement, and the server refuses to prepare more than one at once.
+        # It may return the app's own connection.
         raise NoPlan("plans of engines with a `creator` function are not read")
     if execution.executemany or read(execution.statement).operation != "SELECT":
         raise NoPlan("only a single SELECT is explained")
-    # Also within a literal: a parameter is not part of the text.
+    # This also refuses a `;` inside a literal. Values are usually parameters, which are not in the text.
     if ";" in execution.statement or _INTO.search(execution.statement):
         raise NoPlan("a statement with `;` or INTO is not explained")
 
@@ -221,14 +220,15 @@ def plan_of(execution: Execution) -> str:
     _check(execution)
     engine = execution.engine
     name = _name(engine.dialect)
-    # A pool of its own with the engine's arguments and listeners: a failed EXPLAIN ends a transaction.
+    # A new pool with the engine's arguments and listeners, because a failed EXPLAIN aborts its connection's
+    # transaction.
     pool = engine.pool.recreate()
     try:
         connection = pool.connect()
         try:
             driver: Any = connection.driver_connection
             if hasattr(driver, "prepare_threshold"):
-                # psycopg 3: a prepared statement can only be a single one.
+                # psycopg 3: 0 prepares every statement, and the server refuses to prepare more than one at once.
                 driver.prepare_threshold = 0
             if name == "postgresql" and getattr(driver, "autocommit", False):
                 # Outside of a transaction nothing would be read-only.

@@ -23,10 +23,14 @@ from otelflask._internal.attribute_layers import Interned, Layer, merged
 from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY, SeverityNumber
 from otelflask._internal.exceptions.attributes import attributes_of
 from otelflask._internal.limits import MAX_ITEMS, Limits, cut_stacktrace
-from otelflask._internal.logging_records import Raised, message_of
+from otelflask._internal.logging_records import Raised, belongs_to, message_of
 from otelflask._internal.sdk.log_records import Record, emit
 
-_RESERVED = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime", "taskName"}
+_FIELDS = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None)))
+#: Attributes of a record that are not from ``extra=``. Handlers add the last three (``taskName`` until Python 3.11).
+_RESERVED = _FIELDS | {"message", "asctime", "taskName"}
+#: Packages of telemetry.
+_PACKAGES = frozenset({"otelflask", "opentelemetry"})
 _SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 #: How deep containers in ``extra=`` are followed.
 _MAX_DEPTH = 4
@@ -87,7 +91,7 @@ def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Reco
     event_name = None
     dropped = 0
     state = record.__dict__
-    if len(state) > len(_RESERVED) - 3:
+    if len(state) > len(_FIELDS):
         for name, value in state.items():
             if name in _RESERVED:
                 continue
@@ -133,9 +137,8 @@ def _is_suppressed(name: str) -> bool:
 
     If records of telemetry's own loggers were exported, each export would cause more of them.
     """
-    if name.startswith(("otelflask", "opentelemetry")):
-        # The demo shop is an app like any other.
-        return not name.startswith("otelflask.demo")
+    if belongs_to(name, _PACKAGES):
+        return True
     # Suppressed instrumentation: export threads, endpoints and excluded requests.
     return bool(context_api.get_value(SUPPRESS_INSTRUMENTATION_KEY))
 

@@ -24,9 +24,9 @@ INTERVAL_S = 0.25
 OPEN_S = 15.0
 #: Seconds between two descriptions of this worker.
 DESCRIBE_INTERVAL_S = 1.0
-#: Seconds that a thread waits for another.
+#: The number of items that are written at once. A request for the page waits for no more than these.
 BATCH = 500
-#: Seconds that a thread waits for another, and that the end of a worker takes for its last items.
+#: Seconds that a thread waits for another.
 LOCK_TIMEOUT_S = 2.0
 #: Seconds that the end of a worker takes for its last items.
 LAST_PUBLISH_S = 2.0

@@ -126,6 +126,14 @@ def test_our_own_diagnostics_are_not_sent(log: logging.Logger, telemetry: Captur
     assert not telemetry.logs
 
 
+@pytest.mark.parametrize("name", ["otelflask_shop", "opentelemetry_lamps.views", "otelflask.demo.shop"])
+def test_a_logger_of_an_app_with_a_similar_name_is_sent(
+    name: str, log: logging.Logger, telemetry: CapturedTelemetry
+) -> None:
+    logging.getLogger(name).warning("sold out")
+    assert only(telemetry).body == "sold out"
+
+
 def test_levels_of_loggers_count_as_always(log: logging.Logger, telemetry: CapturedTelemetry) -> None:
     log.setLevel(logging.ERROR)
     log.warning("not this")
