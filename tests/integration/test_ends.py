@@ -131,7 +131,7 @@ def test_who_took_something_before_is_waited_for(serve: Serve, fake_collector: F
         assert [span.attributes["url.path"] for span in back.spans] == ["/hello/last"]
     finally:
         back.stop()
-    assert f"http://127.0.0.1:{port}/v1/traces to take spans" in server.said()
+    assert f"http://127.0.0.1:{port}/v1/traces to accept spans" in server.said()
     assert not LOST.findall(server.said())
 
 
@@ -142,7 +142,7 @@ def test_who_hangs_has_the_time_of_the_setting_and_the_process_says_for_what_it_
     fake_collector.default = Reply(hang=True)
     said = run(app_dir, ROUTES, OTELFLASK_SHUTDOWN_TIMEOUT="2", **fake_collector.environment(protocol))
     assert fake_collector.attempts == 1
-    assert re.search(r"the process waits for .* to take metrics, for at most 1\.\d s \(shutdown_timeout\)", said)
+    assert re.search(r"the process waits for .* to accept metrics, for at most 1\.\d s \(shutdown_timeout\)", said)
     assert re.search(r"did not accept it in time \(metric data points: [1-9]", LOST.findall(said)[0])
 
 
