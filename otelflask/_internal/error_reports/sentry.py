@@ -236,7 +236,7 @@ class SentryFlush:
 
     @staticmethod
     def _waiting() -> int:
-        """The number of events that Sentry has not taken yet, as far as the transports show."""
+        """The number of events that Sentry has not accepted yet, as far as the transports show."""
         return sum(unsent_events(item.inner) for item in list(_transports))
 
     def begin_close(self, deadline: float) -> None:
@@ -256,7 +256,7 @@ class SentryFlush:
 
     def lost(self) -> dict[tuple[str, str], str]:
         """The events that were not sent before the process ended."""
-        return {("Sentry", "has not taken it in time"): f"events: {self._lost}"} if self._lost else {}
+        return {("Sentry", "did not accept it in time"): f"events: {self._lost}"} if self._lost else {}
 
     def after_fork(self) -> None:
         """Do nothing: sentry-sdk restarts its worker in a child."""

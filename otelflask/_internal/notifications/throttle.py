@@ -125,7 +125,7 @@ class Throttle:
         return int(row[0]) if row else 0
 
     def sent(self, fingerprint: str, claim: Claim, now: float) -> None:
-        """The server has taken the mail of this claim."""
+        """The server has accepted the mail of this claim."""
         with self._transaction() as database:
             database.execute(
                 "UPDATE mailed SET mailed_at = ?, held_back = held_back - ?, sending_until = 0"
@@ -134,7 +134,7 @@ class Throttle:
             )
 
     def failed(self, fingerprint: str, now: float) -> None:
-        """The mail was not taken: the next occurrence may claim again, with all occurrences since."""
+        """The mail was not accepted: the next occurrence may claim again, with all occurrences since."""
         with self._transaction() as database:
             database.execute(
                 "UPDATE mailed SET sending_until = 0 WHERE service = ? AND fingerprint = ?",

@@ -223,7 +223,7 @@ class SpanStarter:
 
         sampler = tracer.sampler
         if parent is not None and parent.is_remote and not self._trust and isinstance(sampler, sampling.ParentBased):
-            # The caller is a stranger: its flag neither suppresses nor forces our spans.
+            # The caller is not trusted: its flag neither suppresses nor forces our spans.
             sampler = sampler_of_roots(sampler)
         elif isinstance(sampler, sampling.ParentBased) and parent is None:
             sampler = sampler_of_roots(sampler)

@@ -236,7 +236,7 @@ def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource) -
             destination: Destination = _OTLP[name]("metrics")
             # The stock exporter reads the variables for temporality and aggregation.
             preferences = HTTP_EXPORTERS["metrics"]()
-            encoding: Callable[[Sequence[Any]], Any] = encode
+            encode_batch: Callable[[Sequence[Any]], Any] = encode
         else:
             component = _stock_exporter("metrics", name)
             if issubclass(component, MetricReader):
@@ -245,14 +245,16 @@ def _build_metrics(pipeline: Pipeline, settings: Settings, resource: Resource) -
             preferences = component()
             destination = SdkDestination(preferences, f"{name}_exporter")
 
-            def encoding(batch: Sequence[Any]) -> Any:
+            def encode_batch(batch: Sequence[Any]) -> Any:
                 return pipeline.scrubbed_metrics(batch[-1])
 
         if isinstance(preferences, MetricExporter):
             temporality, aggregation = preferences_of(preferences)
         # Each collection replaces the one before: a few are enough for a receiver that is away.
         queues.append(
-            ExportQueue("metrics", encoding, destination, QueueOptions(8, 1, settings.metric_interval / 1000), _points)
+            ExportQueue(
+                "metrics", encode_batch, destination, QueueOptions(8, 1, settings.metric_interval / 1000), _points
+            )
         )
     if queues:
 

@@ -220,8 +220,8 @@ def _see(error: Exception, unhandled: bool, observers: Observers) -> None:
 
     Args:
         error: The exception.
-        unhandled: Whether no handler takes it.
-        observers: Notified where none takes it.
+        unhandled: Whether no error handler of the app handles it.
+        observers: Notified where none does.
     """
     record = current_record()
     if record is None:

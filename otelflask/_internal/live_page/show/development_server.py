@@ -17,8 +17,8 @@ class _OwnLines(logging.Filter):
         self._below = (f"{path}/", f"{path}?")
 
     def filter(self, record: logging.LogRecord) -> bool:
-        # Such as `127.0.0.1 - - [date] "GET /monitoring/logs HTTP/1.1" 200 -`, perhaps with colours. A line contains a
-        # stranger's text, so no expression searches it.
+        # Such as `127.0.0.1 - - [date] "GET /monitoring/logs HTTP/1.1" 200 -`, perhaps with colours. A line contains
+        # untrusted text, so no expression searches it.
         request, _, status = record.getMessage().partition('"')[2].partition('"')
         words = _COLOUR.sub("", request).split(" ")
         if len(words) != 3 or words[0] not in ("GET", "HEAD") or status.startswith(" 404"):
