@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
-from otelflask._internal.settings import Settings
+from otelflask._internal.settings import GROUPS
 
 
-def table() -> str:
-    """The settings as a Markdown table, for the docs."""
+def tables() -> str:
+    """The settings as Markdown tables, one a group."""
+    return "\n".join(f"## {_title(group)}\n\n{_table(group)}" for group in GROUPS)
+
+
+def _title(group: type) -> str:
+    return str(group.__doc__).rstrip(".")
+
+
+def _table(group: Any) -> str:
     rows = ["| setting | environment variable | default | scope | description |", "|---|---|---|---|---|"]
-    for item in fields(Settings):
+    for item in fields(group):
         default = item.default
         shown = str(default).lower() if isinstance(default, bool) else str(default) or "(empty)"
         help_text = item.metadata["help"]
@@ -46,14 +55,12 @@ the OpenTelemetry SDK and its OTLP exporters keep their meaning and their defaul
 - *In development* means that Flask's debug mode is on, or that `environment` is `development`.
 - If a token is set, it is required in development too.
 
-## Table
-
 """
 
 
 def page() -> str:
     """``docs/settings.md``."""
-    return BEGINNING + table()
+    return BEGINNING + tables()
 
 
 if __name__ == "__main__":

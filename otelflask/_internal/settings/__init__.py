@@ -1,6 +1,6 @@
 """Settings: their declarations, and how they are read."""
 
-from otelflask._internal.settings.declarations import PER_PROCESS, WHEN_WANTED, Settings
+from otelflask._internal.settings.declarations import GROUPS, PER_PROCESS, WHEN_WANTED, Settings
 from otelflask._internal.settings.setting import SettingError
 
-__all__ = ["PER_PROCESS", "WHEN_WANTED", "SettingError", "Settings"]
+__all__ = ["GROUPS", "PER_PROCESS", "WHEN_WANTED", "SettingError", "Settings"]

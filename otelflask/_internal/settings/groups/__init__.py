@@ -1,0 +1,1 @@
+"""The settings, declared once each: name, environment variable, default, type and description."""
