@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import has_request_context
+from flask import g, has_request_context
 
 from otelflask._internal import guard
 from otelflask._internal.compat.flask import current_request
@@ -31,9 +31,10 @@ def get_request_id() -> str | None:
 
 
 def set_user(user_id: object) -> None:
-    """Set the user of the current request: ``user.id`` on its span and its request log.
+    """Set the user of the current request: ``user.id`` on its span, log lines, events and error reports.
 
-    Outside of a request this does nothing.
+    Without a call, it is ``g.user_id``, or the user that Flask-Login has loaded. Outside of a request this
+    does nothing.
 
     Args:
         user_id: The user's id, read as text. None removes it.
@@ -45,3 +46,26 @@ def set_user(user_id: object) -> None:
 
 def _text_of(user_id: object) -> str | None:
     return str(user_id)[:_MAX_USER_ID]
+
+
+def known_user() -> object:
+    """The user that the app has put into ``g.user_id``, else the one that Flask-Login has loaded; None without one.
+
+    Nothing is loaded for it.
+    """
+    found: object = g.get("user_id")
+    if found is not None:
+        return found
+    user = g.get("_login_user")
+    return user.get_id() if user is not None and getattr(user, "is_authenticated", False) else None
+
+
+def current_user_id() -> str | None:
+    """The user of the current request, as far as it is known by now; None outside of a request."""
+    record = current_record()
+    if record is None:
+        return None
+    if record.user_id is not None:
+        return record.user_id
+    found = guard.attempt(known_user, on_error=lambda error: None)
+    return None if found is None else guard.attempt(_text_of, found, on_error=lambda error: None)

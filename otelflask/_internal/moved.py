@@ -18,7 +18,6 @@ MOVED: dict[str, tuple[str, tuple[str, ...]]] = {
     "otelflask.database.instrumentor": ("otelflask", ("SQLAlchemyInstrumentor",)),
     "otelflask.distro": ("otelflask._internal.wiring.distro", ("Configurator", "Distro")),
     "otelflask.errors.answers": ("otelflask.errors", ("created", "deleted", "success", "updated")),
-    "otelflask.errors.problem": ("otelflask.errors", ("Problem",)),
     "otelflask.errors.rendering": ("otelflask.errors", ("answer_errors_with",)),
     "otelflask.extension": ("otelflask", ("OtelFlask", "init")),
     "otelflask.health.checks": ("otelflask.health", ("Degraded", "check")),

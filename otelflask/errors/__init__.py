@@ -1,5 +1,6 @@
 """Exceptions to raise in an app, and helpers for success answers."""
 
+from otelflask._internal.error_responses.answer import Answer
 from otelflask._internal.error_responses.app_errors import (
     AppError,
     AuthenticationError,
@@ -13,11 +14,11 @@ from otelflask._internal.error_responses.app_errors import (
     ServiceUnavailableError,
     ValidationError,
 )
-from otelflask._internal.error_responses.problem import Problem
 from otelflask._internal.error_responses.renderer import answer_errors_with
 from otelflask._internal.error_responses.success import created, deleted, success, updated
 
 __all__ = [
+    "Answer",
     "AppError",
     "AuthenticationError",
     "AuthorizationError",
@@ -26,7 +27,6 @@ __all__ = [
     "ExternalServiceError",
     "ExternalTimeoutError",
     "NotFoundError",
-    "Problem",
     "RateLimitError",
     "ServiceUnavailableError",
     "ValidationError",

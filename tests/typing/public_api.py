@@ -11,7 +11,7 @@ from typing_extensions import assert_type
 import otelflask
 from otelflask import errors, health
 from otelflask.breaker import CircuitBreaker, CircuitOpenError
-from otelflask.errors import AppError, Problem, ValidationError
+from otelflask.errors import Answer, AppError, ValidationError
 from otelflask.testing import CapturedTelemetry, FakeCollector, FixedClock, Received, Reply
 
 app = Flask("shop")
@@ -57,10 +57,10 @@ def answers(blueprint: Blueprint) -> None:
     raise AppError("No lamps are left.", status=status, code="out_of_stock", details={"left": 0})
 
 
-def rendered(problem: Problem) -> dict[str, Any]:
-    assert_type(problem.status, int)
-    assert_type(problem.errors, dict[str, Any])
-    return {"code": problem.code, "text": problem.detail}
+def rendered(answer: Answer) -> dict[str, Any]:
+    assert_type(answer.status, int)
+    assert_type(answer.errors, dict[str, Any])
+    return {"code": answer.code, "text": answer.message}
 
 
 payments = CircuitBreaker("payments", failure_threshold=2, expected_exception=(OSError, TimeoutError))

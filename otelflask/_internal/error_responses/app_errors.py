@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+_PUBLIC_MODULE = "otelflask.errors.exceptions"
+
 
 class AppError(Exception):
     """An error whose message is meant for the client.
 
+    A subclass may set ``message``, ``status`` and ``code`` as class attributes. One with a status from 200
+    to 299 is an answer that is raised, and no error.
+
     Args:
-        message: The message (default: the status's phrase).
-        status: The HTTP status, from 400 to 599, in place of the class's.
+        message: The message (default: the class's, else the status's phrase).
+        status: The HTTP status, in place of the class's.
         code: The app's stable error code, text or number, for programs, in place of the class's.
         details: More about the error; anything that can be JSON.
         headers: Response headers.
@@ -21,10 +26,15 @@ class AppError(Exception):
         ValueError: The status is not allowed.
     """
 
+    message: str = ""
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
     code: str | int = "internal_error"
     #: ``type`` of the problem details (RFC 9457, 3.1.1): a URI that explains this kind of problem.
     type: ClassVar[str] = "about:blank"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        _check_status(cls.status, f"{cls.__name__}.status")
 
     def __init__(
         self,
@@ -36,15 +46,26 @@ class AppError(Exception):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         if status is not None:
+            _check_status(status, "status")
             self.status = status
-        if not 400 <= self.status <= 599:
-            raise ValueError(f"status is {self.status}; allowed are 400 to 599")
+        self.has_own_code = code is not None or not _is_ours(self, "code")
         if code is not None:
             self.code = code
-        self.message = message if message is not None else title_of(self.status)
+        self.message = message if message is not None else self.message or title_of(self.status)
         self.details = details
         self.headers = dict(headers or {})
         super().__init__(self.message)
+
+
+def _check_status(status: Any, name: str) -> None:
+    if not isinstance(status, int) or not (200 <= status <= 299 or 400 <= status <= 599):
+        raise ValueError(f"{name} is {status!r}; allowed are 400 to 599, and 200 to 299 for a success")
+
+
+def _is_ours(error: AppError, name: str) -> bool:
+    """Whether a class attribute comes from a class of otelflask."""
+    owner = next(item for item in type(error).__mro__ if name in item.__dict__)
+    return owner.__module__ == _PUBLIC_MODULE
 
 
 class BadRequestError(AppError):
@@ -58,7 +79,8 @@ class ValidationError(AppError):
     """The request is well formed, but its values are not valid.
 
     Args:
-        message: The message (default: the status's phrase).
+        message: The message (default: the class's, else the status's phrase).
+        field: The name of the field that the message is about.
         fields: A field's name → what is wrong with it.
         **options: Arguments of `AppError`.
     """
@@ -66,9 +88,18 @@ class ValidationError(AppError):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     code = "validation_failed"
 
-    def __init__(self, message: str | None = None, *, fields: Mapping[str, Any] | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        message: str | None = None,
+        field: str | None = None,
+        *,
+        fields: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(message, **options)
         self.fields = dict(fields or {})
+        if field is not None:
+            self.fields.setdefault(field, self.message)
 
 
 class AuthenticationError(AppError):
@@ -103,7 +134,7 @@ class _RetryableError(AppError):
     """An error that may pass.
 
     Args:
-        message: The message (default: the status's phrase).
+        message: The message (default: the class's, else the status's phrase).
         retry_after: Seconds, for the Retry-After header (RFC 9110, 10.2.3).
         **options: Arguments of `AppError`.
     """
@@ -148,9 +179,9 @@ def title_of(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
-        return "Server Error" if status >= 500 else "Client Error"
+        return {2: "Success", 4: "Client Error"}.get(status // 100, "Server Error")
 
 
 # The public names, which telemetry has in `exception.type`.
 for _kind in [AppError, *AppError.__subclasses__(), *_RetryableError.__subclasses__()]:
-    _kind.__module__ = "otelflask.errors.exceptions"
+    _kind.__module__ = _PUBLIC_MODULE

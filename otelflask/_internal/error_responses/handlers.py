@@ -16,9 +16,9 @@ from werkzeug.exceptions import HTTPException, default_exceptions
 
 from otelflask._internal import guard
 from otelflask._internal.compat.flask import handler_search, replace_handler_search
+from otelflask._internal.error_responses.answer import answer_of
 from otelflask._internal.error_responses.app_errors import AppError
-from otelflask._internal.error_responses.problem import problem_of
-from otelflask._internal.error_responses.renderer import ErrorRenderer
+from otelflask._internal.error_responses.renderer import Renderer
 
 Handler = Callable[[Exception], Any]
 
@@ -28,12 +28,12 @@ _MAKE_AN_ANSWER = frozenset({"__call__", "get_response", "get_body", "get_header
 _MAKERS_OF_STOCK_ANSWERS = ("werkzeug.", __name__)
 
 
-def answer_errors(app: Flask, renderer: ErrorRenderer) -> None:
+def answer_errors(app: Flask, renderer: Renderer) -> None:
     """Make the renderer answer what no handler of the app answers."""
     search = handler_search(app)
 
     def answer(error: HTTPException | AppError) -> Any:
-        return renderer.response(app, problem_of(error, request.environ))
+        return renderer.response(app, answer_of(error, request.environ))
 
     def ours(error: Exception) -> Any:
         assert isinstance(error, (HTTPException, AppError))

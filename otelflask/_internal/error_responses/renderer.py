@@ -1,4 +1,4 @@
-"""Render a problem as a response: JSON or a page, as the client and the app want it."""
+"""Render an answer as a response: JSON or a page, as the client and the app want it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 import flask
 import jinja2
 from flask import Blueprint, Flask, Response, request
-from opentelemetry import trace as trace_api
 
-from otelflask._internal import clock, guard
-from otelflask._internal.current_request import get_request_id
-from otelflask._internal.error_responses.problem import Problem
+from otelflask._internal import guard
+from otelflask._internal.error_responses.answer import Answer
+from otelflask._internal.error_responses.formats import FORMATS, ids
 from otelflask._internal.settings import SettingError, Settings
 
-#: A renderer of the user: takes a problem, and returns anything that a view may return.
-Renderer = Callable[[Problem], Any]
+#: A renderer of the user: takes an answer, and returns anything that a view may return.
+UserRenderer = Callable[[Answer], Any]
 
-_FORMATS = ("json", "html")
+_JSON_OR_PAGE = ("json", "html")
 _ATTRIBUTE = "otelflask_error_format"
+#: Folders of the app's templates, in the order in which they are searched.
+_TEMPLATE_FOLDERS = ("errors", "error")
 _HINTS = {
     400: "Check your input, and try again.",
     401: "Log in, and try again.",
@@ -48,62 +49,57 @@ def answer_errors_with(blueprint: Blueprint, format: str) -> None:
     Raises:
         SettingError: Another format.
     """
-    if format not in _FORMATS:
+    if format not in _JSON_OR_PAGE:
         raise SettingError(f"the error format of blueprint {blueprint.name!r} is {format!r}; allowed are json and html")
     setattr(blueprint, _ATTRIBUTE, format)
 
 
-def ids() -> tuple[str, str]:
-    """The trace id (32 hex digits) and the request id of the current request. Each is empty where there is none."""
-    context = trace_api.get_current_span().get_span_context()
-    return (f"{context.trace_id:032x}" if context.is_valid else "", get_request_id() or "")
-
-
-class ErrorRenderer:
-    """Renders one app's errors.
+class Renderer:
+    """Renders one app's answers to errors and successes.
 
     Args:
         settings: The settings.
-        renderer: A function of the user that makes the body of each error that is not a page.
+        function: A function of the user that makes the body of each answer that is not a page.
     """
 
-    def __init__(self, settings: Settings, renderer: Renderer | None = None) -> None:
-        self._envelope = settings.error_format == "envelope"
+    def __init__(self, settings: Settings, function: UserRenderer | None = None) -> None:
+        self._body = FORMATS[settings.error_format]
+        self._timestamp_format = settings.timestamp_format
+        self._error_type = "application/problem+json" if settings.error_format == "problem" else "application/json"
         self._prefixes = tuple(part.strip() for part in settings.json_paths.split(",") if part.strip())
-        self._renderer = renderer
+        self._function = function
         source = (
             resources.files("otelflask._internal.error_responses").joinpath("templates/error.html").read_text("utf-8")
         )
         self._page = jinja2.Environment(autoescape=True).from_string(source)
 
-    def response(self, app: Flask, problem: Problem) -> Response:
+    def response(self, app: Flask, answer: Answer) -> Response:
         """The response to the current request."""
-        format, by_accept = self._format(app)
+        format, by_accept = ("json", False) if answer.success else self._format(app)
         if format == "html":
-            response = Response(self._html(app, problem), problem.status, mimetype="text/html")
+            response = Response(self._html(app, answer), answer.status, mimetype="text/html")
         else:
-            response = self._by_user(app, problem) or self._json(app, problem)
-        for name, value in problem.headers:
+            response = self._by_user(app, answer) or self._json(app, answer)
+        for name, value in answer.headers:
             response.headers.add(name, value)
         if by_accept:
             response.vary.add("Accept")
         return response
 
-    def _by_user(self, app: Flask, problem: Problem) -> Response | None:
-        if self._renderer is None:
+    def _by_user(self, app: Flask, answer: Answer) -> Response | None:
+        if self._function is None:
             return None
         response: Response | None = None
         # A failed answer must not be one more error.
         with guard.log_errors("error renderer", "the error_renderer failed; the built-in response is used"):
-            response = app.make_response(self._renderer(problem))
-            response.status_code = problem.status
+            response = app.make_response(self._function(answer))
+            response.status_code = answer.status
         return response
 
-    def _json(self, app: Flask, problem: Problem) -> Response:
-        body = self._as_envelope(problem) if self._envelope else self._as_problem(problem)
-        response: Response = app.response_class(app.json.dumps(body), problem.status)
-        response.mimetype = "application/json" if self._envelope else "application/problem+json"
-        return response
+    def _json(self, app: Flask, answer: Answer) -> Response:
+        body = self._body(answer, self._timestamp_format)
+        mimetype = "application/json" if answer.success else self._error_type
+        return app.response_class(app.json.dumps(body), answer.status, mimetype=mimetype)
 
     def _format(self, app: Flask) -> tuple[str, bool]:
         """The format, and whether the client's Accept header decided it."""
@@ -119,46 +115,20 @@ class ErrorRenderer:
         wants_page = bool(listed) and max(listed) > 0 and max(listed) >= accepted.quality("application/json")
         return ("html" if wants_page else "json"), True
 
-    @staticmethod
-    def _as_problem(problem: Problem) -> dict[str, Any]:
-        """Problem details (RFC 9457, 3.1) with our extensions."""
-        trace_id, request_id = ids()
-        body: dict[str, Any] = {
-            "type": problem.type,
-            "title": problem.title,
-            "status": problem.status,
-            "detail": problem.detail,
-            "instance": request.path,
-        }
-        extensions = {
-            "code": problem.code,
-            "errors": problem.errors or None,
-            "details": problem.details,
-            "trace_id": trace_id or None,
-            "request_id": request_id or None,
-        }
-        return {**body, **{name: value for name, value in extensions.items() if value is not None}}
-
-    @staticmethod
-    def _as_envelope(problem: Problem) -> dict[str, Any]:
-        data = problem.details
-        if problem.errors:
-            data = {"errors": problem.errors, **({"details": data} if data is not None else {})}
-        return {**envelope(False, problem.detail, data), "error_code": problem.code}
-
-    def _html(self, app: Flask, problem: Problem) -> str:
-        trace_id, request_id = ids()
-        status = problem.status
+    def _html(self, app: Flask, answer: Answer) -> str:
+        status = answer.status
         of_class = 500 if status >= 500 else 400
         values = {
             "status": status,
-            "title": problem.title,
-            "message": problem.detail if problem.by_app else _SENTENCES.get(status, problem.detail),
+            "title": answer.title,
+            "message": answer.message if answer.by_app else _SENTENCES.get(status, answer.message),
             "hint": _HINTS.get(status, _HINTS[of_class]),
-            "trace_id": trace_id,
-            "request_id": request_id,
+            "trace_id": "",
+            "request_id": "",
+            **ids(),
         }
-        names = [f"errors/{status}.html", f"errors/{status // 100}xx.html", "errors/error.html"]
+        files = (f"{status}.html", f"{status // 100}xx.html", "error.html")
+        names = [f"{folder}/{file}" for file in files for folder in _TEMPLATE_FOLDERS]
         # A failed error page must not be one more error.
         with guard.log_errors("error template", "a template of an error page failed; the built-in page is used"):
             template = _first_template(app, names)
@@ -177,15 +147,3 @@ def _first_template(app: Flask, names: list[str]) -> jinja2.Template | None:
         text = "a template of an error page cannot be read; the built-in page is used"
         guard.log("error template", text, exc_info=error)
         return None
-
-
-def envelope(success: bool, message: str, data: Any) -> dict[str, Any]:
-    """The common part of answers in the envelope format."""
-    return {
-        "success": success,
-        "message": message,
-        "data": data,
-        "request": f"{request.method} {request.path}",
-        "timestamp": clock.now().isoformat(timespec="milliseconds"),
-        "trace_id": ids()[0],
-    }

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from otelflask._internal import event_names
-from otelflask._internal.current_request import current_record
+from otelflask._internal.current_request import current_record, current_user_id
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import BODY_LENGTH, Limits, bounded
 from otelflask._internal.redaction import Scrubber, scrubbed_attributes
@@ -18,6 +18,8 @@ from otelflask._internal.request_record import RequestRecord
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}
 _SHOWN |= {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}
+#: The same for JSON, which escapes the first 32 itself.
+_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS if code >= 0x20}
 #: Attributes that a text line does not show: its text has them, or people do not need them.
 _LEFT_OUT = ("code.", "exception.", "http.", "url.", "network.", "server.", "client.", "user_agent.", "user.", "error.")
 
@@ -39,7 +41,7 @@ def current_request_info() -> RequestInfo:
 
 
 def _of(record: RequestRecord) -> RequestInfo:
-    return RequestInfo(record.request_id, record.method, record.path, record.client, record.user_id or "")
+    return RequestInfo(record.request_id, record.method, record.path, record.client, current_user_id() or "")
 
 
 class LineFormat:
@@ -81,13 +83,15 @@ class LineFormat:
         return head, self.limits.text(self._scrubber.text(bounded(body, length)), length), attributes
 
     def json(self, item: Any, request: RequestInfo) -> str:
-        """One JSON object. It is ASCII, so that no reader sees a line end within it."""
+        """One JSON object. What could look like a line end, or break the line's encoding, is escaped."""
         head, message, attributes = self._parts(item, request)
         line: dict[str, Any] = {name: value for name, value in head.items() if value}
         line["message"] = message
         for name, value in attributes.items():
             line.setdefault(name, value)
-        return json.dumps(line, ensure_ascii=True, default=safe_text, separators=(",", ":"))
+        text = json.dumps(line, ensure_ascii=False, default=safe_text, separators=(",", ":"))
+        # JSON allows these characters only in strings, and there as escapes. A lone surrogate has no UTF-8.
+        return text.translate(_JSON_ESCAPES).encode("utf-8", "backslashreplace").decode()
 
     def text(self, item: Any, request: RequestInfo) -> str:
         """One line, followed by the stack of an exception, with a bar before each of its lines."""

@@ -46,8 +46,9 @@ def init(app: Flask, **options: Unpack[InitOptions]) -> OtelFlask:
     - ``request_hook(span, environ)``: called when a request's span has started.
       ``response_hook(span, status, headers)``: called when the app starts its response.
     - ``user()``: returns the user of the current request, or None. The default is Flask-Login's user.
-    - ``error_renderer(problem)``: called for error responses that are not pages. It returns anything that
-      a view may return.
+    - ``error_renderer(answer)``: called for error responses that are not pages, and for `success`,
+      `created`, `updated` and `deleted`. It takes an `otelflask.errors.Answer`, and returns anything that a
+      view may return.
     - ``error_fingerprint(exception)``: returns a list of texts that names the group of an error report,
       or None for the default group.
     - ``rollback_sessions``: objects with ``rollback()``, such as a ``scoped_session``, that are rolled

@@ -16,7 +16,8 @@ from otelflask._internal import guard
 from otelflask._internal.breaker import registry
 from otelflask._internal.endpoints.endpoint import Endpoints
 from otelflask._internal.error_responses.handlers import answer_errors, roll_back
-from otelflask._internal.error_responses.renderer import ErrorRenderer
+from otelflask._internal.error_responses.renderer import Renderer
+from otelflask._internal.error_responses.success import answer_successes
 from otelflask._internal.instrumentation import libraries
 from otelflask._internal.instrumentation.http.instrumentor import FlaskInstrumentor
 from otelflask._internal.instrumentation.logs import capture, events
@@ -98,8 +99,10 @@ def install(app: Flask, options: InitOptions) -> None:
     _attach_console(telemetry, effective, app.debug)
     _log_differences(telemetry, effective, sources, hooks)
     roll_back(app, hooks.get("rollback_sessions") or ())
+    renderer = Renderer(effective, hooks.get("error_renderer"))
+    answer_successes(app, renderer)
     if effective.error_answers:
-        answer_errors(app, ErrorRenderer(effective, hooks.get("error_renderer")))
+        answer_errors(app, renderer)
 
 
 def instrument_new_apps(settings: Settings, service_name: str) -> None:

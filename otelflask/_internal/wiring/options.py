@@ -9,7 +9,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import Span, TracerProvider
 
 from otelflask._internal.compat.otel_api import LoggerProvider
-from otelflask._internal.error_responses.problem import Problem
+from otelflask._internal.error_responses.answer import Answer
 
 #: Several texts: one text that contains them, as in an environment variable, or a list.
 Texts = str | Sequence[str]
@@ -30,8 +30,8 @@ class Hooks(TypedDict, total=False):
     logger_provider: LoggerProvider | None
     request_hook: RequestHook | None
     response_hook: ResponseHook | None
-    #: Returns the body of an error response, unless the answer is a page: anything that a view may return.
-    error_renderer: Callable[[Problem], Any] | None
+    #: Returns the body of an answer to an error or a success, unless it is a page: anything that a view may return.
+    error_renderer: Callable[[Answer], Any] | None
     #: Returns a list of texts that names the group of an error report; None for the default group.
     error_fingerprint: Callable[[Any], Sequence[str] | None] | None
     #: Objects with ``rollback()``, such as a ``scoped_session``, besides the session of Flask-SQLAlchemy.
@@ -71,7 +71,8 @@ class InitOptions(Hooks, total=False):
     grafana_url: str | None
     state_dir: str | None
     error_answers: bool | None
-    error_format: Literal["problem", "envelope"] | None
+    error_format: Literal["problem", "envelope", "msg"] | None
+    timestamp_format: Literal["iso", "epoch"] | None
     json_paths: Texts | None
     database: bool | None
     slow_query_threshold: float | None

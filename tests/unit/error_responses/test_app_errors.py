@@ -51,10 +51,30 @@ def test_what_is_given_goes_before_what_the_class_says() -> None:
     assert (errors.NotFoundError.status, errors.NotFoundError.code) == (404, "not_found")
 
 
-@pytest.mark.parametrize("status", [200, 399, 600])
-def test_a_status_that_is_no_error_is_refused(status: int) -> None:
-    with pytest.raises(ValueError, match=f"status is {status}; allowed are 400 to 599"):
+def test_three_lines_are_a_class_with_message_status_and_code() -> None:
+    class ParameterError(AppError):
+        message, status, code = "参数错误", 400, 1000
+
+    error = ParameterError()
+    assert (error.message, str(error), error.status, error.code) == ("参数错误", "参数错误", 400, 1000)
+    assert ParameterError("page").message == "page"
+
+
+@pytest.mark.parametrize("status", [100, 304, 399, 600])
+def test_a_status_that_is_neither_error_nor_success_is_refused(status: int) -> None:
+    with pytest.raises(ValueError, match=f"status is {status}; allowed are 400 to 599, and 200 to 299"):
         AppError(status=status)
+
+
+@pytest.mark.parametrize("given", [301, "404", None])
+def test_a_class_with_a_wrong_status_is_refused_when_it_is_defined(given: object) -> None:
+    with pytest.raises(ValueError, match=rf"Wrong.status is {given!r}; allowed are"):
+        type("Wrong", (AppError,), {"status": given})
+
+
+def test_a_validation_error_can_name_one_field() -> None:
+    error = errors.ValidationError("名称不能为空", "name")
+    assert (error.fields, error.message) == ({"name": "名称不能为空"}, "名称不能为空")
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(30, "30"), (0.2, "1"), (0, "0"), (-5, "0")])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import flask
 import pytest
+from opentelemetry.trace.status import StatusCode
 from werkzeug.exceptions import HTTPException, ServiceUnavailable, Unauthorized
 from werkzeug.test import TestResponse
 
@@ -101,26 +103,70 @@ def test_problem_details_hold_everything_a_client_needs(make: Make, telemetry: C
     }
 
 
-def test_the_envelope_is_the_classic_one(make: Make, telemetry: CapturedTelemetry) -> None:
-    app = make(errors.ConflictError("It is there already.", code=40901, details={"id": 7}), error_format="envelope")
-    answer = app.test_client().post("/api/x")
+class Stocked(errors.AppError):
+    message, status, code = "in stock", 201, 0
+
+
+@pytest.mark.parametrize(
+    ("error", "body"),
+    [
+        (errors.ConflictError("There.", code=40901, details={"id": 7}), {"code": 40901, "details": {"id": 7}}),
+        (errors.ConflictError("There."), {"code": 409}),
+        (errors.ValidationError("There.", "name"), {"code": 422, "details": {"errors": {"name": "There."}}}),
+    ],
+)
+def test_the_envelope_of_an_error_has_success_error_and_timestamp(
+    make: Make, telemetry: CapturedTelemetry, error: errors.AppError, body: dict[str, Any]
+) -> None:
+    answer = make(error, error_format="envelope").test_client().post("/api/x", headers={"X-Request-ID": "order-1"})
     (span,) = telemetry.spans
-    body: dict[str, Any] = json.loads(answer.data)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", body.pop("timestamp"))
-    assert (answer.status_code, answer.mimetype) == (409, "application/json")
-    assert body == {
-        "success": False,
-        "message": "It is there already.",
-        "data": {"id": 7},
-        "error_code": 40901,
-        "request": "POST /api/x",
-        "trace_id": f"{span.context.trace_id:032x}",
-    }
+    found: dict[str, Any] = json.loads(answer.data)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", found.pop("timestamp"))
+    assert (answer.status_code, answer.mimetype) == (error.status, "application/json")
+    ids = {"trace_id": f"{span.context.trace_id:032x}", "request_id": "order-1"}
+    assert found == {"success": False, "error": {"message": "There.", **body}, **ids}
+
+
+def test_the_timestamp_can_be_epoch_seconds(make: Make) -> None:
+    app = make(RuntimeError("boom"), error_format="envelope", timestamp_format="epoch")
+    found = _get(app, "/api/x").json
+    assert found is not None
+    assert isinstance(found["timestamp"], int)
+    assert abs(found["timestamp"] - time.time()) < 60
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "body"),
+    [
+        (errors.ConflictError("There.", code=1006), 409, {"msg": "There.", "error_code": 1006}),
+        (RuntimeError("secret"), 500, {"error_code": 500}),
+        (Stocked(), 201, {"msg": "in stock", "error_code": 0}),
+    ],
+)
+def test_the_msg_format_has_msg_error_code_and_request_without_the_query(
+    make: Make, error: Exception, status: int, body: dict[str, Any]
+) -> None:
+    answer = _get(make(error, error_format="msg"), "/api/x?password=1")
+    assert answer.json is not None
+    assert answer.status_code == status
+    assert {**body, "request": "GET /api/x"}.items() <= answer.json.items()
+    assert "secret" not in answer.text
+
+
+def test_a_raised_success_is_no_error(make: Make, telemetry: CapturedTelemetry) -> None:
+    answer = _get(make(Stocked(details=[1]), error_format="envelope"), "/api/x")
+    assert answer.json is not None
+    assert answer.status_code == 201
+    assert {"success": True, "message": "in stock", "data": [1], "code": 0}.items() <= answer.json.items()
+    (span,) = telemetry.spans
+    assert (span.status.status_code, span.events) == (StatusCode.UNSET, ())
+    assert not telemetry.points("otelflask.errors")
+    assert [record.event_name for record in telemetry.logs] == ["http.server.request"]
 
 
 def test_a_renderer_of_the_users_makes_the_body(make: Make) -> None:
-    def renderer(problem: errors.Problem) -> flask.Response:
-        return flask.jsonify(oops=problem.detail, code=problem.code)
+    def renderer(answer: errors.Answer) -> flask.Response:
+        return flask.jsonify(oops=answer.message, code=answer.code)
 
     answer = _get(make(errors.RateLimitError("slow down", retry_after=3), error_renderer=renderer), "/api/x")
     assert (answer.status_code, answer.json) == (429, {"oops": "slow down", "code": "too_many_requests"})
@@ -171,10 +217,11 @@ def test_an_unhandled_error_says_nothing_of_its_cause(make: Make, answer: str) -
         ("error.html", 404),
     ],
 )
-def test_the_apps_own_templates_go_before_ours(make: Make, tmp_path: Path, name: str, status: int) -> None:
+@pytest.mark.parametrize("folder", ["errors", "error"])
+def test_the_apps_own_templates_go_before_ours(make: Make, tmp_path: Path, name: str, status: int, folder: str) -> None:
     app = make(errors.AppError("said", status=status))
-    (tmp_path / "errors").mkdir()
-    (tmp_path / "errors" / name).write_text("own {{ status }} {{ message }} {{ request_id }}")
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / name).write_text("own {{ status }} {{ message }} {{ request_id }}")
     app.template_folder = str(tmp_path)
     answer = app.test_client().get("/x", headers={"Accept": BROWSER, "X-Request-ID": "me"})
     assert (answer.status_code, answer.text) == (status, f"own {status} said me")
@@ -262,12 +309,7 @@ def test_successful_answers_have_the_same_form(make: Make) -> None:
     answer = _get(app)
     assert answer.json is not None
     assert (answer.status_code, answer.location) == (201, "/things/1")
-    assert {
-        "success": True,
-        "message": "Created",
-        "data": {"id": 1},
-        "request": "GET /x",
-    }.items() <= answer.json.items()
+    assert {"success": True, "message": "Created", "data": {"id": 1}}.items() <= answer.json.items()
     for function, message in ((errors.updated, "Updated"), (errors.deleted, "Deleted")):
         app.view_functions["x"] = function
         answer = _get(app)
@@ -296,10 +338,18 @@ def test_a_content_type_among_an_errors_headers_is_not_sent_twice(make: Make) ->
     assert answer.headers["X-Reason"] == "taken"
 
 
-@pytest.mark.parametrize("format", ["problem", "envelope"])
-def test_every_error_has_a_code_in_words(make: Make, format: str) -> None:
-    app = make(RuntimeError("boom"), error_format=format)
-    name = "code" if format == "problem" else "error_code"
-    assert app.test_client().get("/api/nowhere").json[name] == "not_found"
-    assert app.test_client().delete("/api/x").json[name] == "method_not_allowed"
-    assert app.test_client().get("/api/x").json[name] == "internal_server_error"
+def test_a_success_takes_a_code_and_goes_through_the_users_renderer(make: Make) -> None:
+    app = make(lambda: None, error_renderer=lambda answer: {"ok": answer.success, "n": answer.code, "d": answer.data})
+    app.view_functions["x"] = lambda: errors.created({"id": 1}, "行", code=7)
+    answer = _get(app)
+    assert (answer.status_code, answer.json) == (201, {"ok": True, "n": 7, "d": {"id": 1}})
+    app = make(lambda: None, error_format="msg")
+    app.view_functions["x"] = lambda: errors.deleted(message="gone", code=1)
+    assert {"msg": "gone", "error_code": 1}.items() <= (_get(app).json or {}).items()
+
+
+def test_every_problem_has_a_code_in_words(make: Make) -> None:
+    app = make(RuntimeError("boom"))
+    assert app.test_client().get("/api/nowhere").json["code"] == "not_found"
+    assert app.test_client().delete("/api/x").json["code"] == "method_not_allowed"
+    assert app.test_client().get("/api/x").json["code"] == "internal_server_error"

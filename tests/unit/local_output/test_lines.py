@@ -62,6 +62,20 @@ def test_a_text_line_has_the_same(lines: Callable[..., list[str]], logger: loggi
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
+def test_text_of_any_language_is_written_as_people_read_it(
+    lines: Callable[..., list[str]], logger: logging.Logger, style: str
+) -> None:
+    def view() -> str:
+        logger.info("用户 %s 登录", "李雷", extra={"城市": "北京"})
+        return "ok"
+
+    line, _ = lines(view, log_console=style)
+    assert all(text in line for text in ("用户 李雷 登录", "城市", "北京"))
+    (request,) = lines(view, path="/商品", log_console=style)
+    assert "GET /商品 404" in request
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
 def test_user_text_cannot_end_or_forge_a_line(
     lines: Callable[..., list[str]], logger: logging.Logger, style: str
 ) -> None:

@@ -18,9 +18,8 @@ from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import get_logger_provider
 from otelflask._internal.compat.otel_instrumentation import real_instrument
 from otelflask._internal.compat.otel_metrics import consumer_of
-from otelflask._internal.current_request import current_record
+from otelflask._internal.current_request import current_record, known_user
 from otelflask._internal.instrumentation.http.contrib import AnyOf, TakenOver, all_of
-from otelflask._internal.instrumentation.http.flask_login import user_of_flask_login
 from otelflask._internal.instrumentation.http.metrics import SCHEMA_URL, HttpMetrics
 from otelflask._internal.instrumentation.http.middleware import Middleware, MiddlewareOptions
 from otelflask._internal.instrumentation.http.request_log import RequestLog
@@ -96,7 +95,7 @@ class InstrumentedApp:
             self._observers,
             self._all_excluded(),
             all_of("response_hook", list(self._response_hooks)),
-            of("user") or functools.partial(user_of_flask_login, self._app),
+            of("user") or known_user,
         )
         self._add_hooks()
         if self._middleware is not None:

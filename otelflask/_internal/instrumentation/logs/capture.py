@@ -21,6 +21,7 @@ from opentelemetry.instrumentation.log_utils import std_to_otel
 from otelflask._internal import event_names, guard
 from otelflask._internal.attribute_layers import Interned, Layer, merged
 from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY, SeverityNumber
+from otelflask._internal.current_request import current_user_id
 from otelflask._internal.exceptions.attributes import attributes_of
 from otelflask._internal.limits import MAX_ITEMS, Limits, cut_stacktrace
 from otelflask._internal.logging_records import Raised, belongs_to, message_of
@@ -80,7 +81,7 @@ class Capture:
 
 
 def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Record:
-    """Convert a record of `logging`, with the current trace, its source location and its extras.
+    """Convert a record of `logging`, with the current trace, the user, its source location and its extras.
 
     Args:
         record: The record.
@@ -110,6 +111,9 @@ def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Reco
         attributes["code.stacktrace"] = cut_stacktrace(record.stack_info)
     code = _code_layers(record.pathname, record.funcName or "", record.lineno)
     layers: tuple[dict[str, Any], ...] = (code,) if layer is None else (code, layer)
+    user_id = current_user_id()
+    if user_id is not None:
+        layers = (*layers, {"user.id": user_id})
     if attributes:
         if any(name in part for name in attributes for part in layers):
             # Keys must be unique, and the app's value wins.

@@ -10,6 +10,7 @@ from opentelemetry import trace as trace_api
 from otelflask._internal import clock, event_names, guard
 from otelflask._internal.app_or_process import AppOrProcess
 from otelflask._internal.compat.otel_api import SeverityNumber
+from otelflask._internal.current_request import current_user_id
 from otelflask._internal.instrumentation.logs.capture import attribute_value
 from otelflask._internal.limits import Limits
 from otelflask._internal.locks import new_lock
@@ -46,6 +47,9 @@ class Events:
             guard.log(f"event:{name!r}", event_names.NOT_ALLOWED, name)
             return
         values = {key: attribute_value(value, self._limits) for key, value in attributes.items()}
+        user_id = current_user_id()
+        if user_id is not None:
+            values.setdefault("user.id", user_id)
         context = context_api.get_current()
         span = trace_api.get_current_span(context).get_span_context()
         emit(self._logger, Record(clock.time_ns(), SeverityNumber.INFO, "INFO", name, (values,), span, context, name))
@@ -67,7 +71,7 @@ in_use: AppOrProcess[Events] = AppOrProcess("otelflask.events")
 def event(name: str, /, **attributes: Any) -> None:
     """Record a business event: ``otelflask.event("order.placed", order_id=7, amount=12.5)``.
 
-    The event is a log record with an event name, on the current trace. The metric
+    The event is a log record with an event name, on the current trace, with the request's user. The metric
     ``otelflask.events`` counts it. The function never raises, and does nothing before `init`.
     Source: OpenTelemetry Logs Data Model, "Events".
 

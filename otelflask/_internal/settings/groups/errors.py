@@ -19,8 +19,15 @@ class ErrorSettings:
     error_format: str = per_app(
         "OTELFLASK_ERROR_FORMAT",
         "problem",
-        "The format of JSON error responses: problem details (RFC 9457), or an envelope with `success` and `data`.",
-        choices=("problem", "envelope"),
+        "The format of JSON responses to errors and successes: problem details (RFC 9457); an envelope of `success`, "
+        "`message` and `data`, or `error`; or `msg`, `error_code` and `request`.",
+        choices=("problem", "envelope", "msg"),
+    )
+    timestamp_format: str = per_app(
+        "OTELFLASK_TIMESTAMP_FORMAT",
+        "iso",
+        "The format of `timestamp` in JSON responses of otelflask: ISO 8601 text, or whole epoch seconds.",
+        choices=("iso", "epoch"),
     )
     json_paths: str = per_app(
         "OTELFLASK_JSON_PATHS",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +170,71 @@ def test_a_function_of_the_apps_says_who_it_is(make: Any, telemetry: CapturedTel
 def test_a_function_that_fails_changes_no_answer(make: Any, telemetry: CapturedTelemetry) -> None:
     app = make(user=lambda: 1 / 0)
     assert app.test_client().get("/x").status_code == 200
+
+
+def _known_by_set_user() -> None:
+    otelflask.set_user("ann")
+
+
+def _known_by_g() -> None:
+    flask.g.user_id = "ann"
+
+
+def _known_by_flask_login() -> None:
+    flask_login.login_user(Person("ann"))
+
+
+@pytest.mark.parametrize("know", [_known_by_set_user, _known_by_g, _known_by_flask_login])
+def test_every_line_and_event_after_the_user_is_known_has_it(
+    make: Any, telemetry: CapturedTelemetry, logger: logging.Logger, know: Callable[[], None]
+) -> None:
+    app = make()
+    flask_login.LoginManager(app).user_loader(Person)
+
+    @app.get("/buy")
+    def buy() -> str:
+        logger.info("nobody yet")
+        know()
+        logger.info("somebody")
+        otelflask.event("order.placed")
+        raise RuntimeError("boom")
+
+    app.test_client().get("/buy")
+    found = {record.event_name or record.body: (record.attributes or {}).get("user.id") for record in telemetry.logs}
+    # Counts of groups are of many requests.
+    assert (found.pop("nobody yet"), found.pop("otelflask.error_group")) == (None, None)
+    assert found == dict.fromkeys(
+        ("somebody", "order.placed", "Exception on /buy [GET]", "exception", "http.server.request"), "ann"
+    )
+    assert telemetry.span("GET /buy").attributes["user.id"] == "ann"
+
+
+def test_a_user_that_is_given_goes_before_the_one_that_is_found(
+    make: Any, telemetry: CapturedTelemetry, logger: logging.Logger
+) -> None:
+    app = make()
+
+    @app.get("/buy")
+    def buy() -> str:
+        flask.g.user_id = 7
+        otelflask.set_user("ann")
+        logger.info("line")
+        otelflask.event("order.placed", **{"user.id": "the app's own"})
+        return "ok"
+
+    app.test_client().get("/buy")
+    found = {record.event_name or record.body: (record.attributes or {})["user.id"] for record in telemetry.logs}
+    assert found == {"line": "ann", "order.placed": "the app's own", "http.server.request": "ann"}
+
+
+def test_a_number_in_g_is_text_in_telemetry(make: Any, telemetry: CapturedTelemetry) -> None:
+    app = make()
+
+    @app.get("/buy")
+    def buy() -> str:
+        flask.g.user_id = 7
+        otelflask.event("order.placed")
+        return "ok"
+
+    app.test_client().get("/buy")
+    assert [(record.attributes or {})["user.id"] for record in telemetry.logs] == ["7", "7"]

@@ -1,4 +1,4 @@
-"""The content of an error response, whatever its format."""
+"""The content of a response to an error or a success, whatever its format."""
 
 from __future__ import annotations
 
@@ -16,45 +16,56 @@ _OF_THE_BODY = frozenset({"content-type", "content-length"})
 
 
 @dataclass(frozen=True)
-class Problem:
-    """An error as the client sees it.
+class Answer:
+    """An error, or a success, as the client sees it.
 
     Attributes:
-        detail: A sentence, or another value that the app gives in its place.
-        code: The app's error code; for exceptions of Werkzeug the status's phrase, such as ``not_found``.
+        title: The status's phrase.
+        message: A sentence, or another value that the app gives in its place.
+        data: What a success returns; for an error, more about it from the app.
+        code: The app's code. Without one, an error has the status's phrase, such as ``not_found``, and a
+            success has None.
+        has_own_code: Whether the app has given the code.
         errors: A field's name → what is wrong with it.
-        details: More about the error, from the app.
+        type: ``type`` of problem details (RFC 9457).
         headers: Response headers.
-        by_app: Whether `detail` is a message of the app. Otherwise otelflask made it.
+        by_app: Whether `message` is the app's. Otherwise otelflask made it.
     """
 
     status: int
     title: str
-    detail: Any
-    type: str = "about:blank"
-    code: str | int = "error"
+    message: Any
+    data: Any = None
+    code: str | int | None = None
+    has_own_code: bool = False
     errors: dict[str, Any] = field(default_factory=dict)
-    details: Any = None
+    type: str = "about:blank"
     headers: list[tuple[str, str]] = field(default_factory=list)
     by_app: bool = False
 
+    @property
+    def success(self) -> bool:
+        """Whether it is no error."""
+        return self.status < 400
 
-def problem_of(error: HTTPException | AppError, environ: dict[str, Any] | None = None) -> Problem:
-    """The problem of an exception.
+
+def answer_of(error: HTTPException | AppError, environ: dict[str, Any] | None = None) -> Answer:
+    """The answer to an exception.
 
     Args:
         error: The exception.
         environ: The WSGI environ of the request.
     """
     if isinstance(error, AppError):
-        return Problem(
+        return Answer(
             int(error.status),
             title_of(error.status),
             error.message,
-            error.type,
-            error.code,
-            error.fields if isinstance(error, ValidationError) else {},
             error.details,
+            error.code if error.status >= 400 or error.has_own_code else None,
+            error.has_own_code,
+            error.fields if isinstance(error, ValidationError) else {},
+            error.type,
             [(name, value) for name, value in error.headers.items() if name.lower() not in _OF_THE_BODY],
             by_app=True,
         )
@@ -64,8 +75,8 @@ def problem_of(error: HTTPException | AppError, environ: dict[str, Any] | None =
     title = error.name if error.name != "Unknown Error" else title_of(status)
     # Werkzeug shows any value as text. A value that JSON knows stays as it is.
     description: Any = error.description or title
-    detail: Any = description if isinstance(description, (str, dict, list, int, float)) else safe_text(description)
-    return Problem(status, title, detail, code=_code_of(title), headers=headers)
+    message: Any = description if isinstance(description, (str, dict, list, int, float)) else safe_text(description)
+    return Answer(status, title, message, code=_code_of(title), headers=headers)
 
 
 def _code_of(title: str) -> str:
