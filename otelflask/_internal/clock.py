@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from time import monotonic, perf_counter_ns, time, time_ns
 
-__all__ = ["epoch_seconds", "monotonic", "monotonic_seconds", "now", "perf_counter_ns", "time", "time_ns"]
+__all__ = ["epoch_seconds", "monotonic", "monotonic_seconds", "now", "perf_counter_ns", "time", "time_ns", "timestamp"]
 
 
 def epoch_seconds() -> float:
@@ -26,3 +26,8 @@ def monotonic_seconds() -> float:
 def now() -> datetime:
     """The time in UTC."""
     return datetime.fromtimestamp(time(), timezone.utc)
+
+
+def timestamp(style: str) -> str | int:
+    """The time for a JSON body: ISO 8601 text in UTC (``iso``), or whole seconds (``epoch``)."""
+    return int(time()) if style == "epoch" else now().isoformat(timespec="milliseconds")

@@ -24,7 +24,7 @@ def start() -> None:
         service_name="shop",
         log_console="json",
         slow_query_threshold=0.5,
-        error_renderer=lambda problem: {"text": problem.detail},
+        error_renderer=lambda problem: {"text": problem.message},
         error_fingerprint=lambda error: ["payments"] if isinstance(error, TimeoutError) else None,
         rollback_sessions=[],
         user=lambda: 7,

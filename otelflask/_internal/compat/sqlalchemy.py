@@ -5,7 +5,35 @@ Sources: ``sqlalchemy.engine.base.OptionEngine``, ``sqlalchemy.pool.QueuePool``,
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
+
+_when_made: list[Callable[[Any], None]] = []
+
+
+def when_made(engine_class: Any, action: Callable[[Any], None]) -> Callable[[], None]:
+    """Call `action` with each engine that is made from now on. SQLAlchemy has no event for it.
+
+    Args:
+        engine_class: SQLAlchemy's class of engines.
+        action: Must not raise.
+
+    Returns:
+        A function that ends this.
+    """
+    original = engine_class.__init__
+    if not hasattr(original, "__wrapped__"):
+
+        @functools.wraps(original)
+        def make(self: Any, *arguments: Any, **options: Any) -> None:
+            original(self, *arguments, **options)
+            for each in _when_made:
+                each(self)
+
+        engine_class.__init__ = make
+    _when_made.append(action)
+    return functools.partial(_when_made.remove, action)
 
 
 def engine_below(engine: Any) -> Any:

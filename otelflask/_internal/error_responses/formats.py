@@ -40,11 +40,7 @@ def problem(answer: Answer, timestamp_format: str) -> dict[str, Any]:
 
 def envelope(answer: Answer, timestamp_format: str) -> dict[str, Any]:
     """``success`` with ``message`` and ``data``, or with ``error``, and a ``timestamp``."""
-    moment = clock.now()
-    end = {
-        "timestamp": int(moment.timestamp()) if timestamp_format == "epoch" else moment.isoformat("T", "milliseconds"),
-        **ids(),
-    }
+    end = {"timestamp": clock.timestamp(timestamp_format), **ids()}
     if answer.success:
         body = {"message": answer.message, "data": answer.data, **_given(code=answer.code)}
         return {"success": True, **body, **end}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import urllib.parse
@@ -23,16 +24,41 @@ def database(name: str, engine: Any) -> Check:
     made_for = weakref.ref(engine)
 
     def ask() -> None:
-        from sqlalchemy import text
-
         engine = made_for()
         if engine is None:
             return
         # No span and no duration, because the statement belongs to no request.
-        with suppress_instrumentation(), engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
+        with suppress_instrumentation():
+            if engine.dialect.is_async:
+                asyncio.run(_ask_async(engine))
+            else:
+                _ask(engine)
 
     return Check(f"database:{name}", ask)
+
+
+def _ask(engine: Any) -> None:
+    from sqlalchemy import text
+
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+
+
+async def _ask_async(engine: Any) -> None:
+    """Ask over a connection of its own: those of the pool belong to the app's event loop."""
+    from sqlalchemy.util import greenlet_spawn
+
+    pool = engine.pool.recreate()
+
+    def ping() -> None:
+        connection = pool.connect()
+        try:
+            engine.dialect.do_ping(connection.dbapi_connection)
+        finally:
+            connection.close()
+            pool.dispose()
+
+    await greenlet_spawn(ping)
 
 
 def redis(url: str) -> Check:
@@ -76,5 +102,5 @@ def _machine(name: str, used: Callable[[], float]) -> Check:
 
 def machine() -> Iterable[Check]:
     """Checks of the disk's and the memory's use."""
-    yield _machine("disk", lambda: float(psutil.disk_usage(os.getcwd()).percent))
+    yield _machine("disk_space", lambda: float(psutil.disk_usage(os.getcwd()).percent))
     yield _machine("memory", lambda: float(psutil.virtual_memory().percent))

@@ -1,23 +1,19 @@
-"""The endpoint `/health` and the paths below it.
-
-Format: draft-inadarei-api-health-check-06, application/health+json.
-"""
+"""The endpoint `/health` and the paths below it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timezone
-from typing import Any
 
 from flask import Flask
 from werkzeug.wrappers import Request, Response
 
-from otelflask._internal import guard
+from otelflask._internal import clock, guard
 from otelflask._internal.endpoints import access
 from otelflask._internal.endpoints.endpoint import Endpoint, text_response
-from otelflask._internal.health import draining
-from otelflask._internal.health.checks import FAIL, PASS, WARN, Check, Checks, Outcome
+from otelflask._internal.health import bodies, draining
+from otelflask._internal.health.bodies import HEALTH_JSON, Checked
+from otelflask._internal.health.checks import FAIL, PASS, WARN, Checks
 from otelflask._internal.settings import Settings
 
 
@@ -28,60 +24,68 @@ class HealthEndpoint(Endpoint):
         app: The app.
         settings: Its settings.
         checks: Its checks.
-        about: The service's description (`serviceId`, `version`).
+        service: The service's description (`service`, `version`).
     """
 
-    def __init__(self, app: Flask, settings: Settings, checks: Checks, about: dict[str, str]) -> None:
+    def __init__(self, app: Flask, settings: Settings, checks: Checks, service: dict[str, str]) -> None:
         super().__init__(app, settings.health_path)
         self._settings = settings
         self._checks = checks
-        self._about = {name: value for name, value in about.items() if value}
+        self._service = {name: value for name, value in service.items() if value}
         self._started = False
-        self._paths: dict[str, Callable[[], tuple[str, list[tuple[Check, Outcome]]]]] = {
-            self.path: self._all,
-            f"{self.path}/live": self._live,
-            f"{self.path}/ready": self._ready,
-            f"{self.path}/startup": self._startup,
+        self._below: dict[str, Callable[[], tuple[str, Checked]]] = {
+            "": self._all,
+            "live": self._live,
+            "ready": self._ready,
+            "startup": self._startup,
         }
+        self._paths = {f"{self.path}/{name}".rstrip("/"): name for name in self._below}
 
     def takes(self, path: str) -> bool:
         return path in self._paths and path not in self._rules_of_app()
 
     def answer(self, request: Request) -> Response:
         status: str = FAIL
-        checks: list[tuple[Check, Outcome]] = []
+        checks: Checked = []
+        about = self._paths[request.path]
         with guard.log_errors("health", "the health checks failed"):
-            status, checks = self._paths[request.path]()
-        body: dict[str, Any] = {"status": status}
-        if self._may_see(request):
-            body.update(self._about)
-            if checks:
-                shown: dict[str, list[dict[str, Any]]] = {}
-                for item, outcome in checks:
-                    shown.setdefault(item.name, []).append(_shown(item, outcome))
-                body["checks"] = shown
-        return text_response(json.dumps(body), 503 if status == FAIL else 200, "application/health+json")
+            status, checks = self._below[about]()
+        may_see = self._may_see(request)
+        accepted = request.accept_mimetypes
+        # A wildcard does not ask for it.
+        asked = [value for value, quality in accepted if quality and value.partition(";")[0].lower() == HEALTH_JSON]
+        if asked:
+            body = bodies.health_json(status, self._service, checks, details=may_see)
+        else:
+            body = bodies.plain(about, status, checks, clock.timestamp(self._settings.timestamp_format))
+            if may_see:
+                body = bodies.with_details(body, self._service, checks)
+        content_type = HEALTH_JSON if asked else "application/json"
+        text = json.dumps(body, ensure_ascii=False)
+        response = text_response(text, 503 if status == FAIL else 200, content_type)
+        response.vary.add("Accept")
+        return response
 
     def _may_see(self, request: Request) -> bool:
         if self._settings.health_token:
             return access.has_token(request, self._settings.health_token)
         return access.is_development(self._app, self._settings)
 
-    def _live(self) -> tuple[str, list[tuple[Check, Outcome]]]:
+    def _live(self) -> tuple[str, Checked]:
         # Nothing outside of the process is checked: an orchestrator would restart the app for its database.
         return PASS, []
 
-    def _all(self) -> tuple[str, list[tuple[Check, Outcome]]]:
+    def _all(self) -> tuple[str, Checked]:
         checks = self._checks.run()
         return _worst(checks), checks
 
-    def _ready(self) -> tuple[str, list[tuple[Check, Outcome]]]:
+    def _ready(self) -> tuple[str, Checked]:
         if draining.is_draining():
             return FAIL, []
         checks = self._checks.run(critical_only=True)
         return _worst(checks), checks
 
-    def _startup(self) -> tuple[str, list[tuple[Check, Outcome]]]:
+    def _startup(self) -> tuple[str, Checked]:
         if self._started:
             return PASS, []
         checks = self._checks.run(critical_only=True)
@@ -90,7 +94,7 @@ class HealthEndpoint(Endpoint):
         return status, checks
 
 
-def _worst(checks: list[tuple[Check, Outcome]]) -> str:
+def _worst(checks: Checked) -> str:
     """``fail`` where a critical check fails, ``warn`` where another check fails or any check warns."""
     status = PASS
     for item, outcome in checks:
@@ -99,17 +103,3 @@ def _worst(checks: list[tuple[Check, Outcome]]) -> str:
         if outcome.status != PASS:
             status = WARN
     return status
-
-
-def _shown(item: Check, outcome: Outcome) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "status": outcome.status,
-        "time": datetime.fromtimestamp(outcome.at, timezone.utc).isoformat(timespec="milliseconds"),
-        "critical": item.critical,
-        "durationSeconds": round(outcome.seconds, 6),
-    }
-    if outcome.observed is not None:
-        shown.update(observedValue=outcome.observed, observedUnit=outcome.unit)
-    if outcome.output:
-        shown["output"] = outcome.output
-    return shown

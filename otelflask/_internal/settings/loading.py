@@ -1,8 +1,8 @@
 """Read the effective settings, and reject wrong ones.
 
-Precedence: keyword argument > ``app.config["OTELFLASK_<NAME>"]`` > environment > default. An
-empty ``OTELFLASK_*`` variable is a value: the empty text, false, or ``off``. A number must not be
-empty.
+Precedence: keyword argument > ``app.config["OTELFLASK_<NAME>"]`` > environment > names of other
+packages (`known_names`) > default. An empty ``OTELFLASK_*`` variable is a value: the empty text,
+false, or ``off``. A number must not be empty.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from email.utils import getaddresses
 from typing import Any
 
 from otelflask._internal.settings import SettingError, Settings
+from otelflask._internal.settings.known_names import OF_MAIL_SERVER, known_names
 
 _ADDRESS = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
 #: Settings that are URL paths, with an example for the message.
@@ -105,7 +106,11 @@ def _given(
             given[name] = environ[env], f"environment variable {env}"
         elif name == "excluded_urls" and environ.get("OTEL_PYTHON_EXCLUDED_URLS"):
             given[name] = environ["OTEL_PYTHON_EXCLUDED_URLS"], "environment variable OTEL_PYTHON_EXCLUDED_URLS"
-    return given
+    known = known_names(config, environ)
+    if "mail_server" in given:
+        # Encryption and login belong to another server.
+        known = {name: value for name, value in known.items() if name not in OF_MAIL_SERVER}
+    return {**known, **given}
 
 
 def load(
@@ -133,14 +138,15 @@ def load(
         if key.startswith("OTELFLASK_") and key[len("OTELFLASK_") :].lower() not in declared:
             raise _unknown(f'app.config["{key}"]', key, [f"OTELFLASK_{name.upper()}" for name in declared])
     values: dict[str, Any] = {name: item.default for name, item in declared.items()}
-    for name, (value, source) in _given(keywords, config, environ).items():
+    given = _given(keywords, config, environ)
+    for name, (value, source) in given.items():
         values[name] = _parse(name, source, value, declared[name].default, declared[name].metadata)
     settings = Settings(**values)
     if settings.profile_share > 1:
         raise SettingError(
             f"profile_share (OTELFLASK_PROFILE_SHARE) is {settings.profile_share!r}; allowed is a number from 0 to 1"
         )
-    _check_mail(settings)
+    _check_mail(settings, given)
     return settings
 
 
@@ -151,26 +157,25 @@ def _unknown(where: str, name: str, names: Collection[str]) -> SettingError:
     return SettingError(f"{where} is no setting of otelflask; {meant}allowed are {', '.join(sorted(names))}")
 
 
-def _check_mail(settings: Settings) -> None:
+def _check_mail(settings: Settings, given: Mapping[str, tuple[Any, str]]) -> None:
     """Raise SettingError where mail settings are malformed or incomplete."""
     if not settings.mail_to:
         return
+
+    def named(name: str) -> str:
+        return f"{name} ({given[name][1] if name in given else f'OTELFLASK_{name.upper()}'})"
+
     for name, value in (("mail_to", settings.mail_to), ("mail_from", settings.mail_from)):
         addresses = [address for _, address in getaddresses([value])]
         needed = "" if name == "mail_to" else ", and mail_to is set"
         if not addresses or not all(_ADDRESS.fullmatch(address) for address in addresses):
-            raise SettingError(
-                f"{name} (OTELFLASK_{name.upper()}) is {value!r}{needed}; "
-                "allowed are mail addresses such as a@b.example"
-            )
+            raise SettingError(f"{named(name)} is {value!r}{needed}; allowed are mail addresses such as a@b.example")
     host, _, port = settings.mail_server.partition(":")
     if not host or (":" in settings.mail_server and not (port.isdecimal() and 0 < int(port) < 65_536)):
         raise SettingError(
-            f"mail_server (OTELFLASK_MAIL_SERVER) is {settings.mail_server!r}; with mail_to set, allowed is `host` "
-            "or `host:port`"
+            f"{named('mail_server')} is {settings.mail_server!r}; with mail_to set, allowed is `host` or `host:port`"
         )
     if bool(settings.mail_user) != bool(settings.mail_password):
         raise SettingError(
-            "mail_user (OTELFLASK_MAIL_USER) and mail_password (OTELFLASK_MAIL_PASSWORD) go together; "
-            "allowed are both or neither"
+            f"{named('mail_user')} and {named('mail_password')} go together; allowed are both or neither"
         )

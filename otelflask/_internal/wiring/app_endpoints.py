@@ -89,8 +89,8 @@ def _health(app: Flask, telemetry: Telemetry, settings: Settings) -> Endpoint:
         telemetry.parts.append(telemetry.health)
         telemetry.made_with["health_redis"] = settings.health_redis
     resource = telemetry.pipeline.resource
-    about = {"serviceId": resource.get("service.name", ""), "version": resource.get("service.version", "")}
-    return HealthEndpoint(app, settings, telemetry.health, about)
+    service = {"service": resource.get("service.name", ""), "version": resource.get("service.version", "")}
+    return HealthEndpoint(app, settings, telemetry.health, service)
 
 
 def _metrics(app: Flask, telemetry: Telemetry, settings: Settings) -> Endpoint:
@@ -129,7 +129,7 @@ def _checks_of(settings: Settings, telemetry: Telemetry) -> Callable[[], list[Ch
 
 
 def _engines() -> list[Any]:
-    """The instrumented engines that can be used from any thread."""
+    """The app's engines, from their making on."""
     instrumentor = sys.modules.get("otelflask._internal.instrumentation.database.instrumentor")
     telemetry = instrumentor.SQLAlchemyInstrumentor().telemetry if instrumentor is not None else None
-    return [engine for engine in (telemetry.engines() if telemetry is not None else ()) if not engine.dialect.is_async]
+    return telemetry.engines() if telemetry is not None else []

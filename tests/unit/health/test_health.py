@@ -7,11 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import flask
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 from werkzeug.test import TestResponse
 
 import otelflask
@@ -38,17 +40,66 @@ def make(telemetry: CapturedTelemetry) -> Any:
 
 
 def _get(app: flask.Flask, path: str = "/health", **headers: str) -> TestResponse:
+    return app.test_client().get(path, headers={"Accept": "application/health+json", **headers})
+
+
+def _plain(app: flask.Flask, path: str = "/health", **headers: str) -> TestResponse:
     return app.test_client().get(path, headers=headers)
 
 
-def test_a_healthy_app_passes(make: Any) -> None:
+def test_the_answer_has_status_time_and_checks(make: Any) -> None:
+    app = make()
+    answer = _plain(app)
+    assert (answer.status_code, answer.mimetype) == (200, "application/json")
+    assert (answer.headers["Cache-Control"], answer.vary.to_header()) == ("no-store", "Accept")
+    body = answer.json
+    assert body is not None
+    assert (body["status"], body["service"]) == ("healthy", "test")
+    assert datetime.fromisoformat(body["timestamp"])
+    assert set(body["checks"]) == {"disk_space", "memory"}
+    assert body["checks"]["memory"]["status"] == "healthy"
+    assert body["checks"]["memory"]["response_time_ms"] >= 0
+    found = {name: (_plain(app, f"/health/{name}").json or {})["status"] for name in ("live", "ready", "startup")}
+    assert found == {"live": "alive", "ready": "ready", "startup": "started"}
+    assert isinstance((_plain(make(timestamp_format="epoch")).json or {})["timestamp"], int)
+
+
+def test_a_check_that_fails_says_why_in_its_own_language(make: Any) -> None:
+    @health.check("stock")
+    def stock() -> None:
+        raise ConnectionError("库存服务不可用")
+
+    app = make()
+    answer = _plain(app)
+    assert answer.json is not None
+    assert (answer.status_code, answer.json["status"]) == (503, "unhealthy")
+    assert answer.json["checks"]["stock"]["status"] == "unhealthy"
+    assert answer.json["checks"]["stock"]["error"] == "ConnectionError: 库存服务不可用"
+    assert "库存服务不可用" in answer.text
+    found = {name: (_plain(app, f"/health/{name}").json or {})["status"] for name in ("live", "ready", "startup")}
+    assert found == {"live": "alive", "ready": "not_ready", "startup": "not_started"}
+
+
+def test_others_see_the_status_of_each_kind_of_check_alone(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    twins = [checks.Check("database:shop", lambda: None), checks.Check("database:secret", lambda: False)]
+    monkeypatch.setattr(checks, "_declared", twins)
+    body = _plain(make(environment="production")).json
+    assert body is not None
+    healthy, unhealthy = {"status": "healthy"}, {"status": "unhealthy"}
+    assert body["checks"] == {"disk_space": healthy, "memory": healthy, "database": unhealthy}
+    assert set(body) == {"status", "timestamp", "checks"}
+    details = _plain(make()).json
+    assert details is not None
+    assert {"database:shop", "database:secret"} < set(details["checks"])
+
+
+def test_who_asks_for_health_json_gets_it(make: Any) -> None:
     answer = _get(make())
     assert (answer.status_code, answer.mimetype) == (200, "application/health+json")
-    assert answer.headers["Cache-Control"] == "no-store"
     body = answer.get_json(force=True)
     assert body["serviceId"] == "test"
-    assert set(body["checks"]) == {"disk", "memory"}
-    assert body["checks"]["disk"][0]["observedUnit"] == "percent"
+    assert set(body["checks"]) == {"disk_space", "memory"}
+    assert body["checks"]["disk_space"][0]["observedUnit"] == "percent"
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready", "/health/startup"])
@@ -209,7 +260,49 @@ def test_each_check_has_a_gauge(make: Any, telemetry: CapturedTelemetry) -> None
 
     _get(make())
     found = {p.attributes["otelflask.health.name"]: p.value for p in telemetry.points("otelflask.health.check")}
-    assert found == {"disk": 1, "memory": 1, "stock": 0}
+    assert found == {"disk_space": 1, "memory": 1, "stock": 0}
+
+
+def _closed_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("first", ["init", "engine"])
+def test_an_app_whose_database_was_never_there_is_not_ready(make: Any, first: str, is_async: bool) -> None:
+    gc.collect()
+    url = f"postgresql+psycopg://shop@127.0.0.1:{_closed_port()}/shop"
+    app = make(database=True) if first == "init" else None
+    engine: Any = create_async_engine(url) if is_async else sa.create_engine(url)
+    app = app or make(database=True)
+    answer = _plain(app, "/health/ready")
+    assert answer.json is not None
+    assert (answer.status_code, answer.json["status"]) == (503, "not_ready")
+    assert "OperationalError" in answer.json["checks"]["database"]["error"]
+    del engine
+    gc.collect()
+
+
+def test_an_async_engine_is_asked_over_a_connection_of_its_own(
+    make: Any, postgres_url: str, telemetry: CapturedTelemetry
+) -> None:
+    gc.collect()
+    app = make(database=True)
+    engine = create_async_engine(postgres_url, pool_size=1, max_overflow=0)
+    answer = _plain(app, "/health/ready")
+    assert answer.json is not None
+    assert answer.json["checks"] == {"database": {"status": "healthy", "critical": True, **_timed(answer)}}
+    assert engine.sync_engine.pool.checkedin() == 0
+    assert telemetry.spans == []
+    del engine
+    gc.collect()
+
+
+def _timed(answer: TestResponse) -> dict[str, float]:
+    assert answer.json is not None
+    return {"response_time_ms": answer.json["checks"]["database"]["response_time_ms"]}
 
 
 @pytest.fixture

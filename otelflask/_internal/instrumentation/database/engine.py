@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
@@ -113,6 +113,8 @@ class DatabaseTelemetry(Component):
         )
         # Weak, so that an engine that the app drops is freed, with its connections.
         self._engines: WeakKeyDictionary[Engine, EngineTelemetry] = WeakKeyDictionary()
+        #: Engines that are not used yet.
+        self._unused: WeakSet[Engine] = WeakSet()
         self._lock = new_lock()
 
     def after_fork(self) -> None:
@@ -132,12 +134,19 @@ class DatabaseTelemetry(Component):
         """Instrument an engine. A second call changes nothing."""
         engine = engine_below(engine)
         with self._lock:
+            self._unused.discard(engine)
             if engine not in self._engines:
                 self._engines[engine] = EngineTelemetry(self, engine)
 
+    def note(self, engine: Engine) -> None:
+        """Know an engine that was made. It is instrumented when it is first used."""
+        with self._lock:
+            self._unused.add(engine)
+
     def engines(self) -> list[Engine]:
-        """The instrumented engines."""
-        return [engine for engine, _ in self._instrumented()]
+        """All engines that the app has, used or not."""
+        with self._lock:
+            return [*self._engines, *self._unused]
 
     def detach_all(self) -> None:
         """Detach from all engines."""

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import get_logger_provider
+from otelflask._internal.compat.sqlalchemy import when_made
 from otelflask._internal.instrumentation.database.engine import SCHEMA_URL, DatabaseTelemetry
 from otelflask._internal.instrumentation.database.plan import PlanReader
 from otelflask._internal.instrumentation.database.request_queries import RequestQueries, note_relationship
@@ -77,6 +78,7 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         for engine in _made_before():
             self.telemetry.instrument_engine(engine)
         event.listen(Engine, "engine_connect", self._connected)
+        self._no_more = when_made(Engine, self._made)
 
     @staticmethod
     def _joining(logger_provider: Any, settings: Settings) -> RequestQueries:
@@ -88,10 +90,15 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             return
         guard.notify_each("instrumenting an engine", (telemetry.instrument_engine,), conn.engine)
 
+    def _made(self, engine: Engine) -> None:
+        if self.telemetry is not None:
+            guard.notify_each("a new engine", (self.telemetry.note,), engine)
+
     def _uninstrument(self, **kwargs: Any) -> None:
         event.remove(Session, "do_orm_execute", note_relationship)
         if self._all:
             event.remove(Engine, "engine_connect", self._connected)
+            self._no_more()
         if self.telemetry is not None:
             self.telemetry.detach_all()
             self.telemetry = None
