@@ -32,6 +32,7 @@ from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.instrumentation.database.plan import Execution
 from otelflask._internal.instrumentation.database.query_statistics import caller_location, location_attributes
 from otelflask._internal.instrumentation.database.request_queries import RequestQueries
+from otelflask._internal.instrumentation.database.server import server_attributes
 from otelflask._internal.instrumentation.database.slow_queries import SlowQueries
 from otelflask._internal.instrumentation.database.sql import Statement, read
 from otelflask._internal.lifecycle.component import Component
@@ -42,18 +43,6 @@ from otelflask._internal.version import __version__
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 DURATION_BOUNDARIES = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
-#: ``db.system.name`` by SQLAlchemy's dialect name.
-SYSTEMS = {
-    "postgresql": "postgresql",
-    "mysql": "mysql",
-    "mariadb": "mariadb",
-    "sqlite": "sqlite",
-    "mssql": "microsoft.sql_server",
-    "oracle": "oracle.db",
-    "cockroachdb": "cockroachdb",
-}
-
-
 #: Operations that write nothing. A ROLLBACK after only these gets no span.
 _NON_WRITING_OPERATIONS = frozenset({"SELECT", "PRAGMA", "SHOW", "EXPLAIN", "BEGIN", "DESCRIBE", "VALUES", "SET"})
 
@@ -210,7 +199,7 @@ class EngineTelemetry:
 
     def __init__(self, telemetry: DatabaseTelemetry, engine: Engine) -> None:
         self.telemetry = telemetry
-        self._server = _server_attributes(engine)
+        self._server = server_attributes(engine)
         self.pool_name = engine.pool.logging_name or ":".join(
             str(part) for part in (self._server["db.system.name"], self._server.get("db.namespace", "")) if part
         )
@@ -388,18 +377,3 @@ class EngineTelemetry:
 _announced: ContextVar[tuple[str, Any] | None] = ContextVar("otelflask_transaction", default=None)
 #: Connections (by id) with an open transaction that has written or failed.
 _dirty_connections: set[int] = set()
-
-
-def _server_attributes(engine: Engine) -> dict[str, Any]:
-    """``db.system.name``, ``db.namespace``, ``server.address`` and ``server.port`` of an engine's URL."""
-    url = engine.url
-    attributes: dict[str, Any] = {"db.system.name": SYSTEMS.get(engine.dialect.name, engine.dialect.name)}
-    if getattr(engine.dialect, "is_mariadb", False):
-        attributes["db.system.name"] = "mariadb"
-    if url.database:
-        attributes["db.namespace"] = url.database
-    if url.host:
-        attributes["server.address"] = url.host
-        if url.port:
-            attributes["server.port"] = url.port
-    return attributes
