@@ -1,0 +1,1 @@
+"""The tutorials' apps, by hand and with otelflask."""
