@@ -52,8 +52,8 @@ Where none of these is given, the names of other packages in `app.config` count:
 | `REDIS_URL`, also in the environment | `health_redis` |
 | `PROFILING_ENABLED` | `profile_share` 1 and `profile_slow` 0: each request is profiled |
 
-If `mail_server` is given, only the addresses of `MAIL_ADMINS` or `ADMINS` count. With zero code (`opentelemetry-instrument`)
-there is no app yet, so only variables of the environment count.
+If `mail_server` is given, only the addresses of `MAIL_ADMINS` or `ADMINS` count. With zero code
+(`opentelemetry-instrument`) there is no app yet, so only variables of the environment count.
 
 A value that is not allowed raises `otelflask.SettingError` at start. `init` has more options, which take functions and
 objects: see the [API](api.md).

@@ -33,11 +33,15 @@ class SharedFolder:
     Args:
         path: Its path.
         within: The folder that holds it, where that is ours too.
+        setting: The setting that names it, for messages.
     """
 
-    def __init__(self, path: str | os.PathLike[str], within: SharedFolder | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], within: SharedFolder | None = None, setting: str = "state_dir"
+    ) -> None:
         self.path = os.fspath(path)
         self._within = within
+        self._setting = setting
 
     @classmethod
     def of(cls, settings: Settings) -> SharedFolder:
@@ -67,13 +71,13 @@ class SharedFolder:
             writable = os.access(self.path, os.W_OK | os.X_OK)
         except OSError as error:
             raise SettingError(
-                f"state_dir is {self.path!r}, which cannot be made ({error.strerror}); allowed is a folder that this "
-                "process can write"
+                f"{self._setting} is {self.path!r}, which cannot be made ({error.strerror}); allowed is a folder that "
+                "this process can write"
             ) from None
         if not stat.S_ISDIR(found.st_mode) or not writable or _is_others(found):
             raise SettingError(
-                f"state_dir is {self.path!r}; allowed is a folder that belongs to this user, that it can write and "
-                "nobody else"
+                f"{self._setting} is {self.path!r}; allowed is a folder that belongs to this user, that it can write "
+                "and nobody else"
             )
 
     def make(self, name: str) -> str:

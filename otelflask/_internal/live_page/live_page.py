@@ -20,7 +20,7 @@ from otelflask._internal.live_page.show.endpoint import MonitorEndpoint
 from otelflask._internal.live_page.show.gate import Gate
 from otelflask._internal.live_page.show.repository import Repository
 from otelflask._internal.live_page.show.runtime import Runtime
-from otelflask._internal.live_page.show.views import Views
+from otelflask._internal.live_page.show.views import Profiles, Views
 from otelflask._internal.settings import Settings
 from otelflask._internal.shared_folder import SharedFolder
 
@@ -62,7 +62,13 @@ class LivePage(Component):
         pipeline.logger_provider.add_log_record_processor(self.ring)
 
     def endpoint(
-        self, app: Flask, gate: Gate, settings: Settings, sources: Mapping[str, str], service: str
+        self,
+        app: Flask,
+        gate: Gate,
+        settings: Settings,
+        sources: Mapping[str, str],
+        service: str,
+        profiles: Profiles | None,
     ) -> MonitorEndpoint:
         """The page of one app.
 
@@ -72,14 +78,18 @@ class LivePage(Component):
             settings: The app's settings.
             sources: Where the settings come from.
             service: The service's name.
+            profiles: The stored profiles; None where no request is profiled.
         """
         leave_out_lines_of(settings.monitor_path)
         views = Views(
             Repository(self._file, int(settings.slow_query_threshold * 1e9)),
             Runtime(settings, sources, self._scrubber),
+            profiles,
             settings.grafana_url.rstrip("/"),
         )
-        return MonitorEndpoint(app, settings.monitor_path, service, gate, views, self.publisher)
+        return MonitorEndpoint(
+            app, settings.monitor_path, service, gate, views, self.publisher, settings.timestamp_format
+        )
 
     def after_fork(self) -> None:
         # The ring is an observer, and reset as one.

@@ -24,6 +24,7 @@ from otelflask._internal.endpoints import access
 from otelflask._internal.endpoints.endpoint import Endpoint, compressed, text_response
 from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.metrics_page.exposition import exposition
+from otelflask._internal.metrics_page.flask_names import flask_names
 from otelflask._internal.metrics_page.snapshot import Snapshot, snapshot_of, to_sdk
 from otelflask._internal.metrics_page.workers import SharedMetrics
 from otelflask._internal.settings import SettingError, Settings
@@ -93,11 +94,12 @@ class MetricsPage(Component):
         self._last = snapshot
         return snapshot
 
-    def shown(self, accept: str) -> tuple[bytes, str]:
+    def shown(self, accept: str, more: Callable[[Snapshot], Snapshot]) -> tuple[bytes, str]:
         """The metrics of all workers.
 
         Args:
             accept: The request's Accept header.
+            more: Makes metrics that are shown besides those of a snapshot.
 
         Returns:
             The body and its Content-Type.
@@ -107,7 +109,8 @@ class MetricsPage(Component):
             TimeoutError: Another scrape takes too long.
             SettingError: The folder cannot be used.
         """
-        return exposition(to_sdk(self.workers.all(), self._resource), accept)
+        snapshot = self.workers.all()
+        return exposition(to_sdk({**snapshot, **more(snapshot)}, self._resource), accept)
 
     def after_fork(self) -> None:
         self._last = {}
@@ -145,12 +148,15 @@ class MetricsEndpoint(Endpoint):
         if not self._may_see(request):
             return None
         try:
-            body, content_type = self._page.shown(request.headers.get("Accept", ""))
+            body, content_type = self._page.shown(request.headers.get("Accept", ""), self._more)
         except (OSError, TimeoutError, SettingError) as error:
             # A failed scrape is a gap. The metrics of this worker alone would look like counters that decrease.
             guard.log("metrics page", "the other workers' metrics cannot be read: %s", error)
             return text_response("", 503)
         return compressed(request, text_response(body, 200, content_type))
+
+    def _more(self, snapshot: Snapshot) -> Snapshot:
+        return flask_names(snapshot, self._app) if self._settings.metrics_flask_names else {}
 
     def _may_see(self, request: Request) -> bool:
         if self._settings.metrics_token:

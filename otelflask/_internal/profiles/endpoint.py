@@ -8,7 +8,7 @@ from werkzeug.wrappers import Request, Response
 
 from otelflask._internal.endpoints import access
 from otelflask._internal.endpoints.endpoint import Endpoint, text_response
-from otelflask._internal.profiles.store import FORMATS, ProfileStore, rendered
+from otelflask._internal.profiles.store import FORMATS, ProfileStore, StoredProfile, rendered
 from otelflask._internal.settings import Settings
 
 TOKEN_HEADER = "X-Profile-Token"
@@ -37,17 +37,32 @@ class ProfilesEndpoint(Endpoint):
         self._settings = settings
         self._store = store
 
+    def newest(self) -> list[StoredProfile]:
+        """The stored profiles, newest first."""
+        return self._store.newest()
+
+    def page(self, name: str, form: str) -> Response | None:
+        """A stored profile, for somebody who may see it.
+
+        Args:
+            name: Its id.
+            form: One of `FORMATS`.
+
+        Returns:
+            The response; None where there is no such profile.
+        """
+        session = self._store.find(name) if form in FORMATS else None
+        return profile_response(session, form, 200) if session is not None else None
+
     def takes(self, path: str) -> bool:
         below = f"{self.path}/"
         return path.startswith(below) and not any(rule.startswith(below) for rule in self._rules_of_app())
 
     def answer(self, request: Request) -> Response | None:
         name, _, form = request.path.removeprefix(f"{self.path}/").partition("/")
-        session = self._store.find(name) if (form or "html") in FORMATS else None
-        if session is None:
-            return None
-        if may_see(self._app, self._settings, request):
-            return profile_response(session, form or "html", 200)
+        found = self.page(name, form or "html")
+        if found is None or may_see(self._app, self._settings, request):
+            return found
         if not self._settings.profile_token or "Authorization" in request.headers or TOKEN_HEADER in request.headers:
             return None
         # For a person who has followed a link to a profile.

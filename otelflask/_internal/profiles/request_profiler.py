@@ -21,6 +21,7 @@ from otelflask._internal import clock, guard
 from otelflask._internal.compat.pyinstrument import BoundedProfiler
 from otelflask._internal.endpoints.endpoint import text_response
 from otelflask._internal.lifecycle import greenlets
+from otelflask._internal.profiles import header
 from otelflask._internal.profiles.endpoint import may_see, profile_response
 from otelflask._internal.profiles.store import FORMATS, ProfileStore
 from otelflask._internal.request_record import ENVIRON_KEY, RequestRecord, route_of
@@ -32,8 +33,29 @@ HEADER = "HTTP_X_PROFILE"
 #: Seconds between two samples, and the most samples of a profile: some 4 MB.
 INTERVAL_S = 0.001
 MAX_SAMPLES = 10_000
-#: Values of the query parameter: a format replaces the answer; `keep` stores the profile beside it.
+#: A format replaces the answer. `keep`, and any other value of the query parameter, stores the profile beside it.
 KEEP = "keep"
+
+
+class _Profile:
+    """The profile of one request, begun in the frame that calls the app."""
+
+    def __init__(self) -> None:
+        # Under gevent a thread runs many requests in turn: keep only this one's frames.
+        mode: Any = "strict" if greenlets.are_threads() else "disabled"
+        self.profiler = BoundedProfiler(MAX_SAMPLES, interval=INTERVAL_S, async_mode=mode)
+        self.session: Session | None = None
+
+    def stop(self) -> Session | None:
+        """End it. A second call changes nothing.
+
+        Returns:
+            The profile; None where it cannot be made.
+        """
+        if self.profiler.is_running:
+            with guard.log_errors("profile", "a profile cannot be completed"):
+                self.session = self.profiler.stop()
+        return self.session
 
 
 class RequestProfiler:
@@ -73,41 +95,37 @@ class RequestProfiler:
         query = environ.get("QUERY_STRING", "")
         if asked is None and f"{PARAMETER}=" not in query:
             return None
-        if asked is None:
-            asked = parse_qs(query).get(PARAMETER, [""])[-1]
-        form = "html" if asked == "1" else asked
+        form = asked
+        if form is None:
+            values = parse_qs(query, keep_blank_values=True).get(PARAMETER)
+            if values is None:
+                return None
+            form = "html" if values[-1] == "1" else values[-1] if values[-1] in FORMATS else KEEP
         if form not in FORMATS and form != KEEP:
             return None
         request = Request(environ, populate_request=False)
         return form if may_see(self._app, self._settings, request) else None
 
-    def _run(self, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Any:
-        """Call the app under the profiler.
-
-        Returns:
-            The app's answer, and the profile; None where it cannot be made.
-        """
-        # Under gevent a thread runs many requests in turn: keep only this one's frames.
-        mode: Any = "strict" if greenlets.are_threads() else "disabled"
-        profiler = BoundedProfiler(MAX_SAMPLES, interval=INTERVAL_S, async_mode=mode)
-        session: Session | None = None
+    @staticmethod
+    def _run(profile: _Profile, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Any:
+        """Call the app under the profiler, and return its answer."""
         with guard.log_errors("profile", "a request cannot be profiled"):
             # In this frame's own thread and at this depth: the profile begins with it.
-            profiler.start()
+            profile.profiler.start()
         try:
-            result = wsgi_app(environ, start_response)
+            return wsgi_app(environ, start_response)
         finally:
-            if profiler.is_running:
-                with guard.log_errors("profile", "a profile cannot be completed"):
-                    session = profiler.stop()
-        return result, session
+            profile.stop()
 
     def _profiled(
         self, form: str, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse
     ) -> Iterable[bytes]:
         if not self._turn.acquire(blocking=False):
-            return wsgi_app(environ, _with_header(start_response, "busy"))
+            return wsgi_app(environ, _with_headers(start_response, lambda: [("X-Profile", "busy")]))
         name = secrets.token_hex(16)
+        profile = _Profile()
+        if form == KEEP:
+            return self._beside(profile, name, wsgi_app, environ, start_response)
         record = environ.get(ENVIRON_KEY)
         answered: list[str] = []
 
@@ -117,15 +135,13 @@ class RequestProfiler:
                 record.route = route_of(environ)
             return lambda data: None
 
-        beside = _with_header(start_response, f"{environ.get('SCRIPT_NAME', '')}{self._path}/{name}")
         try:
-            result, session = self._run(wsgi_app, environ, beside if form == KEEP else answer)
+            result = self._run(profile, wsgi_app, environ, answer)
         finally:
             self._turn.release()
+        session = profile.session
         if session is not None:
             self._keep(session, name, environ)
-        if form == KEEP:
-            return result  # type: ignore[no-any-return]
         if hasattr(result, "close"):
             result.close()
         # A redirect would lead away from the profile. An error stays an error.
@@ -134,12 +150,39 @@ class RequestProfiler:
         shown = profile_response(session, form, given) if session is not None else text_response("no profile", given)
         return shown(environ, start_response)
 
-    def _sampled(self, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        started = clock.perf_counter_ns()
+    def _beside(
+        self,
+        profile: _Profile,
+        name: str,
+        wsgi_app: WsgiApp,
+        environ: dict[str, Any],
+        start_response: StartResponse,
+    ) -> Iterable[bytes]:
+        """The app's own answer, with headers about its profile, which ends when the answer begins."""
+
+        @guard.guarded("describing a profile", default=[])
+        def headers() -> list[tuple[str, str]]:
+            address = f"{environ.get('SCRIPT_NAME', '')}{self._path}/{name}"
+            session = profile.stop()
+            found = header.stats(session) if session is not None else ""
+            return [("X-Profile", address), *([(header.HEADER, found)] if found else [])]
+
         try:
-            result, session = self._run(wsgi_app, environ, start_response)
+            result = self._run(profile, wsgi_app, environ, _with_headers(start_response, headers))
         finally:
             self._turn.release()
+        if profile.session is not None:
+            self._keep(profile.session, name, environ)
+        return result  # type: ignore[no-any-return]
+
+    def _sampled(self, wsgi_app: WsgiApp, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        started = clock.perf_counter_ns()
+        profile = _Profile()
+        try:
+            result = self._run(profile, wsgi_app, environ, start_response)
+        finally:
+            self._turn.release()
+        session = profile.session
         if session is not None and clock.perf_counter_ns() - started >= self._settings.profile_slow * 1e9:
             self._keep(session, secrets.token_hex(16), environ)
         return result  # type: ignore[no-any-return]
@@ -149,14 +192,16 @@ class RequestProfiler:
         session.target_description = quote(
             f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')}"[:200], " /"
         )
-        if not guard.attempt(self._kept, session, name, on_error=_unkept):
-            return
         record = environ.get(ENVIRON_KEY)
+        route = (record.route if isinstance(record, RequestRecord) else None) or route_of(environ) or ""
+        request = f"{environ.get('REQUEST_METHOD', '')} {route}".strip()[:200]
+        if not guard.attempt(self._kept, session, name, request, on_error=_unkept):
+            return
         if isinstance(record, RequestRecord):
             record.profile_id = name
 
-    def _kept(self, session: Session, name: str) -> bool:
-        self._store.keep(session, name)
+    def _kept(self, session: Session, name: str, request: str) -> bool:
+        self._store.keep(session, name, request)
         return True
 
 
@@ -165,8 +210,8 @@ def _unkept(error: Exception) -> bool:
     return False
 
 
-def _with_header(start_response: StartResponse, value: str) -> StartResponse:
+def _with_headers(start_response: StartResponse, more: Callable[[], list[tuple[str, str]]]) -> StartResponse:
     def answer(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-        return start_response(status, [*headers, ("X-Profile", value)], *rest)
+        return start_response(status, [*headers, *more()], *rest)
 
     return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyinstrument.renderers import ConsoleRenderer, HTMLRenderer, SpeedscopeRenderer
 from pyinstrument.session import Session
@@ -16,6 +16,8 @@ from otelflask._internal.shared_folder import SharedFolder
 #: A profile's id. It can never be a path.
 ID = re.compile(r"[0-9a-f]{32}")
 SUFFIX = ".profile.json"
+#: What a list of profiles shows, apart from the profile itself, which may have megabytes.
+ABOUT_SUFFIX = ".about"
 
 #: Format → renderer and content type.
 FORMATS: dict[str, tuple[Callable[[], Any], str]] = {
@@ -23,6 +25,22 @@ FORMATS: dict[str, tuple[Callable[[], Any], str]] = {
     "text": (lambda: ConsoleRenderer(unicode=True, color=False), "text/plain; charset=utf-8"),
     "speedscope": (SpeedscopeRenderer, "application/json"),
 }
+
+
+class StoredProfile(NamedTuple):
+    """A profile in the list.
+
+    Attributes:
+        name: Its id.
+        request: The request's method and route.
+        at: Its start in epoch seconds.
+        duration: Seconds.
+    """
+
+    name: str
+    request: str
+    at: float
+    duration: float
 
 
 def rendered(session: Session, form: str) -> tuple[bytes, str]:
@@ -39,24 +57,49 @@ class ProfileStore:
     """Stores the newest profiles.
 
     Args:
-        folder: A folder that only this user can use. It is made when needed.
+        folder: A folder that only this user can use. It is made when needed. It may hold other files.
         count: How many profiles are kept.
     """
 
     def __init__(self, folder: SharedFolder, count: int) -> None:
-        self._folder = folder.below("profiles")
+        self._folder = folder
         self._count = count
 
-    def keep(self, session: Session, name: str) -> None:
+    def keep(self, session: Session, name: str, request: str) -> None:
         """Store a profile under an id, and remove the oldest.
+
+        Args:
+            session: The profile.
+            name: The id.
+            request: The request's method and route.
 
         Raises:
             OSError: It cannot be written.
             SettingError: The folder cannot be used.
         """
+        about = {"request": request, "at": session.start_time, "duration": session.duration}
+        self._folder.write(name + ABOUT_SUFFIX, json.dumps(about, ensure_ascii=False).encode())
         self._folder.write(name + SUFFIX, json.dumps(session.to_json()).encode())
-        names = sorted(self._folder.names(), key=self._folder.changed, reverse=True)
-        self._folder.remove(*names[self._count :])
+        for old in self._names()[self._count :]:
+            self._folder.remove(old + SUFFIX, old + ABOUT_SUFFIX)
+
+    def _names(self) -> list[str]:
+        """The ids, newest first. Other files in the folder are left alone."""
+        files = [name for name in self._folder.names() if name.endswith(SUFFIX) and ID.fullmatch(name[: -len(SUFFIX)])]
+        files.sort(key=self._folder.changed, reverse=True)
+        return [name[: -len(SUFFIX)] for name in files]
+
+    def newest(self) -> list[StoredProfile]:
+        """The stored profiles, newest first."""
+        return [found for name in self._names() if (found := self._about(name)) is not None]
+
+    def _about(self, name: str) -> StoredProfile | None:
+        try:
+            about = json.loads(self._folder.read(name + ABOUT_SUFFIX) or b"")
+            return StoredProfile(name, str(about["request"]), float(about["at"]), float(about["duration"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            # Another process has just removed it, or another version wrote it.
+            return None
 
     def find(self, name: str) -> Session | None:
         """The profile of an id; None where there is none, and for invalid ids."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from flask import Flask
@@ -18,6 +18,10 @@ from otelflask._internal.live_page.show.gate import Gate, MayMonitor
 from otelflask._internal.settings import SettingError, Settings
 from otelflask._internal.shared_folder import SharedFolder
 from otelflask._internal.wiring.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    # Imported on use, because it needs an extra.
+    from otelflask._internal.profiles.endpoint import ProfilesEndpoint
 
 
 def collect_for_live_page(
@@ -58,7 +62,12 @@ def collect_for_live_page(
 
 
 def endpoints_of(
-    app: Flask, telemetry: Telemetry, settings: Settings, sources: Mapping[str, str], gate: Gate | None
+    app: Flask,
+    telemetry: Telemetry,
+    settings: Settings,
+    sources: Mapping[str, str],
+    gate: Gate | None,
+    profiles: ProfilesEndpoint | None,
 ) -> list[Endpoint]:
     """The endpoints of one app.
 
@@ -68,6 +77,7 @@ def endpoints_of(
         settings: The app's settings.
         sources: Where the settings come from.
         gate: Decides who may see the live page; None where that is off.
+        profiles: The endpoint of stored profiles; None where no request is profiled.
 
     Raises:
         SettingError: A setting needs an extra that is not installed.
@@ -75,11 +85,13 @@ def endpoints_of(
     found: list[Endpoint] = []
     if gate is not None and telemetry.monitor is not None:
         service = str(telemetry.pipeline.resource.get("service.name") or app.name)
-        found.append(telemetry.monitor.endpoint(app, gate, settings, sources, service))
+        found.append(telemetry.monitor.endpoint(app, gate, settings, sources, service, profiles))
     if settings.metrics_path:
         found.append(_metrics(app, telemetry, settings))
     if settings.health_path:
         found.append(_health(app, telemetry, settings))
+    if profiles is not None:
+        found.append(profiles)
     return found
 
 

@@ -94,7 +94,7 @@ def install(app: Flask, options: InitOptions) -> None:
         user=hooks.get("user"),
         **_instrument_arguments(telemetry, effective, has_live_page=gate is not None),
     )
-    endpoints = Endpoints([*app_endpoints.endpoints_of(app, telemetry, effective, sources, gate), *profiles])
+    endpoints = Endpoints(app_endpoints.endpoints_of(app, telemetry, effective, sources, gate, profiles))
     app.wsgi_app = endpoints.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
     _attach_console(telemetry, effective, app.debug)
     _log_differences(telemetry, effective, sources, hooks)

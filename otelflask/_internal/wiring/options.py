@@ -97,12 +97,14 @@ class InitOptions(Hooks, total=False):
     monitor_token: str | None
     monitor_size: int | None
     metrics_path: str | None
+    metrics_flask_names: bool | None
     metrics_token: str | None
     profile_path: str | None
     profile_token: str | None
     profile_share: float | None
     profile_slow: float | None
     profile_count: int | None
+    profile_dir: str | None
     pyroscope_url: str | None
     breaker_redis: str | None
     active_users: bool | None

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
 from flask import Flask
 
 from otelflask._internal.endpoints.access import is_development
-from otelflask._internal.endpoints.endpoint import Endpoint
 from otelflask._internal.import_hooks import is_importable
 from otelflask._internal.locks import new_lock
 from otelflask._internal.settings import SettingError, Settings
 from otelflask._internal.shared_folder import SharedFolder
 from otelflask._internal.wiring.telemetry import Telemetry
 
+if TYPE_CHECKING:
+    # Imported on use, because it needs an extra.
+    from otelflask._internal.profiles.endpoint import ProfilesEndpoint
 
-def surround(app: Flask, telemetry: Telemetry, settings: Settings) -> list[Endpoint]:
+
+def surround(app: Flask, telemetry: Telemetry, settings: Settings) -> ProfilesEndpoint | None:
     """Wrap an app in the profilers of its settings.
 
     Returns:
-        The endpoint of stored profiles, in a list.
+        The endpoint of stored profiles; None where no request is profiled.
 
     Raises:
         SettingError: A setting needs an extra that is not installed.
@@ -26,14 +32,14 @@ def surround(app: Flask, telemetry: Telemetry, settings: Settings) -> list[Endpo
         _profile_all_the_time(app, telemetry, settings)
     asked = settings.profile_token or settings.profile_share
     if not settings.profile_path or not (asked or is_development(app, settings)):
-        return []
+        return None
     if not asked and not is_importable("pyinstrument"):
         # In development the profiler is on where its extra is installed.
-        return []
-    return [_profile_requests(app, telemetry, settings)]
+        return None
+    return _profile_requests(app, telemetry, settings)
 
 
-def _profile_requests(app: Flask, telemetry: Telemetry, settings: Settings) -> Endpoint:
+def _profile_requests(app: Flask, telemetry: Telemetry, settings: Settings) -> ProfilesEndpoint:
     try:
         from otelflask._internal.profiles.endpoint import ProfilesEndpoint
         from otelflask._internal.profiles.request_profiler import RequestProfiler
@@ -42,7 +48,12 @@ def _profile_requests(app: Flask, telemetry: Telemetry, settings: Settings) -> E
         raise SettingError(str(error)) from None
     if telemetry.profiles is None:
         telemetry.profiles = new_lock()
-    store = ProfileStore(SharedFolder.of(telemetry.settings), settings.profile_count)
+    if settings.profile_dir:
+        folder = SharedFolder(os.path.abspath(settings.profile_dir), setting="profile_dir")
+        folder.check()
+    else:
+        folder = SharedFolder.of(telemetry.settings).below("profiles")
+    store = ProfileStore(folder, settings.profile_count)
     profiler = RequestProfiler(app, settings, store, telemetry.profiles)
     app.wsgi_app = profiler.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
     return ProfilesEndpoint(app, settings, store)

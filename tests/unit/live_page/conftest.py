@@ -16,7 +16,7 @@ from otelflask.testing import CapturedTelemetry
 from tests.pages import rows_of
 
 Make = Callable[..., flask.Flask]
-VIEWS = ("", "requests", "errors", "logs", "queries", "runtime")
+VIEWS = ("", "requests", "errors", "logs", "queries", "profiles", "runtime")
 LOCAL = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "localhost:5000"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -117,8 +118,79 @@ def test_a_profile_that_is_damaged_is_none(make: Any, tmp_path: Path) -> None:
     assert client.get(f"/profiles/{path.name.partition('.')[0]}").status_code == 404
 
 
-def test_an_unknown_format_is_the_apps_own_answer(make: Any) -> None:
-    assert make().test_client().get("/slow?profile=dot").text == "slow"
+@pytest.mark.parametrize("query", ["profile=", "profile=true", "profile=dot", "profile=keep"])
+def test_any_other_value_is_the_apps_own_answer_with_the_most_expensive_functions(make: Any, query: str) -> None:
+    answer = make().test_client().get(f"/slow?{query}")
+    assert answer.text == "slow"
+    first, *others = answer.headers["X-Profile-Stats"].split("; ")
+    assert re.fullmatch(r"0\.\d{3} \S+ \w+\.py:\d+", first)
+    assert any(re.fullmatch(r"0\.0[4-9]\d a_slow_function test_request_profiler\.py:\d+", item) for item in others)
+    times = [float(item.split()[0]) for item in [first, *others]]
+    assert times == sorted(times, reverse=True)
+    assert len(times) <= 20
+
+
+def test_a_parameter_with_another_name_asks_for_nothing(make: Any) -> None:
+    assert "X-Profile" not in make().test_client().get("/slow?my_profile=1").headers
+
+
+def test_an_unknown_value_of_the_header_is_the_apps_own_answer(make: Any) -> None:
+    answer = make().test_client().get("/slow", headers={"X-Profile": "dot"})
+    assert (answer.text, "X-Profile-Stats" in answer.headers) == ("slow", False)
+
+
+def test_the_header_with_the_functions_is_short_and_plain(make: Any) -> None:
+    app = make()
+    long = "函" * 300
+    namespace: dict[str, Any] = {"slow": a_slow_function}
+    for number in range(40):
+        name = f"{long}{number}"
+        exec(f"def {name}():\n  return slow()", namespace)
+        namespace["slow"] = namespace[name]
+    app.add_url_rule("/long", "long", namespace["slow"])
+    header = app.test_client().get("/long?profile=x").headers["X-Profile-Stats"]
+    assert header.isascii()
+    assert 0 < len(header) <= 2_000
+
+
+def test_a_lazy_answer_of_a_wsgi_middleware_has_its_headers_too(make: Any) -> None:
+    app = make()
+    inner = app.wsgi_app
+
+    def lazily(environ: Any, start_response: Any) -> Any:
+        yield from inner(environ, start_response)
+
+    app.wsgi_app = lazily
+    answer = app.test_client().get("/slow?profile=x")
+    assert (answer.text, answer.headers["X-Profile"][:10]) == ("slow", "/profiles/")
+
+
+def test_a_profile_keeps_what_the_app_says_about_the_user(make: Any, telemetry: CapturedTelemetry) -> None:
+    app = make(user=lambda: flask.request.args["who"])
+    app.test_client().get("/slow?profile=x&who=ann")
+    assert telemetry.span("GET /slow").attributes["user.id"] == "ann"
+
+
+def test_profiles_have_a_folder_by_setting(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "profiles" / "here"
+    client = make(profile_dir="profiles/here", profile_count=1).test_client()
+    (folder / "README").write_text("of somebody else")
+    client.get("/slow?profile=x")
+    client.get("/slow?profile=x")
+    assert sorted(path.name.partition(".")[2] for path in folder.iterdir()) == ["", "about", "profile.json"]
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(SettingError, match=r"profile_dir is '.*taken'"):
+        make(profile_dir="taken")
+
+
+def test_profiling_enabled_keeps_a_profile_of_each_request(telemetry: CapturedTelemetry, tmp_path: Path) -> None:
+    app = flask.Flask("shop")
+    app.config["PROFILING_ENABLED"] = True
+    app.add_url_rule("/slow", "slow", a_slow_function)
+    otelflask.init(app, profile_dir=str(tmp_path / "profiles"), runtime_metrics=False, **telemetry.providers)
+    assert app.test_client().get("/slow").text == "slow"
+    assert len(_kept(tmp_path)) == 1
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ For visitors without access, all paths below it belong to the app, whatever the 
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from http import HTTPStatus
 from urllib.parse import parse_qs, quote, urlencode
@@ -14,11 +15,13 @@ from flask import Flask
 from markupsafe import Markup
 from werkzeug.wrappers import Request, Response
 
+from otelflask._internal import clock
 from otelflask._internal.endpoints.endpoint import Endpoint, compressed, text_response
 from otelflask._internal.live_page.collect.publisher import Publisher
 from otelflask._internal.live_page.show.assets import Asset, Assets
 from otelflask._internal.live_page.show.gate import PARAMETER, Gate
 from otelflask._internal.live_page.show.rendering import make_environment
+from otelflask._internal.live_page.show.system_health import system_health
 from otelflask._internal.live_page.show.views import View, Views
 from otelflask._internal.settings import SettingError
 
@@ -50,10 +53,21 @@ class MonitorEndpoint(Endpoint):
         gate: Decides who may see it.
         views: The views.
         publisher: Publishes this worker's items.
+        timestamp_format: The setting of this name.
     """
 
-    def __init__(self, app: Flask, path: str, service: str, gate: Gate, views: Views, publisher: Publisher) -> None:
+    def __init__(
+        self,
+        app: Flask,
+        path: str,
+        service: str,
+        gate: Gate,
+        views: Views,
+        publisher: Publisher,
+        timestamp_format: str,
+    ) -> None:
         super().__init__(app, path)
+        self._timestamp_format = timestamp_format
         self._service = service
         self._gate = gate
         self._views = views
@@ -85,6 +99,13 @@ class MonitorEndpoint(Endpoint):
         asset = self._assets.get(path)
         if asset is not None:
             return _secured(_asset_response(request, asset))
+        if path == "/dashboard":
+            return self._redirect(base, "", parameters)
+        if path == "/health":
+            return self._health()
+        name, _, form = path.removeprefix("/profiles/").partition("/")
+        if path.startswith("/profiles/") and self._views.profiles is not None:
+            return self._views.profiles.page(name, form or "html")
         return self._draw(request, base, path, parameters)
 
     def failed(self, request: Request) -> Response | None:
@@ -97,11 +118,25 @@ class MonitorEndpoint(Endpoint):
 
     def _with_cookie(self, request: Request, base: str, path: str, parameters: dict[str, str]) -> Response:
         """Redirect to the same view without the token in its address, and set the cookie."""
-        rest = urlencode({name: value for name, value in parameters.items() if name != PARAMETER})
-        response = text_response("", HTTPStatus.SEE_OTHER)
-        response.location = base + _quoted(path) + (f"?{rest}" if rest else "")
+        response = self._redirect(base, path, {name: value for name, value in parameters.items() if name != PARAMETER})
         self._gate.set_cookie(request, response, base)
+        return response
+
+    @staticmethod
+    def _redirect(base: str, path: str, parameters: dict[str, str]) -> Response:
+        response = text_response("", HTTPStatus.SEE_OTHER)
+        response.location = base + _quoted(path) + (f"?{urlencode(parameters)}" if parameters else "")
         return _secured(response)
+
+    def _health(self) -> Response:
+        status, body = HTTPStatus.OK, {}
+        try:
+            self._publisher.mark_open()
+            body = system_health(self._views.repository, clock.time())
+        except (OSError, sqlite3.Error, SettingError) as error:
+            status, body = HTTPStatus.SERVICE_UNAVAILABLE, {"status": "unknown", "error": str(error)}
+        body["timestamp"] = clock.timestamp(self._timestamp_format)
+        return _secured(text_response(json.dumps(body, ensure_ascii=False), status, "application/json"))
 
     def _draw(self, request: Request, base: str, path: str, parameters: dict[str, str]) -> Response | None:
         status = HTTPStatus.OK

@@ -25,8 +25,8 @@ def make_environment() -> Environment:
         auto_reload=False,
     )
     environment.filters.update(
-        duration=duration, seconds=seconds, clock=clock, size=size, share=share, rate=rate, figure=figure,
-        short=short, level=level, parsed=parsed, segment=segment,
+        duration=duration, seconds=seconds, clock=clock, size=size, share=share, uptime=uptime, rate=rate,
+        figure=figure, short=short, level=level, parsed=parsed, segment=segment,
     )  # fmt: skip
     return environment
 
@@ -42,6 +42,14 @@ def duration(ns: float) -> str:
 def seconds(value: float | None) -> str:
     """Seconds, such as ``12.3 ms``."""
     return NOTHING if value is None else duration(value * 1e9)
+
+
+def uptime(value: float) -> str:
+    """Seconds as days, hours, minutes or seconds, such as ``3 h``."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if value >= 2 * length:
+            return f"{value / length:.0f} {unit}"
+    return f"{value:.0f} s"
 
 
 def clock(ns: int) -> Markup:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import psutil
+
 from otelflask._internal.live_page.show.overview import STALE_AFTER_S
 from otelflask._internal.live_page.show.repository import Repository
 from otelflask._internal.redaction import MASK, Scrubber
@@ -49,7 +51,11 @@ class Runtime:
             repository: The queries.
             now: Epoch seconds.
         """
-        processes = repository.processes(now - STALE_AFTER_S)
+        machine = psutil.virtual_memory().total
+        processes = [
+            {**process, "uptime": max(0.0, now - process["started"]), "memory_share": process["memory"] / machine}
+            for process in repository.processes(now - STALE_AFTER_S)
+        ]
         return {
             "processes": processes,
             "settings": self._effective_settings(),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+from werkzeug.wrappers import Response
 
 from otelflask._internal import clock, event_names
 from otelflask._internal.live_page.show.overview import overview
@@ -43,17 +45,31 @@ class View:
 _NOTHING_NEW = View("", {}, is_news=False)
 
 
+class Profiles(Protocol):
+    """The stored profiles of an app."""
+
+    def newest(self) -> Sequence[Any]:
+        """The profiles, newest first, each with `name`, `request`, `at` (epoch seconds) and `duration` (seconds)."""
+        ...
+
+    def page(self, name: str, form: str) -> Response | None:
+        """A profile's response; None where there is no such profile or format."""
+        ...
+
+
 class Views:
     """The views.
 
     Args:
         repository: The queries.
         runtime: The runtime view.
+        profiles: The stored profiles; None where no request is profiled.
         grafana: Grafana's address, or an empty text.
     """
 
-    def __init__(self, repository: Repository, runtime: Runtime, grafana: str) -> None:
-        self._repository = repository
+    def __init__(self, repository: Repository, runtime: Runtime, profiles: Profiles | None, grafana: str) -> None:
+        self.repository = repository
+        self.profiles = profiles
         self._runtime = runtime
         self._grafana = grafana
         self._by_name: dict[str, Callable[[str, Parameters], View | None]] = {
@@ -63,6 +79,7 @@ class Views:
             "errors": self._errors,
             "logs": self._logs,
             "queries": self._queries,
+            "profiles": self._profiles,
             "runtime": self._shown_runtime,
         }
 
@@ -78,21 +95,21 @@ class Views:
         if draw is None or "/" in rest or (rest and name not in _OF_ONE) or (name == "traces" and not rest):
             return None
         # One transaction, so that all queries see the same state.
-        with self._repository.file.at_once():
+        with self.repository.file.at_once():
             return draw(rest, parameters)
 
     def _renewed(self, parameters: Parameters, trace_id: str = "") -> str | None:
         """The version of a view that consists of rows alone; None where the script has it already."""
-        version = f"{self._repository.state(trace_id)}.{int(clock.time()) // TREND_S}"
+        version = f"{self.repository.state(trace_id)}.{int(clock.time()) // TREND_S}"
         return None if parameters.get("live") == version else version
 
     def _overview(self, rest: str, parameters: Parameters) -> View:
-        return View("overview.html", overview(self._repository, _number(parameters, "minutes") or 5, clock.time()))
+        return View("overview.html", overview(self.repository, _number(parameters, "minutes") or 5, clock.time()))
 
     def _requests(self, rest: str, parameters: Parameters) -> View:
         filters = {name: parameters.get(name, "") for name in ("route", "status", "slower", "text")}
         window = self._window(parameters)
-        found = self._repository.requests(
+        found = self.repository.requests(
             window,
             route=filters["route"],
             status=_status(parameters),
@@ -103,15 +120,15 @@ class Views:
             "rows": found.rows,
             "total": found.total,
             "filters": filters,
-            "routes": self._repository.routes(),
-            "oldest": self._repository.oldest(),
+            "routes": self.repository.routes(),
+            "oldest": self.repository.oldest(),
         }
         return self._list("requests.html", context, window)
 
     def _logs(self, rest: str, parameters: Parameters) -> View:
         filters = {name: parameters.get(name, "") for name in ("severity", "text")}
         window = self._window(parameters)
-        found = self._repository.lines(window, min_severity=_number(parameters, "severity"), text=filters["text"])
+        found = self.repository.lines(window, min_severity=_number(parameters, "severity"), text=filters["text"])
         level = logging.getLogger().level
         context = {
             "rows": found.rows,
@@ -125,7 +142,7 @@ class Views:
         # Workers publish one after the other, so numbers rise in another order than time.
         rows = context["rows"] = sorted(context["rows"], key=lambda row: -row["time"])
         newest = max([row["id"] for row in rows], default=window.after)
-        context["cursor"] = f"{self._repository.file.generation}.{newest}"
+        context["cursor"] = f"{self.repository.file.generation}.{newest}"
         context["last"] = min([row["id"] for row in rows], default=0)
         context["has_older"] = len(rows) == window.limit
         return View(template, context, is_list=True, is_news=bool(rows) or not window.after)
@@ -135,7 +152,7 @@ class Views:
         cursor = _CURSOR.fullmatch(parameters.get("after", ""))
         if parameters.get("after") and cursor is None:
             raise ValueError(f"after is {parameters['after'][:40]!r}; allowed is what the page gave as its cursor")
-        is_ours = cursor is not None and cursor[1] == self._repository.file.generation
+        is_ours = cursor is not None and cursor[1] == self.repository.file.generation
         return IdRange(int(cursor[2]) if cursor is not None and is_ours else 0, _number(parameters, "before"))
 
     def _trace(self, trace_id: str, parameters: Parameters) -> View:
@@ -144,7 +161,7 @@ class Views:
         version = self._renewed(parameters, trace_id)
         if version is None:
             return _NOTHING_NEW
-        items = [item for item in self._repository.trace(trace_id) if item.get("event") not in _NO_ROWS]
+        items = [item for item in self.repository.trace(trace_id) if item.get("event") not in _NO_ROWS]
         drawing = waterfall(items)
         spans = [item for item in items if item["is"] == "span"]
         root = next((span for span in spans if span["kind"] == "server"), spans[0] if spans else None)
@@ -170,10 +187,10 @@ class Views:
             return _NOTHING_NEW
         if not fingerprint:
             text = parameters.get("text", "")
-            found = self._repository.errors(clock.time(), text)
+            found = self.repository.errors(clock.time(), text)
             return View("errors.html", {"errors": found.rows, "total": found.total, "text": text}, version=version)
-        reports = self._repository.reports(fingerprint)
-        groups = [row for row in self._repository.errors(clock.time()).rows if row["fingerprint"] == fingerprint]
+        reports = self.repository.reports(fingerprint)
+        groups = [row for row in self.repository.errors(clock.time()).rows if row["fingerprint"] == fingerprint]
         wanted = _number(parameters, "report")
         report = next((item for item in reports if item["id"] == wanted), reports[0] if reports else None)
         context = {"report": report, "reports": reports, "group": groups[0] if groups else None}
@@ -184,12 +201,18 @@ class Views:
         if version is None:
             return _NOTHING_NEW
         text = parameters.get("text", "")
-        found = self._repository.statements(text)
+        found = self.repository.statements(text)
         context = {"statements": found.rows, "total": found.total, "text": text}
-        return View("queries.html", {**context, "suspects": self._repository.repeated()}, version=version)
+        return View("queries.html", {**context, "suspects": self.repository.repeated()}, version=version)
+
+    def _profiles(self, rest: str, parameters: Parameters) -> View:
+        newest = self.profiles.newest() if self.profiles is not None else []
+        text = parameters.get("text", "")
+        rows = [row for row in newest if text.lower() in row.request.lower()]
+        return View("profiles.html", {"rows": rows, "text": text, "is_on": self.profiles is not None})
 
     def _shown_runtime(self, rest: str, parameters: Parameters) -> View:
-        return View("runtime.html", self._runtime.shown(self._repository, clock.time()))
+        return View("runtime.html", self._runtime.shown(self.repository, clock.time()))
 
 
 def _number(parameters: Parameters, name: str) -> int:

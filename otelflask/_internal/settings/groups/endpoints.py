@@ -64,6 +64,12 @@ class EndpointSettings:
         "",
         "The path of the metrics page for Prometheus, such as `/metrics`. Empty: none. Needs `otelflask[prometheus]`.",
     )
+    metrics_flask_names: bool = per_app(
+        "OTELFLASK_METRICS_FLASK_NAMES",
+        False,
+        "Shows the metrics page's requests, users and statements also as `flask_requests_total`, "
+        "`flask_request_duration_seconds`, `flask_active_users`, `db_query_count_total` and `db_query_duration`.",
+    )
     metrics_token: str = per_app(
         "OTELFLASK_METRICS_TOKEN",
         "",
@@ -98,8 +104,13 @@ class EndpointSettings:
     profile_count: int = per_app(
         "OTELFLASK_PROFILE_COUNT",
         50,
-        "The number of profiles that are stored in `state_dir`, the newest ones.",
+        "The number of profiles that are stored, the newest ones.",
         minimum=1,
+    )
+    profile_dir: str = per_app(
+        "OTELFLASK_PROFILE_DIR",
+        "",
+        "The folder of stored profiles, such as `profiles`. Empty: `profiles` in `state_dir`.",
     )
     pyroscope_url: str = setting(
         "OTELFLASK_PYROSCOPE_URL",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import threading
+from datetime import datetime
 from pathlib import Path
 
 import flask
@@ -13,6 +14,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import TracerProvider
 
 import otelflask
+from otelflask._internal.health import checks
 from otelflask._internal.instrumentation.logs import capture
 from otelflask._internal.live_page.show.repository import Repository
 from otelflask.testing import CapturedTelemetry
@@ -169,3 +171,63 @@ def test_two_apps_with_providers_of_their_own_are_counted_together(
             observer for observer in capture._observers if observer.logger_provider is others["logger_provider"]
         ]:
             capture.uninstall(observer)
+
+
+def test_the_dashboard_of_old_is_the_page(make: Make) -> None:
+    answer = ask(make(), "/monitoring/dashboard?minutes=60")
+    assert (answer.status_code, answer.location) == (303, "/monitoring?minutes=60")
+
+
+def test_its_health_is_a_small_json_about_the_processes(make: Make) -> None:
+    app = make()
+    ask(app, "/items/1")
+    answer = ask(app, "/monitoring/health")
+    assert (answer.status_code, answer.mimetype, answer.headers["Cache-Control"]) == (
+        200,
+        "application/json",
+        "no-store",
+    )
+    body = answer.json
+    assert (body["status"], body["workers"]) == ("healthy", 1)
+    assert datetime.fromisoformat(body["timestamp"])
+    metrics = body["system_metrics"]
+    assert set(metrics) == {"cpu_percent", "memory_percent", "memory_rss_mb", "threads", "uptime_seconds"}
+    assert metrics["memory_rss_mb"] > 10
+    assert 0 < metrics["memory_percent"] < 100
+    assert metrics["threads"] >= 1
+    assert metrics["uptime_seconds"] > 0
+
+
+def test_its_health_is_that_of_the_checks(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "_declared", [checks.Check("stock", lambda: False)])
+    app = make()
+    ask(app, "/health")
+    assert ask(app, "/monitoring/health").json["status"] == "unhealthy"
+
+
+@pytest.mark.parametrize("path", ["health", "dashboard", "profiles", "profiles/" + "0" * 32])
+def test_none_of_them_is_there_for_others(make: Make, path: str) -> None:
+    assert ask(make(), f"/monitoring/{path}", REMOTE_ADDR="10.0.0.9").status_code == 404
+
+
+def test_the_profiles_are_listed_newest_first_and_shown(make: Make) -> None:
+    app = make()
+    assert shown(app, "profiles") == []
+    ask(app, "/items/7?profile=text")
+    ask(app, "/boom?profile=text")
+    ask(app, "/nowhere?profile=text")
+    rows = shown(app, "profiles")
+    assert [row[0] for row in rows] == ["GET", "GET /boom", "GET /items/<int:item>"]
+    assert all(re.fullmatch(r"[\d.]+ ms", row[1]) for row in rows)
+    assert [row[0] for row in shown(app, "profiles?text=items")] == ["GET /items/<int:item>"]
+    address = link(app, "profiles", r"/monitoring/profiles/[0-9a-f]{32}")
+    page = ask(app, address)
+    assert page.mimetype == "text/html"
+    assert "sandbox" in page.headers["Content-Security-Policy"]
+    assert ask(app, f"{address}/text").mimetype == "text/plain"
+    assert ask(app, f"{address}/pdf").status_code == 404
+
+
+def test_without_a_profiler_the_list_says_how_to_get_one(make: Make) -> None:
+    page = ask(make(profile_path=""), "/monitoring/profiles")
+    assert "otelflask[profile]" in page.text

@@ -183,7 +183,9 @@ def test_the_runtime_has_processes_threads_and_settings_with_where_they_come_fro
     page = ask(app, "/monitoring/runtime").text
     found = rows_of(page)
     process = next(row for row in found if row[0].startswith(f"{os.getpid()} of "))
-    assert "MainThread" in process[5]
+    assert re.fullmatch(r"\d+ (s|min|h)", process[2])
+    assert re.fullmatch(r"[\d.]+ %", process[5])
+    assert "MainThread" in process[7]
     settings = {row[0]: row[1:] for row in found if len(row) == 3}
     assert settings["monitor_size"] == ["500", "environment variable OTELFLASK_MONITOR_SIZE"]
     assert settings["environment"] == ["development", "keyword argument"]
