@@ -19,6 +19,9 @@ from otelflask._internal.breaker.state import CLOSED, HALF_OPEN, OPEN, LocalStat
 from otelflask._internal.clock import epoch_seconds
 from otelflask._internal.error_responses.app_errors import ServiceUnavailableError
 
+#: Seconds until an open circuit admits trials, without an argument.
+DEFAULT_RESET_TIMEOUT_S = 30.0
+
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 #: Which exceptions are failures of the service: a class, several classes, or a predicate.
@@ -51,9 +54,11 @@ class CircuitBreaker:
     there is one. ``calling`` ignores `fallback` and always raises.
 
     Args:
-        name: The service's name, for metrics and records. Use few names.
+        name: The service's name, for metrics and records (default: the qualified name of the first function
+            that is decorated or called, or for ``calling`` the line that made the breaker). Use few names.
         failure_threshold: The number of failures in a row that opens the circuit.
-        reset_timeout: Seconds until an open circuit admits trials.
+        reset_timeout: Seconds until an open circuit admits trials (default: 30).
+        timeout: Another name of `reset_timeout`.
         expected_exception: Which exceptions are failures: a class, several classes, or a predicate.
             Other exceptions are raised to the caller, and count neither as failure nor as success.
         fallback: Called with the call's arguments when a call is not admitted.
@@ -66,23 +71,30 @@ class CircuitBreaker:
 
     def __init__(
         self,
-        name: str,
+        name: str | None = None,
         *,
         failure_threshold: int = 5,
-        reset_timeout: float = 30.0,
+        reset_timeout: float | None = None,
+        timeout: float | None = None,
         expected_exception: Expected = Exception,
         fallback: Callable[..., Any] | None = None,
         half_open_calls: int = 1,
         clock: Callable[[], float] = epoch_seconds,
     ) -> None:
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"{name!r} is no name for a circuit breaker; allowed is a text such as payments")
+        if name is not None and (not isinstance(name, str) or not name):
+            raise ValueError(f"{name!r} is no name for a circuit breaker; allowed is a text such as payments, or none")
+        if timeout is not None and reset_timeout is not None:
+            raise ValueError("timeout and reset_timeout are two names of one argument; allowed is one of them")
+        reset_timeout = next(
+            (given for given in (timeout, reset_timeout) if given is not None), DEFAULT_RESET_TIMEOUT_S
+        )
         if failure_threshold < 1 or half_open_calls < 1 or not reset_timeout > 0:
             raise ValueError(
                 f"failure_threshold is {failure_threshold}, half_open_calls {half_open_calls} and reset_timeout "
                 f"{reset_timeout}; allowed are at least 1 failure, at least 1 trial, and more than 0 seconds"
             )
-        self.name = name
+        caller: Any = inspect.currentframe()
+        self._place = f"{caller.f_back.f_globals.get('__name__', '')}:{caller.f_back.f_lineno}"
         self.failure_threshold = failure_threshold
         self.reset_timeout = reset_timeout
         self._clock = clock
@@ -91,7 +103,20 @@ class CircuitBreaker:
         self._expected = expected_exception
         self._fallback = fallback
         self._half_open_calls = half_open_calls
-        self._calls = registry.register(self)
+        self.name = ""
+        if name is not None:
+            self._take_name(name)
+
+    def _take_name(self, name: str) -> None:
+        if not self.name:
+            self.name = name
+            self._calls = registry.register(self)
+
+    def _take_name_of(self, function: Callable[..., Any]) -> None:
+        if not self.name:
+            kind = type(function)
+            module = getattr(function, "__module__", None) or kind.__module__
+            self._take_name(f"{module}.{getattr(function, '__qualname__', kind.__qualname__)}")
 
     @property
     def state(self) -> str:
@@ -110,6 +135,7 @@ class CircuitBreaker:
         Raises:
             CircuitOpenError: The call was not admitted, and there is no fallback.
         """
+        self._take_name_of(func)
         permit = self._admit_or_fallback()
         if permit is None:
             return self._fallback(*args, **kwargs)  # type: ignore[misc,no-any-return]
@@ -128,6 +154,7 @@ class CircuitBreaker:
 
     def __call__(self, function: F) -> F:
         """Decorate a function, a coroutine function or a generator function, but no async generator function."""
+        self._take_name_of(function)
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -171,6 +198,7 @@ class CircuitBreaker:
         self._change_state(self._store().load(), CLOSED, "by hand")
 
     def _store(self) -> State:
+        self._take_name(self._place)
         shared = registry.in_use.current()
         if shared is None or shared.redis is None:
             return self._local

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 
 import otelflask
 from otelflask._internal import event_names
+from otelflask._internal.breaker import registry
 from otelflask._internal.breaker.breaker import CircuitBreaker, CircuitOpenError
 from otelflask.testing import CapturedTelemetry
 
@@ -330,3 +332,46 @@ def test_a_second_breaker_of_a_name_goes_on_counting_where_the_first_was(
         if point.attributes["otelflask.circuit_breaker.name"] == "made-by-a-factory"
     ]
     assert point.value == 2
+
+
+def _named() -> list[str]:
+    return [state["name"] for state in registry.states()]
+
+
+def test_without_a_name_it_has_that_of_the_function(app: flask.Flask) -> None:
+    breaker = CircuitBreaker(failure_threshold=1, timeout=60, expected_exception=ConnectionError)
+    assert breaker.reset_timeout == 60
+
+    @breaker
+    def charge() -> str:
+        return "charged"
+
+    assert charge() == "charged"
+    name = f"{__name__}.test_without_a_name_it_has_that_of_the_function.<locals>.charge"
+    assert breaker.name == name
+    assert name in _named()
+    called = CircuitBreaker()
+    assert called.call(max, 1, 2) == 2
+    assert called.name == "builtins.max"
+
+
+def test_without_a_name_and_a_function_it_has_that_of_its_line(app: flask.Flask) -> None:
+    breaker = CircuitBreaker()
+    with breaker.calling():
+        pass
+    assert re.fullmatch(rf"{__name__}:\d+", breaker.name)
+    assert breaker.name in _named()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"name": ""}, "allowed is a text such as payments, or none"),
+        ({"name": 3}, "3 is no name"),
+        ({"timeout": 1, "reset_timeout": 1}, "two names of one argument"),
+        ({"timeout": 0}, "more than 0 seconds"),
+    ],
+)
+def test_what_cannot_work_is_an_error(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        CircuitBreaker(**options)
