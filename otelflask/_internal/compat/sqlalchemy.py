@@ -1,6 +1,7 @@
 """SQLAlchemy: private parts of engines, pools and execution contexts. SQLAlchemy is not imported.
 
-Sources: ``sqlalchemy.engine.base.OptionEngine``, ``sqlalchemy.pool.QueuePool``, ``sqlalchemy.pool.Pool``.
+Sources: ``sqlalchemy.engine.base.OptionEngine``, ``sqlalchemy.pool.QueuePool``, ``sqlalchemy.pool.Pool``,
+``sqlalchemy.engine.interfaces.Dialect``.
 """
 
 from __future__ import annotations
@@ -12,26 +13,27 @@ from typing import Any
 _when_made: list[Callable[[Any], None]] = []
 
 
-def when_made(engine_class: Any, action: Callable[[Any], None]) -> Callable[[], None]:
-    """Call `action` with each engine that is made from now on. SQLAlchemy has no event for it.
+def when_made(dialect_class: Any, action: Callable[[Any], None]) -> Callable[[], None]:
+    """Call `action` with each engine that is made from now on. SQLAlchemy has no event for it, but a dialect's hook.
 
     Args:
-        engine_class: SQLAlchemy's class of engines.
+        dialect_class: SQLAlchemy's base class of dialects.
         action: Must not raise.
 
     Returns:
         A function that ends this.
     """
-    original = engine_class.__init__
-    if not hasattr(original, "__wrapped__"):
+    if not hasattr(dialect_class, "_otelflask"):
+        original = dialect_class.engine_created.__func__
 
         @functools.wraps(original)
-        def make(self: Any, *arguments: Any, **options: Any) -> None:
-            original(self, *arguments, **options)
+        def engine_created(cls: Any, engine: Any) -> None:
+            original(cls, engine)
             for each in _when_made:
-                each(self)
+                each(engine)
 
-        engine_class.__init__ = make
+        dialect_class.engine_created = classmethod(engine_created)
+        dialect_class._otelflask = True
     _when_made.append(action)
     return functools.partial(_when_made.remove, action)
 

@@ -21,6 +21,7 @@ from otelflask._internal.error_reports import sentry
 from otelflask._internal.error_reports.breadcrumbs import current_breadcrumbs, remember
 from otelflask._internal.error_reports.builder import ReportBuilder
 from otelflask._internal.error_reports.event_attributes import MAX_MESSAGE
+from otelflask._internal.error_reports.first_error import first_error
 from otelflask._internal.error_reports.occurrences import Occurrence, outermost
 from otelflask._internal.error_reports.request_errors import RequestErrors, request_errors
 from otelflask._internal.exceptions.attributes import exception_type
@@ -102,7 +103,8 @@ class Reporter(RequestObserver):
             if request is not None and record.exc_info is None:
                 remember(request, record)
             if record.levelno >= self._level:
-                self._observe(record, raised.walk, request)
+                walked = raised.walk
+                self._observe(record, first_error(walked, request) if walked is not None else None, request)
         finally:
             _handling.active = False
 
@@ -136,7 +138,7 @@ class Reporter(RequestObserver):
         message = event.get("message") or entry.get("formatted") or entry.get("message") or ""
         self._add(
             Occurrence(
-                walk(error) if error is not None and event.get("exception") else None,
+                first_error(walk(error), current_record()) if error is not None and event.get("exception") else None,
                 handled,
                 trace_api.get_current_span().get_span_context(),
                 event,
@@ -183,7 +185,8 @@ class Reporter(RequestObserver):
 
     def failed(self, record: RequestRecord, error: Exception) -> None:
         """Read local variables now, before database sessions are rolled back and closed."""
-        occurrence = Occurrence(walk(error, record.context), False, record.span.get_span_context())
+        walked = first_error(walk(error, record.context), record)
+        occurrence = Occurrence(walked, False, record.span.get_span_context())
         _handling.active = True
         try:
             occurrence.prepared = self._builder.prepare(occurrence, record, live=True)
@@ -194,9 +197,8 @@ class Reporter(RequestObserver):
     def closed(self, record: RequestRecord) -> None:
         """Report the request's occurrences, each group of causes once. Count 4xx responses."""
         occurrences = request_errors.get_or_create(record).occurrences
-        error = record.error
-        if record.error_type is not None and error is not None and not _is_prepared(occurrences, error):
-            walked = walk(error, record.context)
+        walked = first_error(walk(record.error, record.context), record) if record.error is not None else None
+        if record.error_type is not None and walked is not None and not _is_prepared(occurrences, walked.error):
             occurrences.append(Occurrence(walked, not record.unhandled, record.span.get_span_context()))
         if occurrences:
             self._report(record, occurrences)

@@ -31,7 +31,7 @@ from otelflask._internal.compat.sqlalchemy import engine_below, most_overflow
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.instrumentation.database.plan import Execution
 from otelflask._internal.instrumentation.database.query_statistics import caller_location, location_attributes
-from otelflask._internal.instrumentation.database.request_queries import RequestQueries
+from otelflask._internal.instrumentation.database.request_queries import RequestQueries, note_failure
 from otelflask._internal.instrumentation.database.server import server_attributes
 from otelflask._internal.instrumentation.database.slow_queries import SlowQueries
 from otelflask._internal.instrumentation.database.sql import Statement, read
@@ -290,6 +290,7 @@ class EngineTelemetry:
     @guard.guarded("ending a failed database span")
     def _failed(self, context: Any) -> None:
         error = context.original_exception
+        note_failure(context.sqlalchemy_exception or error)
         if type(error).__module__.startswith("sqlalchemy") and type(error).__name__ == "TimeoutError":
             self.telemetry.timeouts.add(1, {"db.client.connection.pool.name": self.pool_name})
         execution = context.execution_context

@@ -14,7 +14,7 @@ from opentelemetry import trace as trace_api
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.metrics import get_meter_provider
 from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.orm import Session
 
 from otelflask._internal import guard
@@ -78,7 +78,7 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         for engine in _made_before():
             self.telemetry.instrument_engine(engine)
         event.listen(Engine, "engine_connect", self._connected)
-        self._no_more = when_made(Engine, self._made)
+        self._no_more = when_made(Dialect, self._made)
 
     @staticmethod
     def _joining(logger_provider: Any, settings: Settings) -> RequestQueries:

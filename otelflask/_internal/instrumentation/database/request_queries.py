@@ -22,12 +22,26 @@ from otelflask._internal.version import __version__
 loading: ContextVar[Any] = ContextVar("otelflask_loading", default=None)
 
 _statistics = PerRequest(QueryStatistics)
+#: The exception of the last statement that failed, in a list of one.
+_failures: PerRequest[list[BaseException]] = PerRequest(list)
 
 
 @guard.guarded("recording a relationship")
 def note_relationship(state: Any) -> None:
     """SQLAlchemy's ``do_orm_execute``: remember which relationship the next statement loads."""
     loading.set(state.loader_strategy_path if state.is_relationship_load else None)
+
+
+def note_failure(error: BaseException) -> None:
+    """Remember the exception with which SQLAlchemy reports that a statement of the current request has failed."""
+    record = current_record()
+    if record is not None and not record.closed:
+        _failures.get_or_create(record)[:] = [error]
+
+
+def failure_of(record: RequestRecord) -> BaseException | None:
+    """The exception of the request's last failed statement; None if none has failed."""
+    return next(iter(_failures.get(record) or ()), None)
 
 
 class RequestQueries(RequestObserver):
