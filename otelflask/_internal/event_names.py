@@ -11,6 +11,8 @@ MESSAGE = "otelflask.message"
 ERROR_GROUP = "otelflask.error_group"
 SLOW_QUERY = "otelflask.slow_query"
 REPEATED_QUERY = "otelflask.repeated_query"
+#: A process has started its telemetry.
+START = "otelflask.start"
 #: A circuit breaker changed its state.
 CIRCUIT_BREAKER = "otelflask.circuit_breaker"
 

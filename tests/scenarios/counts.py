@@ -9,7 +9,7 @@ from tests.scenarios.arrived import Item, Processes, Requests, canonical, items
 from tests.scenarios.normalised import Labels
 
 #: Of the machine, the interpreter and the pipeline: they depend on time and on batches.
-_LEFT_OUT = ("process.", "system.", "cpython.", "otel.sdk.")
+_LEFT_OUT = ("process.", "otelflask.process.", "system.", "cpython.", "otel.sdk.")
 #: A process that ends may send a mail before or after its last metrics.
 _OF_MAILS = "otelflask.error.mails"
 _BYTES = frozenset({"By"})

@@ -139,11 +139,24 @@ class Renderer:
 
 def _first_template(app: Flask, names: list[str]) -> jinja2.Template | None:
     """The first of these templates that the app has; None where it has none, or where one cannot be read."""
+    environment = app.jinja_env
     try:
-        return app.jinja_env.select_template(names)
-    except jinja2.TemplatesNotFound:
-        return None
+        name = next((name for name in names if _exists(environment, name)), None)
+        return environment.get_template(name) if name is not None else None
     except jinja2.TemplateError as error:
         text = "a template of an error page cannot be read; the built-in page is used"
         guard.log("error template", text, exc_info=error)
         return None
+
+
+def _exists(environment: jinja2.Environment, name: str) -> bool:
+    loader = environment.loader
+    try:
+        if loader is not None and loader.has_source_access:
+            # Not by the environment: where Jinja is instrumented, each missing template would be a failed span.
+            loader.get_source(environment, name)
+        else:
+            environment.get_template(name)
+    except jinja2.TemplateNotFound:
+        return False
+    return True

@@ -50,10 +50,10 @@ def attach_console(pipeline: Pipeline, style: str) -> bool:
 
 
 def attach_files(pipeline: Pipeline, settings: Settings) -> None:
-    """Write `app.log` and `error.log` in `log_dir` from now on.
+    """Write the files in `log_dir` from now on.
 
     Raises:
-        SettingError: The folder cannot be used.
+        SettingError: The folder, a name or the format cannot be used.
     """
     try:
         from otelflask._internal.local_output import files

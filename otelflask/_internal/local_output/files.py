@@ -1,4 +1,4 @@
-"""`app.log` and `error.log`: rotated by size, shared by the workers, written by their own thread.
+"""Log files, by default `app.log` and `error.log`: rotated by size, shared by the workers, written by their own thread.
 
 The queue is one of the pipeline's, so lines that do not fit are counted like other telemetry.
 Rotation between processes comes from concurrent-log-handler.
@@ -17,11 +17,11 @@ from concurrent_log_handler import ConcurrentRotatingFileHandler
 from otelflask._internal.export.destinations import SendResult
 from otelflask._internal.lifecycle import greenlets
 from otelflask._internal.local_output.lines import LineFormat, RequestInfo
+from otelflask._internal.local_output.logging_format import LoggingFormat
 from otelflask._internal.settings import SettingError, Settings
 
-#: The severity (OpenTelemetry's ERROR) from which a line is in `error.log` too.
+#: The severity (OpenTelemetry's ERROR) from which a line is in the file of errors too.
 ERROR = 17
-NAMES = ("app.log", "error.log")
 
 
 @dataclass
@@ -37,9 +37,12 @@ def encode(layout: LineFormat, style: str) -> Any:
 
     Args:
         layout: The format.
-        style: ``json`` or ``text``.
+        style: ``json``, ``text`` or a format of `logging`.
+
+    Raises:
+        SettingError: The style cannot be used.
     """
-    make = layout.json if style == "json" else layout.text
+    make = {"json": layout.json, "text": layout.text}.get(style) or LoggingFormat(layout, style).line
 
     def encoded(items: Sequence[tuple[Any, RequestInfo]]) -> Lines:
         lines = Lines()
@@ -78,7 +81,7 @@ class _RotatingFile(ConcurrentRotatingFileHandler):
 
 
 class FileDestination:
-    """The two files as a destination of an export queue.
+    """The files as a destination of an export queue.
 
     Args:
         settings: Settings with `log_dir`.
@@ -92,10 +95,16 @@ class FileDestination:
     def __init__(self, settings: Settings) -> None:
         self.endpoint = settings.log_dir
         self._settings = settings
-        self._files: list[_RotatingFile] = []
+        self._names = (settings.log_file_name, settings.log_error_file_name)
+        self._files: list[_RotatingFile | None] = []
+        if not settings.log_file_name or settings.log_file_name == settings.log_error_file_name:
+            raise SettingError(
+                f"log_file_name is {settings.log_file_name!r} and log_error_file_name is "
+                f"{settings.log_error_file_name!r}; allowed are two different names, or none for errors"
+            )
         try:
             os.makedirs(self.endpoint, exist_ok=True)
-            for name in NAMES:
+            for name in filter(None, self._names):
                 with open(os.path.join(self.endpoint, name), "ab"):
                     pass
         except OSError as error:
@@ -114,13 +123,15 @@ class FileDestination:
                 backupCount=self._settings.log_file_count,
                 encoding="utf-8",
             )
-            for name in NAMES
+            if name
+            else None
+            for name in self._names
         ]
 
     def send(self, payload: Lines, timeout: float) -> SendResult:
         """Write lines. A full disk is tried again later: then none of the lines is in the file."""
         for file, lines in zip(self._files, (payload.app, payload.error), strict=True):
-            if not lines:
+            if not lines or file is None:
                 continue
             try:
                 record = logging.LogRecord("", 0, "", 0, "\n".join(lines), None, None)
@@ -134,4 +145,5 @@ class FileDestination:
     def close(self) -> None:
         """Close the files."""
         for file in self._files:
-            file.close()
+            if file is not None:
+                file.close()

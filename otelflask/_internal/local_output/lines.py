@@ -58,7 +58,7 @@ class LineFormat:
         self._scrubber = scrubber
         self.limits = limits
 
-    def _parts(self, item: Any, request: RequestInfo) -> tuple[dict[str, str], str, dict[str, Any]]:
+    def parts(self, item: Any, request: RequestInfo) -> tuple[dict[str, str], str, dict[str, Any]]:
         """The common fields, the message, and the attributes of a record, masked and bounded."""
         record = item.log_record
         attributes = scrubbed_attributes(record.attributes, self._scrubber, self.limits)
@@ -84,7 +84,7 @@ class LineFormat:
 
     def json(self, item: Any, request: RequestInfo) -> str:
         """One JSON object. What could look like a line end, or break the line's encoding, is escaped."""
-        head, message, attributes = self._parts(item, request)
+        head, message, attributes = self.parts(item, request)
         line: dict[str, Any] = {name: value for name, value in head.items() if value}
         line["message"] = message
         for name, value in attributes.items():
@@ -95,21 +95,25 @@ class LineFormat:
 
     def text(self, item: Any, request: RequestInfo) -> str:
         """One line, followed by the stack of an exception, with a bar before each of its lines."""
-        head, message, attributes = self._parts(item, request)
+        head, message, attributes = self.parts(item, request)
         extras = {name: value for name, value in attributes.items() if not name.startswith(_LEFT_OUT)}
         about = {name: head[name] for name in ("client", "user", "request_id", "trace_id") if head[name]}
         if head["event"] != event_names.REQUEST:
             about = {"request": f"{head['method']} {head['path']}".strip(), **about}
-        tail = " ".join(f"{_shown(name)}={_shown(value)}" for name, value in {**extras, **about}.items() if value != "")
-        line = f"{head['timestamp']} {head['level']:<5} {_shown(head['logger'])}: {_shown(message)}"
+        tail = " ".join(f"{shown(name)}={shown(value)}" for name, value in {**extras, **about}.items() if value != "")
+        line = f"{head['timestamp']} {head['level']:<5} {shown(head['logger'])}: {shown(message)}"
         if tail:
             line += f"  [{tail}]"
-        stack = attributes.get("exception.stacktrace")
-        if stack:
-            line += "".join(f"\n    | {_shown(part)}" for part in str(stack).rstrip("\n").split("\n"))
-        return line
+        return line + self.stack(attributes)
+
+    @staticmethod
+    def stack(attributes: dict[str, Any]) -> str:
+        """The lines of an exception's stack, with a bar before each; empty without an exception."""
+        text = attributes.get("exception.stacktrace")
+        return "".join(f"\n    | {shown(part)}" for part in str(text).rstrip("\n").split("\n")) if text else ""
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as text that cannot break a line."""
     text = value if isinstance(value, str) else safe_text(value)
     return text.translate(_SHOWN).encode("utf-8", "backslashreplace").decode()

@@ -51,7 +51,8 @@ def mail_of(
     message["From"] = settings.mail_from
     message["To"] = settings.mail_to
     # A header is one line, and a subject must be short.
-    message["Subject"] = " ".join(f"[{where}] {body}".split())[:MAX_SUBJECT]
+    prefix = settings.mail_subject_prefix or f"[{where}]"
+    message["Subject"] = " ".join(f"{prefix} {body}".split())[:MAX_SUBJECT]
     message["Date"] = format_datetime(clock.now())
     message["Message-ID"] = make_msgid(domain="otelflask.invalid")
     # The mails of one group form one thread.

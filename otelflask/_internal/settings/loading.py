@@ -75,6 +75,8 @@ def _parse(name: str, source: str, value: Any, default: Any, metadata: Mapping[s
                 ) from None
     if name in _PATH_EXAMPLES and value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
         raise SettingError(f"{where} is {value!r}; allowed is a path such as {_PATH_EXAMPLES[name]}, or nothing")
+    if name in ("log_file_name", "log_error_file_name") and not re.fullmatch(r"[^/\\\x00]*", value):
+        raise SettingError(f"{where} is {value!r}; allowed is a file name such as app.log, without a folder")
     if name == "request_id_header" and value and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
         raise SettingError(f"{where} is {value!r}; allowed is a header name of letters, digits and hyphens")
     return value

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
+from otelflask._internal import event_names
 from otelflask._internal.compat.otel_logs import (
     InMemoryLogRecordExporter,
     LoggerProvider,
@@ -76,9 +77,9 @@ class CapturedTelemetry:
 
     @property
     def logs(self) -> list[Any]:
-        """Log records (`LogRecord`), in the order in which they were emitted."""
+        """Log records (`LogRecord`), in the order in which they were emitted, without the one of the start."""
         records: tuple[ReadableLogRecord, ...] = self._records.get_finished_logs()
-        return [record.log_record for record in records]
+        return [record.log_record for record in records if record.log_record.event_name != event_names.START]
 
     def span(self, name: str) -> ReadableSpan:
         """The span of this name.

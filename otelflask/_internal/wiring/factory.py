@@ -133,4 +133,9 @@ def _mail(telemetry: Telemetry) -> Callable[[Report, int], None]:
         pipeline.meter_provider,
     )
     pipeline.senders.append(mail)
-    return mail.notify
+
+    def notify(report: Report, count: int) -> None:
+        if telemetry.settings.mail_in_debug or not telemetry.is_debug:
+            mail.notify(report, count)
+
+    return notify

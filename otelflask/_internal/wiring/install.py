@@ -21,6 +21,7 @@ from otelflask._internal.error_responses.success import answer_successes
 from otelflask._internal.instrumentation import libraries
 from otelflask._internal.instrumentation.http.instrumentor import FlaskInstrumentor
 from otelflask._internal.instrumentation.logs import capture, events
+from otelflask._internal.instrumentation.logs import start as start_line
 from otelflask._internal.lifecycle import ending, forks
 from otelflask._internal.lifecycle.reloader import is_reloader_parent
 from otelflask._internal.local_output.attach import attach_console, console_style
@@ -83,6 +84,7 @@ def install(app: Flask, options: InitOptions) -> None:
     name = app.import_name if app.import_name != "__main__" else app.name
     telemetry = start(effective, name, hooks)
     app.extensions[EXTENSION_KEY] = AppTelemetry(effective, telemetry, options)
+    telemetry.apps.add(app)
     events.in_use.give(app, telemetry.events)
     registry.in_use.give(app, telemetry.breakers)
     profiles = profilers.surround(app, telemetry, effective)
@@ -97,6 +99,7 @@ def install(app: Flask, options: InitOptions) -> None:
     endpoints = Endpoints(app_endpoints.endpoints_of(app, telemetry, effective, sources, gate, profiles))
     app.wsgi_app = endpoints.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
     _attach_console(telemetry, effective, app.debug)
+    _log_start(telemetry)
     _log_differences(telemetry, effective, sources, hooks)
     roll_back(app, hooks.get("rollback_sessions") or ())
     renderer = Renderer(effective, hooks.get("error_renderer"))
@@ -109,12 +112,21 @@ def instrument_new_apps(settings: Settings, service_name: str) -> None:
     """Zero-code instrumentation: start the process's telemetry, and record the requests of each new app."""
     telemetry = start(settings, service_name, {})
     _attach_console(telemetry, settings, debug=False)
+    _log_start(telemetry)
     FlaskInstrumentor().instrument(**_instrument_arguments(telemetry, settings, has_live_page=False))
 
 
 def _attach_console(telemetry: Telemetry, settings: Settings, debug: bool) -> None:
     if attach_console(telemetry.pipeline, console_style(settings, debug)):
         telemetry.made_with["log_console"] = settings.log_console
+
+
+def _log_start(telemetry: Telemetry) -> None:
+    """Log the start once, when all outputs are attached."""
+    if not telemetry.has_logged_start:
+        telemetry.has_logged_start = True
+        with guard.log_errors("start", "the start cannot be logged"):
+            start_line.log_start(telemetry.pipeline.logger_provider, telemetry.pipeline.resource)
 
 
 def _instrument_arguments(telemetry: Telemetry, settings: Settings, has_live_page: bool) -> dict[str, Any]:

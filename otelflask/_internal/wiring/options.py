@@ -67,6 +67,8 @@ class InitOptions(Hooks, total=False):
     mail_security: Literal["starttls", "tls", "none"] | None
     mail_user: str | None
     mail_password: str | None
+    mail_subject_prefix: str | None
+    mail_in_debug: bool | None
     mail_per_day: int | None
     grafana_url: str | None
     state_dir: str | None
@@ -84,7 +86,9 @@ class InitOptions(Hooks, total=False):
     log_level: Literal["notset", "debug", "info", "warning", "error", "critical"] | None
     log_console: Literal["off", "auto", "text", "json"] | None
     log_dir: str | None
-    log_file_format: Literal["json", "text"] | None
+    log_file_name: str | None
+    log_error_file_name: str | None
+    log_file_format: str | None
     log_file_size: int | None
     log_file_count: int | None
     log_file_queue_size: int | None

@@ -7,6 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from flask import Flask
+from flask.helpers import get_debug_flag
 
 from otelflask._internal import guard
 from otelflask._internal.breaker.registry import Breakers
@@ -53,8 +57,16 @@ class Telemetry:
     health: Checks | None = None
     metrics_page: MetricsPage | None = None
     pyroscope: ContinuousProfiler | None = None
+    has_logged_start: bool = False
+    #: The apps that it is installed into.
+    apps: WeakSet[Flask] = field(default_factory=WeakSet)
     #: Held while a request is profiled.
     profiles: threading.Lock | None = None
+
+    @property
+    def is_debug(self) -> bool:
+        """Whether an app is in debug mode now, or ``flask run --debug`` has started the process."""
+        return get_debug_flag() or any(app.debug for app in list(self.apps))
 
     @property
     def observers(self) -> list[RequestObserver]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,9 @@ def make(telemetry: CapturedTelemetry, tmp_path: Path) -> Iterator[Callable[...,
 
 
 def messages(*paths: Path) -> list[str]:
-    return [json.loads(line)["message"] for path in paths for line in path.read_text().splitlines()]
+    """The messages of JSON lines, without the one of the start."""
+    lines = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+    return [line["message"] for line in lines if line.get("event") != "otelflask.start"]
 
 
 def exported(telemetry: CapturedTelemetry) -> dict[str, int]:
@@ -87,8 +91,9 @@ def test_what_does_not_fit_in_the_queue_is_counted(
     assert pipeline.flush(10)
     counts = exported(telemetry)
     assert counts["queue_full"] > 0
-    assert counts["delivered"] == len(messages(tmp_path / "app.log"))
-    assert sum(counts.values()) == 5_000
+    # And the line of the start.
+    assert counts["delivered"] == len(messages(tmp_path / "app.log")) + 1
+    assert sum(counts.values()) == 5_001
 
 
 def test_lines_can_be_text(make: Callable[..., Any], logger: logging.Logger, tmp_path: Path) -> None:
@@ -96,6 +101,92 @@ def test_lines_can_be_text(make: Callable[..., Any], logger: logging.Logger, tmp
     logger.info("counted")
     assert pipeline.flush(5)
     assert "INFO  shop.stock: counted" in (tmp_path / "app.log").read_text()
+
+
+def test_names_and_format_of_the_files_are_settings(
+    make: Callable[..., Any], logger: logging.Logger, tmp_path: Path
+) -> None:
+    pipeline = make(
+        log_file_name="microblog.log",
+        log_error_file_name="",
+        log_file_format="%(asctime)s %(levelname)s: %(message)s [in %(pathname)s:%(lineno)d]",
+    )
+    logger.warning("用户 %s\nERROR: forged", "李雷")
+    try:
+        raise LookupError("no lamps\n2026-01-01 INFO: forged")
+    except LookupError:
+        logger.exception("cannot count")
+    assert pipeline.flush(5)
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["microblog.log"]
+    start, warning, error, *stack = (tmp_path / "microblog.log").read_text().splitlines()
+    time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"
+    assert re.fullmatch(rf"{time} INFO: test started: .*process {os.getpid()} \[in :0\]", start)
+    place = re.escape(__file__)
+    assert re.fullmatch(rf"{time} WARNING: 用户 李雷\\nERROR: forged \[in {place}:\d+\]", warning)
+    assert re.fullmatch(rf"{time} ERROR: cannot count \[in {place}:\d+\]", error)
+    assert stack
+    assert all(line.startswith("    | ") for line in stack)
+
+
+def test_a_format_can_have_the_request(make: Callable[..., Any], logger: logging.Logger, tmp_path: Path) -> None:
+    pipeline = make(log_file_format="[%(asctime)s] %(levelname)s in %(module)s: %(message)s %(method)s %(path)s")
+    app = flask.Flask("other")
+    app.add_url_rule("/lamps", "lamps", lambda: (logger.info("counted"), "ok")[1])
+    otelflask.init(app)
+    app.test_client().get("/lamps")
+    assert pipeline.flush(5)
+    lines = (tmp_path / "app.log").read_text().splitlines()
+    assert [line.partition("] ")[2] for line in lines if "counted" in line] == [
+        "INFO in test_files: counted GET /lamps"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"log_file_format": "xml"}, "log_file_format .* is 'xml', which cannot be used .*allowed are json, text, and"),
+        ({"log_file_format": "%(levelname)s %(nobody)s"}, "'nobody'"),
+        ({"log_file_format": "%(message)s %(threadName)s"}, "'threadName'"),
+        ({"log_file_name": "a/b.log"}, "allowed is a file name such as app.log, without a folder"),
+        ({"log_file_name": ""}, "allowed are two different names"),
+        ({"log_file_name": "error.log"}, "allowed are two different names"),
+    ],
+)
+def test_a_name_or_format_that_cannot_be_is_an_error_at_start(
+    make: Callable[..., Any], settings: dict[str, str], said: str
+) -> None:
+    with pytest.raises(otelflask.SettingError, match=said):
+        make(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "shop started: otelflask "),
+        ({"environment": "production"}, "shop started in production: otelflask "),
+        ({"environment": "production", "service_version": "1.4"}, "shop 1.4 started in production: otelflask "),
+    ],
+)
+def test_each_start_writes_one_line_with_version_and_environment(
+    settings: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    code = """
+import json, sys, flask, otelflask
+settings = json.loads(sys.argv[1])
+for name in ("shop", "second"):
+    otelflask.init(flask.Flask(name), runtime_metrics=False, log_dir=sys.argv[2], **settings)
+"""
+    for _ in range(2):
+        subprocess.run(
+            [sys.executable, "-c", code, json.dumps(settings), str(tmp_path)],
+            check=True,
+            timeout=60,
+            env={**os.environ, "OTEL_LOGS_EXPORTER": "none", "OTEL_TRACES_EXPORTER": "none"},
+        )
+    lines = [json.loads(line) for line in (tmp_path / "app.log").read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["otelflask.start"] * 2
+    assert all(line["message"].startswith(said) for line in lines)
+    assert f"Flask {version('flask')}" in lines[0]["message"]
 
 
 _FULL = """

@@ -133,8 +133,9 @@ def test_auto_is_for_people_in_development_and_for_programs_elsewhere(
     app.debug = debug
     otelflask.init(app, runtime_metrics=False, log_console="auto", **telemetry.providers, **settings)
     app.test_client().get("/nowhere")
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("{") == is_json
+    start, line = capsys.readouterr().err.splitlines()
+    assert "test started" in start
+    assert start.startswith("{") == line.startswith("{") == is_json
 
 
 def test_it_is_off_where_nobody_asks_for_it(lines: Callable[..., list[str]], logger: logging.Logger) -> None:

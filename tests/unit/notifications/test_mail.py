@@ -86,6 +86,49 @@ def test_a_new_group_is_mailed_once_to_all(
     assert outcomes(telemetry) == {"sent": 1}
 
 
+def test_the_subject_has_a_prefix_by_setting(mailing: Callable[..., flask.Flask], mailbox: Mailbox) -> None:
+    fail(mailing(mailbox, mail_subject_prefix="博客故障"))
+    (message,) = mailbox.mails
+    assert message["Subject"] == "博客故障 RuntimeError: no lamps, password=[redacted]"
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("debug", ["after init", "by the environment"])
+def test_in_debug_mode_nothing_is_sent_unless_asked(
+    mailing: Callable[..., flask.Flask],
+    mailbox: Mailbox,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: bool,
+    debug: str,
+) -> None:
+    app = mailing(mailbox, mail_in_debug=asked)
+    if debug == "after init":
+        # As `app.run(debug=True)` does.
+        app.debug = True
+    else:
+        monkeypatch.setenv("FLASK_DEBUG", "1")
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    fail(app)
+    assert len(mailbox.mails) == int(asked)
+
+
+def test_mail_of_flask_mails_config_is_sent(
+    make: Make, mailbox: Mailbox, tmp_path: Path, telemetry: CapturedTelemetry
+) -> None:
+    app = make(RuntimeError("no lamps"), init=False)
+    app.config.update(
+        MAIL_SERVER="127.0.0.1",
+        MAIL_PORT=mailbox.port,
+        MAIL_USE_TLS=None,
+        MAIL_ADMINS=["a@shop.example", "b@shop.example"],
+    )
+    otelflask.init(app, runtime_metrics=False, state_dir=str(tmp_path / "state"), **telemetry.providers)
+    fail(app)
+    (message,) = mailbox.mails
+    assert mailbox.recipients == [["a@shop.example", "b@shop.example"]]
+    assert message["From"] == "no-reply@127.0.0.1"
+
+
 def test_after_an_hour_the_next_mail_says_how_many_were_held_back(tmp_path: Path) -> None:
     throttle = Throttle(SharedFolder(tmp_path), "shop", 10)
     first = throttle.claim("a", 1, 1_000_000.0)

@@ -72,6 +72,12 @@ class ErrorSettings:
     )
     mail_user: str = setting("OTELFLASK_MAIL_USER", "", "The user name for the SMTP server. Empty: no login.")
     mail_password: str = setting("OTELFLASK_MAIL_PASSWORD", "", "The password for the SMTP server.", secret=True)
+    mail_subject_prefix: str = setting(
+        "OTELFLASK_MAIL_SUBJECT_PREFIX",
+        "",
+        "The beginning of each mail's subject. Empty: service and environment in brackets, as `[shop/production]`.",
+    )
+    mail_in_debug: bool = setting("OTELFLASK_MAIL_IN_DEBUG", False, "Sends mails in Flask's debug mode too.")
     mail_per_day: int = setting(
         "OTELFLASK_MAIL_PER_DAY", 50, "The maximum number of mails that a machine sends per day (UTC).", minimum=1
     )

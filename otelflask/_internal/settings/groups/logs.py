@@ -26,10 +26,17 @@ class LogSettings:
         choices=("off", "auto", "text", "json"),
     )
     log_dir: str = setting(
-        "OTELFLASK_LOG_DIR", "", "The folder for `app.log` and `error.log`. Empty: none. Needs `otelflask[files]`."
+        "OTELFLASK_LOG_DIR", "", "The folder of the log files. Empty: none. Needs `otelflask[files]`."
+    )
+    log_file_name: str = setting("OTELFLASK_LOG_FILE_NAME", "app.log", "The name of the file with all lines.")
+    log_error_file_name: str = setting(
+        "OTELFLASK_LOG_ERROR_FILE_NAME", "error.log", "The name of the file with lines from ERROR upwards. Empty: none."
     )
     log_file_format: str = setting(
-        "OTELFLASK_LOG_FILE_FORMAT", "json", "The format of lines in the files.", choices=("json", "text")
+        "OTELFLASK_LOG_FILE_FORMAT",
+        "json",
+        "The format of lines in the files: `json`, `text`, or a format of `logging`, such as "
+        "`%(asctime)s %(levelname)s: %(message)s [in %(pathname)s:%(lineno)d]`.",
     )
     log_file_size: int = setting(
         "OTELFLASK_LOG_FILE_SIZE", 10_000_000, "The size at which a file is rotated.", minimum=1_000, unit="bytes"
