@@ -1,6 +1,6 @@
-"""Load for the shop, in several scenarios. Choose one by its user class.
+"""Load for the shop, in several scenarios: gentle, or the one of a user class that is named.
 
-``locust -f otelflask/demo/locustfile.py -H http://127.0.0.1:8000 NormalUser``
+``locust -f otelflask/demo/locustfile.py -H http://127.0.0.1:8000 --headless --only-summary -u 10 -r 2 -t 60s``
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from locust import HttpUser, between, constant, task
+from locust import HttpUser, between, constant, events, task
+from locust.env import Environment
 
 
 class ShopUser(HttpUser):
@@ -50,6 +51,10 @@ class NormalUser(ShopUser):
             f"/api/products/{random.randint(1, 60)}/purchase", json={"quantity": 1}, name="/api/products/<id>/purchase"
         )
 
+    @task(2)
+    def orders(self) -> None:
+        self.client.get("/api/orders")
+
     @task(1)
     def ratings(self) -> None:
         self.client.get("/api/products/ratings")
@@ -64,12 +69,9 @@ class DemoUser(NormalUser):
         NormalUser.look: 100,
         NormalUser.featured: 50,
         NormalUser.buy: 40,
+        NormalUser.orders: 20,
         NormalUser.ratings: 12,
     }
-
-    @task(20)
-    def orders(self) -> None:
-        self.client.get("/api/orders")
 
     @task(4)
     def slow_query(self) -> None:
@@ -90,13 +92,13 @@ class DemoUser(NormalUser):
         self._expect("GET", "/failing-dependency", 503)
 
 
-class HighLoadUser(NormalUser):
+class HighLoadTester(NormalUser):
     """Like `NormalUser`, without pauses."""
 
     wait_time = constant(0)
 
 
-class InvalidUser(ShopUser):
+class InvalidRequestTester(ShopUser):
     """Asks for missing pages and sends invalid data."""
 
     wait_time = between(0.2, 1)
@@ -104,6 +106,14 @@ class InvalidUser(ShopUser):
     @task
     def missing(self) -> None:
         self._expect("GET", f"/api/products/{random.randint(1_000, 9_999)}", 404, name="/api/products/<missing>")
+
+    @task
+    def no_number(self) -> None:
+        self._expect("GET", "/api/products/abc", 404)
+
+    @task
+    def no_path(self) -> None:
+        self._expect("GET", "/invalid/path", 404)
 
     @task
     def bad_quantity(self) -> None:
@@ -116,3 +126,10 @@ class InvalidUser(ShopUser):
     @task
     def error(self) -> None:
         self._expect("GET", "/simulate-error", 500)
+
+
+@events.init.add_listener
+def be_gentle(environment: Environment, **others: Any) -> None:
+    """Run the gentle scenario where the command names no user class. Locust would run all."""
+    if environment.parsed_options is not None and not environment.parsed_options.user_classes:
+        environment.user_classes = [NormalUser]

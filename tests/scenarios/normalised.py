@@ -24,6 +24,7 @@ _TEXTS: list[tuple[re.Pattern[str], str]] = [
     # The cut depends on the length of the checkout's path.
     (re.compile(r"\b(\w+ )\1{50,}[\w ]*…?"), r"\1… again and again …"),
     (re.compile(r"sqlalche\.me/e/\d+/"), "sqlalche.me/e/<version>/"),
+    (re.compile(r"(?<=: otelflask )[\d.]+, Flask [\d.]+, Python [\d.]+, process \d+"), "<versions>, <process>"),
     (re.compile(r"\bWerkzeug/[\d.]+"), "Werkzeug/<version>"),
     (re.compile(r"\bSQLAlchemy-\d+"), "SQLAlchemy-<number>"),
 ]
@@ -38,6 +39,7 @@ VOLATILE = {
     "http.server.request.duration": "<duration>",
     "otelflask.duration": "<duration>",
     "durationSeconds": "<duration>",
+    "response_time_ms": "<duration>",
     "time": "<time>",
     "timestamp": "<time>",
     "ETag": "<etag>",

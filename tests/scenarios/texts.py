@@ -22,7 +22,7 @@ _OF_TIMES = ("live_overview", "live_runtime")
 _SAMPLE = re.compile(r"^(?P<name>\w+(?:\{.*\})?) (?P<value>\S+)$")
 #: Samples with fixed values.
 _DETERMINISTIC = re.compile(
-    r"^(?!otel_|process_|system_|cpython_)"
+    r"^(?!otel_|process_|otelflask_process_|system_|cpython_)"
     r"(\w+_total|\w+_count|\w+_bytes_(bucket|sum)|http_server_active_requests|otelflask_\w*|target_info)(\{| |$)"
 )
 _OWN = re.compile(r"(# (HELP|TYPE|UNIT) )?otel_sdk_")

@@ -30,7 +30,6 @@ def log_start(logger_provider: Any, resource: Mapping[str, Any]) -> None:
     where = f" in {environment}" if environment else ""
     parts = f"otelflask {__version__}, Flask {version('flask')}, Python {platform.python_version()}"
     text = f"{name} started{where}: {parts}, process {os.getpid()}"
-    attributes = {"process.pid": os.getpid()}
     emit(
         logger_provider.get_logger("otelflask", __version__),
         Record(
@@ -38,7 +37,7 @@ def log_start(logger_provider: Any, resource: Mapping[str, Any]) -> None:
             SeverityNumber.INFO,
             "INFO",
             text,
-            (attributes,),
+            (),
             INVALID_SPAN_CONTEXT,
             Context(),
             event_names.START,
