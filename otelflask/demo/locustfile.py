@@ -128,7 +128,7 @@ class InvalidRequestTester(ShopUser):
         self._expect("GET", "/simulate-error", 500)
 
 
-@events.init.add_listener
+@events.init.add_listener  # type: ignore[untyped-decorator]
 def be_gentle(environment: Environment, **others: Any) -> None:
     """Run the gentle scenario where the command names no user class. Locust would run all."""
     if environment.parsed_options is not None and not environment.parsed_options.user_classes:

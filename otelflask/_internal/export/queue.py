@@ -292,7 +292,7 @@ class ExportQueue:
         self._task.begin_close(deadline)
 
     def join(self, deadline: float) -> bool:
-        """Wait for the sending thread until `deadline` (time.monotonic seconds).
+        """Wait for the sending thread until `deadline` (time.monotonic seconds), then close the destination.
 
         Returns:
             Whether it has ended.
@@ -300,7 +300,10 @@ class ExportQueue:
         if self._items and self._task.thread is None:
             # The thread could not be started, so send here.
             self._work()
-        return self._task.join(deadline)
+        has_ended = self._task.join(deadline)
+        if has_ended:
+            self.destination.close()
+        return has_ended
 
     def give_up(self) -> None:
         """Stop waiting. Queued items and the batch on its way count as not sent."""

@@ -193,3 +193,23 @@ def test_what_has_no_thread_is_sent_at_the_end(monkeypatch: pytest.MonkeyPatch) 
     assert not queue.flush(1.0)
     close([queue], time.monotonic() + 5)
     assert queue.counts == {"delivered": 1}
+
+
+class _Closable(Odd):
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def send(self, payload: Any, timeout: float) -> SendResult:
+        self.calls.append("send")
+        return SendResult(True)
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_the_end_closes_the_destination_after_the_last_batch() -> None:
+    destination = _Closable()
+    queue = ExportQueue("things", list, destination, QueueOptions(10, 10, 60.0))
+    queue.append("item")
+    close([queue], time.monotonic() + 5)
+    assert destination.calls == ["send", "close"]
