@@ -17,6 +17,7 @@ from grafana.source import (
     group,
     logs,
     pipeline,
+    questions,
     route,
     runbooks,
     runtime,
@@ -30,7 +31,10 @@ GRAFANA = Path(__file__).parent.parent
 def files() -> dict[Path, str]:
     """The text of each file, by path."""
     built = {GRAFANA / "provisioning" / "alerting" / "rules.json": alerts.build()}
-    for module in (service, route, errors, group, logs, database, runtime, dependencies, slo, pipeline, runbooks):
+    dashboards = (
+        service, route, errors, group, logs, database, runtime, dependencies, slo, pipeline, runbooks, questions,
+    )  # fmt: skip
+    for module in dashboards:
         dashboard = module.build()
         built[GRAFANA / "dashboards" / f"{dashboard['uid'].removeprefix('otelflask-')}.json"] = dashboard
     return {path: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for path, content in built.items()}

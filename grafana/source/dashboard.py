@@ -17,9 +17,10 @@ DASHBOARDS = {
     "otelflask-pipeline": "9 · Telemetry pipeline",
     "otelflask-error-group": "Error group",
     "otelflask-runbooks": "Runbooks",
+    "otelflask-questions": "Questions",
 }
-#: Dashboards that are opened from a row or a mail, because they need a parameter.
-LED_TO = ("otelflask-error-group", "otelflask-runbooks")
+#: Dashboards that others do not link to: two that are opened from a row or a mail, and one to learn from.
+LED_TO = ("otelflask-error-group", "otelflask-runbooks", "otelflask-questions")
 #: The texts of links between dashboards. All fit into one row.
 SHORT = {
     uid: title.split(" · ")[-1].removesuffix(" overview").removeprefix("Telemetry ")

@@ -8,6 +8,7 @@ import pytest
 
 from grafana.source.__main__ import files
 from grafana.source.dashboard import LED_TO
+from grafana.source.questions import QUESTIONS
 from tests.stack import provisioned
 
 DASHBOARDS = provisioned.dashboards()
@@ -35,6 +36,7 @@ def test_all_dashboards_are_there() -> None:
         "9 · Telemetry pipeline",
         "Error group",
         "Runbooks",
+        "Questions",
     }
 
 
@@ -109,3 +111,13 @@ def test_every_alert_names_the_panel_that_shows_it() -> None:
     for rule in provisioned.alerts().values():
         annotations = rule["annotations"]
         assert (annotations["__dashboardUid__"], annotations["__panelId__"]) in panels
+
+
+def test_the_docs_have_the_queries_of_the_questions_ready_to_paste() -> None:
+    text = (provisioned.GRAFANA.parent / "docs" / "questions.md").read_text()
+    for question in QUESTIONS:
+        assert f"## {question.title}\n" in text
+        for query in (question.logql, question.traceql, question.promql):
+            # In a query that a person pastes, the service has a name.
+            pasted = query.replace('service_name=~".+",', "").replace("$service", "shop")
+            assert f"```\n{pasted}\n```" in text, pasted

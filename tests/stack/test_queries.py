@@ -70,6 +70,18 @@ def test_a_panels_query_has_an_answer(stack: Stack, traffic: None, query: provis
 
 
 @pytest.mark.needs("shop")
+def test_the_share_of_errors_is_zero_where_nothing_failed(stack: Stack, traffic: None) -> None:
+    queries = [query for query in provisioned.panel_queries("shop") if " / Share of errors / " in query.where]
+    assert len(queries) == 2
+    for query in queries:
+        # This route is asked all the time, and has never failed.
+        text = query.text.replace('http_route=~".*"', 'http_route="/api/products"')
+        assert text != query.text
+        answer = eventually(lambda text=text: stack.backends.promql(text))  # type: ignore[misc]
+        assert [item["value"][1] for item in answer] == ["0"], text
+
+
+@pytest.mark.needs("shop")
 @pytest.mark.parametrize(
     ("where", "selector", "label"), [pytest.param(*item, id=item[0]) for item in provisioned.variable_queries("shop")]
 )
