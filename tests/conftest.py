@@ -29,7 +29,11 @@ class _Scheduling(LoadScopeScheduling):
     """Tests with servers run in one process, one after the other, because they share the stack and its load."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "servers" if nodeid.startswith(("tests/stack/", "tests/integration/")) else nodeid.split("::")[0]
+        return (
+            "servers"
+            if nodeid.startswith(("tests/stack/", "tests/integration/", "tests/tutorials/"))
+            else nodeid.split("::")[0]
+        )
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
@@ -38,7 +42,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The stack first: its tests wait most of the time, and leave the CPU to the unit tests."""
-    order = ["stack", "integration", "unit", "browser"]
+    order = ["stack", "integration", "tutorials", "unit", "browser"]
     items.sort(key=lambda item: order.index(item.path.relative_to(Path(__file__).parent).parts[0]))
 
 

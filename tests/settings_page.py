@@ -50,6 +50,7 @@ Where none of these is given, the names of other packages in `app.config` count:
 | `MAIL_DEFAULT_SENDER`, else `MAIL_USERNAME` | `mail_from` |
 | `MAIL_ADMINS`, else `ADMINS` | `mail_to`, if there is a `MAIL_SERVER` |
 | `REDIS_URL`, also in the environment | `health_redis` |
+| `SENTRY_DSN` | `sentry_dsn` |
 | `PROFILING_ENABLED` | `profile_share` 1 and `profile_slow` 0: each request is profiled |
 
 If `mail_server` is given, only the addresses of `MAIL_ADMINS` or `ADMINS` count. With zero code

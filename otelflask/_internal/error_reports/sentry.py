@@ -7,7 +7,6 @@ app has initialised sentry-sdk itself, events go there as well.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 import weakref
@@ -21,13 +20,14 @@ from sentry_sdk.integrations.excepthook import ExcepthookIntegration
 from sentry_sdk.integrations.threading import ThreadingIntegration
 from sentry_sdk.scope import Scope, register_external_propagation_context, use_isolation_scope, use_scope
 from sentry_sdk.transport import HttpTransport, Transport
+from sentry_sdk.utils import BadDsn, Dsn
 
 from otelflask._internal import guard
 from otelflask._internal.compat.sentry import fingerprint_of, unsent_events
 from otelflask._internal.error_reports.sentry_copies import writes_into_copies
 from otelflask._internal.error_reports.sentry_exceptions import exception_values
 from otelflask._internal.exceptions.walk import Walk
-from otelflask._internal.settings import Settings
+from otelflask._internal.settings import SettingError, Settings
 
 Event = dict[str, Any]
 Sink = Callable[[Event, BaseException | None], None]
@@ -92,7 +92,7 @@ def start(settings: Settings, sink: Sink, breadcrumbs: BreadcrumbSource) -> None
     """Send sentry-sdk's events to `sink` from now on. A later call replaces the sink.
 
     Args:
-        settings: The settings.
+        settings: The settings. A DSN in them that cannot be used is a SettingError.
         sink: Takes the events.
         breadcrumbs: Returns the log lines of the current request. An event takes them as
             breadcrumbs: sentry-sdk's own logging integration would format each line's stack.
@@ -118,7 +118,14 @@ def attach() -> None:
 
 def _initialise(settings: Settings) -> None:
     transport = ReportTransport()
-    dsn = os.environ.get("SENTRY_DSN") or None
+    dsn = settings.sentry_dsn or None
+    try:
+        if dsn is not None:
+            Dsn(dsn)
+    except BadDsn as error:
+        raise SettingError(
+            f"sentry_dsn (SENTRY_DSN) cannot be used ({error}); allowed is a DSN such as https://KEY@sentry.example/1"
+        ) from None
     sentry_sdk.init(
         dsn=dsn,
         transport=transport,

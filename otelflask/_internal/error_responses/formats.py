@@ -67,10 +67,11 @@ def _own_code(answer: Answer) -> Any:
 
 
 def _details(answer: Answer) -> Any:
-    """What is wrong with which field, and the app's details."""
+    """What is wrong with which field, and the app's details. One field is also named as ``field``."""
     if not answer.errors:
         return answer.data
-    return {"errors": answer.errors, **_given(details=answer.data)}
+    field = {"field": next(iter(answer.errors))} if len(answer.errors) == 1 else {}
+    return {**field, "errors": answer.errors, **_given(details=answer.data)}
 
 
 def _given(**values: Any) -> dict[str, Any]:

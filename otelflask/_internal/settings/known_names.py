@@ -1,4 +1,4 @@
-"""Settings under the names that other packages have given them: Flask-Mail, redis, and many tutorials.
+"""Settings under the names that other packages have given them: Flask-Mail, redis, Sentry, and many tutorials.
 
 They count where a setting of otelflask is not given. Nothing here raises: an app may use such a
 name for something else.
@@ -26,7 +26,7 @@ def known_names(config: Mapping[str, Any], environ: Mapping[str, str]) -> Given:
         config: The Flask app's config.
         environ: The environment.
     """
-    return {**_mail(config), **_redis(config, environ), **_profiling(config)}
+    return {**_mail(config), **_redis(config, environ), **_profiling(config), **_sentry(config)}
 
 
 def _mail(config: Mapping[str, Any]) -> Given:
@@ -87,6 +87,12 @@ def _profiling(config: Mapping[str, Any]) -> Given:
         return {}
     source = _named("PROFILING_ENABLED")
     return {"profile_share": (1.0, source), "profile_slow": (0.0, source)}
+
+
+def _sentry(config: Mapping[str, Any]) -> Given:
+    """The name of Sentry's extensions of old. The environment's variable goes first, as for sentry-sdk."""
+    dsn = config.get("SENTRY_DSN")
+    return {"sentry_dsn": (dsn, _named("SENTRY_DSN"))} if isinstance(dsn, str) and dsn else {}
 
 
 def _is_true(value: Any) -> bool:

@@ -59,6 +59,7 @@ class InitOptions(Hooks, total=False):
     traceresponse: bool | None
     request_log: bool | None
     reports: bool | None
+    sentry_dsn: str | None
     report_level: Literal["warning", "error", "critical", "off"] | None
     reports_per_minute: int | None
     mail_to: Texts | None

@@ -112,7 +112,10 @@ class Stocked(errors.AppError):
     [
         (errors.ConflictError("There.", code=40901, details={"id": 7}), {"code": 40901, "details": {"id": 7}}),
         (errors.ConflictError("There."), {"code": 409}),
-        (errors.ValidationError("There.", "name"), {"code": 422, "details": {"errors": {"name": "There."}}}),
+        (
+            errors.ValidationError("There.", "name"),
+            {"code": 422, "details": {"field": "name", "errors": {"name": "There."}}},
+        ),
     ],
 )
 def test_the_envelope_of_an_error_has_success_error_and_timestamp(

@@ -16,6 +16,9 @@ from otelflask._internal.request_record import route_of
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 
+#: The characters of a statement that the line shows.
+MAX_SHOWN = 200
+
 
 class SlowQueries:
     """Records statements that take long.
@@ -66,7 +69,7 @@ class SlowQueries:
         def say(plan: str | None = None, missing: str | None = None) -> None:
             planned = {"otelflask.db.query.plan": plan, "otelflask.db.query.plan_missing": missing}
             own.update({name: value for name, value in planned.items() if value})
-            text = f"slow query: {_named(layer)} took {elapsed / 1e9:.2f} s"
+            text = f"slow query: {elapsed / 1e9:.2f} s: {str(layer.get('db.query.text', ''))[:MAX_SHOWN]}"
             severity = (SeverityNumber.WARN, "WARN")
             layers = (layer, own)
             emit(self._logger, Record(ended_at, *severity, text, layers, span_context, context, event_names.SLOW_QUERY))
@@ -75,7 +78,3 @@ class SlowQueries:
             say()
         else:
             self.plans.read_later(execution, say)
-
-
-def _named(layer: dict[str, Any]) -> str:
-    return str(layer.get("db.query.summary") or layer.get("db.query.text", ""))[:200]

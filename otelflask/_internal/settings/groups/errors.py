@@ -37,7 +37,13 @@ class ErrorSettings:
     reports: bool = setting(
         "OTELFLASK_REPORTS",
         True,
-        "Emits error reports, captured by sentry-sdk, as log records. A `SENTRY_DSN` gets them too.",
+        "Emits error reports, captured by sentry-sdk, as log records.",
+    )
+    sentry_dsn: str = setting(
+        "SENTRY_DSN",
+        "",
+        "The DSN of a Sentry that gets the events too. Without it, sentry-sdk needs no server.",
+        secret=True,
     )
     report_level: str = setting(
         "OTELFLASK_REPORT_LEVEL",

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 errors_bp = Blueprint("errors", __name__)
 
 
-class AppException(Exception):  # noqa: N818
+class AppException(Exception):
     """An error of the app, with a status code and what the client may know."""
 
     def __init__(self, message: str, code: int = 500, payload: dict[str, Any] | None = None) -> None:

@@ -1,0 +1,1 @@
+"""The same apps, with otelflask."""
