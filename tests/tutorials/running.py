@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import brotli
 import pytest
 
 from otelflask.testing import FakeCollector
@@ -29,6 +30,9 @@ from tests.servers import ROOT, free_port, wait_for_port
 FORMS = ("by_hand", "init", "zero_code")
 #: The forms that send telemetry.
 SENDING = ("init", "zero_code")
+
+
+_UNPACK = {"gzip": gzip.decompress, "br": brotli.decompress}
 
 
 class Answer(NamedTuple):
@@ -52,8 +56,8 @@ class Sink:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.headers.get("Content-Encoding") == "gzip":
-                    body = gzip.decompress(body)
+                unpack = _UNPACK.get(self.headers.get("Content-Encoding", ""))
+                body = unpack(body) if unpack is not None else body
                 received.append((self.path, body))
                 self.send_response(200)
                 self.send_header("Content-Length", "2")
@@ -179,7 +183,7 @@ def running(name: str, form: str, folder: Path, **variables: str) -> Iterator[Ru
     """Run an app under gunicorn.
 
     Args:
-        name: The tutorial's package.
+        name: The tutorial's package, or a module in the folder.
         form: One of `FORMS`.
         folder: Its working directory.
         **variables: Environment variables; ``FLASK_*`` are the app's configuration.
@@ -187,7 +191,9 @@ def running(name: str, form: str, folder: Path, **variables: str) -> Iterator[Ru
     package = "with_otelflask" if form == "init" else "by_hand"
     port = free_port()
     command = ["gunicorn", "--bind", f"127.0.0.1:{port}", "--threads", "4", "--log-level", "warning"]
-    command.append(f"tests.tutorials.{package}.{name}:create_app()")
+    command.append(
+        f"{name}:create_app()" if (folder / f"{name}.py").exists() else f"tests.tutorials.{package}.{name}:create_app()"
+    )
     if form == "zero_code":
         command.insert(0, "opentelemetry-instrument")
     environment = {

@@ -60,7 +60,7 @@ class ReportBuilder:
         self._counter = meter_provider.get_meter("otelflask.errors", __version__).create_counter(
             "otelflask.errors", unit="{error}", description="Errors, by type and route, and whether they were reported."
         )
-        self._scrubber = scrubber
+        self.scrubber = scrubber
         self._group = group
         self._notify = notify
         self.counts: GroupCounts[Report] = GroupCounts(settings.reports_per_minute, self._report)
@@ -143,15 +143,15 @@ class ReportBuilder:
             return
         own: dict[str, Any] = {
             **context,
-            **event_attributes(event, self._scrubber),
+            **event_attributes(event, self.scrubber),
             "otelflask.error.handled": occurrence.handled,
         }
         request_context = record.context if record is not None else None
-        body = cut(occurrence.message, MAX_MESSAGE, self._scrubber)
+        body = cut(occurrence.message, MAX_MESSAGE, self.scrubber)
         if occurrence.walk is not None:
             layer = _as_wanted(attributes_of(occurrence.walk), occurrence.walk.error, event)
             whole = layer["exception.message"]
-            message = cut(whole, MAX_MESSAGE, self._scrubber)
+            message = cut(whole, MAX_MESSAGE, self.scrubber)
             own.update(layer, **{"exception.message": message})
             if len(whole) > MAX_MESSAGE:
                 # A stack trace ends with the message. A long one would leave no space for frames.

@@ -66,7 +66,7 @@ class Reporter(RequestObserver):
         self.logger_provider = logger_provider
         self._builder = builder
         self._level = getattr(logging, settings.report_level.upper(), logging.CRITICAL + 1)
-        sentry.start(settings, self._captured, current_breadcrumbs)
+        sentry.start(settings, builder.scrubber, self._captured, current_breadcrumbs)
 
     def after_fork(self) -> None:
         self._builder.counts.after_fork()

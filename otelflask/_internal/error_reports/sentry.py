@@ -26,7 +26,9 @@ from otelflask._internal import guard
 from otelflask._internal.compat.sentry import fingerprint_of, unsent_events
 from otelflask._internal.error_reports.sentry_copies import writes_into_copies
 from otelflask._internal.error_reports.sentry_exceptions import exception_values
+from otelflask._internal.error_reports.sentry_masking import mask
 from otelflask._internal.exceptions.walk import Walk
+from otelflask._internal.redaction import Scrubber
 from otelflask._internal.settings import SettingError, Settings
 
 Event = dict[str, Any]
@@ -40,6 +42,7 @@ MAX_BREADCRUMBS = 30
 _state = threading.local()
 _sink: Sink | None = None
 _breadcrumb_source: BreadcrumbSource = list
+_scrubber = Scrubber()
 
 
 class ReportTransport(Transport):
@@ -55,6 +58,11 @@ class ReportTransport(Transport):
         event = envelope.get_event()
         if event is not None:
             self._take(dict(event))
+        if self.inner is not None:
+            guard.attempt(self._pass_on, envelope, on_error=_not_sent)
+
+    def _pass_on(self, envelope: Envelope) -> None:
+        mask(envelope, _scrubber)
         if self.inner is not None:
             self.inner.capture_envelope(envelope)
 
@@ -84,24 +92,29 @@ class ReportTransport(Transport):
             self.inner.record_lost_event(*args, **kwargs)
 
 
+def _not_sent(error: Exception) -> None:
+    guard.log("sentry", "an event cannot be sent to Sentry", exc_info=error)
+
+
 #: One a client. Each one's events go to its own Sentry.
 _transports: weakref.WeakSet[ReportTransport] = weakref.WeakSet()
 
 
-def start(settings: Settings, sink: Sink, breadcrumbs: BreadcrumbSource) -> None:
+def start(settings: Settings, scrubber: Scrubber, sink: Sink, breadcrumbs: BreadcrumbSource) -> None:
     """Send sentry-sdk's events to `sink` from now on. A later call replaces the sink.
 
     Args:
         settings: The settings. A DSN in them that cannot be used is a SettingError.
+        scrubber: Masks what goes to a real Sentry.
         sink: Takes the events.
         breadcrumbs: Returns the log lines of the current request. An event takes them as
             breadcrumbs: sentry-sdk's own logging integration would format each line's stack.
     """
-    global _sink, _breadcrumb_source
+    global _sink, _breadcrumb_source, _scrubber
     if _sink is None:
         sentry_sdk.scope.add_global_event_processor(_complete)
         register_external_propagation_context(_current_span)
-    _sink, _breadcrumb_source = sink, breadcrumbs
+    _sink, _breadcrumb_source, _scrubber = sink, breadcrumbs, scrubber
     if not sentry_sdk.get_client().is_active():
         _initialise(settings)
     attach()
