@@ -71,6 +71,7 @@ class RequestRecord:
 
     __slots__ = (
         "_started_perf_ns",
+        "app_error",
         "attributes",
         "broken",
         "client",
@@ -138,6 +139,8 @@ class RequestRecord:
         #: ``error.type``: the type of the exception that ended the request, else the status as text; None without a
         #: failure. Set at the end.
         self.error_type: str | None = None
+        #: Code and message of the `AppError` that the app has raised as its answer.
+        self.app_error: tuple[str | int, str] | None = None
         self.unhandled = False
         self.broken = False
         #: The number of SQL statements, and their total time in nanoseconds.

@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException, default_exceptions
 
 from otelflask._internal import guard
 from otelflask._internal.compat.flask import handler_search, replace_handler_search
+from otelflask._internal.current_request import current_record
 from otelflask._internal.error_responses.answer import answer_of
 from otelflask._internal.error_responses.app_errors import AppError
 from otelflask._internal.error_responses.renderer import Renderer
@@ -24,6 +25,8 @@ Handler = Callable[[Exception], Any]
 
 #: Methods by which an exception of Werkzeug makes its answer (``werkzeug.exceptions.HTTPException``).
 _MAKE_AN_ANSWER = frozenset({"__call__", "get_response", "get_body", "get_headers", "get_description"})
+#: The characters of an error's message that the request's telemetry has.
+MAX_MESSAGE = 1_000
 #: Modules, by the beginning of their name, with the methods of stock answers.
 _MAKERS_OF_STOCK_ANSWERS = ("werkzeug.", __name__)
 
@@ -46,6 +49,7 @@ def answer_errors(app: Flask, renderer: Renderer) -> None:
     @functools.wraps(search)
     def find(error: Exception, *arguments: Any) -> Handler | None:
         if isinstance(error, AppError):
+            _note(error)
             # Flask's order: code before class. A handler of HTTP exceptions is meant for errors that clients see.
             http = _as_http(error)
             of_status = _by_status(app, http)
@@ -66,6 +70,17 @@ def answer_errors(app: Flask, renderer: Renderer) -> None:
         return ours
 
     replace_handler_search(app, find)
+
+
+def _note(error: AppError) -> None:
+    """Put code and message on the request's record: they say why the client got this status."""
+    record = current_record()
+    if record is not None and error.status >= 400:
+        record.app_error = _plain(error.code), guard.safe_text(error.message)[:MAX_MESSAGE]
+
+
+def _plain(code: object) -> str | int:
+    return code if isinstance(code, (str, int)) else guard.safe_text(code)
 
 
 def _answers_itself(app: Flask, error: HTTPException) -> bool:

@@ -187,3 +187,24 @@ def test_the_http_exception_of_an_error_of_ours_has_its_message(make: Make, stat
     app.register_error_handler(HTTPException, lambda error: (error.description, error.code))
     answer = app.test_client().get("/x")
     assert (answer.status_code, answer.text) == (status, "Not this way.")
+
+
+@pytest.mark.parametrize("handled", [False, True])
+def test_the_requests_telemetry_says_why_a_client_got_an_error(
+    make: Make, telemetry: CapturedTelemetry, handled: bool
+) -> None:
+    app = make(errors.ConflictError("password=hunter2 is taken", code=1006))
+    if handled:
+        app.register_error_handler(errors.ConflictError, lambda error: ("mine", 409))
+    app.test_client().get("/x")
+    (record,) = [record for record in telemetry.logs if record.event_name == "http.server.request"]
+    for found in (telemetry.span("GET /x").attributes, record.attributes):
+        assert found is not None
+        assert found["otelflask.error.code"] == 1006
+        assert "is taken" in str(found["otelflask.error.message"])
+
+
+def test_a_success_and_another_error_have_no_such_code(make: Make, telemetry: CapturedTelemetry) -> None:
+    make(errors.AppError(status=201)).test_client().get("/x")
+    make(LookupError).test_client().get("/x")
+    assert not [span for span in telemetry.spans if "otelflask.error.code" in (span.attributes or {})]

@@ -79,6 +79,8 @@ def of_end(record: RequestRecord) -> RequestAttributes:
     if record.statement_count:
         measured["otelflask.db.query.count"] = record.statement_count
         measured["otelflask.db.query.duration"] = record.statement_time_ns / 1e9
+    if record.app_error is not None:
+        measured["otelflask.error.code"], measured["otelflask.error.message"] = record.app_error
     if record.profile_id:
         measured["otelflask.profile.id"] = record.profile_id
     outcome = _outcome_layers(record.method, record.route, record.status, record.error_type)
