@@ -33,9 +33,9 @@ BEFORE = {
 
 def _examples() -> list[object]:
     # The API page has signatures, and no examples.
-    pages = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "api.md")]
+    pages = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page.name != "api.md")]
     return [
-        pytest.param(page.name, code, id=f"{page.name}-{number}")
+        pytest.param(page.name, code, id=f"{page.relative_to(ROOT)}-{number}")
         for page in pages
         for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S), start=1)
     ]
@@ -91,9 +91,9 @@ def test_the_picture_of_the_structure_is_of_this_structure() -> None:
 
 
 def test_each_page_is_linked_from_the_readme_and_each_link_leads_somewhere() -> None:
-    pages = {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")}
+    pages = {str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")}
     assert pages <= set(_links(ROOT / "README.md"))
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for link in _links(page):
             path, _, part = link.partition("#")
             target = (page.parent / path) if path else page
@@ -103,7 +103,7 @@ def test_each_page_is_linked_from_the_readme_and_each_link_leads_somewhere() -> 
 
 def test_each_make_command_that_is_named_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         assert set(re.findall(r"`make ([a-z-]+)", page.read_text())) <= targets, page.name
 
 

@@ -141,7 +141,7 @@ def _checks_of(settings: Settings, telemetry: Telemetry) -> Callable[[], list[Ch
 
 
 def _engines() -> list[Any]:
-    """The app's engines, from their making on."""
+    """The app's engines, from their creation on."""
     instrumentor = sys.modules.get("otelflask._internal.instrumentation.database.instrumentor")
     telemetry = instrumentor.SQLAlchemyInstrumentor().telemetry if instrumentor is not None else None
     return telemetry.engines() if telemetry is not None else []
