@@ -9,6 +9,7 @@ from typing import Any
 import flask
 import jinja2
 from flask import Blueprint, Flask, Response, request
+from flask.json.provider import DefaultJSONProvider
 
 from otelflask._internal import guard
 from otelflask._internal.error_responses.answer import Answer
@@ -99,7 +100,9 @@ class Renderer:
     def _json(self, app: Flask, answer: Answer) -> Response:
         body = self._body(answer, self._timestamp_format)
         mimetype = "application/json" if answer.success else self._error_type
-        return app.response_class(app.json.dumps(body), answer.status, mimetype=mimetype)
+        # People read it, with curl or in a log. A provider of the app's own may not know the argument.
+        options = {"ensure_ascii": False} if type(app.json) is DefaultJSONProvider else {}
+        return app.response_class(app.json.dumps(body, **options), answer.status, mimetype=mimetype)
 
     def _format(self, app: Flask) -> tuple[str, bool]:
         """The format, and whether the client's Accept header decided it."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import flask
 import pytest
+from flask.json.provider import DefaultJSONProvider
 from opentelemetry.trace.status import StatusCode
 from werkzeug.exceptions import HTTPException, ServiceUnavailable, Unauthorized
 from werkzeug.test import TestResponse
@@ -356,3 +357,24 @@ def test_every_problem_has_a_code_in_words(make: Make) -> None:
     assert app.test_client().get("/api/nowhere").json["code"] == "not_found"
     assert app.test_client().delete("/api/x").json["code"] == "method_not_allowed"
     assert app.test_client().get("/api/x").json["code"] == "internal_server_error"
+
+
+@pytest.mark.parametrize("format", ["problem", "envelope", "msg"])
+def test_an_answer_is_written_as_people_read_it(make: Make, format: str) -> None:
+    app = make(errors.ConflictError("名称已被占用", code="已存在"), error_format=format)
+    assert "名称已被占用" in _get(app, "/api/x").text
+    assert "已存在" in _get(app, "/api/x").text
+    app.view_functions["x"] = lambda: errors.success({"城市": "北京"}, "行")
+    assert "北京" in _get(app).text
+
+
+def test_a_json_provider_of_the_apps_own_makes_the_body(make: Make) -> None:
+    class Own(DefaultJSONProvider):
+        def dumps(self, obj: Any, **options: Any) -> str:
+            assert not options
+            return super().dumps(obj)
+
+    app = make(errors.NotFoundError)
+    app.json = Own(app)
+    assert _get(app, "/api/x").status_code == 404
+    assert _get(app, "/api/x").mimetype == "application/problem+json"
