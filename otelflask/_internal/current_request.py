@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flask import g, has_request_context
+from flask import has_request_context
 
 from otelflask._internal import guard
-from otelflask._internal.compat.flask import current_request
+from otelflask._internal.compat.flask import current_g, current_request
 from otelflask._internal.request_record import ENVIRON_KEY, RequestRecord
 
 #: The longest user id that is kept, in characters.
@@ -53,10 +53,11 @@ def known_user() -> object:
 
     Nothing is loaded for it.
     """
-    found: object = g.get("user_id")
+    kept = current_g()
+    found: object = kept.get("user_id")
     if found is not None:
         return found
-    user = g.get("_login_user")
+    user = kept.get("_login_user")
     return user.get_id() if user is not None and getattr(user, "is_authenticated", False) else None
 
 
