@@ -20,7 +20,9 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SIZE = {"width": 1280, "height": 800}
 #: Seconds of the demo's load before the pictures are taken.
 LOAD_S = 75
-VIEWS = ("overview", "requests", "errors", "logs", "queries", "runtime", "trace", "error")
+VIEWS = ("overview", "requests", "errors", "logs", "queries", "profiles", "runtime", "trace", "error")
+#: Requests that are profiled.
+PROFILED = ("/api/products", "/api/products/ratings", "/slow-query", "/api/products/7")
 
 
 def show(page: Page, base: str, view: str) -> None:
@@ -54,6 +56,8 @@ def main() -> None:
         try:
             time.sleep(LOAD_S)
             urllib.request.urlopen(base, timeout=5).close()
+            for path in PROFILED:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}{path}?profile=keep", timeout=30).close()
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
                 for scheme in ("light", "dark"):
