@@ -47,14 +47,15 @@ Where none of these is given, the names of other packages in `app.config` count:
 | `MAIL_SERVER`, `MAIL_PORT` | `mail_server` |
 | `MAIL_USE_TLS`, `MAIL_USE_SSL` | `mail_security`: `starttls`, `tls`, or `none` |
 | `MAIL_USERNAME`, `MAIL_PASSWORD` | `mail_user`, `mail_password` |
-| `MAIL_DEFAULT_SENDER`, else `MAIL_USERNAME` | `mail_from` |
+| `MAIL_DEFAULT_SENDER`, else `MAIL_USERNAME`, else `no-reply@` and the server | `mail_from` |
 | `MAIL_ADMINS`, else `ADMINS` | `mail_to`, if there is a `MAIL_SERVER` |
 | `REDIS_URL`, also in the environment | `health_redis` |
 | `SENTRY_DSN` | `sentry_dsn` |
 | `PROFILING_ENABLED` | `profile_share` 1 and `profile_slow` 0: each request is profiled |
 
-If `mail_server` is given, only the addresses of `MAIL_ADMINS` or `ADMINS` count. With zero code
-(`opentelemetry-instrument`) there is no app yet, so only variables of the environment count.
+Like all settings, they are read by `init`: set them before. If `mail_server` is given, only the addresses of
+`MAIL_ADMINS` or `ADMINS` count. With zero code (`opentelemetry-instrument`) there is no app yet, so only variables of
+the environment count.
 
 A value that is not allowed raises `otelflask.SettingError` at start. `init` has more options, which take functions and
 objects: see the [API](api.md).

@@ -96,11 +96,12 @@ def page(server: Server, browser: sync_api.Browser) -> Iterator[sync_api.Page]:
     page.goto(f"{server.url}/monitoring/requests")
     yield page
     page.close()
-    # The browser reports a server that is down.
-    assert [text for text in wrong if "ERR_CONNECTION" not in text and "ERR_EMPTY_RESPONSE" not in text] == []
+    # The browser reports a server that is down, and a font that pyinstrument's page asks for and does not get.
+    harmless = ("ERR_CONNECTION", "ERR_EMPTY_RESPONSE", "Loading the stylesheet 'https://fonts.")
+    assert [text for text in wrong if not any(part in text for part in harmless)] == []
 
 
-VIEWS = ("Overview", "Requests", "Errors", "Logs", "Queries", "Runtime")
+VIEWS = ("Overview", "Requests", "Errors", "Logs", "Queries", "Profiles", "Runtime")
 
 
 def _row(page: sync_api.Page, text: str) -> sync_api.Locator:
@@ -331,12 +332,22 @@ def test_the_keyboard_is_enough(server: Server, page: sync_api.Page) -> None:
     page.get_by_role("dialog", name="Keys").wait_for()
 
 
+def test_a_profile_is_listed_and_its_page_shows_where_the_time_went(server: Server, page: sync_api.Page) -> None:
+    server.get("/lamps?profile=1")
+    _open(page, "Profiles")
+    _row(page, "GET /lamps").get_by_role("link").first.click()
+    page.wait_for_url(re.compile(r"/monitoring/profiles/[0-9a-f]{32}$"))
+    page.get_by_text("lamps").first.wait_for()
+    # Its scripts run in no origin of the app.
+    assert page.evaluate("origin") == "null"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 360])
 def test_it_has_no_serious_fault_of_accessibility(server: Server, page: sync_api.Page, scheme: str, width: int) -> None:
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 700})
-    server.get("/lamps")
+    server.get("/lamps?profile=keep")
     server.get("/boom")
 
     def look(view: str) -> None:

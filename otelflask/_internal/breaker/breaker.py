@@ -104,6 +104,7 @@ class CircuitBreaker:
         self._fallback = fallback
         self._half_open_calls = half_open_calls
         self.name = ""
+        self._is_named = name is not None
         if name is not None:
             self._take_name(name)
 
@@ -239,7 +240,9 @@ class CircuitBreaker:
 
     def _rejected(self, retry_after: float) -> CircuitOpenError:
         self._calls.add("rejected")
-        return CircuitOpenError(f"{self.name} is not available now", retry_after=retry_after)
+        # A name that nobody has chosen is one of the code, which is not for clients.
+        who = self.name if self._is_named else "a service"
+        return CircuitOpenError(f"{who} is not available now", retry_after=retry_after)
 
     @contextmanager
     def _recording_outcome(self, permit: _Permit) -> Iterator[None]:

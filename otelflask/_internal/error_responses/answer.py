@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from werkzeug.exceptions import HTTPException
 
-from otelflask._internal.error_responses.app_errors import AppError, ValidationError, title_of
+from otelflask._internal.error_responses.app_errors import AppError, ValidationError, code_of, title_of
 from otelflask._internal.guard import safe_text
 
 #: Headers of the exception that belong to its own body, which is not sent.
@@ -76,9 +75,4 @@ def answer_of(error: HTTPException | AppError, environ: dict[str, Any] | None = 
     # Werkzeug shows any value as text. A value that JSON knows stays as it is.
     description: Any = error.description or title
     message: Any = description if isinstance(description, (str, dict, list, int, float)) else safe_text(description)
-    return Answer(status, title, message, code=_code_of(title), headers=headers)
-
-
-def _code_of(title: str) -> str:
-    """The default code: the status's phrase, such as ``not_found``."""
-    return "_".join(re.findall(r"[a-z0-9]+", title.lower().replace("'", "")))
+    return Answer(status, title, message, code=code_of(title), headers=headers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -35,6 +37,13 @@ class AppError(Exception):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         _check_status(cls.status, f"{cls.__name__}.status")
+        code = cls.__dict__.get("code")
+        if type(code) is int and 400 <= code <= 599 and cls.status == AppError.status != code:
+            warnings.warn(
+                f"{cls.__name__}.code is {code}, and its HTTP status is {cls.status}: `code` is for programs; set "
+                f"`status = {code}` for the status",
+                stacklevel=2,
+            )
 
     def __init__(
         self,
@@ -51,6 +60,8 @@ class AppError(Exception):
         self.has_own_code = code is not None or not _is_ours(self, "code")
         if code is not None:
             self.code = code
+        elif status is not None and not self.has_own_code and status != type(self).status:
+            self.code = code_of(title_of(status))
         self.message = message if message is not None else self.message or title_of(self.status)
         self.details = details
         self.headers = dict(headers or {})
@@ -172,6 +183,11 @@ class ExternalTimeoutError(AppError):
 
     status = HTTPStatus.GATEWAY_TIMEOUT
     code = "external_service_timeout"
+
+
+def code_of(title: str) -> str:
+    """The default code: the status's phrase, such as ``not_found``."""
+    return "_".join(re.findall(r"[a-z0-9]+", title.lower().replace("'", "")))
 
 
 def title_of(status: int) -> str:

@@ -20,6 +20,8 @@ from otelflask._internal.settings import SettingError, Settings
 UserRenderer = Callable[[Answer], Any]
 
 _JSON_OR_PAGE = ("json", "html")
+#: What may fail, in words.
+_RENDERER, _TEMPLATE = "the error_renderer", "the template of an error page"
 _ATTRIBUTE = "otelflask_error_format"
 #: Folders of the app's templates, in the order in which they are searched.
 _TEMPLATE_FOLDERS = ("errors", "error")
@@ -90,19 +92,21 @@ class Renderer:
     def _by_user(self, app: Flask, answer: Answer) -> Response | None:
         if self._function is None:
             return None
-        response: Response | None = None
-        # A failed answer must not be one more error.
-        with guard.log_errors("error renderer", "the error_renderer failed; the built-in response is used"):
-            response = app.make_response(self._function(answer))
-            response.status_code = answer.status
+        # A failed answer must not be one more error, but it is one of the app's, which its log has.
+        return guard.attempt(self._of_function, app, answer, on_error=lambda error: _log_failure(app, error, _RENDERER))
+
+    def _of_function(self, app: Flask, answer: Answer) -> Response:
+        made: Any = self._function(answer) if self._function is not None else None
+        if isinstance(made, (dict, list)):
+            made = app.response_class(_dumps(app, made), mimetype="application/json")
+        response = app.make_response(made)
+        response.status_code = answer.status
         return response
 
     def _json(self, app: Flask, answer: Answer) -> Response:
         body = self._body(answer, self._timestamp_format)
         mimetype = "application/json" if answer.success else self._error_type
-        # People read it, with curl or in a log. A provider of the app's own may not know the argument.
-        options = {"ensure_ascii": False} if type(app.json) is DefaultJSONProvider else {}
-        return app.response_class(app.json.dumps(body, **options), answer.status, mimetype=mimetype)
+        return app.response_class(_dumps(app, body), answer.status, mimetype=mimetype)
 
     def _format(self, app: Flask) -> tuple[str, bool]:
         """The format, and whether the client's Accept header decided it."""
@@ -132,24 +136,26 @@ class Renderer:
         }
         files = (f"{status}.html", f"{status // 100}xx.html", "error.html")
         names = [f"{folder}/{file}" for file in files for folder in _TEMPLATE_FOLDERS]
-        # A failed error page must not be one more error.
-        with guard.log_errors("error template", "a template of an error page failed; the built-in page is used"):
-            template = _first_template(app, names)
-            if template is not None:
-                return flask.render_template(template, **values)
-        return self._page.render(values)
+        page = guard.attempt(
+            _page_of_app, app, names, values, on_error=lambda error: _log_failure(app, error, _TEMPLATE)
+        )
+        return page if page is not None else self._page.render(values)
 
 
-def _first_template(app: Flask, names: list[str]) -> jinja2.Template | None:
-    """The first of these templates that the app has; None where it has none, or where one cannot be read."""
+def _log_failure(app: Flask, error: Exception, what: str) -> None:
+    app.logger.error("%s failed; the built-in answer is used", what, exc_info=error)
+
+
+def _dumps(app: Flask, body: Any) -> str:
+    """A body as JSON that people can read, with curl or in a log. A provider of the app's own does as it does."""
+    return app.json.dumps(body, **({"ensure_ascii": False} if type(app.json) is DefaultJSONProvider else {}))
+
+
+def _page_of_app(app: Flask, names: list[str], values: dict[str, Any]) -> str | None:
+    """The page by the first of these templates that the app has; None where it has none."""
     environment = app.jinja_env
-    try:
-        name = next((name for name in names if _exists(environment, name)), None)
-        return environment.get_template(name) if name is not None else None
-    except jinja2.TemplateError as error:
-        text = "a template of an error page cannot be read; the built-in page is used"
-        guard.log("error template", text, exc_info=error)
-        return None
+    name = next((name for name in names if _exists(environment, name)), None)
+    return flask.render_template(environment.get_template(name), **values) if name is not None else None
 
 
 def _exists(environment: jinja2.Environment, name: str) -> bool:

@@ -58,6 +58,8 @@ class Check:
         critical: Whether the app is not ready when the check fails.
         timeout: Seconds that an answer waits for the check.
         cache: Seconds that an outcome counts.
+        unit: The unit of the observed value.
+        is_shown_only: Whether its outcome is shown, and changes no status.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Check:
     timeout: float = 1.0
     cache: float = 5.0
     unit: str = ""
+    is_shown_only: bool = False
     last: Outcome | None = None
     _run: _Run | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=new_lock, repr=False)
@@ -204,7 +207,24 @@ class Checks(Component):
             found.append((item, outcome))
         return found
 
+    def status(self) -> str:
+        """Run the checks, and return the status of the app (see `worst`)."""
+        return worst(self.run())
+
     def after_fork(self) -> None:
         """Forget the parent's runs."""
         for item in self.all():
             item.after_fork()
+
+
+def worst(checks: list[tuple[Check, Outcome]]) -> str:
+    """``fail`` where a critical check fails, ``warn`` where another check fails or any check warns, else ``pass``."""
+    status = PASS
+    for item, outcome in checks:
+        if item.is_shown_only:
+            continue
+        if outcome.status == FAIL and item.critical:
+            return FAIL
+        if outcome.status != PASS:
+            status = WARN
+    return status

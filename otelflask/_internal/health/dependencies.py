@@ -79,15 +79,20 @@ def redis(url: str) -> Check:
     return Check("redis", ask)
 
 
-def collector(endpoint: str) -> Check:
-    """A check of the collector's port. It is not critical: the app works without a collector."""
-    parts = urllib.parse.urlsplit(endpoint if "//" in endpoint else f"//{endpoint}")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+def collectors(endpoints: Iterable[str]) -> list[Check]:
+    """A check of each collector's port. It is only shown: the app works without a collector."""
+    places = set()
+    for endpoint in endpoints:
+        parts = urllib.parse.urlsplit(endpoint if "//" in endpoint else f"//{endpoint}")
+        places.add((parts.hostname or "localhost", parts.port or (443 if parts.scheme == "https" else 80)))
+    return [_collector(host, port) for host, port in sorted(places)]
 
+
+def _collector(host: str, port: int) -> Check:
     def ask() -> None:
-        socket.create_connection((parts.hostname or "localhost", port), timeout=0.5).close()
+        socket.create_connection((host, port), timeout=0.5).close()
 
-    return Check(f"collector:{parts.hostname}:{port}", ask, critical=False)
+    return Check(f"collector:{host}:{port}", ask, critical=False, is_shown_only=True)
 
 
 def _machine(name: str, used: Callable[[], float]) -> Check:

@@ -13,7 +13,7 @@ from otelflask._internal.endpoints import access
 from otelflask._internal.endpoints.endpoint import Endpoint, text_response
 from otelflask._internal.health import bodies, draining
 from otelflask._internal.health.bodies import HEALTH_JSON, Checked
-from otelflask._internal.health.checks import FAIL, PASS, WARN, Checks
+from otelflask._internal.health.checks import FAIL, PASS, Checks, worst
 from otelflask._internal.settings import Settings
 
 
@@ -77,29 +77,18 @@ class HealthEndpoint(Endpoint):
 
     def _all(self) -> tuple[str, Checked]:
         checks = self._checks.run()
-        return _worst(checks), checks
+        return worst(checks), checks
 
     def _ready(self) -> tuple[str, Checked]:
         if draining.is_draining():
             return FAIL, []
         checks = self._checks.run(critical_only=True)
-        return _worst(checks), checks
+        return worst(checks), checks
 
     def _startup(self) -> tuple[str, Checked]:
         if self._started:
             return PASS, []
         checks = self._checks.run(critical_only=True)
-        status = _worst(checks)
+        status = worst(checks)
         self._started = status != FAIL
         return status, checks
-
-
-def _worst(checks: Checked) -> str:
-    """``fail`` where a critical check fails, ``warn`` where another check fails or any check warns."""
-    status = PASS
-    for item, outcome in checks:
-        if outcome.status == FAIL and item.critical:
-            return FAIL
-        if outcome.status != PASS:
-            status = WARN
-    return status

@@ -69,6 +69,7 @@ class LivePage(Component):
         sources: Mapping[str, str],
         service: str,
         profiles: Profiles | None,
+        health_status: Callable[[], str],
     ) -> MonitorEndpoint:
         """The page of one app.
 
@@ -79,6 +80,7 @@ class LivePage(Component):
             sources: Where the settings come from.
             service: The service's name.
             profiles: The stored profiles; None where no request is profiled.
+            health_status: Runs the app's health checks, and returns ``pass``, ``warn`` or ``fail``.
         """
         leave_out_lines_of(settings.monitor_path)
         views = Views(
@@ -88,7 +90,7 @@ class LivePage(Component):
             settings.grafana_url.rstrip("/"),
         )
         return MonitorEndpoint(
-            app, settings.monitor_path, service, gate, views, self.publisher, settings.timestamp_format
+            app, settings.monitor_path, service, gate, views, self.publisher, settings.timestamp_format, health_status
         )
 
     def after_fork(self) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import weakref
 from typing import Any
 
 from flask.logging import default_handler
 
+from otelflask._internal import guard
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.export.queue import ExportQueue, QueueOptions
 from otelflask._internal.local_output.diagnostics import OwnDiagnostics
@@ -70,5 +72,21 @@ def attach_files(pipeline: Pipeline, settings: Settings) -> None:
         files.FileDestination(settings),
         QueueOptions(size, min(100, size), 0.2),
     )
+    _compare_with_handlers(settings)
     pipeline.add_queue("logs", queue)
     pipeline.logger_provider.add_log_record_processor(FileLines(queue))
+
+
+def _compare_with_handlers(settings: Settings) -> None:
+    """Log the files that a handler of the app writes to as well. Each line would be there twice."""
+    ours = {
+        os.path.abspath(os.path.join(settings.log_dir, name))
+        for name in (settings.log_file_name, settings.log_error_file_name)
+        if name
+    }
+    loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
+    for logger in loggers:
+        for handler in getattr(logger, "handlers", ()):
+            path = getattr(handler, "baseFilename", None)
+            if path in ours:
+                guard.log(f"file:{path}", "a handler of `logging` writes to %s too, so each line is there twice", path)

@@ -22,6 +22,8 @@ _SHOWN |= {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}
 _JSON_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS if code >= 0x20}
 #: Attributes that a text line does not show: its text has them, or people do not need them.
 _LEFT_OUT = ("code.", "exception.", "http.", "url.", "network.", "server.", "client.", "user_agent.", "user.", "error.")
+#: The text of a request's line ends with it.
+_IN_THE_TEXT = "otelflask.error.message"
 
 
 class RequestInfo(NamedTuple):
@@ -96,11 +98,11 @@ class LineFormat:
     def text(self, item: Any, request: RequestInfo) -> str:
         """One line, followed by the stack of an exception, with a bar before each of its lines."""
         head, message, attributes = self.parts(item, request)
-        extras = {name: value for name, value in attributes.items() if not name.startswith(_LEFT_OUT)}
+        own = _own(attributes)
         about = {name: head[name] for name in ("client", "user", "request_id", "trace_id") if head[name]}
         if head["event"] != event_names.REQUEST:
             about = {"request": f"{head['method']} {head['path']}".strip(), **about}
-        tail = " ".join(f"{shown(name)}={shown(value)}" for name, value in {**extras, **about}.items() if value != "")
+        tail = " ".join(f"{shown(name)}={shown(value)}" for name, value in {**own, **about}.items() if value != "")
         line = f"{head['timestamp']} {head['level']:<5} {shown(head['logger'])}: {shown(message)}"
         if tail:
             line += f"  [{tail}]"
@@ -111,6 +113,17 @@ class LineFormat:
         """The lines of an exception's stack, with a bar before each; empty without an exception."""
         text = attributes.get("exception.stacktrace")
         return "".join(f"\n    | {shown(part)}" for part in str(text).rstrip("\n").split("\n")) if text else ""
+
+
+def extras(attributes: dict[str, Any]) -> str:
+    """The attributes that a text line shows: ``name=value``, separated by spaces."""
+    return " ".join(f"{shown(name)}={shown(value)}" for name, value in _own(attributes).items() if value != "")
+
+
+def _own(attributes: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value for name, value in attributes.items() if not name.startswith(_LEFT_OUT) and name != _IN_THE_TEXT
+    }
 
 
 def shown(value: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from otelflask._internal.local_output.lines import LineFormat, RequestInfo, shown
+from otelflask._internal.local_output.lines import LineFormat, RequestInfo, extras, shown
 from otelflask._internal.settings import SettingError
 
 #: OpenTelemetry's names of levels that `logging` names otherwise.
@@ -18,6 +18,8 @@ _LEVELS = {"WARN": "WARNING", "FATAL": "CRITICAL"}
 _UNKNOWN = ("thread", "threadName", "taskName", "processName", "relativeCreated", "args", "exc_info", "stack_info")
 #: Values besides those of `logging`.
 _OF_REQUEST = ("event", "trace_id", "span_id", "request_id", "method", "path", "client", "user")
+#: The values of ``extra=`` and of events, as ``name=value``.
+_EXTRA = "extra"
 
 
 class LoggingFormat:
@@ -40,7 +42,7 @@ class LoggingFormat:
             known = sorted({*_record({}, "", {}).__dict__, "asctime", "message"} - {"msg", "exc_text"})
             raise SettingError(
                 f"log_file_format (OTELFLASK_LOG_FILE_FORMAT) is {text!r}, which cannot be used ({error}); allowed are "
-                f"json, text, and a format of `logging` with the values {', '.join(known)}"
+                f"json, text, and a format of `logging` with the values {', '.join(known)}; not those of threads"
             ) from None
 
     def line(self, item: Any, request: RequestInfo) -> str:
@@ -58,7 +60,8 @@ def _record(head: dict[str, str], message: str, attributes: dict[str, Any]) -> l
     record = logging.LogRecord(
         shown(head.get("logger", "")),
         number if isinstance(number, int) else logging.NOTSET,
-        shown(attributes.get("code.file.path", "")),
+        # otelflask's own lines have no place in the code.
+        shown(attributes.get("code.file.path") or head.get("logger", "")),
         int(attributes.get("code.line.number", 0)),
         shown(message),
         None,
@@ -72,4 +75,5 @@ def _record(head: dict[str, str], message: str, attributes: dict[str, Any]) -> l
     record.args = record.exc_info = record.stack_info = None
     for name in _OF_REQUEST:
         setattr(record, name, shown(head.get(name, "")))
+    setattr(record, _EXTRA, extras(attributes))
     return record

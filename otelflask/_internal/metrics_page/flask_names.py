@@ -17,9 +17,11 @@ from otelflask._internal.metrics_page.snapshot import Series, Snapshot
 #: The endpoint of requests that no route matches.
 NO_ENDPOINT = "unknown"
 _OPERATIONS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
+#: Ends of transactions, which no cursor runs.
+_NO_STATEMENTS = frozenset({"COMMIT", "ROLLBACK"})
 _SCOPE = "otelflask.flask_names "
-#: Attributes of a point → labels of its counterpart.
-_Labels = Callable[[Mapping[str, Any]], dict[str, str]]
+#: Attributes of a point → labels of its counterpart; None where it has none.
+_Labels = Callable[[Mapping[str, Any]], dict[str, str] | None]
 
 
 def flask_names(snapshot: Snapshot, app: Flask) -> Snapshot:
@@ -40,9 +42,14 @@ def flask_names(snapshot: Snapshot, app: Flask) -> Snapshot:
     def request_and_status(point: Mapping[str, Any]) -> dict[str, str]:
         return {**request(point), "status": str(point.get("http.response.status_code", ""))}
 
-    def operation(point: Mapping[str, Any]) -> dict[str, str]:
+    def operation(point: Mapping[str, Any]) -> dict[str, str] | None:
         name = str(point.get("db.operation.name", "")).upper()
+        if name in _NO_STATEMENTS:
+            return None
         return {"operation": name if name in _OPERATIONS else "OTHER"}
+
+    def any_operation(point: Mapping[str, Any]) -> dict[str, str] | None:
+        return None if operation(point) is None else {}
 
     requests = _series(snapshot, "http.server.request.duration")
     statements = _series(snapshot, "db.client.operation.duration")
@@ -51,7 +58,7 @@ def flask_names(snapshot: Snapshot, app: Flask) -> Snapshot:
         _histogram("flask.request.duration", "s", "Duration of requests, in seconds.", requests, request),
         _active_users(snapshot),
         _counter("db.query.count", "Statements.", statements, operation),
-        _histogram("db.query.duration", "", "Duration of statements, in seconds.", statements, lambda point: {}),
+        _histogram("db.query.duration", "", "Duration of statements, in seconds.", statements, any_operation),
     ]
     return {f"{series.scope} {series.name}": series for series in made}
 
@@ -65,7 +72,8 @@ def _counter(name: str, description: str, durations: list[Series], labels: _Labe
     for series in durations:
         for key, (count, *_) in series.points.items():
             named = _key(labels(json.loads(key)))
-            made.points[named] = made.points.get(named, 0) + count
+            if named:
+                made.points[named] = made.points.get(named, 0) + count
     return made
 
 
@@ -75,9 +83,9 @@ def _histogram(name: str, unit: str, description: str, durations: list[Series], 
         # A view of the app may give one metric other buckets.
         made.bounds = made.bounds or series.bounds
         for key, point in series.points.items():
-            if series.bounds != made.bounds:
-                continue
             named = _key(labels(json.loads(key)))
+            if series.bounds != made.bounds or not named:
+                continue
             known = made.points.get(named, [0] * len(point))
             made.points[named] = [mine + other for mine, other in zip(known, point, strict=True)]
     return made
@@ -93,5 +101,6 @@ def _active_users(snapshot: Snapshot) -> Series:
     return made
 
 
-def _key(labels: dict[str, str]) -> str:
-    return json.dumps(labels, sort_keys=True)
+def _key(labels: dict[str, str] | None) -> str:
+    """Labels as a key of points; empty for none."""
+    return "" if labels is None else json.dumps(labels, sort_keys=True)

@@ -52,7 +52,8 @@ def mail_of(
     message["To"] = settings.mail_to
     # A header is one line, and a subject must be short.
     prefix = settings.mail_subject_prefix or f"[{where}]"
-    message["Subject"] = " ".join(f"{prefix} {body}".split())[:MAX_SUBJECT]
+    # Of an error of SQLAlchemy, further lines are the statement and its parameters.
+    message["Subject"] = " ".join(f"{prefix} {body.partition(chr(10))[0]}".split())[:MAX_SUBJECT]
     message["Date"] = format_datetime(clock.now())
     message["Message-ID"] = make_msgid(domain="otelflask.invalid")
     # The mails of one group form one thread.
@@ -90,6 +91,7 @@ def _text(
         "Time": _time(report.at / 1e9),
         "Occurred": often,
         "Trace": f"{report.span.trace_id:032x}" if report.span is not None else "",
+        "User": str(attributes.get("user.id", "")),
         "Request id": str(attributes.get("http.request.id", "")),
         "Grafana": _link(report, settings, service),
     }

@@ -11,6 +11,8 @@ HEADER = "X-Profile-Stats"
 MAX_FUNCTIONS = 20
 #: Characters. Proxies give all headers together 4 or 8 KB.
 MAX_LENGTH = 2_000
+#: Folders of packages whose functions are left out.
+_FRAMEWORK = frozenset({"flask", "werkzeug", "otelflask", "opentelemetry", "sentry_sdk"})
 
 
 def stats(session: Session) -> str:
@@ -31,12 +33,17 @@ def stats(session: Session) -> str:
 
 def _times(frame: Any, callers: frozenset[str]) -> Iterator[tuple[str, float]]:
     """Each function and its cumulative time. A recursive call is within its first one."""
-    name = "" if frame.is_synthetic else _name(frame)
+    name = "" if frame.is_synthetic or _is_of_framework(frame) else _name(frame)
     if name and name not in callers:
         yield name, frame.time
         callers |= {name}
     for child in frame.children:
         yield from _times(child, callers)
+
+
+def _is_of_framework(frame: Any) -> bool:
+    """Whether each request has this function, whatever the app does."""
+    return not _FRAMEWORK.isdisjoint(str(frame.file_path or "").replace("\\", "/").split("/"))
 
 
 def _name(frame: Any) -> str:

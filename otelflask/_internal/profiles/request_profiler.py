@@ -10,12 +10,8 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 from flask import Flask
+from pyinstrument.session import Session
 from werkzeug.wrappers import Request
-
-try:
-    from pyinstrument.session import Session
-except ImportError:
-    raise ImportError("profiles need pyinstrument: pip install otelflask[profile]") from None
 
 from otelflask._internal import clock, guard
 from otelflask._internal.compat.pyinstrument import BoundedProfiler
@@ -183,6 +179,9 @@ class RequestProfiler:
         finally:
             self._turn.release()
         session = profile.session
+        if _route(environ) is None:
+            # A stranger's 404s would push the app's own profiles out.
+            session = None
         if session is not None and clock.perf_counter_ns() - started >= self._settings.profile_slow * 1e9:
             self._keep(session, secrets.token_hex(16), environ)
         return result  # type: ignore[no-any-return]
@@ -193,8 +192,7 @@ class RequestProfiler:
             f"{environ.get('REQUEST_METHOD', '')} {environ.get('PATH_INFO', '')}"[:200], " /"
         )
         record = environ.get(ENVIRON_KEY)
-        route = (record.route if isinstance(record, RequestRecord) else None) or route_of(environ) or ""
-        request = f"{environ.get('REQUEST_METHOD', '')} {route}".strip()[:200]
+        request = f"{environ.get('REQUEST_METHOD', '')} {_route(environ) or ''}".strip()[:200]
         if not guard.attempt(self._kept, session, name, request, on_error=_unkept):
             return
         if isinstance(record, RequestRecord):
@@ -203,6 +201,12 @@ class RequestProfiler:
     def _kept(self, session: Session, name: str, request: str) -> bool:
         self._store.keep(session, name, request)
         return True
+
+
+def _route(environ: dict[str, Any]) -> str | None:
+    record = environ.get(ENVIRON_KEY)
+    # Flask forgets the match with the request's context.
+    return (record.route if isinstance(record, RequestRecord) else None) or route_of(environ)
 
 
 def _unkept(error: Exception) -> bool:

@@ -26,6 +26,12 @@ FORMATS: dict[str, tuple[Callable[[], Any], str]] = {
     "speedscope": (SpeedscopeRenderer, "application/json"),
 }
 
+#: The page is sandboxed, so it has no storage. pyinstrument's script would end at its first look at it.
+_NO_STORAGE = (
+    "<script>Object.defineProperty(window, 'localStorage', "
+    "{value: {getItem: () => null, setItem: () => {}, removeItem: () => {}}});</script>"
+)
+
 
 class StoredProfile(NamedTuple):
     """A profile in the list.
@@ -50,7 +56,10 @@ def rendered(session: Session, form: str) -> tuple[bytes, str]:
         The page and its content type.
     """
     renderer, content_type = FORMATS[form]
-    return renderer().render(session).encode(), content_type
+    text = renderer().render(session)
+    if form == "html":
+        text = text.replace("<head>", f"<head>{_NO_STORAGE}", 1)
+    return text.encode(), content_type
 
 
 class ProfileStore:

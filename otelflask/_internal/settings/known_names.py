@@ -7,6 +7,7 @@ name for something else.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from email.utils import formataddr
 from importlib.util import find_spec
 from typing import Any
 
@@ -35,11 +36,11 @@ def _mail(config: Mapping[str, Any]) -> Given:
     if not isinstance(server, str) or not server:
         return {}
     found: Given = {"mail_server": (f"{server}:{config.get('MAIL_PORT') or 25}", _named("MAIL_SERVER", "MAIL_PORT"))}
-    for name in ("MAIL_ADMINS", "ADMINS"):
-        addresses = _addresses(config.get(name))
-        if addresses:
-            found["mail_to"] = ", ".join(addresses), _named(name)
-            break
+    if config.get("MAIL_ADMINS"):
+        # The name says what it is for: a value that is no address is an error.
+        found["mail_to"] = _joined(config["MAIL_ADMINS"]), _named("MAIL_ADMINS")
+    elif _addresses(config.get("ADMINS")):
+        found["mail_to"] = _joined(config["ADMINS"]), _named("ADMINS")
     if _is_true(config.get("MAIL_USE_SSL")):
         found["mail_security"] = "tls", _named("MAIL_USE_SSL")
     elif _is_true(config.get("MAIL_USE_TLS")):
@@ -63,6 +64,14 @@ def _sender(config: Mapping[str, Any], server: str) -> tuple[str, str]:
         if _addresses(config.get(name)):
             return str(config[name]), _named(name)
     return f"no-reply@{server}", _named("MAIL_SERVER")
+
+
+def _joined(value: Any) -> str:
+    """A text, or a list of addresses or of pairs of a name and an address, as one text."""
+    if isinstance(value, str):
+        return value
+    items = value if isinstance(value, (list, tuple, set)) else [value]
+    return ", ".join(formataddr(item) if isinstance(item, tuple) and len(item) == 2 else str(item) for item in items)
 
 
 def _addresses(value: Any) -> list[str]:

@@ -53,17 +53,20 @@ def _parse(name: str, source: str, value: Any, default: Any, metadata: Mapping[s
         if not minimum <= number < float("inf") or (kind is int and number != float(value)):
             raise SettingError(f"{where} is {value!r}; allowed is {allowed}")
         return number
-    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-        value = (" " if name == "redact_patterns" else ",").join(value)
-    if not isinstance(value, str):
-        raise SettingError(f"{where} is {value!r}; allowed is text")
     choices = metadata["choices"]
     if choices:
-        value = value.strip().lower()
-        if not value and "off" in choices:
-            value = "off"
-        if value not in choices:
+        chosen = value.strip().lower() if isinstance(value, str) else value
+        if chosen == "" and "off" in choices:
+            chosen = "off"
+        if chosen not in choices:
             raise SettingError(f"{where} is {value!r}; allowed are {', '.join(choices)}")
+        return chosen
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        value = (" " if name == "redact_patterns" else ",").join(value)
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        raise SettingError(f"{where} is {value!r}; allowed is a text")
     if name in ("excluded_urls", "request_headers", "response_headers", "sanitized_headers", "redact_patterns"):
         for pattern in value.split(None if name == "redact_patterns" else ","):
             try:
@@ -77,6 +80,8 @@ def _parse(name: str, source: str, value: Any, default: Any, metadata: Mapping[s
         raise SettingError(f"{where} is {value!r}; allowed is a path such as {_PATH_EXAMPLES[name]}, or nothing")
     if name in ("log_file_name", "log_error_file_name") and not re.fullmatch(r"[^/\\\x00]*", value):
         raise SettingError(f"{where} is {value!r}; allowed is a file name such as app.log, without a folder")
+    if name == "json_paths" and not all(part.strip().startswith("/") for part in value.split(",") if part.strip()):
+        raise SettingError(f"{where} is {value!r}; allowed are prefixes of paths such as /api/, separated by commas")
     if name == "request_id_header" and value and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
         raise SettingError(f"{where} is {value!r}; allowed is a header name of letters, digits and hyphens")
     return value

@@ -12,7 +12,7 @@ from flask import Flask
 from otelflask._internal.breaker import registry
 from otelflask._internal.endpoints.endpoint import Endpoint
 from otelflask._internal.health import dependencies
-from otelflask._internal.health.checks import Check, Checks
+from otelflask._internal.health.checks import PASS, Check, Checks
 from otelflask._internal.health.endpoint import HealthEndpoint
 from otelflask._internal.live_page.show.gate import Gate, MayMonitor
 from otelflask._internal.settings import SettingError, Settings
@@ -84,8 +84,12 @@ def endpoints_of(
     """
     found: list[Endpoint] = []
     if gate is not None and telemetry.monitor is not None:
+
+        def health_status() -> str:
+            return telemetry.health.status() if telemetry.health is not None else PASS
+
         service = str(telemetry.pipeline.resource.get("service.name") or app.name)
-        found.append(telemetry.monitor.endpoint(app, gate, settings, sources, service, profiles))
+        found.append(telemetry.monitor.endpoint(app, gate, settings, sources, service, profiles, health_status))
     if settings.metrics_path:
         found.append(_metrics(app, telemetry, settings))
     if settings.health_path:
@@ -128,7 +132,7 @@ def _checks_of(settings: Settings, telemetry: Telemetry) -> Callable[[], list[Ch
         given.append(dependencies.redis(settings.health_redis))
     destinations = [queue.destination for queue in telemetry.pipeline.queues]
     endpoints = {item.endpoint for item in destinations if item.component_type.startswith("otlp")}
-    given += [dependencies.collector(endpoint) for endpoint in sorted(endpoints)]
+    given += dependencies.collectors(endpoints)
     known: WeakKeyDictionary[Any, Check] = WeakKeyDictionary()
 
     def check_of(engine: Any) -> Check:

@@ -30,22 +30,25 @@ def surround(app: Flask, telemetry: Telemetry, settings: Settings) -> ProfilesEn
     """
     if settings.pyroscope_url:
         _profile_all_the_time(app, telemetry, settings)
-    asked = settings.profile_token or settings.profile_share
+    asked = settings.profile_token or settings.profile_share or settings.profile_dir
     if not settings.profile_path or not (asked or is_development(app, settings)):
         return None
-    if not asked and not is_importable("pyinstrument"):
+    if not is_importable("pyinstrument"):
+        if asked:
+            raise SettingError(
+                "profiles of requests (profile_token, profile_share, profile_dir, PROFILING_ENABLED) need "
+                "pyinstrument: pip install otelflask[profile]"
+            )
         # In development the profiler is on where its extra is installed.
         return None
     return _profile_requests(app, telemetry, settings)
 
 
 def _profile_requests(app: Flask, telemetry: Telemetry, settings: Settings) -> ProfilesEndpoint:
-    try:
-        from otelflask._internal.profiles.endpoint import ProfilesEndpoint
-        from otelflask._internal.profiles.request_profiler import RequestProfiler
-        from otelflask._internal.profiles.store import ProfileStore
-    except ImportError as error:
-        raise SettingError(str(error)) from None
+    from otelflask._internal.profiles.endpoint import ProfilesEndpoint
+    from otelflask._internal.profiles.request_profiler import RequestProfiler
+    from otelflask._internal.profiles.store import ProfileStore
+
     if telemetry.profiles is None:
         telemetry.profiles = new_lock()
     if settings.profile_dir:

@@ -375,3 +375,11 @@ def test_without_a_name_and_a_function_it_has_that_of_its_line(app: flask.Flask)
 def test_what_cannot_work_is_an_error(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         CircuitBreaker(**options)
+
+
+def test_a_client_is_not_told_a_name_of_the_code(app: flask.Flask) -> None:
+    breaker = CircuitBreaker(failure_threshold=1, expected_exception=ZeroDivisionError)
+    with pytest.raises(ZeroDivisionError):
+        breaker.call(lambda: 1 / 0)
+    with pytest.raises(CircuitOpenError, match=r"^a service is not available now$"):
+        breaker.call(lambda: 1)

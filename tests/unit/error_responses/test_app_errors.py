@@ -81,3 +81,16 @@ def test_a_validation_error_can_name_one_field() -> None:
 def test_retry_after_is_whole_seconds_and_never_too_early(seconds: float, header: str) -> None:
     assert errors.RateLimitError(retry_after=seconds).headers == {"Retry-After": header}
     assert errors.ServiceUnavailableError(retry_after=seconds).headers == {"Retry-After": header}
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, "forbidden"), (400, "bad_request"), (500, "internal_error")])
+def test_a_status_without_a_code_has_the_code_of_its_phrase(status: int, code: str) -> None:
+    assert AppError("said", status=status).code == code
+    assert OutOfStock(status=status).code == "out_of_stock"
+
+
+def test_a_code_that_looks_like_a_status_is_a_warning_when_the_class_is_defined() -> None:
+    with pytest.warns(UserWarning, match="Old.code is 409, and its HTTP status is 500.*set `status = 409`"):
+        type("Old", (AppError,), {"code": 409})
+    type("Fine", (AppError,), {"code": 409, "status": 409})
+    type("Own", (AppError,), {"code": 1004})

@@ -378,3 +378,22 @@ def test_a_json_provider_of_the_apps_own_makes_the_body(make: Make) -> None:
     app.json = Own(app)
     assert _get(app, "/api/x").status_code == 404
     assert _get(app, "/api/x").mimetype == "application/problem+json"
+
+
+def test_what_a_renderer_returns_is_written_as_people_read_it(make: Make) -> None:
+    answer = _get(make(errors.NotFoundError("没有"), error_renderer=lambda answer: {"说": answer.message}), "/api/x")
+    assert (answer.text.strip(), answer.mimetype) == ('{"说": "没有"}', "application/json")
+
+
+@pytest.mark.parametrize("template", ["{{ 1 / 0 }}", "{% if %}"])
+def test_a_template_that_fails_is_an_error_of_the_app(
+    make: Make, tmp_path: Path, template: str, telemetry: CapturedTelemetry
+) -> None:
+    app = make(errors.NotFoundError)
+    (tmp_path / "errors").mkdir()
+    (tmp_path / "errors" / "404.html").write_text(template)
+    app.template_folder = str(tmp_path)
+    assert _get(app, accept=BROWSER).status_code == 404
+    (line,) = [record for record in telemetry.logs if record.severity_text == "ERROR" and not record.event_name]
+    assert line.body == "the template of an error page failed; the built-in answer is used"
+    assert [record.event_name for record in telemetry.logs].count("exception") == 1

@@ -13,12 +13,13 @@ from typing import Any
 import flask
 import pytest
 import sqlalchemy as sa
+from opentelemetry import metrics
 from sqlalchemy.ext.asyncio import create_async_engine
 from werkzeug.test import TestResponse
 
 import otelflask
 from otelflask import health
-from otelflask._internal.health import checks, draining
+from otelflask._internal.health import checks, dependencies, draining
 from otelflask._internal.health.checks import Degraded
 from otelflask.testing import CapturedTelemetry
 
@@ -361,3 +362,14 @@ def test_a_server_that_is_about_to_end_is_not_ready_and_lives(make: Any) -> None
 def test_a_check_that_cannot_be_is_an_error(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="allowed"):
         health.check(options.pop("name"), **options)
+
+
+def test_a_collector_that_is_away_is_shown_once_and_changes_no_status() -> None:
+    port = _closed_port()
+    collectors = dependencies.collectors(
+        [f"http://127.0.0.1:{port}/v1/{name}" for name in ("traces", "logs", "metrics")]
+    )
+    assert [item.name for item in collectors] == [f"collector:127.0.0.1:{port}"]
+    found = checks.Checks(lambda: collectors, metrics.NoOpMeterProvider())
+    ((_, outcome),) = found.run()
+    assert (outcome.status, found.status()) == ("fail", "pass")

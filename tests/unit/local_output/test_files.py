@@ -120,7 +120,7 @@ def test_names_and_format_of_the_files_are_settings(
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["microblog.log"]
     start, warning, error, *stack = (tmp_path / "microblog.log").read_text().splitlines()
     time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"
-    assert re.fullmatch(rf"{time} INFO: test started: .*process {os.getpid()} \[in :0\]", start)
+    assert re.fullmatch(rf"{time} INFO: test started: .*process {os.getpid()} \[in otelflask:0\]", start)
     place = re.escape(__file__)
     assert re.fullmatch(rf"{time} WARNING: 用户 李雷\\nERROR: forged \[in {place}:\d+\]", warning)
     assert re.fullmatch(rf"{time} ERROR: cannot count \[in {place}:\d+\]", error)
@@ -265,3 +265,27 @@ def test_children_that_are_forked_while_a_thread_logs_write_their_lines(tmp_path
     assert done.stdout == "[0]\n", done.stderr
     written = [line for line in messages(tmp_path / "app.log") if line.startswith("child")]
     assert sorted(written) == sorted(f"child {number}" for number in range(20))
+
+
+def test_a_format_can_have_extras_and_says_who_wrote_a_line_without_a_place(
+    make: Callable[..., Any], logger: logging.Logger, tmp_path: Path
+) -> None:
+    pipeline = make(log_file_format="%(message)s [%(extra)s] [in %(pathname)s]")
+    logger.info("placed", extra={"order_id": 7, "note": "a\nb"})
+    assert pipeline.flush(5)
+    start, line = (tmp_path / "app.log").read_text().splitlines()
+    assert start.endswith("[in otelflask]")
+    assert line == f"placed [order_id=7 note=a\\nb] [in {__file__}]"
+
+
+def test_a_file_that_a_handler_of_the_app_writes_too_is_told(
+    make: Callable[..., Any], logger: logging.Logger, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = logging.FileHandler(tmp_path / "app.log")
+    logger.addHandler(handler)
+    try:
+        make()
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+    assert f"a handler of `logging` writes to {tmp_path}/app.log too" in caplog.text

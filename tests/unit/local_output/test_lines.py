@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import flask
 import pytest
 
 import otelflask
+from otelflask.errors import ValidationError
 from otelflask.testing import CapturedTelemetry
 
 HOSTILE = "in\r\nERROR forged\x1b[31mred\u2028next\u202eturned\x00\x85"
@@ -150,3 +152,13 @@ def test_two_apps_of_a_process_write_each_line_once(
     capsys.readouterr()
     telemetry.logger_provider.get_logger("job").emit(body="once")
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_the_line_of_a_request_says_why_a_client_got_an_error(lines: Callable[..., list[str]], style: str) -> None:
+    def view() -> str:
+        raise ValidationError("名称不能为空", "name")
+
+    (line,) = lines(view, log_console=style)
+    assert re.search(r"GET /x 422 [\d.]+ ms: 名称不能为空", line)
+    assert line.count("名称不能为空") == (2 if style == "json" else 1)

@@ -86,6 +86,26 @@ def test_a_new_group_is_mailed_once_to_all(
     assert outcomes(telemetry) == {"sent": 1}
 
 
+def test_a_mail_names_the_user_and_its_subject_is_one_line(make: Make, mailbox: Mailbox, tmp_path: Path) -> None:
+    app = make(
+        RuntimeError("taken\n[SQL: INSERT INTO names]"),
+        mail_to=TO,
+        mail_from="shop@shop.example",
+        mail_server=f"127.0.0.1:{mailbox.port}",
+        mail_security="none",
+        state_dir=str(tmp_path / "state"),
+    )
+
+    @app.before_request
+    def know() -> None:
+        flask.g.user_id = "李雷"
+
+    fail(app)
+    (message,) = mailbox.mails
+    assert message["Subject"] == "[test] RuntimeError: taken"
+    assert "User       李雷" in message.get_content()
+
+
 def test_the_subject_has_a_prefix_by_setting(mailing: Callable[..., flask.Flask], mailbox: Mailbox) -> None:
     fail(mailing(mailbox, mail_subject_prefix="博客故障"))
     (message,) = mailbox.mails
@@ -362,7 +382,7 @@ def test_line_breaks_in_a_message_make_no_header(mailing: Callable[..., flask.Fl
     assert app.extensions["otelflask"].telemetry.flush(10)
     (message,) = mailbox.mails
     assert message["Bcc"] is None
-    assert message["Subject"] == "[test] stock Bcc: everybody@else.example"
+    assert message["Subject"] == "[test] stock"
 
 
 @pytest.mark.parametrize(

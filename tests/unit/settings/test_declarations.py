@@ -34,7 +34,11 @@ def test_the_order_is_keyword_config_environment_default() -> None:
         ({"shutdown_timeout": float("nan")}, {}, "allowed is a number of at least 0 seconds"),
         ({"excluded_urls": "("}, {}, "'(', which is no regular expression"),
         ({"request_id_header": "X Request"}, {}, "letters, digits and hyphens"),
-        ({"service_name": 5}, {}, "allowed is text"),
+        ({"service_name": 5}, {}, "allowed is a text"),
+        ({"log_console": True}, {}, "log_console (keyword argument) is True; allowed are off, auto, text, json"),
+        ({"monitor": True}, {}, "allowed are auto, on, off"),
+        ({"timestamp_format": "%Y"}, {}, "is '%Y'; allowed are iso, epoch"),
+        ({"json_paths": "api"}, {}, "json_paths (keyword argument) is 'api'; allowed are prefixes of paths such as"),
         ({"no_such": 1}, {}, "'no_such' is no setting of otelflask; allowed are"),
     ],
 )
@@ -90,3 +94,7 @@ def test_init_raises_for_a_misspelt_config_key() -> None:
 def test_the_docs_page_is_made_from_the_declaration() -> None:
     written = Path(__file__).parents[3] / "docs" / "settings.md"
     assert page() == written.read_text(), "run: make docs"
+
+
+def test_a_folder_may_be_a_path() -> None:
+    assert load({"log_dir": Path("logs")}, {}, {}).log_dir == "logs"

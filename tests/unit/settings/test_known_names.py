@@ -86,3 +86,17 @@ def test_a_redis_url_of_config_or_environment_is_checked() -> None:
 def test_profiling_enabled_profiles_each_request(value: object, share: float) -> None:
     settings = load({}, {"PROFILING_ENABLED": value}, {})
     assert (settings.profile_share, settings.profile_slow) == (share, 0.0 if share else Settings().profile_slow)
+
+
+@pytest.mark.parametrize(
+    ("admins", "to"),
+    [("a@b.example", "a@b.example"), ([("Shop", "a@b.example"), "c@d.example"], "Shop <a@b.example>, c@d.example")],
+)
+def test_admins_may_be_a_text_and_have_names(admins: Any, to: str) -> None:
+    assert load({}, {"MAIL_SERVER": "smtp.example", "MAIL_ADMINS": admins}, {}).mail_to == to
+
+
+@pytest.mark.parametrize("admins", [["boss"], "boss", [None], 7])
+def test_admins_that_are_no_addresses_are_an_error(admins: Any) -> None:
+    with pytest.raises(SettingError, match=r'mail_to \(app.config\["MAIL_ADMINS"\]\) is .*allowed are mail addresses'):
+        load({}, {"MAIL_SERVER": "smtp.example", "MAIL_ADMINS": admins}, {})

@@ -33,13 +33,16 @@ class RequestLog(RequestObserver):
             layer = exception_layer(record.error, record.context)
             own["exception.type"] = layer["exception.type"]
             own["exception.message"] = layer["exception.message"]
+        body = f"{record.method} {record.path} {status} {record.duration * 1000:.1f} ms"
+        if record.app_error is not None:
+            body += f": {record.app_error[1]}"
         emit(
             self._logger,
             Record(
                 record.ended_at,
                 severity,
                 text,
-                f"{record.method} {record.path} {status} {record.duration * 1000:.1f} ms",
+                body,
                 (*record.attributes, own),
                 record.span.get_span_context(),
                 record.context,

@@ -91,7 +91,7 @@ class Publisher:
     def _publish_if_open(self) -> None:
         with self._lock:
             self._update_statistics()
-        if 0 <= time.time() - self._store.file.opened_at() < OPEN_S:
+        if self._is_open():
             self._publish_safely()
         else:
             self._publish_all = True
@@ -109,19 +109,27 @@ class Publisher:
         except (OSError, sqlite3.Error, SettingError) as error:
             guard.log("monitor", "the live page cannot show this worker: %s", error)
 
-    def mark_open(self) -> None:
+    def mark_open(self) -> bool:
         """Mark the page as open, and publish this worker's new items at once, at most `BATCH` of them.
 
         The thread publishes the rest. All workers publish new items for the next `OPEN_S` seconds.
+
+        Returns:
+            Whether it was not open before, so that the other workers have not published yet.
 
         Raises:
             OSError: The file cannot be used.
             sqlite3.Error: The database cannot be used.
             SettingError: The folder cannot be used.
         """
+        was_closed = not self._is_open()
         self._store.file.mark_open()
         if self.publish():
             self._task.wake()
+        return was_closed
+
+    def _is_open(self) -> bool:
+        return 0 <= time.time() - self._store.file.opened_at() < OPEN_S
 
     def publish(self) -> bool:
         """Write some of the new items, the counts and the worker's state.

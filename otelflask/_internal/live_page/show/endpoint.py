@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import time
+from collections.abc import Callable
 from http import HTTPStatus
 from urllib.parse import parse_qs, quote, urlencode
 
@@ -17,7 +19,7 @@ from werkzeug.wrappers import Request, Response
 
 from otelflask._internal import clock
 from otelflask._internal.endpoints.endpoint import Endpoint, compressed, text_response
-from otelflask._internal.live_page.collect.publisher import Publisher
+from otelflask._internal.live_page.collect.publisher import INTERVAL_S, Publisher
 from otelflask._internal.live_page.show.assets import Asset, Assets
 from otelflask._internal.live_page.show.gate import PARAMETER, Gate
 from otelflask._internal.live_page.show.rendering import make_environment
@@ -54,6 +56,7 @@ class MonitorEndpoint(Endpoint):
         views: The views.
         publisher: Publishes this worker's items.
         timestamp_format: The setting of this name.
+        health_status: Runs the app's health checks, and returns ``pass``, ``warn`` or ``fail``.
     """
 
     def __init__(
@@ -65,8 +68,10 @@ class MonitorEndpoint(Endpoint):
         views: Views,
         publisher: Publisher,
         timestamp_format: str,
+        health_status: Callable[[], str],
     ) -> None:
         super().__init__(app, path)
+        self._health_status = health_status
         self._timestamp_format = timestamp_format
         self._service = service
         self._gate = gate
@@ -131,8 +136,10 @@ class MonitorEndpoint(Endpoint):
     def _health(self) -> Response:
         status, body = HTTPStatus.OK, {}
         try:
-            self._publisher.mark_open()
-            body = system_health(self._views.repository, clock.time())
+            if self._publisher.mark_open():
+                # The others notice it within this time, and then publish their state.
+                time.sleep(2 * INTERVAL_S)
+            body = system_health(self._views.repository, self._health_status(), clock.time())
         except (OSError, sqlite3.Error, SettingError) as error:
             status, body = HTTPStatus.SERVICE_UNAVAILABLE, {"status": "unknown", "error": str(error)}
         body["timestamp"] = clock.timestamp(self._timestamp_format)

@@ -17,7 +17,7 @@ STALE_AFTER_S = 10.0
 #: Routes that are shown.
 ROUTES = 10
 #: The order of states, worst last: the worst of all workers is shown.
-WORSE = {"fail": 3, "open": 3, "half_open": 2, "warn": 2}
+_WORSE = {"fail": 3, "open": 3, "half_open": 2, "warn": 2}
 
 
 @dataclass
@@ -156,6 +156,6 @@ def _worst(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         known = found.get(row["name"])
-        if known is None or WORSE.get(row["state"], 0) > WORSE.get(known["state"], 0):
+        if known is None or _WORSE.get(row["state"], 0) > _WORSE.get(known["state"], 0):
             found[row["name"]] = row
     return [found[name] for name in sorted(found)]

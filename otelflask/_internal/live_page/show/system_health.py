@@ -6,30 +6,30 @@ from typing import Any
 
 import psutil
 
-from otelflask._internal.live_page.show.overview import STALE_AFTER_S, WORSE
+from otelflask._internal.live_page.show.overview import STALE_AFTER_S
 from otelflask._internal.live_page.show.repository import Repository
 
-_STATUS = ("healthy", "healthy", "degraded", "unhealthy")
+_WORDS = {"pass": "healthy", "warn": "degraded", "fail": "unhealthy"}
 
 
-def system_health(repository: Repository, now: float) -> dict[str, Any]:
+def system_health(repository: Repository, status: str, now: float) -> dict[str, Any]:
     """The state of all workers together.
 
     Args:
         repository: The queries.
+        status: ``pass``, ``warn`` or ``fail``, by the health checks.
         now: Epoch seconds.
 
     Returns:
-        ``status`` (by the last outcomes of the health checks), ``workers``, and ``system_metrics``:
+        ``status``, ``workers``, and ``system_metrics``:
         ``cpu_percent`` (100 is one processor), ``memory_percent`` (of the machine), ``memory_rss_mb``,
         ``threads``, ``uptime_seconds``.
     """
     with repository.file.at_once():
         processes = repository.processes(now - STALE_AFTER_S)
     memory = sum(process["memory"] for process in processes)
-    states = [item["state"] for process in processes for item in process["health"]]
     return {
-        "status": _STATUS[max((WORSE.get(state, 0) for state in states), default=0)],
+        "status": _WORDS[status],
         "workers": len(processes),
         "system_metrics": {
             "cpu_percent": round(100 * sum(process["cpu"] for process in processes), 1),

@@ -199,10 +199,10 @@ def test_its_health_is_a_small_json_about_the_processes(make: Make) -> None:
 
 
 def test_its_health_is_that_of_the_checks(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "_declared", [checks.Check("stock", lambda: False)])
-    app = make()
-    ask(app, "/health")
-    assert ask(app, "/monitoring/health").json["status"] == "unhealthy"
+    for critical, status in ((True, "unhealthy"), (False, "degraded")):
+        monkeypatch.setattr(checks, "_declared", [checks.Check("stock", lambda: False, critical)])
+        # Nobody has asked /health before.
+        assert ask(make(), "/monitoring/health").json["status"] == status
 
 
 @pytest.mark.parametrize("path", ["health", "dashboard", "profiles", "profiles/" + "0" * 32])
