@@ -16,8 +16,8 @@ TOKEN_HEADER = "X-Profile-Token"
 SECURITY = {
     # Sandboxed: its scripts run in no origin of the app.
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
-        "frame-ancestors 'none'; sandbox allow-scripts"
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline' data:; img-src data:; "
+        "font-src data:; frame-ancestors 'none'; sandbox allow-scripts"
     ),
     "X-Content-Type-Options": "nosniff",
 }

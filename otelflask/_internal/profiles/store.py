@@ -32,6 +32,9 @@ _NO_STORAGE = (
     "{value: {getItem: () => null, setItem: () => {}, removeItem: () => {}}});</script>"
 )
 
+#: The page would ask another host for a font.
+_FONTS = re.compile(r"https://fonts\.[^\"]*")
+
 
 class StoredProfile(NamedTuple):
     """A profile in the list.
@@ -58,7 +61,7 @@ def rendered(session: Session, form: str) -> tuple[bytes, str]:
     renderer, content_type = FORMATS[form]
     text = renderer().render(session)
     if form == "html":
-        text = text.replace("<head>", f"<head>{_NO_STORAGE}", 1)
+        text = _FONTS.sub("data:text/css,", text.replace("<head>", f"<head>{_NO_STORAGE}", 1))
     return text.encode(), content_type
 
 
