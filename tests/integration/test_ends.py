@@ -141,9 +141,15 @@ def test_who_hangs_has_the_time_of_the_setting_and_the_process_says_for_what_it_
 ) -> None:
     fake_collector.default = Reply(hang=True)
     said = run(app_dir, ROUTES, OTELFLASK_SHUTDOWN_TIMEOUT="2", **fake_collector.environment(protocol))
-    assert fake_collector.attempts == 1
-    assert re.search(r"the process waits for .* to accept metrics, for at most 1\.\d s \(shutdown_timeout\)", said)
-    assert re.search(r"did not accept it in time \(metric data points: [1-9]", LOST.findall(said)[0])
+    # Metrics, and the line of the start.
+    assert fake_collector.attempts == 2
+    for what in ("metrics", "log records"):
+        assert re.search(
+            rf"the process waits for .* to accept {what}.*, for at most 1\.\d s \(shutdown_timeout\)", said
+        )
+    lost = LOST.findall(said)[0]
+    assert re.search(r"did not accept it in time \(.*metric data points: [1-9]", lost)
+    assert "log records: 1" in lost
 
 
 def test_what_is_said_at_the_end_has_the_form_of_other_lines(app_dir: Path) -> None:

@@ -150,6 +150,8 @@ def test_a_killed_worker_tears_nothing_and_the_others_go_on(serve: Serve, folder
             path = folder / "app.log"
             text = path.read_text() if path.exists() else ""
             for line in text.splitlines()[:-1]:
+                if "otelflask.start" in line:
+                    continue
                 victim = int(json.loads(line)["message"].split()[0])
         os.kill(victim, signal.SIGKILL)
         survivors = []

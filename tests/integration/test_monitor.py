@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from tests.pages import rows_of
+from tests.servers import free_port
 
 from .conftest import NO_EXPORT, Serve, Server
 
@@ -138,3 +139,23 @@ def test_while_nobody_looks_nothing_is_written(server: Server, tmp_path: Path) -
         server.get(f"/x/{number}")
     time.sleep(1)
     assert not list((tmp_path / "state").glob("monitor-*"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["python", "seen.py"], ["flask", "--app", "seen", "run", "--debug", "--port", "{port}"]],
+    ids=["app.run", "flask run"],
+)
+def test_in_debug_mode_the_server_names_the_page_and_has_it(
+    serve: Serve, app_dir: Path, tmp_path: Path, command: list[str]
+) -> None:
+    text = APP.replace('environment="development", ', "")
+    text += '\nif __name__ == "__main__":\n    app.run(debug=True, port=int(os.environ["RUN_PORT"]))\n'
+    (app_dir / "seen.py").write_text(text)
+    port = free_port()
+    variables = {"OTELFLASK_STATE_DIR": str(tmp_path / "state"), "RUN_PORT": str(port), **NO_EXPORT}
+    server = serve(command, None, port, **variables)
+    address = f"Live page of seen: http://127.0.0.1:{port}/monitoring"
+    assert _eventually(server.said, lambda said: address in said).count(address) == 1
+    server.get("/x/1")
+    assert _eventually(lambda: "/x/1" in _page(server, "requests"), bool)

@@ -60,7 +60,14 @@ class Endpoints:
     """The endpoints of one app, in the order in which they are asked."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
-        self.all = tuple(endpoints)
+        self.all: tuple[Endpoint, ...] = ()
+        self._beginning: list[Endpoint] = []
+        for item in endpoints:
+            self.add(item)
+
+    def add(self, endpoint: Endpoint) -> None:
+        """Add one more endpoint, which is asked last."""
+        self.all = (*self.all, endpoint)
         self._beginning = [item for item in self.all if type(item).begin is not Endpoint.begin]
 
     def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:

@@ -61,41 +61,44 @@ def collect_for_live_page(
     return gate
 
 
-def endpoints_of(
+def live_page_of(
     app: Flask,
     telemetry: Telemetry,
     settings: Settings,
     sources: Mapping[str, str],
-    gate: Gate | None,
+    gate: Gate,
     profiles: ProfilesEndpoint | None,
-) -> list[Endpoint]:
-    """The endpoints of one app.
+) -> Endpoint:
+    """The live page of one app.
 
     Args:
         app: The app.
-        telemetry: The process's telemetry.
+        telemetry: The process's telemetry, with a live page.
         settings: The app's settings.
         sources: Where the settings come from.
-        gate: Decides who may see the live page; None where that is off.
+        gate: Decides who may see it.
         profiles: The endpoint of stored profiles; None where no request is profiled.
+    """
+
+    def health_status() -> str:
+        return telemetry.health.status() if telemetry.health is not None else PASS
+
+    assert telemetry.monitor is not None
+    service = str(telemetry.pipeline.resource.get("service.name") or app.name)
+    return telemetry.monitor.endpoint(app, gate, settings, sources, service, profiles, health_status)
+
+
+def endpoints_of(app: Flask, telemetry: Telemetry, settings: Settings) -> list[Endpoint]:
+    """The metrics page and the health endpoint of one app, by its settings.
 
     Raises:
         SettingError: A setting needs an extra that is not installed.
     """
     found: list[Endpoint] = []
-    if gate is not None and telemetry.monitor is not None:
-
-        def health_status() -> str:
-            return telemetry.health.status() if telemetry.health is not None else PASS
-
-        service = str(telemetry.pipeline.resource.get("service.name") or app.name)
-        found.append(telemetry.monitor.endpoint(app, gate, settings, sources, service, profiles, health_status))
     if settings.metrics_path:
         found.append(_metrics(app, telemetry, settings))
     if settings.health_path:
         found.append(_health(app, telemetry, settings))
-    if profiles is not None:
-        found.append(profiles)
     return found
 
 

@@ -14,11 +14,13 @@ from flask import Flask
 
 from otelflask._internal import guard
 from otelflask._internal.breaker import registry
+from otelflask._internal.compat.werkzeug import before_serving
 from otelflask._internal.endpoints.endpoint import Endpoints
 from otelflask._internal.error_responses.handlers import answer_errors, roll_back
 from otelflask._internal.error_responses.renderer import Renderer
 from otelflask._internal.error_responses.success import answer_successes
 from otelflask._internal.instrumentation import libraries
+from otelflask._internal.instrumentation.http.instrumentor import EXTENSION_KEY as HTTP_EXTENSION_KEY
 from otelflask._internal.instrumentation.http.instrumentor import FlaskInstrumentor
 from otelflask._internal.instrumentation.logs import capture, events
 from otelflask._internal.instrumentation.logs import start as start_line
@@ -31,12 +33,15 @@ from otelflask._internal.settings.loading import load as load_settings
 from otelflask._internal.settings.loading import sources as setting_sources
 from otelflask._internal.supported_versions import is_supported
 from otelflask._internal.wiring import app_endpoints, profilers
+from otelflask._internal.wiring.development import Development
 from otelflask._internal.wiring.factory import make_telemetry
 from otelflask._internal.wiring.options import PROVIDERS, Hooks, InitOptions
 from otelflask._internal.wiring.telemetry import Telemetry
 
 #: The key of an app's `AppTelemetry` in ``app.extensions``.
 EXTENSION_KEY = "otelflask"
+#: The key of its `Development`, which nothing else keeps alive.
+DEVELOPMENT_KEY = "otelflask.development"
 _NOT_SETTINGS = frozenset(Hooks.__optional_keys__)
 _CALLABLE_OPTIONS = ("request_hook", "response_hook", "error_renderer", "error_fingerprint", "user", "may_monitor")
 
@@ -87,18 +92,27 @@ def install(app: Flask, options: InitOptions) -> None:
     telemetry.apps.add(app)
     events.in_use.give(app, telemetry.events)
     registry.in_use.give(app, telemetry.breakers)
-    profiles = profilers.surround(app, telemetry, effective)
-    gate = app_endpoints.collect_for_live_page(app, telemetry, effective, hooks.get("may_monitor"))
     FlaskInstrumentor.instrument_app(
         app,
         request_hook=hooks.get("request_hook"),
         response_hook=hooks.get("response_hook"),
         user=hooks.get("user"),
-        **_instrument_arguments(telemetry, effective, has_live_page=gate is not None),
+        **_instrument_arguments(telemetry, effective, has_live_page=False),
     )
-    endpoints = Endpoints(app_endpoints.endpoints_of(app, telemetry, effective, sources, gate, profiles))
+    surround = app.extensions[HTTP_EXTENSION_KEY].surround
+    profilers.profile_all_the_time(app, telemetry, effective, surround)
+    endpoints = Endpoints(app_endpoints.endpoints_of(app, telemetry, effective))
+
+    def observe() -> None:
+        FlaskInstrumentor.instrument_app(app, **_instrument_arguments(telemetry, effective, has_live_page=True))
+
+    development = Development(
+        app, telemetry, effective, sources, endpoints, surround, observe, hooks.get("may_monitor")
+    )
+    development.complete()
+    app.extensions[DEVELOPMENT_KEY] = development
+    before_serving(development, "before_serving")
     app.wsgi_app = endpoints.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
-    _attach_console(telemetry, effective, app.debug)
     _log_start(telemetry)
     _log_differences(telemetry, effective, sources, hooks)
     roll_back(app, hooks.get("rollback_sessions") or ())
@@ -111,14 +125,10 @@ def install(app: Flask, options: InitOptions) -> None:
 def instrument_new_apps(settings: Settings, service_name: str) -> None:
     """Zero-code instrumentation: start the process's telemetry, and record the requests of each new app."""
     telemetry = start(settings, service_name, {})
-    _attach_console(telemetry, settings, debug=False)
+    if attach_console(telemetry.pipeline, console_style(settings, debug=False)):
+        telemetry.made_with["log_console"] = settings.log_console
     _log_start(telemetry)
     FlaskInstrumentor().instrument(**_instrument_arguments(telemetry, settings, has_live_page=False))
-
-
-def _attach_console(telemetry: Telemetry, settings: Settings, debug: bool) -> None:
-    if attach_console(telemetry.pipeline, console_style(settings, debug)):
-        telemetry.made_with["log_console"] = settings.log_console
 
 
 def _log_start(telemetry: Telemetry) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -13,14 +14,21 @@ from otelflask._internal.locks import new_lock
 from otelflask._internal.settings import SettingError, Settings
 from otelflask._internal.shared_folder import SharedFolder
 from otelflask._internal.wiring.telemetry import Telemetry
+from otelflask._internal.wsgi import WsgiApp
 
 if TYPE_CHECKING:
     # Imported on use, because it needs an extra.
     from otelflask._internal.profiles.endpoint import ProfilesEndpoint
 
 
-def surround(app: Flask, telemetry: Telemetry, settings: Settings) -> ProfilesEndpoint | None:
-    """Wrap an app in the profilers of its settings.
+#: Wraps the app within the request middleware.
+Surround = Callable[[Callable[[WsgiApp], WsgiApp]], None]
+
+
+def profile_requests(
+    app: Flask, telemetry: Telemetry, settings: Settings, surround: Surround
+) -> ProfilesEndpoint | None:
+    """Profile requests of an app, where its settings or its debug mode ask for it.
 
     Returns:
         The endpoint of stored profiles; None where no request is profiled.
@@ -28,8 +36,6 @@ def surround(app: Flask, telemetry: Telemetry, settings: Settings) -> ProfilesEn
     Raises:
         SettingError: A setting needs an extra that is not installed.
     """
-    if settings.pyroscope_url:
-        _profile_all_the_time(app, telemetry, settings)
     asked = settings.profile_token or settings.profile_share or settings.profile_dir
     if not settings.profile_path or not (asked or is_development(app, settings)):
         return None
@@ -41,10 +47,10 @@ def surround(app: Flask, telemetry: Telemetry, settings: Settings) -> ProfilesEn
             )
         # In development the profiler is on where its extra is installed.
         return None
-    return _profile_requests(app, telemetry, settings)
+    return _profile_requests(app, telemetry, settings, surround)
 
 
-def _profile_requests(app: Flask, telemetry: Telemetry, settings: Settings) -> ProfilesEndpoint:
+def _profile_requests(app: Flask, telemetry: Telemetry, settings: Settings, surround: Surround) -> ProfilesEndpoint:
     from otelflask._internal.profiles.endpoint import ProfilesEndpoint
     from otelflask._internal.profiles.request_profiler import RequestProfiler
     from otelflask._internal.profiles.store import ProfileStore
@@ -58,11 +64,18 @@ def _profile_requests(app: Flask, telemetry: Telemetry, settings: Settings) -> P
         folder = SharedFolder.of(telemetry.settings).below("profiles")
     store = ProfileStore(folder, settings.profile_count)
     profiler = RequestProfiler(app, settings, store, telemetry.profiles)
-    app.wsgi_app = profiler.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
+    surround(profiler.wrap)
     return ProfilesEndpoint(app, settings, store)
 
 
-def _profile_all_the_time(app: Flask, telemetry: Telemetry, settings: Settings) -> None:
+def profile_all_the_time(app: Flask, telemetry: Telemetry, settings: Settings, surround: Surround) -> None:
+    """Profile each worker continuously, where the settings ask for it.
+
+    Raises:
+        SettingError: A setting needs an extra that is not installed.
+    """
+    if not settings.pyroscope_url:
+        return
     if telemetry.pyroscope is None:
         try:
             from otelflask._internal.profiles.continuous_profiler import ContinuousProfiler
@@ -75,4 +88,4 @@ def _profile_all_the_time(app: Flask, telemetry: Telemetry, settings: Settings) 
         telemetry.pyroscope = ContinuousProfiler(settings.pyroscope_url, name, tags)
         telemetry.parts.append(telemetry.pyroscope)
         telemetry.made_with["pyroscope_url"] = settings.pyroscope_url
-    app.wsgi_app = telemetry.pyroscope.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
+    surround(telemetry.pyroscope.wrap)

@@ -274,14 +274,14 @@ def _closed_port() -> int:
 @pytest.mark.parametrize("first", ["init", "engine"])
 def test_an_app_whose_database_was_never_there_is_not_ready(make: Any, first: str, is_async: bool) -> None:
     gc.collect()
-    url = f"postgresql+psycopg://shop@127.0.0.1:{_closed_port()}/shop"
+    url = f"postgresql+psycopg://shop@127.0.0.1:{_closed_port()}/never-there"
     app = make(database=True) if first == "init" else None
     engine: Any = create_async_engine(url) if is_async else sa.create_engine(url)
     app = app or make(database=True)
     answer = _plain(app, "/health/ready")
     assert answer.json is not None
     assert (answer.status_code, answer.json["status"]) == (503, "not_ready")
-    assert "OperationalError" in answer.json["checks"]["database"]["error"]
+    assert "OperationalError" in _of_database(answer, "never-there")["error"]
     del engine
     gc.collect()
 
@@ -293,17 +293,19 @@ def test_an_async_engine_is_asked_over_a_connection_of_its_own(
     app = make(database=True)
     engine = create_async_engine(postgres_url, pool_size=1, max_overflow=0)
     answer = _plain(app, "/health/ready")
-    assert answer.json is not None
-    assert answer.json["checks"] == {"database": {"status": "healthy", "critical": True, **_timed(answer)}}
+    assert _of_database(answer, str(engine.url.database))["status"] == "healthy"
     assert engine.sync_engine.pool.checkedin() == 0
     assert telemetry.spans == []
     del engine
     gc.collect()
 
 
-def _timed(answer: TestResponse) -> dict[str, float]:
+def _of_database(answer: TestResponse, name: str) -> dict[str, Any]:
+    """The check of a database, also where engines of other tests still live."""
     assert answer.json is not None
-    return {"response_time_ms": answer.json["checks"]["database"]["response_time_ms"]}
+    checks = answer.json["checks"]
+    found: dict[str, Any] = checks.get(f"database:{name}") or checks["database"]
+    return found
 
 
 @pytest.fixture

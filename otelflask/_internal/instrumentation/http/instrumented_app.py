@@ -31,6 +31,7 @@ from otelflask._internal.sdk.spans import SpanStarter
 from otelflask._internal.settings import Settings
 from otelflask._internal.settings.loading import load as load_settings
 from otelflask._internal.version import __version__
+from otelflask._internal.wsgi import WsgiApp
 
 _COMMENTER_KEY = "SQLCOMMENTER_ORM_TAGS_AND_VALUES"
 
@@ -168,6 +169,11 @@ class InstrumentedApp:
 
         self._handlers[name] = (wrapped, self._app.__dict__.get(name))
         setattr(self._app, name, wrapped)
+
+    def surround(self, wrap: Callable[[WsgiApp], WsgiApp]) -> None:
+        """Wrap the app within its middleware."""
+        assert self._middleware is not None
+        self._middleware.inner = wrap(self._middleware.inner)
 
     def undo(self) -> None:
         """Undo the instrumentation. Where something else is wrapped around it, pass requests through."""

@@ -65,8 +65,11 @@ class Middleware:
 
     def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
         """Return the WSGI app wrapped in this middleware."""
+        #: The WSGI app within it. It may be wrapped later.
+        self.inner = wsgi_app
 
         def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+            wsgi_app = self.inner
             outer = environ.get(ENVIRON_KEY)
             if self.off or (outer is not None and not outer.closed):
                 # Uninstrumented, or an outer app of this process (a dispatcher, a second init) has opened the record.
