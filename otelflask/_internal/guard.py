@@ -29,6 +29,9 @@ LOG_INTERVAL_S = 60.0
 #: At this number of keys all are forgotten, to bound the memory.
 MAX_KEYS = 1_000
 
+#: Python's handler where the app has none.
+_LAST_RESORT = logging.lastResort
+
 _last_logged: dict[str, float] = {}
 _suppressed: dict[str, int] = {}
 # Re-entrant: a signal handler may interrupt this code and log something itself.
@@ -68,6 +71,9 @@ def log(
         suppressed = _suppressed.pop(key, 0)
     if suppressed:
         message = f"{message} ({suppressed} more suppressed)"
+    if not logger.hasHandlers() and logging.lastResort is _LAST_RESORT:
+        # Python writes the bare text to stderr.
+        message = f"otelflask: {time.strftime('%H:%M:%S')} {logging.getLevelName(level)}: {message}"
     try:
         logger.log(level, message, *args, exc_info=exc_info)
     except Exception:

@@ -85,8 +85,6 @@ def main() -> int:
     environment = dict(os.environ)
     environment.setdefault("OTELFLASK_CONSOLE", "traces")
     environment.setdefault("OTELFLASK_ENVIRONMENT", "development")
-    # The demo's N+1 is faster than a harmful one.
-    environment.setdefault("OTELFLASK_REPEATED_QUERY_TIME", "0")
     endpoint = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
     if not _collector_listens(endpoint):
         for name in ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"):

@@ -150,7 +150,10 @@ def check(
 
     Raises:
         ValueError: The name is empty or taken, or a time is negative.
+        TypeError: It is used without parentheses.
     """
+    if callable(name):
+        raise TypeError(f'health.check takes a name: @health.check("{getattr(name, "__name__", "stock")}")')
     if not name or any(known.name == name for known in _declared):
         raise ValueError(f"{name!r} is no name for a check; allowed is one that no other check has")
     if timeout <= 0 or cache < 0:

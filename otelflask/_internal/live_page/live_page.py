@@ -51,6 +51,7 @@ class LivePage(Component):
     ) -> None:
         self._scrubber = pipeline.scrubber
         self.ring = Ring(size, size, SLOW_S)
+        self._folder = folder
         self._file = MonitorFile(folder, service)
         self.publisher = Publisher(
             self.ring,
@@ -85,7 +86,7 @@ class LivePage(Component):
         leave_out_lines_of(settings.monitor_path)
         views = Views(
             Repository(self._file, int(settings.slow_query_threshold * 1e9)),
-            Runtime(settings, sources, self._scrubber),
+            Runtime(settings, sources, self._scrubber, self._folder.path),
             profiles,
             settings.grafana_url.rstrip("/"),
         )

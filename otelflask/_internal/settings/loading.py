@@ -160,8 +160,8 @@ def load(
 def _unknown(where: str, name: str, names: Collection[str]) -> SettingError:
     """An error that suggests the nearest of the known names."""
     nearest = difflib.get_close_matches(name, names, n=1)
-    meant = f"did you mean {nearest[0]}? " if nearest else ""
-    return SettingError(f"{where} is no setting of otelflask; {meant}allowed are {', '.join(sorted(names))}")
+    meant = f"did you mean {nearest[0]}?" if nearest else f"allowed are {', '.join(sorted(names))}"
+    return SettingError(f"{where} is no setting of otelflask; {meant}")
 
 
 def _check_mail(settings: Settings, given: Mapping[str, tuple[Any, str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -24,7 +25,7 @@ from otelflask._internal.local_output.attach import attach_files
 from otelflask._internal.settings import PER_PROCESS, WHEN_WANTED, Settings
 from otelflask._internal.shared_folder import SharedFolder
 from otelflask._internal.supported_versions import is_supported
-from otelflask._internal.wiring import providers
+from otelflask._internal.wiring import providers, variables
 from otelflask._internal.wiring.options import PROVIDERS, Hooks
 from otelflask._internal.wiring.telemetry import Telemetry
 
@@ -46,6 +47,7 @@ def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telem
     if settings.mail_to or settings.state_dir:
         # Before anything is started, because the folder is a setting.
         SharedFolder.of(settings).check()
+    variables.tell(settings, os.environ)
     other_libraries = libraries.chosen(settings.libraries)
     use_stable_names()
     pipeline = providers.build(settings, service_name, *(hooks.get(name) for name in PROVIDERS))
@@ -85,7 +87,7 @@ def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telem
         telemetry.parts.append(RuntimeMetrics(meter_provider))
     if settings.database and is_supported("SQLAlchemy"):
         telemetry.queries = RequestQueries(
-            logger_provider, settings.repeated_query_count, settings.repeated_query_time, joins=False
+            logger_provider, settings.repeated_query_count, telemetry.repeated_query_time, joins=False
         )
         await_sqlalchemy(settings, pipeline, telemetry.queries, telemetry.parts.append)
     libraries.instrument(other_libraries, pipeline, telemetry.shutdown)

@@ -68,6 +68,12 @@ class Telemetry:
         """Whether an app is in debug mode now, or ``flask run --debug`` has started the process."""
         return get_debug_flag() or any(app.debug for app in list(self.apps))
 
+    def repeated_query_time(self) -> float:
+        """The minimum total time of an N+1, in seconds: none in development, where databases are small, unless set."""
+        seconds = self.settings.repeated_query_time
+        is_development = self.is_debug or self.settings.environment == "development"
+        return 0.0 if is_development and seconds == Settings.repeated_query_time else seconds
+
     @property
     def observers(self) -> list[RequestObserver]:
         """All observers of requests, in the order in which they are called."""

@@ -366,6 +366,14 @@ def test_a_check_that_cannot_be_is_an_error(options: dict[str, Any]) -> None:
         health.check(options.pop("name"), **options)
 
 
+def test_a_check_without_parentheses_is_an_error_that_says_what_to_write() -> None:
+    def stock() -> None:
+        pass
+
+    with pytest.raises(TypeError, match=r'takes a name: @health\.check\("stock"\)'):
+        health.check(stock)  # type: ignore[arg-type]
+
+
 def test_a_collector_that_is_away_is_shown_once_and_changes_no_status() -> None:
     port = _closed_port()
     collectors = dependencies.collectors(

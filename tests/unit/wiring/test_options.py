@@ -16,7 +16,7 @@ from otelflask.testing import CapturedTelemetry
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"helth_path": "/up"}, "'helth_path' is no setting of otelflask; did you mean health_path? allowed are"),
+        ({"helth_path": "/up"}, "'helth_path' is no setting of otelflask; did you mean health_path?"),
         ({"tracer_providers": None}, "did you mean tracer_provider?"),
         ({"error_render": print}, "did you mean error_renderer?"),
         ({"xyzzy": 1}, "'xyzzy' is no setting of otelflask; allowed are"),

@@ -82,7 +82,9 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
     @staticmethod
     def _joining(logger_provider: Any, settings: Settings) -> RequestQueries:
-        return RequestQueries(logger_provider, settings.repeated_query_count, settings.repeated_query_time, joins=True)
+        return RequestQueries(
+            logger_provider, settings.repeated_query_count, lambda: settings.repeated_query_time, joins=True
+        )
 
     def _connected(self, conn: Any) -> None:
         telemetry = self.telemetry

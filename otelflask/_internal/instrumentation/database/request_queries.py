@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -50,16 +51,16 @@ class RequestQueries(RequestObserver):
     Args:
         logger_provider: Where they are recorded.
         repeated: Runs of one statement, from one line in one request, from which it counts as repeated.
-        repeated_time: Seconds of these runs from which it counts as repeated.
+        repeated_time: Returns the seconds of these runs from which it counts as repeated.
         joins: Whether it joins each request that runs a statement, instead of being an observer of all
             requests.
     """
 
-    def __init__(self, logger_provider: Any, repeated: int, repeated_time: float, joins: bool) -> None:
+    def __init__(self, logger_provider: Any, repeated: int, repeated_time: Callable[[], float], joins: bool) -> None:
         self._joins = joins
         self._logger = logger_provider.get_logger("otelflask.database", __version__)
         self._least = repeated
-        self._least_ns = int(repeated_time * 1e9)
+        self._repeated_time = repeated_time
 
     def ran(self, statement: str, elapsed: int) -> None:
         """Count a statement that has ended.
@@ -80,7 +81,7 @@ class RequestQueries(RequestObserver):
     def closed(self, record: RequestRecord) -> None:
         statistics = _statistics.get(record)
         if statistics is not None:
-            for repetition in statistics.repeated(self._least, self._least_ns):
+            for repetition in statistics.repeated(self._least, int(self._repeated_time() * 1e9)):
                 self._say(record, repetition)
 
     def _say(self, record: RequestRecord, repetition: Repetition) -> None:

@@ -40,6 +40,9 @@ class Gate:
                 "monitor (OTELFLASK_MONITOR) is 'on', and nobody could see the page; allowed is to set monitor_token "
                 "(OTELFLASK_MONITOR_TOKEN) or init(may_monitor=function) too, or monitor='auto'"
             )
+        if settings.monitor == "auto" and (settings.monitor_token or may_monitor is not None):
+            what = "monitor_token" if settings.monitor_token else "may_monitor"
+            guard.log(f"gate:{app.name}", "%s is not used, because monitor is 'auto': set monitor='on'", what)
         self._settings = settings
         self._may_monitor = may_monitor
         self.is_on = bool(settings.monitor_path) and (

@@ -37,9 +37,11 @@ class Runtime:
         settings: The settings.
         sources: Where each setting that is not at its default comes from.
         scrubber: Masks secrets.
+        state_dir: The path of the shared folder.
     """
 
-    def __init__(self, settings: Settings, sources: Mapping[str, str], scrubber: Scrubber) -> None:
+    def __init__(self, settings: Settings, sources: Mapping[str, str], scrubber: Scrubber, state_dir: str) -> None:
+        self._state_dir = state_dir
         self._settings = settings
         self._sources = sources
         self._scrubber = scrubber
@@ -69,7 +71,12 @@ class Runtime:
         for item in fields(Settings):
             value = getattr(self._settings, item.name)
             source = self._sources.get(item.name, "")
-            text = MASK if item.metadata["secret"] and value else self._scrubbed(item.name, value)
+            if item.metadata["secret"]:
+                text = "set" if value else "not set"
+            elif item.name == "state_dir":
+                text = self._state_dir
+            else:
+                text = self._scrubbed(item.name, value)
             found.append(EffectiveSetting(item.name, text, source or "default", not source, item.metadata["help"]))
         return sorted(found, key=lambda setting: (setting.is_default, setting.name))
 

@@ -33,7 +33,7 @@ class DatabaseSettings:
     repeated_query_time: float = setting(
         "OTELFLASK_REPEATED_QUERY_TIME",
         0.05,
-        "The minimum total time of these runs for an N+1.",
+        "The minimum total time of these runs for an N+1. In development the default is 0: small databases are fast.",
         minimum=0.0,
         unit="seconds",
     )

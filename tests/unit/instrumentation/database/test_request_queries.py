@@ -11,6 +11,7 @@ from sqlalchemy import Column, ForeignKey, Integer, String, create_engine, selec
 from sqlalchemy.orm import DeclarativeBase, Session, relationship, selectinload
 
 import otelflask
+from otelflask._internal.wiring import install
 from otelflask.testing import CapturedTelemetry
 
 
@@ -130,6 +131,26 @@ def test_how_often_and_how_long_are_settings(
             _ask(engine, number)
 
     assert bool(run(view, **settings)) == is_said
+
+
+@pytest.mark.parametrize(
+    ("environment", "least"), [("development", 0.0), ("production", 0.05)], ids=["development", "production"]
+)
+def test_in_development_quick_runs_count_too(telemetry: CapturedTelemetry, environment: str, least: float) -> None:
+    otelflask.init(flask.Flask("shop"), runtime_metrics=False, environment=environment, **telemetry.providers)
+    assert install._telemetry is not None
+    assert install._telemetry.repeated_query_time() == least
+
+
+@pytest.mark.parametrize(("settings", "is_said"), [({}, True), ({"repeated_query_time": 60.0}, False)], ids=str)
+def test_a_textbook_n_plus_one_is_said_in_development(
+    engine: Any, run: Run, settings: dict[str, Any], is_said: bool
+) -> None:
+    def view() -> None:
+        for number in range(8):
+            _ask(engine, number)
+
+    assert bool(run(view, environment="development", **settings)) is is_said
 
 
 def test_the_same_text_from_several_lines_is_not_repeated(engine: Any, run: Run) -> None:

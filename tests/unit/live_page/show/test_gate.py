@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from otelflask._internal import guard
 from otelflask._internal.settings import SettingError
 from tests.unit.live_page.conftest import LOCAL, VIEWS, Make, ask
 
@@ -111,3 +113,16 @@ def test_a_path_of_nothing_is_no_page(make: Make) -> None:
 def test_a_peer_that_an_ipv6_server_sees_as_mapped_is_this_machine(make: Make) -> None:
     assert ask(make(), "/monitoring", REMOTE_ADDR="::ffff:127.0.0.1").status_code == 200
     assert ask(make(), "/monitoring", REMOTE_ADDR="::ffff:10.0.0.7").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [({"monitor_token": "t0ken"}, "monitor_token"), ({"may_monitor": lambda: True}, "may_monitor")],
+    ids=["monitor_token", "may_monitor"],
+)
+def test_access_that_is_set_and_not_used_is_told(
+    make: Make, caplog: pytest.LogCaptureFixture, settings: dict[str, Any], what: str
+) -> None:
+    guard._last_logged.clear()
+    make(**settings)
+    assert f"{what} is not used, because monitor is 'auto': set monitor='on'" in caplog.text

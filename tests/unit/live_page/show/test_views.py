@@ -174,7 +174,7 @@ def test_the_overview_has_the_outcomes_of_health_checks(make: Make) -> None:
 
 
 def test_the_runtime_has_processes_threads_and_settings_with_where_they_come_from(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTELFLASK_MONITOR_SIZE", "500")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=s3cr3t")
@@ -190,7 +190,9 @@ def test_the_runtime_has_processes_threads_and_settings_with_where_they_come_fro
     assert settings["monitor_size"] == ["500", "environment variable OTELFLASK_MONITOR_SIZE"]
     assert settings["environment"] == ["development", "keyword argument"]
     assert settings["health_path"] == ["/health", "default"]
-    assert settings["metrics_token"] == ["[redacted]", "keyword argument"]
+    assert settings["metrics_token"] == ["set", "keyword argument"]
+    assert settings["monitor_token"] == ["not set", "default"]
+    assert settings["state_dir"] == [str(tmp_path), "keyword argument"]
     assert not {"s3cr3t", "pa55word", "t0ken"} & set(re.findall(r"\w+", page))
 
 

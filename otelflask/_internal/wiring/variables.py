@@ -1,0 +1,111 @@
+"""Variables of the environment that nothing reads or that cannot work: a log line at start says what to write."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from urllib.parse import urlsplit
+
+from opentelemetry import environment_variables as api_variables
+from opentelemetry.sdk import environment_variables as sdk_variables
+
+from otelflask._internal import guard
+from otelflask._internal.settings import Settings
+
+_PREFIX = "OTELFLASK_"
+#: Read by the guard, for our own tests.
+_OWN = frozenset({"OTELFLASK_GUARD"})
+_OTEL = frozenset(
+    name for module in (api_variables, sdk_variables) for name in vars(module) if name.startswith("OTEL_")
+)
+_SIGNALS = ("traces", "metrics", "logs")
+#: Usual names of `environment`.
+_ENVIRONMENTS = ("production", "staging", "development", "testing")
+#: The ports of OTLP (OpenTelemetry Protocol Exporter, "Endpoint").
+_HTTP_PORT, _GRPC_PORT = 4318, 4317
+
+
+def tell(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Log what is wrong.
+
+    Args:
+        settings: The process's settings.
+        environ: The environment.
+    """
+    for text in (*_unknown(environ), *_endpoints(environ), *_environment(settings)):
+        guard.log(f"variable:{text}", "%s", text)
+
+
+def _unknown(environ: Mapping[str, str]) -> Iterator[str]:
+    """Variables that no setting has, and misspelt ones of OpenTelemetry."""
+    known = {item.metadata["env"]: item.name for item in fields(Settings)}
+    variables = {name: variable for variable, name in known.items()}
+    otel = {*_OTEL, *(variable for variable in known if variable.startswith("OTEL_"))}
+    for variable in sorted(environ):
+        if variable.startswith("OTEL_") and variable not in otel:
+            # Other libraries have names of their own.
+            for near in difflib.get_close_matches(variable, otel, n=1, cutoff=0.93):
+                yield f"the environment variable {variable} is not used; did you mean {near}?"
+        if not variable.startswith(_PREFIX) or variable in known or variable in _OWN:
+            continue
+        # A setting that OpenTelemetry names has no variable of ours.
+        name = variable[len(_PREFIX) :].lower()
+        near = [name] if name in variables else difflib.get_close_matches(name, variables, n=1)
+        meant = f"; did you mean {variables[near[0]]}?" if near else "; docs/settings.md lists all variables"
+        yield f"the environment variable {variable} is not used{meant}"
+
+
+def _endpoints(environ: Mapping[str, str]) -> Iterator[str]:
+    """Endpoints of OTLP that cannot work."""
+    for signal in _SIGNALS:
+        if environ.get(f"OTEL_{signal.upper()}_EXPORTER", "otlp").strip().lower() == "none":
+            continue
+        own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
+        variable = own if environ.get(own) else "OTEL_EXPORTER_OTLP_ENDPOINT"
+        value = environ.get(variable, "").strip()
+        protocol = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or environ.get(
+            "OTEL_EXPORTER_OTLP_PROTOCOL", ""
+        )
+        wrong = _wrong(value, protocol.strip().lower() == "grpc", signal if variable == own else "") if value else ""
+        if wrong:
+            yield f"{variable} is {value!r}, which cannot work: {wrong}"
+
+
+def _wrong(value: str, is_grpc: bool, signal: str) -> str:
+    """What is wrong with an endpoint, and what to write; empty if nothing is known to be.
+
+    Args:
+        value: The endpoint.
+        is_grpc: Whether the protocol is gRPC.
+        signal: The signal that it is for alone; empty for all.
+    """
+    has_scheme = "://" in value
+    try:
+        parts = urlsplit(value if has_scheme else f"//{value}")
+        port = parts.port
+    except ValueError as error:
+        return f"{error}; write an address such as http://localhost:{_GRPC_PORT if is_grpc else _HTTP_PORT}"
+    if is_grpc:
+        if port == _HTTP_PORT:
+            other = "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+            return f"{_HTTP_PORT} is the port of HTTP; write port {_GRPC_PORT}, or {other}"
+        return ""
+    if not has_scheme and port != _GRPC_PORT:
+        return f"it has no scheme; write http://{value} or https://{value}"
+    if not has_scheme:
+        right = f"http://{value.replace(str(_GRPC_PORT), str(_HTTP_PORT))}"
+        return f"it has no scheme, and {_GRPC_PORT} is the port of gRPC; write {right}"
+    if port == _GRPC_PORT:
+        return f"{_GRPC_PORT} is the port of gRPC; write port {_HTTP_PORT}, or OTEL_EXPORTER_OTLP_PROTOCOL=grpc"
+    if signal and parts.path in ("", "/"):
+        return f"a signal's endpoint is used as it is; write {value.rstrip('/')}/v1/{signal}"
+    return ""
+
+
+def _environment(settings: Settings) -> Iterator[str]:
+    """A name of an environment that is nearly a usual one. Any text is allowed."""
+    given = settings.environment.lower()
+    near = difflib.get_close_matches(given, _ENVIRONMENTS, n=1, cutoff=0.85)
+    if near and given != near[0]:
+        yield f"environment is {settings.environment!r}; did you mean {near[0]!r}? Any name is allowed"
