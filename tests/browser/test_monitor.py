@@ -267,6 +267,7 @@ def test_markup_in_whatever_the_app_meets_is_text(server: Server, page: sync_api
     server.get(XSS)
     asked = urllib.request.Request(f"{server.url}/said", headers={"User-Agent": "<img src=x onerror=alert(1)>"})
     urllib.request.urlopen(asked, timeout=10).read()
+    server.get("/said?profile=text")
     server.get("/lamps")
     server.get("/boom")
     _row(page, "<img src=x").first.wait_for()
@@ -284,7 +285,7 @@ def test_markup_in_whatever_the_app_meets_is_text(server: Server, page: sync_api
         assert page.locator("main img, main script").count() == 0
     # It is there, as text.
     page.goto(f"{server.url}/monitoring/requests?text=/said")
-    _row(page, "/said").click()
+    _row(page, "/said").last.click()
     page.locator(".details", has_text="<img src=x onerror=alert(1)>").wait_for()
 
 
@@ -299,6 +300,56 @@ def test_it_holds_still_under_the_pointer_and_says_what_is_new(server: Server, p
     assert page.locator("tbody tr[aria-rowindex]").count() == 1
     page.get_by_role("button", name="2 new").click()
     _row(page, "/nowhere").first.wait_for()
+
+
+def test_a_line_opens_in_place_and_stays_while_new_ones_wait(server: Server, page: sync_api.Page) -> None:
+    server.get("/lamps")
+    _open(page, "Logs")
+    row = _row(page, "listed lamps").first
+    row.click()
+    row.get_by_text("code.function.name").wait_for()
+    assert "/monitoring/logs" in page.url
+    page.mouse.move(0, 0)
+    for _ in range(60):
+        server.get("/said")
+    page.get_by_role("button", name=re.compile(r"\d+ new")).wait_for()
+    assert row.get_by_text("code.function.name").is_visible()
+    row.get_by_role("link", name="Open the trace").click()
+    line = page.locator(".waterfall details", has_text="listed lamps")
+    line.locator("summary").click()
+    line.get_by_text("code.function.name").wait_for()
+
+
+def test_a_list_is_scrolled_to_its_end_past_an_open_line(server: Server, page: sync_api.Page) -> None:
+    for _ in range(60):
+        server.get("/lamps")
+    _open(page, "Logs")
+    rows = page.locator("tbody tr[aria-rowindex]")
+    rows.first.click()
+    rows.first.locator("dl").wait_for()
+    total = int(page.locator("table").get_attribute("aria-rowcount") or 0)
+    page.locator(".scroll").evaluate("box => { box.scrollTop = box.scrollHeight }")
+    last = page.locator(f"tr[aria-rowindex='{total}']")
+    last.wait_for()
+    assert last.is_visible()
+    page.locator(".scroll").evaluate("box => { box.scrollTop = 0 }")
+    rows.first.locator("dl").wait_for()
+    assert page.locator("tr[aria-rowindex='2'] dl").is_visible()
+
+
+def test_one_page_has_one_time_zone(server: Server, browser: sync_api.Browser) -> None:
+    server.get("/said")
+    context = browser.new_context(timezone_id="Asia/Shanghai", locale="en-GB")
+    try:
+        page = context.new_page()
+        page.goto(f"{server.url}/monitoring/errors")
+        page.locator("a.row").first.click()
+        page.locator(".crumbs time").first.wait_for()
+        hours = {text[:2] for text in page.locator("time").all_inner_texts()}
+        utc = {(at or "")[11:13] for at in [item.get_attribute("datetime") for item in page.locator("time").all()]}
+        assert hours == {f"{(int(hour) + 8) % 24:02}" for hour in utc}
+    finally:
+        context.close()
 
 
 def test_what_is_asked_twice_at_once_is_shown_once(server: Server, page: sync_api.Page) -> None:

@@ -35,7 +35,12 @@ class _Server(ThreadedWSGIServer):
     def __init__(self, app: Any) -> None:
         self._running = 0
         self._changed = threading.Condition()
+        self.serves = threading.Event()
         super().__init__("127.0.0.1", 0, app, _QuietHandler)
+
+    def service_actions(self) -> None:
+        """Called in each round of `serve_forever`."""
+        self.serves.set()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._changed:
@@ -80,6 +85,9 @@ def main(mode: str, folder: str) -> None:
     servers = {name: _Server(wsgi_app) for name, wsgi_app in wsgi_apps.items()}
     for server in servers.values():
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        # One after the other, so that what they log has one order.
+        if not server.serves.wait(30):
+            raise TimeoutError("a server does not serve")
 
     def settle() -> None:
         for server in servers.values():

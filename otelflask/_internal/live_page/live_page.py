@@ -20,6 +20,7 @@ from otelflask._internal.live_page.show.endpoint import MonitorEndpoint
 from otelflask._internal.live_page.show.gate import Gate
 from otelflask._internal.live_page.show.repository import Repository
 from otelflask._internal.live_page.show.runtime import Runtime
+from otelflask._internal.live_page.show.statements import Statements
 from otelflask._internal.live_page.show.views import Profiles, Views
 from otelflask._internal.settings import Settings
 from otelflask._internal.shared_folder import SharedFolder
@@ -85,7 +86,8 @@ class LivePage(Component):
         """
         leave_out_lines_of(settings.monitor_path)
         views = Views(
-            Repository(self._file, int(settings.slow_query_threshold * 1e9)),
+            Repository(self._file),
+            Statements(self._file, int(settings.slow_query_threshold * 1e9)),
             Runtime(settings, sources, self._scrubber, self._folder.path),
             profiles,
             settings.grafana_url.rstrip("/"),

@@ -7,8 +7,6 @@ import subprocess
 import sys
 import time
 
-import pytest
-
 from otelflask._internal.instrumentation.runtime import CPU_INTERVAL_S, RuntimeMetrics
 from otelflask.testing import CapturedTelemetry
 
@@ -43,14 +41,17 @@ def test_uptime_and_memory_are_those_of_the_process(telemetry: CapturedTelemetry
 
 def test_the_share_of_processors_is_that_of_the_last_seconds_whoever_reads(telemetry: CapturedTelemetry) -> None:
     clock = Clock()
+    before = time.process_time()
     metrics = RuntimeMetrics(telemetry.meter_provider, clock)
     _spin(0.2)
     clock.now += 2.0
     first = _shares(telemetry)
-    # Of two seconds, on all processors.
-    assert sum(first.values()) == pytest.approx(0.1 / (os.cpu_count() or 1), rel=0.5)
+    # Of two seconds, on all processors. Threads of other tests use some too. The system counts in steps of 10 ms.
+    used = [0.2 - 0.02, time.process_time() - before + 0.02]
+    least, most = (seconds / 2.0 / (os.cpu_count() or 1) for seconds in used)
+    assert least <= sum(first.values()) <= most
     # A read in between does not make the next one a share of nothing.
-    assert sum(_shares(telemetry).values()) == pytest.approx(sum(first.values()), rel=0.5)
+    assert sum(_shares(telemetry).values()) >= least
     for _ in range(3):
         clock.now += CPU_INTERVAL_S
         _shares(telemetry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from otelflask._internal.redaction import Scrubber, scrubbed_attributes
 STATEMENT = "statement"
 #: Attributes of spans that others make.
 SUMMARY = "db.query.summary"
+TEXT = "db.query.text"
 FINGERPRINT = "otelflask.error.fingerprint"
 ERROR_COUNT = "otelflask.error.count"
 #: Colours of the lines of Flask's development server.
@@ -41,7 +43,7 @@ class Entry:
     duration: int
     #: `STATEMENT` for a statement's span; the event name of a log record.
     subject: str
-    #: What the subject is about: a statement's summary, or an error's group.
+    #: What the subject is about: the hash of a statement's text, or an error's group.
     about: str
     #: A number: rows of a statement, or occurrences of an error's group.
     amount: int
@@ -124,7 +126,7 @@ class Rows:
             start,
             end - start,
             STATEMENT if SUMMARY in attributes else "",
-            str(attributes.get(SUMMARY, "")),
+            _hash(str(attributes.get(TEXT, attributes[SUMMARY]))) if SUMMARY in attributes else "",
             _whole(attributes.get("db.response.returned_rows")),
             int(failed),
             _json(body),
@@ -167,7 +169,7 @@ class Rows:
             time,
             0,
             event,
-            str(attributes.get(FINGERPRINT) or attributes.get(SUMMARY, "")),
+            str(attributes.get(FINGERPRINT, "")),
             _whole(attributes.get(ERROR_COUNT)),
             record.severity_number.value if record.severity_number is not None else 0,
             _json(body),
@@ -177,6 +179,11 @@ class Rows:
     def _scope(self, item: Any) -> str:
         scope = item.instrumentation_scope
         return self._text(scope.name, NAME_LENGTH) if scope is not None else ""
+
+
+def _hash(text: str) -> str:
+    """A short key of a text."""
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=8).hexdigest()
 
 
 def _json(body: dict[str, Any]) -> str:

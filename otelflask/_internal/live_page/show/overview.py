@@ -146,8 +146,10 @@ def _panels(
         Panel("active", "In flight", current("active"), "count", times, line(lambda point: point.over("active"))),
         Panel("cpu", "CPU", current("cpu"), "share", times, line(lambda point: point.over("cpu"))),
         Panel("memory", "Memory", current("memory"), "bytes", times, line(lambda point: point.over("memory"))),
-        Panel("waiting", "Waiting to be sent", current("waiting"), "count", times, line(lambda p: p.over("waiting"))),
-        Panel("dropped", "Dropped", dropped, "count", times, line(lambda point: point.dropped), bool(dropped)),
+        Panel("waiting", "Telemetry waiting", current("waiting"), "count", times, line(lambda p: p.over("waiting"))),
+        Panel(
+            "dropped", "Telemetry dropped", dropped, "count", times, line(lambda point: point.dropped), bool(dropped)
+        ),
     ]
 
 

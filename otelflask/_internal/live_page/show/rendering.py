@@ -25,8 +25,8 @@ def make_environment() -> Environment:
         auto_reload=False,
     )
     environment.filters.update(
-        duration=duration, seconds=seconds, clock=clock, size=size, share=share, uptime=uptime, rate=rate,
-        figure=figure, short=short, level=level, parsed=parsed, segment=segment,
+        duration=duration, seconds=seconds, clock=clock, iso_clock=iso_clock, size=size, share=share, uptime=uptime,
+        rate=rate, figure=figure, short=short, level=level, parsed=parsed, segment=segment,
     )  # fmt: skip
     return environment
 
@@ -60,6 +60,15 @@ def clock(ns: int) -> Markup:
     return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(iso, text)
 
 
+def iso_clock(text: str) -> Markup:
+    """A time in ISO 8601, as `clock`; empty where it is none."""
+    try:
+        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return Markup()
+    return clock(int((at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp() * 1e9))
+
+
 def size(value: float | None) -> str:
     """Bytes, such as ``12 MiB``."""
     return NOTHING if value is None else f"{value / 2**20:,.0f} MiB"
@@ -72,13 +81,19 @@ def share(value: float | None) -> str:
     return f"{100 * value:.1f} %" if 0 < value < 0.1 else f"{100 * value:.0f} %"
 
 
-def rate(value: float | None) -> str:
-    """A rate, such as ``1.2/s``; a low one is ``1.2/min`` or ``1.2/h``."""
+def rate(value: float | None, largest: float | None = None) -> str:
+    """A rate, such as ``1.2/s``; a low one is ``1.2/min`` or ``1.2/h``.
+
+    Args:
+        value: A number each second.
+        largest: The largest of a column, which gives the unit of all.
+    """
     if value is None:
         return NOTHING
-    if 0 < value < 0.1:
-        return f"{60 * value:.1f}/min" if value * 60 >= 0.1 else f"{3600 * value:.1f}/h"
-    return f"{value:.2f}/s" if value < 10 else f"{value:,.0f}/s"
+    by = value if largest is None else largest
+    unit, seconds = ("s", 1) if by >= 0.1 or not by else ("min", 60) if by * 60 >= 0.1 else ("h", 3600)
+    number = value * seconds
+    return f"{number:.2f}/{unit}" if number < 10 else f"{number:,.0f}/{unit}"
 
 
 def figure(value: float | None, kind: str) -> str:

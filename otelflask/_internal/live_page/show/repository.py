@@ -13,7 +13,6 @@ from typing import Any
 
 from otelflask._internal import event_names
 from otelflask._internal.live_page.collect.file import MonitorFile
-from otelflask._internal.live_page.collect.rows import STATEMENT
 from otelflask._internal.live_page.collect.store import REQUEST_COLUMNS
 from otelflask._internal.live_page.collect.time_series import Slot
 from otelflask._internal.live_page.collect.worker_stats import WorkerStat
@@ -22,7 +21,7 @@ from otelflask._internal.live_page.collect.worker_stats import WorkerStat
 NOT_LOG_LINES = (event_names.REQUEST, *event_names.REPORTS, event_names.ERROR_GROUP)
 #: Intervals of a group's trend over the last hour.
 TREND_INTERVALS = 30
-#: The maximum number of groups, statements and repeated statements that are shown.
+#: The maximum number of groups that are shown.
 MAX_ROWS = 200
 
 Row = dict[str, Any]
@@ -50,12 +49,10 @@ class Repository:
 
     Args:
         file: The shared file.
-        slow_ns: Nanoseconds from which a statement is slow.
     """
 
-    def __init__(self, file: MonitorFile, slow_ns: int) -> None:
+    def __init__(self, file: MonitorFile) -> None:
         self.file = file
-        self._slow_ns = slow_ns
 
     def requests(
         self, window: IdRange, *, route: str = "", status: str = "", min_duration_ns: int = 0, text: str = ""
@@ -99,7 +96,7 @@ class Repository:
         Args:
             window: The range of rows.
             min_severity: The minimum severity number.
-            text: A part of the body or trace id.
+            text: A part of the line, its fields or its trace id.
         """
         where = ["kind = 'log'", "severity >= ?", f"subject NOT IN ({', '.join('?' * len(NOT_LOG_LINES))})"]
         values: list[Any] = [min_severity, *NOT_LOG_LINES]
@@ -131,7 +128,7 @@ class Repository:
 
         Args:
             now: Epoch seconds.
-            text: A part of the title or route.
+            text: A part of the title, route or message.
         """
         width = 3_600_000_000_000 // TREND_INTERVALS
         now_ns = int(now * 1e9)
@@ -145,9 +142,10 @@ class Repository:
             ] += count
         # Counts of a running minute come at its end. Until then the number of reports may be higher.
         reported = {
-            about: (count, last)
-            for about, count, last in self.file.ask(
-                "SELECT about, count(*), max(time) FROM entries WHERE subject IN (?, ?) GROUP BY about",
+            about: (count, last, body)
+            for about, count, last, body in self.file.ask(
+                # The body is that of the row with the maximum (SQLite, "Bare columns in an aggregate").
+                "SELECT about, count(*), max(time), body FROM entries WHERE subject IN (?, ?) GROUP BY about",
                 event_names.REPORTS,
             )
         }
@@ -158,7 +156,7 @@ class Repository:
         bodies = self._bodies([row[4] for row in rows])
         found = []
         for about, count, first, last, last_id in rows:
-            reports, last_report = reported.get(about, (0, 0))
+            reports, last_report, report = reported.get(about, (0, 0, "{}"))
             latest = bodies[last_id]["attributes"]
             found.append(
                 {
@@ -169,9 +167,10 @@ class Repository:
                     "trend": trends.get(about, [0] * TREND_INTERVALS),
                     "title": latest.get("otelflask.error.group", about),
                     "route": latest.get("http.route", ""),
+                    "message": json.loads(report).get("attributes", {}).get("exception.message", ""),
                 }
             )
-        found = [row for row in found if text.lower() in f"{row['title']} {row['route']}".lower()]
+        found = [row for row in found if text.lower() in f"{row['title']} {row['route']} {row['message']}".lower()]
         return ResultPage(sorted(found, key=lambda row: -row["last_seen"])[:MAX_ROWS], len(found))
 
     def reports(self, fingerprint: str) -> list[Row]:
@@ -181,67 +180,6 @@ class Repository:
             [*event_names.REPORTS, fingerprint],
         )
         return [{"id": key, "trace_id": trace, **json.loads(body)} for key, trace, body in rows]
-
-    def statements(self, text: str = "") -> ResultPage:
-        """Statements by summary, those with the most total time first. Times are in nanoseconds.
-
-        Args:
-            text: A part of the summary.
-        """
-        fits = "subject = ? AND instr(lower(about), lower(?)) > 0"
-        rows = self.file.ask(
-            "SELECT about, count(*), sum(duration), max(duration), sum(amount), sum(duration >= ?), max(id) "
-            f"FROM entries WHERE {fits} GROUP BY about ORDER BY 3 DESC LIMIT {MAX_ROWS}",
-            [self._slow_ns, STATEMENT, text],
-        )
-        ((total,),) = self.file.ask(f"SELECT count(DISTINCT about) FROM entries WHERE {fits}", [STATEMENT, text])
-        names = ("summary", "count", "total", "max", "rows", "slow", "last")
-        found = [dict(zip(names, row, strict=True)) for row in rows]
-        bodies = self._bodies([row["last"] for row in found])
-        callers = self._callers()
-        routes = dict(
-            self.file.ask(
-                "SELECT about, route FROM entries JOIN requests USING (trace_id) "
-                f"WHERE entries.id IN ({', '.join('?' * len(found))})",
-                [row["last"] for row in found],
-            )
-        )
-        for row in found:
-            row["text"] = bodies[row["last"]]["attributes"].get("db.query.text", "")
-            row["caller"] = callers.get(row["text"], "")
-            row["route"] = routes.get(row["summary"], "")
-            slowest = self.file.ask(
-                "SELECT trace_id FROM entries WHERE subject = ? AND about = ? AND duration = ? LIMIT 1",
-                [STATEMENT, row["summary"], row["max"]],
-            )
-            row["slowest"] = slowest[0][0] if slowest else ""
-        return ResultPage(found, total)
-
-    def _callers(self) -> dict[str, str]:
-        """The code location that last ran a statement slowly or repeatedly, by the statement's text."""
-        rows = self.file.ask(
-            "SELECT body FROM entries WHERE subject IN (?, ?) ORDER BY id DESC LIMIT 1000",
-            [event_names.SLOW_QUERY, event_names.REPEATED_QUERY],
-        )
-        found = [json.loads(body)["attributes"] for (body,) in reversed(rows)]
-        return {str(attributes.get("db.query.text", "")): caller(attributes) for attributes in found}
-
-    def repeated(self) -> list[Row]:
-        """Repeated statements: the latest record per code location and statement, longest total time first."""
-        rows = self.file.ask(
-            "SELECT trace_id, body FROM entries WHERE subject = ? ORDER BY id DESC LIMIT 1000",
-            [event_names.REPEATED_QUERY],
-        )
-        found_repetitions: dict[tuple[str, str], Row] = {}
-        requests: Counter[tuple[str, str]] = Counter()
-        for trace_id, body in rows:
-            line = json.loads(body)
-            key = (caller(line["attributes"]), str(line["attributes"].get("db.query.text", "")))
-            requests[key] += 1
-            found_repetitions.setdefault(key, {"trace_id": trace_id, **line})
-        found = [{**line, "caller": key[0], "requests": requests[key]} for key, line in found_repetitions.items()]
-        found.sort(key=lambda line: line["attributes"]["otelflask.db.query.duration"], reverse=True)
-        return found[:MAX_ROWS]
 
     def state(self, trace_id: str = "") -> str:
         """A text that changes with each new row, of one trace or of all."""
@@ -278,9 +216,3 @@ class Repository:
     def _bodies(self, ids: Sequence[int]) -> dict[int, Row]:
         rows = self.file.ask(f"SELECT id, body FROM entries WHERE id IN ({', '.join('?' * len(ids))})", list(ids))
         return {key: json.loads(body) for key, body in rows}
-
-
-def caller(attributes: Row) -> str:
-    """The code location in the ``code.*`` attributes, as ``file:line``; empty where there is none."""
-    path = str(attributes.get("code.file.path", ""))
-    return f"{path.rpartition('/')[2]}:{attributes.get('code.line.number', '')}" if path else ""

@@ -14,6 +14,7 @@ from otelflask._internal import clock, event_names
 from otelflask._internal.live_page.show.overview import overview
 from otelflask._internal.live_page.show.repository import IdRange, Repository
 from otelflask._internal.live_page.show.runtime import Runtime
+from otelflask._internal.live_page.show.statements import STATEMENT_COLUMNS, Statements
 from otelflask._internal.live_page.show.waterfall import waterfall
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
@@ -62,13 +63,22 @@ class Views:
 
     Args:
         repository: The queries.
+        statements: The queries about statements.
         runtime: The runtime view.
         profiles: The stored profiles; None where no request is profiled.
         grafana: Grafana's address, or an empty text.
     """
 
-    def __init__(self, repository: Repository, runtime: Runtime, profiles: Profiles | None, grafana: str) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        statements: Statements,
+        runtime: Runtime,
+        profiles: Profiles | None,
+        grafana: str,
+    ) -> None:
         self.repository = repository
+        self._statements = statements
         self.profiles = profiles
         self._runtime = runtime
         self._grafana = grafana
@@ -173,9 +183,6 @@ class Views:
             "drawing": drawing,
             "root": root,
             "chosen": chosen,
-            "lines": [
-                item for item in items if item["is"] == "log" and chosen and item["span_id"] == chosen["span_id"]
-            ],
             "spans": len(spans),
             "grafana": self._grafana,
         }
@@ -201,9 +208,12 @@ class Views:
         if version is None:
             return _NOTHING_NEW
         text = parameters.get("text", "")
-        found = self.repository.statements(text)
-        context = {"statements": found.rows, "total": found.total, "text": text}
-        return View("queries.html", {**context, "suspects": self.repository.repeated()}, version=version)
+        order = parameters.get("sort") or STATEMENT_COLUMNS[0]
+        if order not in STATEMENT_COLUMNS:
+            raise ValueError(f"sort is {order[:40]!r}; allowed are {', '.join(STATEMENT_COLUMNS)}")
+        found = self._statements.found(text, order)
+        context = {"statements": found.rows, "total": found.total, "text": text, "order": order}
+        return View("queries.html", {**context, "suspects": self._statements.repeated()}, version=version)
 
     def _profiles(self, rest: str, parameters: Parameters) -> View:
         newest = self.profiles.newest() if self.profiles is not None else []

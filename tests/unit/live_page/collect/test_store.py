@@ -40,7 +40,7 @@ def store(tmp_path: Path) -> MonitorStore:
 
 @pytest.fixture
 def repository(store: MonitorStore) -> Repository:
-    return Repository(store.file, 10**9)
+    return Repository(store.file)
 
 
 def test_rows_of_several_workers_are_one_list(tmp_path: Path, store: MonitorStore, repository: Repository) -> None:

@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> MonitorStore:
 
 
 def _shown(store: MonitorStore, minutes: int = 5) -> tuple[dict[str, Panel], dict[str, Any]]:
-    found = overview(Repository(store.file, 10**9), minutes, NOW)
+    found = overview(Repository(store.file), minutes, NOW)
     return {panel.name: panel for panel in found["panels"]}, found
 
 

@@ -111,19 +111,40 @@ def test_lines_errors_and_their_reports_are_shown(make: Make) -> None:
     app = make()
     ask(app, "/say")
     ask(app, "/boom")
-    assert "said <b>this</b>" in [row[3] for row in shown(app, "logs?severity=13")]
-    ((title, _, count, *_),) = shown(app, "errors")
-    assert (count, "ZeroDivisionError" in title) == ("1", True)
+    assert any(row[3].startswith("said <b>this</b>") for row in shown(app, "logs?severity=13"))
+    ((title, route, _, count, *_),) = shown(app, "errors")
+    assert (count, route) == ("1", "/boom")
+    assert re.search(r"ZeroDivisionError in .* division or modulo by zero$", title)
     report = ask(app, link(app, "errors", '/monitoring/errors/[^"]+')).text
     assert "lambda: 1 // 0" in report
     assert "Traceback (most recent call last)" in report
+
+
+def test_a_line_has_its_fields_its_place_and_links_to_request_and_trace(make: Make) -> None:
+    app = make()
+
+    @app.get("/sold")
+    def sold() -> str:
+        app.logger.warning("sold %s", "a lamp", extra={"stock": 7})
+        return "sold"
+
+    ask(app, "/sold")
+    ((*_, line, trace),) = shown(app, "logs?severity=13")
+    assert f"{__file__}:" in line
+    assert re.search(r"stock\s+7", line)
+    page = ask(app, "/monitoring/logs?severity=13").text
+    (trace_id,) = set(re.findall(r"/monitoring/traces/([0-9a-f]{32})\?span=", page))
+    assert trace_id.startswith(trace)
+    assert len(shown(app, f"requests?text={trace_id}")) == 1
+    app.logger.warning("outside of a request", extra={"job": "night"})
+    assert re.search(r"job\s+night", shown(app, "logs?text=outside")[0][3])
 
 
 def test_errors_that_came_within_a_minute_are_all_counted(make: Make) -> None:
     app = make()
     for _ in range(4):
         ask(app, "/boom")
-    assert [row[2] for row in shown(app, "errors")] == ["4"]
+    assert [row[3] for row in shown(app, "errors")] == ["4"]
 
 
 def test_statements_and_suspects_are_shown(make: Make, tmp_path: Path) -> None:
@@ -142,7 +163,49 @@ def test_statements_and_suspects_are_shown(make: Make, tmp_path: Path) -> None:
     assert found[0][1:] == ["7", found[0][2], found[0][3], "/many", "1"]
     assert found[0][3].startswith("test_views.py:")
     statement = next(row for row in found[1:] if "SELECT ? AS five" in row[0])
-    assert (statement[1], statement[5], statement[7]) == ("7", "7", found[0][3])
+    assert (statement[1], statement[5], statement[7], statement[8]) == ("7", "7", found[0][3], "/many")
+
+
+def test_each_statement_is_one_row_sorted_by_a_column_and_opens_its_slowest_run(make: Make, tmp_path: Path) -> None:
+    app = make()
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/shop.sqlite3")
+
+    @app.get("/lamps")
+    def lamps() -> str:
+        with engine.begin() as connection:
+            connection.execute(sqlalchemy.text("CREATE TABLE lamps (id INTEGER)"))
+            connection.execute(sqlalchemy.text("INSERT INTO lamps VALUES (1)"))
+            for limit in (5, 30):
+                connection.execute(sqlalchemy.text(f"SELECT id FROM lamps LIMIT {limit}"))
+            connection.execute(sqlalchemy.text("SELECT count(*) FROM lamps"))
+        return "lamps"
+
+    ask(app, "/lamps")
+    rows = [row[:2] for row in shown(app, "queries?sort=count&text=select+lamps")]
+    assert rows[0] == ["SELECT lamps SELECT id FROM lamps LIMIT ?", "2"]
+    assert sorted(rows[1:]) == [["SELECT lamps SELECT count(*) FROM lamps", "1"]]
+    page = ask(app, "/monitoring/queries?sort=count&text=limit").text
+    assert 'aria-sort="descending"><a data-soft href="/monitoring/queries?sort=count&amp;text=limit">Count' in page
+    (run,) = re.findall(r'href="(/monitoring/traces/[0-9a-f]{32}\?span=[0-9a-f]{16})"', page)
+    assert "SELECT id FROM lamps LIMIT ?</pre>" in ask(app, run).text
+    assert ask(app, "/monitoring/queries?sort=name").status_code == 400
+
+
+def test_a_rows_statement_is_seen_where_the_run_is_one_of_many(make: Make, tmp_path: Path) -> None:
+    app = make()
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/shop.sqlite3")
+
+    @app.get("/many")
+    def many() -> str:
+        with engine.connect() as connection:
+            for number in range(7):
+                connection.execute(sqlalchemy.text("SELECT :number"), {"number": number})
+        return "many"
+
+    ask(app, "/many")
+    trace = ask(app, link(app, "queries", r"/monitoring/traces/[0-9a-f]{32}\?span=[0-9a-f]{16}")).text
+    assert '<details class="fold" open>' in trace
+    assert 'aria-current="true"' in trace
 
 
 def test_the_overview_counts_requests_and_names_routes(make: Make) -> None:

@@ -4,7 +4,7 @@ const dialog = document.getElementById("keys");
 document.getElementById("help").addEventListener("click", () => dialog.showModal());
 
 /** The targets of `j` and `k`: rows, spans, folded statements. */
-const ROWS = "a.row, a.span, summary.span, .frame > summary";
+const ROWS = ".row, a.span, summary.span, .frame > summary";
 
 /** Whether this is a trace or an error; `Esc` leads back to its list, with the filters. */
 const LIST = "otelflask:list";

@@ -22,6 +22,7 @@ export class List {
     for (const spacer of [this.above, this.below]) spacer.setAttribute("aria-hidden", "true");
     this.button.addEventListener("click", () => this.release(true).catch(() => {}));
     this.scroller.addEventListener("scroll", () => this.draw(), { passive: true });
+    this.body.addEventListener("toggle", (event) => this.toggled(event.target), true);
     new ResizeObserver(() => this.draw()).observe(this.scroller);
     document.querySelector(".older")?.remove();
     this.take(box);
@@ -32,6 +33,8 @@ export class List {
     this.rows = [...drawn.querySelectorAll("tbody > tr")];
     this.rows.forEach(prepare);
     this.waiting = [];
+    this.opened = null;
+    this.extra = 0;
     this.isStale = false;
     this.isWanted = false;
     this.asking = null;
@@ -86,7 +89,7 @@ export class List {
 
   /** Shows waiting rows, unless the reader is using the list. */
   async release(isAsked) {
-    const isHeld = !isAsked && this.rows.length > 0 && (this.scroller.scrollTop > 0 || isReading(this.body));
+    const isHeld = !isAsked && this.rows.length > 0 && (this.scroller.scrollTop > 0 || this.opened || isReading(this.body));
     if (!isHeld && this.isStale) {
       await this.reset();
     } else if (!isHeld && this.waiting.length) {
@@ -132,14 +135,27 @@ export class List {
     }
   }
 
+  /** Only one row is open at a time: it is higher than the others. */
+  toggled(details) {
+    const row = details.closest("tr");
+    if (details.open) this.opened = row;
+    else if (this.opened === row) this.opened = null;
+    this.draw();
+  }
+
   /** Puts the visible rows into the page. Rows that stay are not touched, because one may have the focus. */
   draw() {
     this.table.hidden = !this.rows.length;
     this.empty.hidden = this.rows.length > 0;
-    const height = (this.body.querySelector("tr:not([aria-hidden])") || this.scroller).offsetHeight || 25;
-    const rowHeight = Math.min(height, 60);
+    const closed = [...this.body.rows].find((row) => ![this.above, this.below, this.opened].includes(row));
+    const rowHeight = Math.min(closed?.offsetHeight || 25, 60);
     const inSight = Math.ceil(this.scroller.clientHeight / rowHeight);
-    const first = Math.max(0, Math.min(Math.floor(this.scroller.scrollTop / rowHeight), this.rows.length) - SPARE);
+    const openAt = this.opened ? this.rows.indexOf(this.opened) : -1;
+    if (this.opened?.isConnected) this.extra = this.opened.offsetHeight - rowHeight;
+    const extra = openAt < 0 ? 0 : this.extra;
+    const passed = Math.min(Math.max(this.scroller.scrollTop - (openAt + 1) * rowHeight, 0), extra);
+    const top = Math.floor((this.scroller.scrollTop - passed) / rowHeight);
+    const first = Math.max(0, Math.min(top, this.rows.length) - SPARE);
     const end = Math.min(this.rows.length, first + inSight + 2 * SPARE);
     const wanted = new Set(this.rows.slice(first, end));
     for (const row of [...this.body.rows]) {
@@ -152,8 +168,8 @@ export class List {
       if (row === next) next = next.nextSibling;
       else this.body.insertBefore(row, next);
     }
-    this.above.style.height = `${first * rowHeight}px`;
-    this.below.style.height = `${(this.rows.length - end) * rowHeight}px`;
+    this.above.style.height = `${first * rowHeight + (openAt < first ? extra : 0)}px`;
+    this.below.style.height = `${(this.rows.length - end) * rowHeight + (openAt >= end ? extra : 0)}px`;
     this.above.hidden = !first;
     this.below.hidden = end === this.rows.length;
     this.table.setAttribute("aria-rowcount", Math.max(this.total, this.rows.length) + 1);

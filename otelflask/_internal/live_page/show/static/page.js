@@ -97,8 +97,8 @@ document.addEventListener("click", (event) => {
   }
   // A click anywhere on a row opens its link.
   const row = event.target.closest("tbody tr");
-  const leads = row && row.querySelector("a.row");
-  if (leads && !event.target.closest("a, button") && getSelection().isCollapsed) leads.click();
+  const leads = row && row.querySelector(".row");
+  if (leads && !event.target.closest("a, button, details") && getSelection().isCollapsed) leads.click();
 });
 // The view could not be rendered before: set up its list and its filters now.
 document.addEventListener("otelflask:drawn", begin);
