@@ -93,15 +93,15 @@ class QueryStatistics:
         runs[0] += 1
         runs[1] += elapsed
 
-    def repeated(self, least: int, least_ns: int) -> list[Repetition]:
-        """The statements that one line ran at least `least` times, and `least_ns` nanoseconds in all."""
+    def repeated(self, least: int) -> list[Repetition]:
+        """The statements that one line ran at least `least` times."""
         found = []
         for statement, known in self._texts.items():
-            if known.count < least or known.elapsed < least_ns:
+            if known.count < least:
                 continue
             first = known.elapsed - sum(elapsed for _, elapsed in known.locations.values())
             location, (runs, elapsed) = max(known.locations.items(), key=lambda item: item[1][0])
             # The first run belongs to the line with the most runs.
-            if runs + 1 >= least and elapsed + first >= least_ns:
+            if runs + 1 >= least:
                 found.append(Repetition(statement, runs + 1, elapsed + first, location, known.relationship))
         return found

@@ -80,9 +80,12 @@ class RequestQueries(RequestObserver):
 
     def closed(self, record: RequestRecord) -> None:
         statistics = _statistics.get(record)
-        if statistics is not None:
-            for repetition in statistics.repeated(self._least, int(self._repeated_time() * 1e9)):
-                self._say(record, repetition)
+        repetitions = statistics.repeated(self._least) if statistics is not None else None
+        if repetitions:
+            least_ns = self._repeated_time() * 1e9
+            for repetition in repetitions:
+                if repetition.elapsed >= least_ns:
+                    self._say(record, repetition)
 
     def _say(self, record: RequestRecord, repetition: Repetition) -> None:
         seconds = repetition.elapsed / 1e9
