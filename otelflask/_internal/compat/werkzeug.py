@@ -25,7 +25,8 @@ def before_serving(listener: Any, method: str) -> None:
             ``http://127.0.0.1:5000``, and empty for a Unix socket. The application is without Werkzeug's debugger.
     """
     original: Callable[..., Any] = BaseWSGIServer.serve_forever
-    if not hasattr(original, "__wrapped__"):
+    # Not `__wrapped__`, which other libraries' wrappers have too.
+    if not hasattr(original, "_otelflask"):
 
         @functools.wraps(original)
         def serve_forever(self: Any, *arguments: Any, **options: Any) -> Any:
@@ -37,6 +38,7 @@ def before_serving(listener: Any, method: str) -> None:
                 getattr(each, name)(_address(self), application)
             return original(self, *arguments, **options)
 
+        serve_forever._otelflask = True  # type: ignore[attr-defined]
         BaseWSGIServer.serve_forever = serve_forever  # type: ignore[method-assign]
     _waiting[listener] = method
 

@@ -20,12 +20,13 @@ from otelflask._internal.current_request import current_record
 from otelflask._internal.error_responses.answer import answer_of
 from otelflask._internal.error_responses.app_errors import AppError
 from otelflask._internal.error_responses.renderer import Renderer
+from otelflask._internal.limits import bounded
 
 Handler = Callable[[Exception], Any]
 
 #: Methods by which an exception of Werkzeug makes its answer (``werkzeug.exceptions.HTTPException``).
 _MAKE_AN_ANSWER = frozenset({"__call__", "get_response", "get_body", "get_headers", "get_description"})
-#: The characters of an error's message that the request's telemetry has.
+#: The characters of an error's message that the request's telemetry has, and a margin: it is masked later.
 MAX_MESSAGE = 1_000
 #: Modules, by the beginning of their name, with the methods of stock answers.
 _MAKERS_OF_STOCK_ANSWERS = ("werkzeug.", __name__)
@@ -76,7 +77,7 @@ def _note(error: AppError) -> None:
     """Put code and message on the request's record: they say why the client got this status."""
     record = current_record()
     if record is not None and error.status >= 400:
-        record.app_error = _plain(error.code), guard.safe_text(error.message)[:MAX_MESSAGE]
+        record.app_error = _plain(error.code), bounded(guard.safe_text(error.message), MAX_MESSAGE)
 
 
 def _plain(code: object) -> str | int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 from pathlib import Path
 from typing import Any
 
 import flask
 import pytest
-from werkzeug.serving import make_server
+from werkzeug.serving import BaseWSGIServer, make_server
 
 import otelflask
 from otelflask.testing import CapturedTelemetry
@@ -54,6 +56,24 @@ def test_a_second_server_adds_nothing(app: flask.Flask, monkeypatch: pytest.Monk
         _serve(app, monkeypatch)
     ask(app, "/x")
     assert len(shown(app)) == 1
+
+
+def test_a_server_that_another_library_has_wrapped_before_is_served_too(
+    telemetry: CapturedTelemetry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    original: Any = inspect.unwrap(BaseWSGIServer.serve_forever)
+
+    @functools.wraps(original)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(BaseWSGIServer, "serve_forever", wrapped)
+    app = flask.Flask("shop")
+    otelflask.init(app, runtime_metrics=False, state_dir=str(tmp_path), **telemetry.providers)
+    app.debug = True
+    with caplog.at_level(logging.INFO, "werkzeug"):
+        _serve(app, monkeypatch)
+    assert caplog.text.count("Live page of shop") == 1
 
 
 def test_without_debug_mode_a_development_server_has_no_page(
