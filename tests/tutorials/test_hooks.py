@@ -112,8 +112,7 @@ def test_the_dashboard_asks_its_health(app: Running) -> None:
         assert health["system_metrics"][name] >= 0
 
 
-def test_a_loki_or_a_collector_that_is_away_slows_nothing(tmp_path: Path) -> None:
-    # By hand, the queue of 1,000 drops in silence; with otelflask, what is dropped is counted.
+def test_a_collector_that_is_away_changes_no_answer(tmp_path: Path) -> None:
     with running("hooks", "init", tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9") as app:
         assert [app.ask("/api/products").status for _ in range(50)] == [200] * 50
 

@@ -22,8 +22,7 @@ class Answer:
         title: The status's phrase.
         message: A sentence, or another value that the app gives in its place.
         data: What a success returns; for an error, more about it from the app.
-        code: The app's code. Without one, an error has the status's phrase, such as ``not_found``, and a
-            success has None.
+        code: The app's code. Without one, an error has its class's, such as ``not_found``, and a success has None.
         has_own_code: Whether the app has given the code.
         errors: A field's name → what is wrong with it.
         type: ``type`` of problem details (RFC 9457).

@@ -143,7 +143,12 @@ class RequestProfiler:
         # A redirect would lead away from the profile. An error stays an error.
         status = int(answered[0][:3]) if answered else 500
         given = status if status >= 400 else 200
-        shown = profile_response(session, form, given) if session is not None else text_response("no profile", given)
+        if session is None:
+            return text_response("no profile", given)(environ, start_response)
+        shown = profile_response(session, form, given)
+        found = guard.attempt(header.stats, session, on_error=lambda error: "")
+        if found:
+            shown.headers[header.HEADER] = found
         return shown(environ, start_response)
 
     def _beside(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import flask
@@ -13,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import otelflask
 from otelflask.testing import CapturedTelemetry
+from tests.mailbox import Mailbox
 
 PAGE = "{{ current_user.name }}: sorry"
 
@@ -38,6 +40,13 @@ def caught_in_the_view(app: flask.Flask) -> None:
 
 
 @pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    box = Mailbox()
+    yield box
+    box.stop()
+
+
+@pytest.fixture
 def database(tmp_path: Any) -> Iterator[Callable[[flask.Flask], SQLAlchemy]]:
     made: list[tuple[flask.Flask, SQLAlchemy]] = []
 
@@ -55,8 +64,12 @@ def database(tmp_path: Any) -> Iterator[Callable[[flask.Flask], SQLAlchemy]]:
 @pytest.mark.parametrize(
     "handle", [no_handler, handler_of_status, handler_of_all, handler_of_class, caught_in_the_view]
 )
-def test_the_error_that_came_first_is_reported_once_in_one_group(
-    telemetry: CapturedTelemetry, database: Callable[[flask.Flask], SQLAlchemy], handle: Callable[[flask.Flask], None]
+def test_the_error_that_came_first_is_reported_and_mailed_once_in_one_group(
+    telemetry: CapturedTelemetry,
+    database: Callable[[flask.Flask], SQLAlchemy],
+    mailbox: Mailbox,
+    handle: Callable[[flask.Flask], None],
+    tmp_path: Path,
 ) -> None:
     app = flask.Flask("blog")
     app.secret_key = "s3cret"
@@ -86,7 +99,16 @@ def test_the_error_that_came_first_is_reported_once_in_one_group(
         return "ok"
 
     handle(app)
-    otelflask.init(app, runtime_metrics=False, **telemetry.providers)
+    otelflask.init(
+        app,
+        runtime_metrics=False,
+        mail_to="you@blog.example",
+        mail_from="blog@blog.example",
+        mail_server=f"127.0.0.1:{mailbox.port}",
+        mail_security="none",
+        state_dir=str(tmp_path / "state"),
+        **telemetry.providers,
+    )
     with app.app_context():
         db.create_all()
         db.session.add_all([User(name="ann"), User(name="bob")])
@@ -101,5 +123,9 @@ def test_the_error_that_came_first_is_reported_once_in_one_group(
     assert str(report.body).startswith("sqlalchemy.exc.IntegrityError: (sqlite3.IntegrityError) UNIQUE constraint")
     assert "in rename" in str(attributes["exception.stacktrace"])
     assert ".rename" in str(attributes["otelflask.error.group"])
+    assert app.extensions["otelflask"].telemetry.flush(30)
+    (mail,) = mailbox.mails
+    assert "sqlalchemy.exc.IntegrityError: (sqlite3.IntegrityError) UNIQUE constraint" in str(mail["Subject"])
+    assert "PendingRollbackError" not in mail.get_content()
     # The next request works.
     assert client.post("/name/carl").text == "carl: sorry"

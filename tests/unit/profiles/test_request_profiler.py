@@ -52,6 +52,12 @@ def test_a_profile_takes_the_answers_place_as_a_page(make: Any, asked: str) -> N
     assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
 
 
+@pytest.mark.parametrize("value", ["1", "html", "text", "speedscope", "keep", "yes"])
+def test_whatever_is_asked_the_most_expensive_functions_are_in_a_header(make: Any, value: str) -> None:
+    answer = make().test_client().get(f"/slow?profile={value}", environ_overrides={"REMOTE_ADDR": "127.0.0.1"})
+    assert " a_slow_function test_request_profiler.py:" in answer.headers["X-Profile-Stats"]
+
+
 def test_or_as_text(make: Any) -> None:
     answer = make().test_client().get("/slow?profile=text")
     assert answer.mimetype == "text/plain"
@@ -125,7 +131,9 @@ def test_any_other_value_is_the_apps_own_answer_with_the_most_expensive_function
     assert answer.text == "slow"
     items = answer.headers["X-Profile-Stats"].split("; ")
     # What each request has, of Flask and otelflask, is left out.
-    assert re.fullmatch(r"0\.0[4-9]\d a_slow_function test_request_profiler\.py:\d+", items[0])
+    assert re.fullmatch(r"\d+\.\d{3} a_slow_function test_request_profiler\.py:\d+", items[0])
+    # It runs for 50 ms, and longer on a busy machine.
+    assert float(items[0].split()[0]) >= 0.04
     times = [float(item.split()[0]) for item in items]
     assert times == sorted(times, reverse=True)
     assert len(times) <= 20
