@@ -25,7 +25,7 @@ def make(telemetry: CapturedTelemetry, tmp_path: Path) -> Make:
     def made(**settings: Any) -> flask.Flask:
         app = flask.Flask("shop")
         app.add_url_rule("/items/<int:item>", "item", lambda item: f"item {item}")
-        app.add_url_rule("/boom", "boom", lambda: 1 // 0)
+        app.add_url_rule("/boom", "boom", lambda: str(1 / 0))
         app.add_url_rule("/say", "say", lambda: (app.logger.warning("said <b>%s</b>", "this"), "ok")[1])
         options = {"environment": "development", "state_dir": str(tmp_path), "runtime_metrics": False}
         otelflask.init(app, **{**telemetry.providers, **options, **settings})

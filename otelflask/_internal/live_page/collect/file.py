@@ -20,8 +20,8 @@ CREATE TABLE IF NOT EXISTS generation (name TEXT);
 INSERT INTO generation SELECT lower(hex(randomblob(4))) WHERE NOT EXISTS (SELECT * FROM generation);
 CREATE TABLE IF NOT EXISTS requests (
     id INTEGER PRIMARY KEY AUTOINCREMENT, trace_id TEXT, span_id TEXT, time INTEGER, duration INTEGER, method TEXT,
-    route TEXT, path TEXT, status INTEGER, queries INTEGER, query_time REAL, error TEXT, user TEXT, pid INTEGER,
-    notable INTEGER, UNIQUE (trace_id, span_id)
+    route TEXT, path TEXT, status INTEGER, queries INTEGER, query_time REAL, error TEXT, message TEXT,
+    user TEXT, pid INTEGER, notable INTEGER, UNIQUE (trace_id, span_id)
 );
 CREATE INDEX IF NOT EXISTS requests_notable ON requests (notable, id);
 CREATE TABLE IF NOT EXISTS entries (

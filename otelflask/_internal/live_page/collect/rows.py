@@ -66,6 +66,8 @@ class Request:
     queries: int
     query_time: float
     error: str
+    #: The message of the `AppError` that was the answer.
+    message: str
     user: str
 
 
@@ -145,6 +147,7 @@ class Rows:
             _whole(attributes.get("otelflask.db.query.count")),
             _whole(attributes.get("otelflask.db.query.duration", 0.0), 1e9) / 1e9,
             str(attributes.get("error.type", "")),
+            str(attributes.get("otelflask.error.message", "")),
             str(attributes.get("user.id", "")),
         )
 

@@ -37,6 +37,7 @@ REQUEST_COLUMNS = (
     "queries",
     "query_time",
     "error",
+    "message",
     "user",
     "pid",
 )

@@ -24,6 +24,10 @@ TREND_INTERVALS = 30
 #: The maximum number of groups that are shown.
 MAX_ROWS = 200
 
+#: Whether a request's row, and the traces whose report, has a text.
+_IN_ROW = "instr(lower(path || ' ' || error || ' ' || message || ' ' || user || ' ' || trace_id), lower(?)) > 0"
+_REPORTED = "SELECT trace_id FROM entries WHERE subject IN (?, ?) AND instr(lower(body), lower(?)) > 0"
+
 Row = dict[str, Any]
 
 
@@ -64,7 +68,10 @@ class Repository:
             route: The route; empty for all.
             status: A status, or a class such as ``5xx``; empty for all.
             min_duration_ns: The minimum duration in nanoseconds.
-            text: A part of the path, error, user or trace id.
+            text: A part of the path, error, user or trace id, or of the error's report.
+
+        Returns:
+            The rows, with `reason`: what is known about why a request failed, as text.
         """
         where: list[str] = []
         values: list[Any] = []
@@ -81,10 +88,29 @@ class Repository:
             where.append("duration >= ?")
             values.append(min_duration_ns)
         if text:
-            where.append("instr(lower(path || ' ' || error || ' ' || user || ' ' || trace_id), lower(?)) > 0")
-            values.append(text)
+            where.append(f"({_IN_ROW} OR trace_id IN ({_REPORTED}))")
+            values += [text, *event_names.REPORTS, text]
         found = self._listed("requests", ", ".join(REQUEST_COLUMNS), where, values, window)
-        return ResultPage([dict(zip(REQUEST_COLUMNS, row, strict=True)) for row in found[0]], found[1])
+        rows = [dict(zip(REQUEST_COLUMNS, row, strict=True)) for row in found[0]]
+        reasons = self._reasons([row["trace_id"] for row in rows if row["status"] >= 500 or row["error"]])
+        for row in rows:
+            error = "" if row["error"].isdigit() else row["error"].rpartition(".")[2]
+            row["reason"] = reasons.get(row["trace_id"], row["message"] or error)
+        return ResultPage(rows, found[1])
+
+    def _reasons(self, trace_ids: list[str]) -> dict[str, str]:
+        """The error of each trace that has a report, such as ``KeyError: 'lamp'``."""
+        found = {}
+        for trace_id, body in self.file.ask(
+            f"SELECT trace_id, body FROM entries WHERE trace_id IN ({', '.join('?' * len(trace_ids))}) "
+            "AND subject IN (?, ?) ORDER BY id",
+            [*trace_ids, *event_names.REPORTS],
+        ):
+            report = json.loads(body)
+            values = report["attributes"]
+            name = str(values.get("exception.type", "")).rpartition(".")[2]
+            found[trace_id] = f"{name}: {values.get('exception.message', '')}".strip(": ") if name else report["text"]
+        return found
 
     def routes(self) -> list[str]:
         """The routes with requests, by name."""

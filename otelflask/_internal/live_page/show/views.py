@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from otelflask._internal import clock, event_names
 from otelflask._internal.live_page.show.overview import overview
-from otelflask._internal.live_page.show.repository import IdRange, Repository
+from otelflask._internal.live_page.show.repository import IdRange, Repository, Row
 from otelflask._internal.live_page.show.runtime import Runtime
 from otelflask._internal.live_page.show.statements import STATEMENT_COLUMNS, Statements
 from otelflask._internal.live_page.show.waterfall import waterfall
@@ -184,9 +184,16 @@ class Views:
             "root": root,
             "chosen": chosen,
             "spans": len(spans),
+            "profile": self._profile_of(root),
             "grafana": self._grafana,
         }
         return View("trace.html", context, version=version)
+
+    def _profile_of(self, root: Row | None) -> str:
+        """The id of the request's profile, if it is still stored; else an empty text."""
+        name = str(root["attributes"].get("otelflask.profile.id", "")) if root is not None else ""
+        kept = self.profiles.newest() if name and self.profiles is not None else ()
+        return name if any(profile.name == name for profile in kept) else ""
 
     def _errors(self, fingerprint: str, parameters: Parameters) -> View:
         version = self._renewed(parameters)

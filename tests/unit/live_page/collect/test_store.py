@@ -29,7 +29,7 @@ def _row(number: int, status: int = 200, body: str = "", trace: int = 0) -> tupl
     trace_id = f"{trace or number:032x}"
     return (
         Entry("span", trace_id, number, 1_000, "", "", 0, 0, f'{{"number": {number}, "of": "{body}"}}'),
-        Request(trace_id, f"{number:016x}", number, 1_000, "GET", "/x", f"/x/{number}", status, 0, 0.0, "", ""),
+        Request(trace_id, f"{number:016x}", number, 1_000, "GET", "/x", f"/x/{number}", status, 0, 0.0, "", "", ""),
     )
 
 

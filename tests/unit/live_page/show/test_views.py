@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -14,6 +15,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from otelflask._internal.export.destinations import SdkDestination
 from otelflask._internal.export.queue import ExportQueue, QueueOptions
+from otelflask.errors import ConflictError
 from tests.pages import rows_of
 from tests.unit.live_page.conftest import Make, ask, link, shown
 
@@ -24,10 +26,42 @@ def test_requests_are_shown_newest_first_with_what_a_row_needs(make: Make) -> No
     ask(app, "/boom")
     found = shown(app)
     assert [row[1:5] for row in found] == [
-        ["GET", "/boom ZeroDivisionError", "/boom", "500"],
+        ["GET", "/boom ZeroDivisionError: division by zero", "/boom", "500"],
         ["GET", "/items/1", "/items/<int:item>", "200"],
     ]
     assert re.fullmatch(r"[\d.]+ ms", found[0][5])
+
+
+def test_each_failed_request_says_why_raised_logged_or_answered(make: Make) -> None:
+    app = make()
+
+    @app.get("/refused")
+    def refused() -> Any:
+        raise ConflictError("No lamps are left.")
+
+    @app.get("/logged")
+    def logged() -> Any:
+        app.logger.error("the stock of %s is wrong", "lamps")
+        return "sorry", 500
+
+    @app.get("/handled")
+    def handled() -> Any:
+        try:
+            return str({}["lamp"])
+        except KeyError:
+            app.logger.exception("no such lamp")
+            return "sorry", 500
+
+    app.add_url_rule("/silent", "silent", lambda: ("sorry", 500))
+    for path in ("refused", "logged", "handled", "silent"):
+        ask(app, f"/{path}")
+    assert [row[2] for row in shown(app)] == [
+        "/silent",
+        "/handled KeyError: 'lamp'",
+        "/logged the stock of lamps is wrong",
+        "/refused No lamps are left.",
+    ]
+    assert [row[2] for row in shown(app, "requests?text=the stock of")] == ["/logged the stock of lamps is wrong"]
 
 
 def test_a_cursor_gives_only_what_is_new(make: Make) -> None:
@@ -61,11 +95,11 @@ def test_older_rows_are_on_the_page_after(make: Make) -> None:
 @pytest.mark.parametrize(
     ("filters", "paths"),
     [
-        ("status=5xx", ["/boom ZeroDivisionError"]),
+        ("status=5xx", ["/boom ZeroDivisionError: division by zero"]),
         ("status=404", ["/nowhere"]),
         ("route=/items/<int:item>", ["/items/2", "/items/1"]),
         ("text=ITEMS/2", ["/items/2"]),
-        ("text=zerodivision", ["/boom ZeroDivisionError"]),
+        ("text=zerodivision", ["/boom ZeroDivisionError: division by zero"]),
         ("slower=60000", []),
         ("slower=0.0001&text=items/2", ["/items/2"]),
     ],
@@ -96,6 +130,16 @@ def test_a_trace_names_the_error_that_was_reported_and_leads_to_it(make: Make) -
     assert "by zero" in ask(app, address[1]).text
 
 
+def test_a_trace_leads_to_the_profile_of_its_request_while_that_is_kept(make: Make) -> None:
+    app = make(profile_count=1)
+    ask(app, "/items/1?profile=keep")
+    trace = link(app, "requests", '/monitoring/traces/[^"]+').removeprefix("/monitoring/")
+    profile = link(app, trace, '/monitoring/profiles/[^"]+')
+    assert ask(app, profile).status_code == 200
+    ask(app, "/items/2?profile=keep")
+    assert "Open the profile" not in ask(app, f"/monitoring/{trace}").text
+
+
 def test_a_trace_that_is_not_here_says_why(make: Make) -> None:
     assert "monitor_size" in ask(make(), f"/monitoring/traces/{'a' * 32}").text
 
@@ -114,9 +158,9 @@ def test_lines_errors_and_their_reports_are_shown(make: Make) -> None:
     assert any(row[3].startswith("said <b>this</b>") for row in shown(app, "logs?severity=13"))
     ((title, route, _, count, *_),) = shown(app, "errors")
     assert (count, route) == ("1", "/boom")
-    assert re.search(r"ZeroDivisionError in .* division or modulo by zero$", title)
+    assert re.search(r"ZeroDivisionError in .* division by zero$", title)
     report = ask(app, link(app, "errors", '/monitoring/errors/[^"]+')).text
-    assert "lambda: 1 // 0" in report
+    assert "lambda: str(1 / 0)" in report
     assert "Traceback (most recent call last)" in report
 
 
