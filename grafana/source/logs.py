@@ -26,7 +26,7 @@ from grafana.source.panels import (
     table,
 )
 
-CHOSEN = f'{LOGS} | severity_text=~"$level" | http_route=~"$route" |= `$text`'
+CHOSEN = f'{LOGS} | severity_text=~"$level" | http_route=~"$route" | trace_id=~"$trace.*" |= `$text`'
 DURATION = REQUEST_LOGS + ' | http_route=~"$route" | unwrap http_server_request_duration | __error__=""'
 LEVELS = {
     "All": ".*",
@@ -197,5 +197,6 @@ def build() -> Json:
             choice_variable("level", "Level", LEVELS, "The lowest level that is shown."),
             route_variable(),
             text_variable("text", "Text", "", "Lines that contain this text."),
+            text_variable("trace", "Trace", "", "A trace id, or its beginning: the reference on an error page."),
         ],
     )

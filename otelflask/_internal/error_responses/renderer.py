@@ -23,6 +23,8 @@ _JSON_OR_PAGE = ("json", "html")
 #: What may fail, in words.
 _RENDERER, _TEMPLATE = "the error_renderer", "the template of an error page"
 _ATTRIBUTE = "otelflask_error_format"
+#: Digits of the trace id that a page quotes: enough to find one request, and short enough to say on the phone.
+REFERENCE_LENGTH = 8
 #: Folders of the app's templates, in the order in which they are searched.
 _TEMPLATE_FOLDERS = ("errors", "error")
 _HINTS = {
@@ -32,7 +34,7 @@ _HINTS = {
     404: "Check the address, or go back to the previous page.",
     405: "Go back to the previous page.",
     429: "Wait a moment, and try again.",
-    500: "The error is on our side. Try again in a moment. If it happens again, report it with the number below.",
+    500: "The error is on our side. Try again in a moment. If it happens again, report it with the reference below.",
     503: "Try again in a few minutes.",
 }
 _SENTENCES = {
@@ -74,11 +76,13 @@ class Renderer:
         source = (
             resources.files("otelflask._internal.error_responses").joinpath("templates/error.html").read_text("utf-8")
         )
+        #: Status → name of the app's template.
+        self._templates: dict[int, str | None] = {}
         self._page = jinja2.Environment(autoescape=True).from_string(source)
 
     def response(self, app: Flask, answer: Answer) -> Response:
         """The response to the current request."""
-        format, by_accept = ("json", False) if answer.success else self._format(app)
+        format, by_accept = ("json", False) if answer.success else self._format(app, answer)
         if format == "html":
             response = Response(self._html(app, answer), answer.status, mimetype="text/html")
         else:
@@ -108,7 +112,7 @@ class Renderer:
         mimetype = "application/json" if answer.success else self._error_type
         return app.response_class(_dumps(app, body), answer.status, mimetype=mimetype)
 
-    def _format(self, app: Flask) -> tuple[str, bool]:
+    def _format(self, app: Flask, answer: Answer) -> tuple[str, bool]:
         """The format, and whether the client's Accept header decided it."""
         for name in request.blueprints:
             chosen = getattr(app.blueprints.get(name), _ATTRIBUTE, None)
@@ -116,15 +120,18 @@ class Renderer:
                 return chosen, False
         if self._prefixes and request.path.startswith(self._prefixes):
             return "json", False
-        accepted = request.accept_mimetypes
-        # A wildcard does not ask for a page: programs send it, while browsers name text/html.
-        listed = [quality for value, quality in accepted if value.partition(";")[0].strip().lower() == "text/html"]
-        wants_page = bool(listed) and max(listed) > 0 and max(listed) >= accepted.quality("application/json")
-        return ("html" if wants_page else "json"), True
+        page, json = _quality(lambda name: name == "text/html"), _quality(_is_json)
+        if page is None and json is None:
+            # The client takes anything. Flask's own errors stay pages, unless a program has sent JSON.
+            wants_json = answer.by_app or request.is_json
+        else:
+            wants_json = page == 0 or (json or 0) > (page or 0)
+        return ("json" if wants_json else "html"), True
 
     def _html(self, app: Flask, answer: Answer) -> str:
         status = answer.status
         of_class = 500 if status >= 500 else 400
+        known = ids()
         values = {
             "status": status,
             "title": answer.title,
@@ -132,14 +139,33 @@ class Renderer:
             "hint": _HINTS.get(status, _HINTS[of_class]),
             "trace_id": "",
             "request_id": "",
-            **ids(),
+            **known,
+            "reference": known.get("trace_id", "")[:REFERENCE_LENGTH] or known.get("request_id", ""),
         }
-        files = (f"{status}.html", f"{status // 100}xx.html", "error.html")
-        names = [f"{folder}/{file}" for file in files for folder in _TEMPLATE_FOLDERS]
-        page = guard.attempt(
-            _page_of_app, app, names, values, on_error=lambda error: _log_failure(app, error, _TEMPLATE)
-        )
-        return page if page is not None else self._page.render(values)
+        page = guard.attempt(self._page_of_app, app, values, on_error=lambda error: _log_failure(app, error, _TEMPLATE))
+        if page is not None:
+            return page
+        # Not by `render`: where Jinja is instrumented, our page would be a span of the app.
+        return "".join(self._page.root_render_func(self._page.new_context(values)))
+
+    def _page_of_app(self, app: Flask, values: dict[str, Any]) -> str | None:
+        """The page by the app's own template; None where it has none."""
+        status = values["status"]
+        # Looked for once, unless Jinja looks for changes too. Looking costs more than our page.
+        if status not in self._templates or app.jinja_env.auto_reload:
+            self._templates[status] = _template_of_app(app, status)
+        name = self._templates[status]
+        return flask.render_template(app.jinja_env.get_template(name), **values) if name is not None else None
+
+
+def _quality(is_meant: Callable[[str], bool]) -> float | None:
+    """The highest quality of a media type that the client accepts by name; None where it names none."""
+    names = ((value.partition(";")[0].strip().lower(), quality) for value, quality in request.accept_mimetypes)
+    return max((quality for name, quality in names if is_meant(name)), default=None)
+
+
+def _is_json(name: str) -> bool:
+    return name == "application/json" or name.endswith("+json")
 
 
 def _log_failure(app: Flask, error: Exception, what: str) -> None:
@@ -151,11 +177,11 @@ def _dumps(app: Flask, body: Any) -> str:
     return app.json.dumps(body, **({"ensure_ascii": False} if type(app.json) is DefaultJSONProvider else {}))
 
 
-def _page_of_app(app: Flask, names: list[str], values: dict[str, Any]) -> str | None:
-    """The page by the first of these templates that the app has; None where it has none."""
-    environment = app.jinja_env
-    name = next((name for name in names if _exists(environment, name)), None)
-    return flask.render_template(environment.get_template(name), **values) if name is not None else None
+def _template_of_app(app: Flask, status: int) -> str | None:
+    """The name of the app's template for a status; None where it has none."""
+    files = (f"{status}.html", f"{status // 100}xx.html", "error.html")
+    names = (f"{folder}/{file}" for file in files for folder in _TEMPLATE_FOLDERS)
+    return next((name for name in names if _exists(app.jinja_env, name)), None)
 
 
 def _exists(environment: jinja2.Environment, name: str) -> bool:

@@ -9,9 +9,7 @@ Source: OTLP specification 1.x, "OTLP/HTTP response", "OTLP/gRPC response".
 from __future__ import annotations
 
 import email.utils
-import errno
 import math
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_exporters import GrpcClient, HttpClient, HttpResult
+from otelflask._internal.export import failures
 from otelflask._internal.export.environment import grpc_compression, http_compression
 
 Signal = Literal["traces", "metrics", "logs"]
@@ -43,9 +42,6 @@ _RETRYABLE_HTTP = frozenset({429, 502, 503, 504})
 _RETRYABLE_GRPC = frozenset(
     {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS", "RESOURCE_EXHAUSTED"}
 )
-#: Errors of the operating system, and their texts in gRPC.
-_UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH})
-_UNREACHABLE_GRPC = ("Connection refused", "Network is unreachable", "No route to host", "DNS", "errors resolving")
 #: The longest wait, in seconds, that a receiver may ask for by Retry-After.
 MAX_RETRY_AFTER_S = 60.0
 
@@ -61,6 +57,7 @@ class SendResult:
         rejected: The number of items of a delivered batch that were refused for good.
         error: What went wrong, as ``error.type``.
         unreachable: Whether no connection was made: refused, no such host, no route.
+        advice: What is wrong and what to write; empty where that is not known.
     """
 
     delivered: bool
@@ -69,6 +66,12 @@ class SendResult:
     rejected: int = 0
     error: str = ""
     unreachable: bool = False
+    advice: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Error and advice, for a log line."""
+        return f"{self.error} ({self.advice})" if self.advice else self.error
 
 
 class Destination(Protocol):
@@ -101,24 +104,6 @@ def _retry_after(value: str | None) -> float | None:
         except (TypeError, ValueError):
             return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S) if not math.isnan(seconds) else None
-
-
-def _failure(error: BaseException | None) -> SendResult:
-    """The result for an exception of the HTTP client. The operating system's error is among its causes or arguments."""
-    waiting: list[Any] = [error]
-    seen: set[int] = set()
-    unreachable = False
-    while waiting and len(seen) < 20:
-        item = waiting.pop()
-        if not isinstance(item, BaseException) or id(item) in seen:
-            continue
-        seen.add(id(item))
-        unreachable |= isinstance(item, (ConnectionRefusedError, socket.gaierror))
-        unreachable |= isinstance(item, OSError) and item.errno in _UNREACHABLE
-        waiting += [item.__cause__, item.__context__, getattr(item, "reason", None), *item.args]
-    # Do not retry a ValueError: the endpoint is not a valid URL, and does not become one.
-    retry = not isinstance(error, ValueError)
-    return SendResult(False, retry=retry, error=type(error).__name__, unreachable=unreachable)
 
 
 def server_of(endpoint: str) -> str:
@@ -158,18 +143,25 @@ class HttpDestination:
     def send(self, payload: bytes, timeout: float) -> SendResult:
         seconds = max(0.05, min(timeout, self._client.timeout))
         post: Callable[[bytes, float], HttpResult | SendResult] = self._client.post
-        result = guard.attempt(post, payload, seconds, on_error=_failure)
+        result = guard.attempt(post, payload, seconds, on_error=self._failure)
         return result if isinstance(result, SendResult) else self._read(result)
 
     def _read(self, result: HttpResult) -> SendResult:
         status = result.status_code
         if status is None:
-            return _failure(result.error)
+            return self._failure(result.error)
         if status in _RETRYABLE_HTTP:
             return SendResult(False, True, _retry_after(result.headers().get("retry-after")), error=str(status))
         if not 200 <= status < 300:
-            return SendResult(False, error=str(status))
+            advice = failures.of_response(status, result.content()).advice
+            return SendResult(False, error=str(status), advice=advice)
         return self._read_success(result)
+
+    def _failure(self, error: BaseException | None) -> SendResult:
+        unreachable, advice = failures.of_exception(error, self.endpoint)
+        # Do not retry a ValueError: the endpoint is not a valid URL, and does not become one.
+        retry = not isinstance(error, ValueError)
+        return SendResult(False, retry=retry, error=type(error).__name__, unreachable=unreachable, advice=advice)
 
     def _read_success(self, result: HttpResult) -> SendResult:
         """Judge a response with a 2xx status. A JSON body is not read: some receivers respond so to protobuf."""
@@ -225,8 +217,8 @@ class GrpcDestination:
     def _failure(error: Exception) -> SendResult:
         code = getattr(getattr(error, "code", lambda: None)(), "name", None) or type(error).__name__
         details = str(getattr(error, "details", lambda: "")())
-        unreachable = code == "UNAVAILABLE" and any(text in details for text in _UNREACHABLE_GRPC)
-        return SendResult(False, code in _RETRYABLE_GRPC, error=code, unreachable=unreachable)
+        unreachable, advice = failures.of_grpc(details) if code == "UNAVAILABLE" else failures.Failure()
+        return SendResult(False, code in _RETRYABLE_GRPC, error=code, unreachable=unreachable, advice=advice)
 
     def close(self) -> None:
         if self._client is not None:

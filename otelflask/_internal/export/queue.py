@@ -203,7 +203,7 @@ class ExportQueue:
         if not result.delivered:
             self._count(f"dropped:{result.error or 'refused'}", count)
             endpoint = self.destination.endpoint
-            guard.log(f"refused:{self.name}", "%s did not accept %d %s: %s", endpoint, count, self.name, result.error)
+            guard.log(f"refused:{self.name}", "%s did not accept %d %s: %s", endpoint, count, self.name, result.reason)
             return
         _accepting_servers.add(server_of(self.destination.endpoint))
         rejected = min(result.rejected, count)
@@ -249,7 +249,7 @@ class ExportQueue:
                 "%s does not accept %s now: %s; trying again",
                 self.destination.endpoint,
                 self.name,
-                result.error,
+                result.reason,
             )
             left = self._task.pause(wait)
             if result.retry_after is None:

@@ -13,7 +13,7 @@ import flask
 import pytest
 from flask.json.provider import DefaultJSONProvider
 from opentelemetry.trace.status import StatusCode
-from werkzeug.exceptions import HTTPException, ServiceUnavailable, Unauthorized
+from werkzeug.exceptions import HTTPException, NotFound, ServiceUnavailable, Unauthorized
 from werkzeug.test import TestResponse
 
 import otelflask
@@ -40,15 +40,54 @@ def _get(app: flask.Flask, path: str = "/x", accept: str | None = None, method: 
         ("text/html;q=0.5, application/json", "application/problem+json"),
         ("application/json;q=0.5, text/html;q=0.5", "text/html"),
         ("text/html;q=0, */*", "application/problem+json"),
+        ("application/problem+json", "application/problem+json"),
         ("text/*", "application/problem+json"),
     ],
 )
-def test_the_client_gets_a_page_only_where_it_lists_one_no_worse_than_json(
+def test_the_client_gets_what_it_lists_and_else_json_for_an_error_of_ours(
     make: Make, accept: str | None, mimetype: str
 ) -> None:
     answer = _get(make(errors.NotFoundError), accept=accept)
     assert answer.mimetype == mimetype
     assert answer.vary.to_header() == "Accept"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("bug"), NotFound()])
+@pytest.mark.parametrize(
+    ("accept", "body", "mimetype"),
+    [
+        (None, None, "text/html"),
+        ("*/*", None, "text/html"),
+        ("text/plain", None, "text/html"),
+        ("*/*", {"lamps": 3}, "application/problem+json"),
+        (AXIOS, None, "application/problem+json"),
+        ("text/html;q=0, */*", None, "application/problem+json"),
+    ],
+)
+def test_an_error_that_flask_answers_stays_a_page_unless_the_client_lists_or_sends_json(
+    make: Make, error: Exception, accept: str | None, body: Any, mimetype: str
+) -> None:
+    headers = {"Accept": accept} if accept else {}
+    answer = make(error).test_client().get("/x", json=body, headers=headers)
+    assert answer.mimetype == mimetype
+    assert answer.vary.to_header() == "Accept"
+
+
+def test_our_page_is_no_span_of_an_app_whose_jinja_is_instrumented(make: Make, telemetry: CapturedTelemetry) -> None:
+    assert _get(make(RuntimeError("bug"), libraries="jinja2")).mimetype == "text/html"
+    assert [span.name for span in telemetry.spans] == ["GET /x"]
+
+
+def test_a_template_that_comes_later_is_found_where_jinja_looks_for_changes(make: Make, tmp_path: Path) -> None:
+    app = make(NotFound())
+    app.template_folder = str(tmp_path)
+    (tmp_path / "errors").mkdir()
+    for reload, text in ((False, "first"), (True, "second")):
+        app.jinja_env.auto_reload = reload
+        assert text not in _get(app).text
+        (tmp_path / "errors" / "404.html").write_text(text)
+        assert (text in _get(app).text) is reload
+        (tmp_path / "errors" / "404.html").unlink()
 
 
 def test_below_the_path_prefix_errors_are_json_even_for_a_browser(make: Make) -> None:
@@ -178,12 +217,13 @@ def test_a_renderer_of_the_users_makes_the_body(make: Make) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 500, 503])
-def test_a_page_says_what_happened_what_to_do_and_which_id_to_quote(make: Make, status: int) -> None:
+def test_a_page_says_what_happened_what_to_do_and_one_reference(make: Make, status: int) -> None:
     app = make(lambda: None)
     app.view_functions["x"] = lambda: flask.abort(status)
     answer = app.test_client().get("/x", headers={"Accept": BROWSER, "X-Request-ID": "quote-me"})
     assert answer.status_code == status
-    assert "quote-me" in answer.text
+    trace_id = answer.headers["traceresponse"].split("-")[1]
+    assert re.findall("<code>(.*)</code>", answer.text) == [trace_id[:8]]
     assert "<h1>" in answer.text
     assert re.search(r"Try|try|Check|Go back", answer.text)
 
@@ -225,10 +265,11 @@ def test_an_unhandled_error_says_nothing_of_its_cause(make: Make, answer: str) -
 def test_the_apps_own_templates_go_before_ours(make: Make, tmp_path: Path, name: str, status: int, folder: str) -> None:
     app = make(errors.AppError("said", status=status))
     (tmp_path / folder).mkdir()
-    (tmp_path / folder / name).write_text("own {{ status }} {{ message }} {{ request_id }}")
+    (tmp_path / folder / name).write_text("own {{ status }} {{ message }} {{ request_id }} {{ reference }}")
     app.template_folder = str(tmp_path)
     answer = app.test_client().get("/x", headers={"Accept": BROWSER, "X-Request-ID": "me"})
-    assert (answer.status_code, answer.text) == (status, f"own {status} said me")
+    trace_id = answer.headers["traceresponse"].split("-")[1]
+    assert (answer.status_code, answer.text) == (status, f"own {status} said me {trace_id[:8]}")
 
 
 @pytest.mark.parametrize("template", ["{{ 1 / 0 }}", "{% if %}"])
