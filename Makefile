@@ -74,10 +74,12 @@ bench-load: install
 bench-page: install
 	$(BIN)/python -m tests.benchmarks.page
 
-# Makes what the docs have from the code: settings, API, the picture of the structure; needs Python 3.11.
+# Makes what the docs have from the code: settings, API, names of telemetry, the picture of the structure; needs Python
+# 3.11.
 docs: install
 	$(BIN)/python -m tests.settings_page > docs/settings.md
 	$(BIN)/python -m tests.api_page > docs/api.md
+	$(BIN)/python -m tests.telemetry_page > docs/telemetry.md
 	$(BIN)/python -m tests.structure > docs/images/structure.svg
 
 # Takes the pictures of the live page that the docs show; needs Chromium.

@@ -7,6 +7,7 @@ from typing import Any
 
 import flask
 import pytest
+from sqlalchemy import Engine, NullPool
 from xdist.scheduler import LoadScopeScheduling
 
 import otelflask
@@ -127,6 +128,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield f"sqlite:///{tmp_path / 'test.sqlite3'}"
         return
     yield str(request.getfixturevalue({"postgresql": "postgres_url", "mariadb": "mariadb_url"}[request.param]))
-    # An engine of the test that is not collected yet would be found by the health checks of later tests. They would
-    # open a connection that nobody closes.
-    gc.collect()
+    # An engine of the test that is not freed yet is found by the health checks of later tests. Its pool would keep
+    # their connection until nobody can close it.
+    for engine in [item for item in gc.get_referrers(Engine) if isinstance(item, Engine)]:
+        engine.dispose()
+        engine.pool = NullPool(engine.pool._creator)

@@ -1,15 +1,21 @@
-"""The event names of otelflask's own log records. Apps cannot use them."""
+"""The event names of otelflask's own log records. Apps cannot use them.
+
+`docs/telemetry.md` has them, with the comments here.
+"""
 
 from __future__ import annotations
 
 #: One request: a line of the access log.
 REQUEST = "http.server.request"
-#: An error report: of an exception (semantic conventions, "Exceptions"), and of a message without one.
+#: An error report of an exception (semantic conventions, "Exceptions").
 EXCEPTION = "exception"
+#: An error report of a message without an exception.
 MESSAGE = "otelflask.message"
 #: How often a group of errors occurred.
 ERROR_GROUP = "otelflask.error_group"
+#: A statement took `slow_query_threshold` or longer.
 SLOW_QUERY = "otelflask.slow_query"
+#: A request ran one statement again and again (N+1).
 REPEATED_QUERY = "otelflask.repeated_query"
 #: A process has started its telemetry.
 START = "otelflask.start"

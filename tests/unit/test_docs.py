@@ -83,6 +83,13 @@ def test_the_page_of_the_api_is_made_from_the_docstrings() -> None:
     assert (ROOT / "docs" / "api.md").read_text() == page(), "run: make docs"
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the garbage collector's metrics differ")
+def test_the_page_of_names_is_made_from_the_code_and_the_scenarios() -> None:
+    from tests.telemetry_page import page
+
+    assert (ROOT / "docs" / "telemetry.md").read_text() == page(), "run: make docs"
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="tests.structure needs Python 3.11")
 def test_the_picture_of_the_structure_is_of_this_structure() -> None:
     from tests.structure import drawing

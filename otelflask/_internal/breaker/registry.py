@@ -11,7 +11,7 @@ from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from otelflask._internal import clock, event_names, guard
+from otelflask._internal import attribute_names, clock, event_names, guard
 from otelflask._internal.app_or_process import AppOrProcess
 from otelflask._internal.breaker.redis_client import SharedRedis
 from otelflask._internal.breaker.state import CLOSED, HALF_OPEN, OPEN
@@ -116,22 +116,22 @@ class Breakers(Component):
         for name, breaker in list(_breakers.items()):
             now = breaker.state
             for state in (CLOSED, HALF_OPEN, OPEN):
-                yield Observation(int(state == now), {**_named(name), "otelflask.circuit_breaker.state": state})
+                yield Observation(int(state == now), {**_named(name), attribute_names.BREAKER_STATE: state})
 
     def _observe_calls(self, options: CallbackOptions) -> Iterable[Observation]:
         with _lock:
             calls = list(_calls.items())
         for name, counts in calls:
             for outcome, count in counts.counts().items():
-                yield Observation(count, {**_named(name), "otelflask.circuit_breaker.outcome": outcome})
+                yield Observation(count, {**_named(name), attribute_names.BREAKER_OUTCOME: outcome})
 
     @guard.guarded("recording a circuit breaker's change of state")
     def moved(self, breaker: Breaker, before: str, after: str, reason: str) -> None:
         """Record that a breaker of this process has changed its circuit's state."""
         attributes = {
             **_named(breaker.name),
-            "otelflask.circuit_breaker.state": after,
-            "otelflask.circuit_breaker.previous_state": before,
+            attribute_names.BREAKER_STATE: after,
+            attribute_names.BREAKER_PREVIOUS_STATE: before,
         }
         context = context_api.get_current()
         span = trace_api.get_current_span(context)
@@ -152,7 +152,7 @@ def states() -> list[dict[str, str]]:
 
 
 def _named(name: str) -> dict[str, str]:
-    return {"otelflask.circuit_breaker.name": name}
+    return {attribute_names.BREAKER_NAME: name}
 
 
 #: The current app's, else the process's; None before `init`.

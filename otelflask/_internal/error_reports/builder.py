@@ -9,7 +9,7 @@ from typing import Any
 from opentelemetry import context as context_api
 from sentry_sdk.utils import get_error_message
 
-from otelflask._internal import guard
+from otelflask._internal import attribute_names, guard
 from otelflask._internal.error_reports import fingerprint, sentry
 from otelflask._internal.error_reports.breadcrumbs import breadcrumbs
 from otelflask._internal.error_reports.event_attributes import MAX_MESSAGE, cut, event_attributes
@@ -75,8 +75,8 @@ class ReportBuilder:
         """Count one error on the metric."""
         labels: dict[str, Any] = {
             "error.type": error_type,
-            "otelflask.error.handled": handled,
-            "otelflask.error.reported": reported,
+            attribute_names.ERROR_HANDLED: handled,
+            attribute_names.ERROR_REPORTED: reported,
         }
         if route is not None:
             labels["http.route"] = route
@@ -144,7 +144,7 @@ class ReportBuilder:
         own: dict[str, Any] = {
             **context,
             **event_attributes(event, self.scrubber),
-            "otelflask.error.handled": occurrence.handled,
+            attribute_names.ERROR_HANDLED: occurrence.handled,
         }
         request_context = record.context if record is not None else None
         body = cut(occurrence.message, MAX_MESSAGE, self.scrubber)

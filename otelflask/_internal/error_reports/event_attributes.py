@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from otelflask._internal import attribute_names
 from otelflask._internal.app_code import is_in_app
 from otelflask._internal.error_reports.sentry import Event
 from otelflask._internal.guard import safe_text
@@ -41,22 +42,24 @@ def event_attributes(event: Event, scrubber: Scrubber) -> dict[str, Any]:
     shown = {key: cut(str(scrubber.value(key, value)), MAX_TAG, scrubber) for key, value in shown.items()}
     if shown:
         # Single attributes for searches, and one attribute with all for display.
-        found.update({f"otelflask.tag.{key}": value for key, value in shown.items()})
-        found["otelflask.error.tags"] = _json(shown)
+        found.update({f"{attribute_names.TAG_PREFIX}{key}": value for key, value in shown.items()})
+        found[attribute_names.ERROR_TAGS] = _json(shown)
     if event.get("event_id"):
-        found["otelflask.error.event_id"] = event["event_id"]
+        found[attribute_names.ERROR_EVENT_ID] = event["event_id"]
     breadcrumbs = (event.get("breadcrumbs") or {}).get("values") or []
     if breadcrumbs:
         newest_first = ((_json(_breadcrumb(item, scrubber)),) for item in reversed(breadcrumbs))
-        found["otelflask.error.breadcrumbs"] = _last_that_fit(newest_first, MAX_BREADCRUMBS_JSON)
+        found[attribute_names.ERROR_BREADCRUMBS] = _last_that_fit(newest_first, MAX_BREADCRUMBS_JSON)
     frames = _frames(event, scrubber)
     if frames:
-        found["otelflask.error.frames"] = frames
+        found[attribute_names.ERROR_FRAMES] = frames
     extra = {**(event.get("extra") or {})}
     extra.update({key: value for key, value in (event.get("contexts") or {}).items() if key not in _OF_SDK})
     if extra:
         text = _json(scrubber.value("extra", bounded(extra, MAX_EXTRA_JSON)))
-        found["otelflask.error.extra"] = text if len(text) <= MAX_EXTRA_JSON else _json({"left_out": list(extra)[:50]})
+        found[attribute_names.ERROR_EXTRA] = (
+            text if len(text) <= MAX_EXTRA_JSON else _json({"left_out": list(extra)[:50]})
+        )
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
-from otelflask._internal import clock, event_names
+from otelflask._internal import attribute_names, clock, event_names
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.error_reports.fingerprint import Group
 from otelflask._internal.sdk.log_records import Record, emit
@@ -24,16 +24,16 @@ _SEVERITIES = {
 MAX_BYTES = 30_000
 #: The beginnings of the attributes that are dropped, in this order.
 _LEFT_OUT_FIRST = (
-    "otelflask.error.extra",
-    "otelflask.error.tags",
-    "otelflask.error.breadcrumbs",
-    "otelflask.error.frames",
-    "otelflask.tag.",
+    attribute_names.ERROR_EXTRA,
+    attribute_names.ERROR_TAGS,
+    attribute_names.ERROR_BREADCRUMBS,
+    attribute_names.ERROR_FRAMES,
+    attribute_names.TAG_PREFIX,
     "url.query",
 )
 _CUT = "…\n"
 #: The attributes of a group's count records: they are nearly the same for all its reports.
-_OF_GROUP = ("exception.type", "http.route", "otelflask.error.handled")
+_OF_GROUP = ("exception.type", "http.route", attribute_names.ERROR_HANDLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,10 @@ def emit_report(logger: Any, report: Report) -> None:
     """Emit a report as a log record."""
     severity, text = _SEVERITIES.get(report.level, _SEVERITIES["error"])
     name = event_names.EXCEPTION if "exception.type" in report.attributes else event_names.MESSAGE
-    of_group = {"otelflask.error.fingerprint": report.group.fingerprint, "otelflask.error.group": report.group.title}
+    of_group = {
+        attribute_names.ERROR_FINGERPRINT: report.group.fingerprint,
+        attribute_names.ERROR_GROUP: report.group.title,
+    }
     # The group comes first, because a limit drops attributes from the end.
     layers = (of_group, report.attributes)
     emit(logger, Record(report.at, severity, text, report.body, layers, report.span, report.context, name))
@@ -107,9 +110,9 @@ def emit_count(logger: Any, last: Report, count: int, at: int) -> None:
     """
     # First, because a limit drops attributes from the end.
     attributes: dict[str, Any] = {
-        "otelflask.error.fingerprint": last.group.fingerprint,
-        "otelflask.error.count": count,
-        "otelflask.error.group": last.group.title,
+        attribute_names.ERROR_FINGERPRINT: last.group.fingerprint,
+        attribute_names.ERROR_COUNT: count,
+        attribute_names.ERROR_GROUP: last.group.title,
     }
     attributes |= {name: last.attributes[name] for name in _OF_GROUP if name in last.attributes}
     emit(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from otelflask._internal import clock, guard
+from otelflask._internal import attribute_names, clock, guard
 from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.locks import new_lock
 from otelflask._internal.version import __version__
@@ -190,7 +190,7 @@ class Checks(Component):
                 # Two engines of one database have one name.
                 worst[item.name] = min(worst.get(item.name, 1), int(item.last.status != FAIL))
         for name, value in worst.items():
-            yield Observation(value, {"otelflask.health.name": name})
+            yield Observation(value, {attribute_names.HEALTH_NAME: name})
 
     def all(self) -> list[Check]:
         """All checks, in a fixed order."""

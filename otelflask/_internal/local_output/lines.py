@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from otelflask._internal import event_names
+from otelflask._internal import attribute_names, event_names
 from otelflask._internal.current_request import current_record, current_user_id
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import BODY_LENGTH, Limits, bounded
@@ -22,8 +22,6 @@ _SHOWN |= {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}
 _JSON_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS if code >= 0x20}
 #: Attributes that a text line does not show: its text has them, or people do not need them.
 _LEFT_OUT = ("code.", "exception.", "http.", "url.", "network.", "server.", "client.", "user_agent.", "user.", "error.")
-#: The text of a request's line ends with it.
-_IN_THE_TEXT = "otelflask.error.message"
 
 
 class RequestInfo(NamedTuple):
@@ -74,7 +72,7 @@ class LineFormat:
             "trace_id": f"{record.trace_id:032x}" if record.trace_id else "",
             "span_id": f"{record.span_id:016x}" if record.span_id else "",
             # The request's own line is written after the request, and has them as attributes.
-            "request_id": request.request_id or str(attributes.pop("http.request.id", "")),
+            "request_id": request.request_id or str(attributes.pop(attribute_names.REQUEST_ID, "")),
             "method": request.method or str(attributes.get("http.request.method", "")),
             "path": self._scrubber.text(request.path) if request.path else str(attributes.get("url.path", "")),
             "client": request.client or str(attributes.get("client.address", "")),
@@ -122,7 +120,10 @@ def extras(attributes: dict[str, Any]) -> str:
 
 def _own(attributes: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: value for name, value in attributes.items() if not name.startswith(_LEFT_OUT) and name != _IN_THE_TEXT
+        # The text of a request's line ends with its message.
+        name: value
+        for name, value in attributes.items()
+        if not name.startswith(_LEFT_OUT) and name != attribute_names.ERROR_MESSAGE
     }
 
 

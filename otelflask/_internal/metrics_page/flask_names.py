@@ -12,6 +12,7 @@ from typing import Any
 
 from flask import Flask
 
+from otelflask._internal import attribute_names
 from otelflask._internal.metrics_page.snapshot import Series, Snapshot
 
 #: The endpoint of requests that no route matches.
@@ -96,7 +97,7 @@ def _active_users(snapshot: Snapshot) -> Series:
     for series in snapshot.values():
         if series.name == "otelflask.users.active":
             for key, value in series.points.items():
-                if json.loads(key).get("otelflask.window") == "5m":
+                if json.loads(key).get(attribute_names.WINDOW) == "5m":
                     made.points["{}"] = value
     return made
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from otelflask._internal import clock, guard
+from otelflask._internal import attribute_names, clock, guard
 from otelflask._internal.error_reports.report import Report
 from otelflask._internal.lifecycle.background_task import BackgroundTask
 from otelflask._internal.limits import Limits
@@ -97,7 +97,7 @@ class ErrorMail:
             self.give_up()
 
     def _count(self, outcome: str) -> None:
-        self._mails.add(1, {"otelflask.outcome": outcome})
+        self._mails.add(1, {attribute_names.OUTCOME: outcome})
 
     def _work(self) -> None:
         while True:

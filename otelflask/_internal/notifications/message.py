@@ -11,7 +11,7 @@ from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
 from urllib.parse import urlencode
 
-from otelflask._internal import clock
+from otelflask._internal import attribute_names, clock
 from otelflask._internal.error_reports.report import Report
 from otelflask._internal.limits import Limits, clean_text
 from otelflask._internal.notifications.throttle import Claim
@@ -92,13 +92,13 @@ def _text(
         "Occurred": often,
         "Trace": f"{report.span.trace_id:032x}" if report.span is not None else "",
         "User": str(attributes.get("user.id", "")),
-        "Request id": str(attributes.get("http.request.id", "")),
+        "Request id": str(attributes.get(attribute_names.REQUEST_ID, "")),
         "Grafana": _link(report, settings, service),
     }
     parts = [body, "\n".join(f"{name:<11}{value}" for name, value in facts.items() if value)]
     if attributes.get("exception.stacktrace"):
         parts.append(str(attributes["exception.stacktrace"]))
-    lines = _breadcrumbs(attributes.get("otelflask.error.breadcrumbs"))
+    lines = _breadcrumbs(attributes.get(attribute_names.ERROR_BREADCRUMBS))
     if lines:
         parts.append("Before the error:\n" + "\n".join(lines))
     held = "Further errors of this group are counted. The next mail has their number, in an hour at the earliest."

@@ -1,7 +1,7 @@
-"""Telemetry of one SQLAlchemy engine: a span and a duration per statement, and the state of its pool.
+"""Telemetry of one SQLAlchemy engine: a span and a duration per statement, and its pool.
 
-It uses SQLAlchemy's public events, and wraps `do_commit` and `do_rollback` of the engine's
-dialect, around which there are no events. So 2.0 and 2.1, sync and async engines, all kinds of
+It uses SQLAlchemy's public events, and wraps what has none: `do_commit` and `do_rollback` of the
+engine's dialect, and `connect` of its pool. So 2.0 and 2.1, sync and async engines, all kinds of
 pools and engines from before or after ``init`` work alike. Names: semantic conventions for
 databases. Spans and the duration of operations are stable, metrics of connections in development.
 """
@@ -9,27 +9,29 @@ databases. Spans and the duration of operations are stable, metrics of connectio
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
-from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.status import Status, StatusCode
 from sqlalchemy import __version__ as sqlalchemy_version
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.pool import Pool
 
 from otelflask._internal import clock, guard
 from otelflask._internal.attribute_layers import Interned, Layer
 from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
 from otelflask._internal.compat.otel_instrumentation import add_sql_comment, traceparent_values
-from otelflask._internal.compat.sqlalchemy import engine_below, most_overflow
+from otelflask._internal.compat.sqlalchemy import engine_below
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.instrumentation.database.plan import Execution
+from otelflask._internal.instrumentation.database.pools import PoolMetrics
 from otelflask._internal.instrumentation.database.query_statistics import caller_location, location_attributes
 from otelflask._internal.instrumentation.database.request_queries import RequestQueries, note_failure
 from otelflask._internal.instrumentation.database.server import server_attributes
@@ -83,23 +85,7 @@ class DatabaseTelemetry(Component):
             description="Duration of database client operations.",
             explicit_bucket_boundaries_advisory=DURATION_BOUNDARIES,
         )
-        meter.create_observable_up_down_counter(
-            "db.client.connection.count",
-            callbacks=[self._observe_connections],
-            unit="{connection}",
-            description="Connections of the pool by state.",
-        )
-        meter.create_observable_up_down_counter(
-            "db.client.connection.max",
-            callbacks=[self._observe_limits],
-            unit="{connection}",
-            description="The maximum number of open connections allowed.",
-        )
-        self.timeouts = meter.create_counter(
-            "db.client.connection.timeouts",
-            unit="{timeout}",
-            description="The number of requests for a connection that timed out.",
-        )
+        self.pools = PoolMetrics(meter, self._named_pools)
         # Weak, so that an engine that the app drops is freed, with its connections.
         self._engines: WeakKeyDictionary[Engine, EngineTelemetry] = WeakKeyDictionary()
         #: Engines that are not used yet.
@@ -144,24 +130,9 @@ class DatabaseTelemetry(Component):
                 telemetry.detach(engine)
             self._engines.clear()
 
-    def _instrumented(self) -> list[tuple[Engine, EngineTelemetry]]:
+    def _named_pools(self) -> list[tuple[str, Pool]]:
         with self._lock:
-            return list(self._engines.items())
-
-    def _observe_connections(self, options: CallbackOptions) -> Iterable[Observation]:
-        for engine, telemetry in self._instrumented():
-            pool = engine.pool
-            name = {"db.client.connection.pool.name": telemetry.pool_name}
-            if hasattr(pool, "checkedout") and hasattr(pool, "checkedin"):
-                yield Observation(pool.checkedout(), {**name, "db.client.connection.state": "used"})
-                yield Observation(pool.checkedin(), {**name, "db.client.connection.state": "idle"})
-
-    def _observe_limits(self, options: CallbackOptions) -> Iterable[Observation]:
-        for engine, telemetry in self._instrumented():
-            pool = engine.pool
-            overflow = most_overflow(pool)
-            if hasattr(pool, "size") and overflow is not None:
-                yield Observation(pool.size() + overflow, {"db.client.connection.pool.name": telemetry.pool_name})
+            return [(telemetry.pool_name, engine.pool) for engine, telemetry in self._engines.items()]
 
 
 class _StatementTelemetry:
@@ -210,12 +181,14 @@ class EngineTelemetry:
             ("handle_error", self._failed, {}),
             ("commit", self._commit, {}),
             ("rollback", self._rollback, {}),
+            ("engine_disposed", self._renewed, {}),
         ]
         for name, listener, options in self._listeners:
             event.listen(engine, name, listener, **options)
         dialect: Any = engine.dialect
         dialect.do_commit = self._traced(dialect.do_commit)
         dialect.do_rollback = self._traced(dialect.do_rollback)
+        self.telemetry.pools.count_timeouts(engine.pool, self.pool_name)
 
     def detach(self, engine: Engine) -> None:
         """Stop listening to the engine that it was made for."""
@@ -224,6 +197,12 @@ class EngineTelemetry:
                 event.remove(engine, name, listener)
         for name in ("do_commit", "do_rollback"):
             engine.dialect.__dict__.pop(name, None)
+        self.telemetry.pools.leave(engine.pool)
+
+    @guard.guarded("observing a new pool")
+    def _renewed(self, engine: Engine) -> None:
+        """`Engine.dispose` has replaced the pool."""
+        self.telemetry.pools.count_timeouts(engine.pool, self.pool_name)
 
     def _read(self, statement: str) -> _StatementTelemetry:
         return _StatementTelemetry(read(statement), self._server, self.telemetry)
@@ -291,8 +270,6 @@ class EngineTelemetry:
     def _failed(self, context: Any) -> None:
         error = context.original_exception
         note_failure(context.sqlalchemy_exception or error)
-        if type(error).__module__.startswith("sqlalchemy") and type(error).__name__ == "TimeoutError":
-            self.telemetry.timeouts.add(1, {"db.client.connection.pool.name": self.pool_name})
         execution = context.execution_context
         state = execution.__dict__.pop("otelflask", None) if execution is not None else None
         if state is None:

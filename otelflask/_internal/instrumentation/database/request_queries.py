@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from otelflask._internal import clock, event_names, guard
+from otelflask._internal import attribute_names, clock, event_names, guard
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.current_request import current_record
 from otelflask._internal.instrumentation.database.query_statistics import (
@@ -91,8 +91,8 @@ class RequestQueries(RequestObserver):
         seconds = repetition.elapsed / 1e9
         own: dict[str, Any] = {
             "db.query.text": repetition.statement,
-            "otelflask.db.query.count": repetition.runs,
-            "otelflask.db.query.duration": seconds,
+            attribute_names.QUERY_COUNT: repetition.runs,
+            attribute_names.QUERY_DURATION: seconds,
             **location_attributes(repetition.location),
         }
         if record.route is not None:
@@ -100,8 +100,8 @@ class RequestQueries(RequestObserver):
         times = f"{repetition.runs} times in one request"
         text = f"repeated query: {times}, {seconds:.2f} s: {repetition.statement[:200]}"
         if repetition.relationship is not None:
-            own["otelflask.db.relationship"] = _path(repetition.relationship)
-            text = f"repeated query: {own['otelflask.db.relationship']} loaded {times}, one by one"
+            own[attribute_names.RELATIONSHIP] = _path(repetition.relationship)
+            text = f"repeated query: {own[attribute_names.RELATIONSHIP]} loaded {times}, one by one"
         emit(
             self._logger,
             Record(

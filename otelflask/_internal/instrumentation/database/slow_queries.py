@@ -7,7 +7,7 @@ from typing import Any
 from opentelemetry import trace as trace_api
 from opentelemetry.context import Context
 
-from otelflask._internal import clock, event_names
+from otelflask._internal import attribute_names, clock, event_names
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.current_request import current_record
 from otelflask._internal.instrumentation.database.plan import Execution, PlanReader
@@ -53,7 +53,7 @@ class SlowQueries:
             context: The context around it.
             execution: What was sent to the driver.
         """
-        own: dict[str, Any] = {"otelflask.db.query.duration": elapsed / 1e9}
+        own: dict[str, Any] = {attribute_names.QUERY_DURATION: elapsed / 1e9}
         if rows is not None:
             own["db.response.returned_rows"] = rows
         record = current_record()
@@ -67,7 +67,7 @@ class SlowQueries:
         span_context, ended_at = span.get_span_context(), clock.time_ns()
 
         def say(plan: str | None = None, missing: str | None = None) -> None:
-            planned = {"otelflask.db.query.plan": plan, "otelflask.db.query.plan_missing": missing}
+            planned = {attribute_names.QUERY_PLAN: plan, attribute_names.QUERY_PLAN_MISSING: missing}
             own.update({name: value for name, value in planned.items() if value})
             text = f"slow query: {elapsed / 1e9:.2f} s: {str(layer.get('db.query.text', ''))[:MAX_SHOWN]}"
             severity = (SeverityNumber.WARN, "WARN")

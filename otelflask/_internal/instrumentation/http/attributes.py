@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from otelflask._internal import attribute_names
 from otelflask._internal.attribute_layers import Interned, Layer
 from otelflask._internal.request_record import RequestAttributes, RequestRecord
 
@@ -51,7 +52,7 @@ def of_arrival(record: RequestRecord) -> RequestAttributes:
     if record.method == "_OTHER":
         own["http.request.method_original"] = record.method_original
     if record.request_id:
-        own["http.request.id"] = record.request_id
+        own[attribute_names.REQUEST_ID] = record.request_id
     connection = _connection_layers(record.scheme, record.host, record.protocol, record.user_agent)
     return RequestAttributes(outcome=_method_layers(record.method), request=own, connection=connection)
 
@@ -77,12 +78,12 @@ def of_end(record: RequestRecord) -> RequestAttributes:
     if record.user_id is not None:
         measured["user.id"] = record.user_id
     if record.statement_count:
-        measured["otelflask.db.query.count"] = record.statement_count
-        measured["otelflask.db.query.duration"] = record.statement_time_ns / 1e9
+        measured[attribute_names.QUERY_COUNT] = record.statement_count
+        measured[attribute_names.QUERY_DURATION] = record.statement_time_ns / 1e9
     if record.app_error is not None:
-        measured["otelflask.error.code"], measured["otelflask.error.message"] = record.app_error
+        measured[attribute_names.ERROR_CODE], measured[attribute_names.ERROR_MESSAGE] = record.app_error
     if record.profile_id:
-        measured["otelflask.profile.id"] = record.profile_id
+        measured[attribute_names.PROFILE_ID] = record.profile_id
     outcome = _outcome_layers(record.method, record.route, record.status, record.error_type)
     known = record.attributes
     return RequestAttributes(outcome, known.request, measured, known.connection)

@@ -17,7 +17,7 @@ from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Observation
 
-from otelflask._internal import clock, guard
+from otelflask._internal import attribute_names, clock, guard
 from otelflask._internal.instrumentation.users.hyperloglog import SIZE, HyperLogLog
 from otelflask._internal.locks import new_lock
 from otelflask._internal.observers import RequestObserver
@@ -97,7 +97,7 @@ class ActiveUsers(RequestObserver):
                 # The current minute, and those before it.
                 if now - minutes < minute <= now:
                     union.join(registers)
-            yield Observation(union.count(), {"otelflask.window": window})
+            yield Observation(union.count(), {attribute_names.WINDOW: window})
 
     def _write(self, own: dict[int, bytes]) -> None:
         try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from opentelemetry.trace import SpanKind, StatusCode
 
+from otelflask._internal import attribute_names
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import Limits, clean_text, cut
 from otelflask._internal.redaction import Scrubber, scrubbed_attributes
@@ -18,8 +19,6 @@ STATEMENT = "statement"
 #: Attributes of spans that others make.
 SUMMARY = "db.query.summary"
 TEXT = "db.query.text"
-FINGERPRINT = "otelflask.error.fingerprint"
-ERROR_COUNT = "otelflask.error.count"
 #: Colours of the lines of Flask's development server.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 #: The longest name in characters, and the largest integer of SQLite.
@@ -144,10 +143,10 @@ class Rows:
             str(attributes.get("http.route", "")),
             str(attributes.get("url.path", "")),
             _whole(attributes.get("http.response.status_code")),
-            _whole(attributes.get("otelflask.db.query.count")),
-            _whole(attributes.get("otelflask.db.query.duration", 0.0), 1e9) / 1e9,
+            _whole(attributes.get(attribute_names.QUERY_COUNT)),
+            _whole(attributes.get(attribute_names.QUERY_DURATION, 0.0), 1e9) / 1e9,
             str(attributes.get("error.type", "")),
-            str(attributes.get("otelflask.error.message", "")),
+            str(attributes.get(attribute_names.ERROR_MESSAGE, "")),
             str(attributes.get("user.id", "")),
         )
 
@@ -172,8 +171,8 @@ class Rows:
             time,
             0,
             event,
-            str(attributes.get(FINGERPRINT, "")),
-            _whole(attributes.get(ERROR_COUNT)),
+            str(attributes.get(attribute_names.ERROR_FINGERPRINT, "")),
+            _whole(attributes.get(attribute_names.ERROR_COUNT)),
             record.severity_number.value if record.severity_number is not None else 0,
             _json(body),
         )

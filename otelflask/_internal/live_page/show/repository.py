@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from otelflask._internal import event_names
+from otelflask._internal import attribute_names, event_names
 from otelflask._internal.live_page.collect.file import MonitorFile
 from otelflask._internal.live_page.collect.store import REQUEST_COLUMNS
 from otelflask._internal.live_page.collect.time_series import Slot
@@ -191,7 +191,7 @@ class Repository:
                     "first_seen": first,
                     "last_seen": max(last, last_report),
                     "trend": trends.get(about, [0] * TREND_INTERVALS),
-                    "title": latest.get("otelflask.error.group", about),
+                    "title": latest.get(attribute_names.ERROR_GROUP, about),
                     "route": latest.get("http.route", ""),
                     "message": json.loads(report).get("attributes", {}).get("exception.message", ""),
                 }

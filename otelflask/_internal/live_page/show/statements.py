@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from otelflask._internal import event_names
+from otelflask._internal import attribute_names, event_names
 from otelflask._internal.live_page.collect.file import MonitorFile
 from otelflask._internal.live_page.collect.rows import STATEMENT
 from otelflask._internal.live_page.show.repository import ResultPage, Row
@@ -97,7 +97,7 @@ class Statements:
             requests[key] += 1
             found_repetitions.setdefault(key, {"trace_id": trace_id, **line})
         found = [{**line, "caller": key[0], "requests": requests[key]} for key, line in found_repetitions.items()]
-        found.sort(key=lambda line: line["attributes"]["otelflask.db.query.duration"], reverse=True)
+        found.sort(key=lambda line: line["attributes"][attribute_names.QUERY_DURATION], reverse=True)
         return found[:MAX_ROWS]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from werkzeug.wrappers import Response
 
-from otelflask._internal import clock, event_names
+from otelflask._internal import attribute_names, clock, event_names
 from otelflask._internal.live_page.show.overview import overview
 from otelflask._internal.live_page.show.repository import IdRange, Repository, Row
 from otelflask._internal.live_page.show.runtime import Runtime
@@ -191,7 +191,7 @@ class Views:
 
     def _profile_of(self, root: Row | None) -> str:
         """The id of the request's profile, if it is still stored; else an empty text."""
-        name = str(root["attributes"].get("otelflask.profile.id", "")) if root is not None else ""
+        name = str(root["attributes"].get(attribute_names.PROFILE_ID, "")) if root is not None else ""
         kept = self.profiles.newest() if name and self.profiles is not None else ()
         return name if any(profile.name == name for profile in kept) else ""
 

@@ -179,6 +179,21 @@ def test_the_pool_is_observed(telemetry: CapturedTelemetry, tmp_path: object) ->
     assert states == {"used": 1, "idle": 0}
 
 
+@pytest.mark.usefixtures("started")
+def test_each_connection_that_comes_too_late_is_counted_also_by_the_next_pool(
+    telemetry: CapturedTelemetry, tmp_path: object
+) -> None:
+    options = {"poolclass": sa.QueuePool, "pool_size": 1, "max_overflow": 0, "pool_timeout": 0.01}
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/narrow.db", **options)
+    for connect in (engine.connect, engine.raw_connection, engine.execution_options(echo=False).connect):
+        with engine.connect(), pytest.raises(sa.exc.TimeoutError):
+            connect()
+        engine.dispose()
+    (point,) = telemetry.points("db.client.connection.timeouts")
+    assert point.value == 3
+    assert "narrow.db" in point.attributes["db.client.connection.pool.name"]
+
+
 def test_a_slow_statement_names_its_caller(engine: sa.Engine, telemetry: CapturedTelemetry) -> None:
     app = flask.Flask("db")
     otelflask.init(app, runtime_metrics=False, slow_query_threshold=0.0, **telemetry.providers)
