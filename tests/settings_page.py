@@ -63,8 +63,9 @@ objects: see the [API](api.md).
 The column *scope* says whether each app has its own value, or the process has one. The process takes the value of its
 first app, or of the first app that uses the feature. If a later app has another value, a log line says so.
 
-The `OTEL_*` variables in the table keep their meaning, but some have another default. All other `OTEL_*` variables of
-the OpenTelemetry SDK and its OTLP exporters keep their meaning and their default.
+[Configuration](configuration.md) has OpenTelemetry's variables for receiver, protocol and sampler, and says how to turn
+each thing off. The `OTEL_*` variables in the table keep their meaning, but some have another default. All other
+`OTEL_*` variables of the OpenTelemetry SDK and its OTLP exporters keep their meaning and their default.
 
 ## Terms
 
@@ -75,48 +76,9 @@ the OpenTelemetry SDK and its OTLP exporters keep their meaning and their defaul
 """
 
 
-ENDING = """\
-
-## Variables of OpenTelemetry
-
-The exporters and the SDK read these themselves. They are variables of the environment only, and count for `init` and
-for zero code. [The list of all](https://opentelemetry.io/docs/languages/sdk-configuration/) is OpenTelemetry's.
-
-| variable | example | meaning |
-|---|---|---|
-| `OTEL_EXPORTER_OTLP_ENDPOINT` | `http://collector:4318` | the receiver of all signals. Default: `http://localhost:4318` |
-| `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, `…_METRICS_…`, `…_LOGS_…` | `http://loki:3100/otlp/v1/logs` | the receiver of one signal: with HTTP the whole address, path included |
-| `OTEL_EXPORTER_OTLP_PROTOCOL` | `grpc` | `http/protobuf` (default) or `grpc`, whose usual port is 4317 |
-| `OTEL_EXPORTER_OTLP_HEADERS` | `authorization=Bearer%20TOKEN` | headers of each export, such as the key of a vendor |
-| `OTEL_EXPORTER_OTLP_CERTIFICATE` | `/etc/ssl/ours.pem` | the authority of the receiver's certificate |
-| `OTEL_EXPORTER_OTLP_COMPRESSION` | `none` | `gzip` (default) or `none` |
-| `OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER`, `OTEL_LOGS_EXPORTER` | `none` | `otlp` (default), `console`, `none`, or the name of an installed exporter; several with commas |
-| `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG` | `traceidratio`, `0.1` | which traces are recorded. Default: all. Metrics, log lines and error reports are complete at any rate |
-| `OTEL_RESOURCE_ATTRIBUTES` | `service.namespace=shop,team=lamps` | attributes of all that the process sends |
-
-## Turn things off
-
-| to turn off | write |
-|---|---|
-| everything | `OTEL_SDK_DISABLED=true`, or `init(app, disabled=True)` for one app |
-| sending spans, metrics or log records | `OTEL_TRACES_EXPORTER=none`, `OTEL_METRICS_EXPORTER=none`, `OTEL_LOGS_EXPORTER=none` |
-| telemetry of some URLs | `excluded_urls="healthz,static/.*"` |
-| the log line of each request | `request_log=False` |
-| log records of `logging` | `logs=False`, or `log_level="error"` for all below ERROR |
-| error responses | `error_answers=False` |
-| error reports; those of log lines alone | `reports=False`; `report_level="off"` |
-| the headers `X-Request-ID` and `traceresponse` | `request_id_header=""`, `traceresponse=False` |
-| the users' ids; the number of active users | `redact_names="user.id"` masks them; `active_users=False` |
-| spans and metrics of SQLAlchemy | `database=False` |
-| other libraries | `libraries="none"`, or a list of those that stay |
-| metrics of processes and the machine | `runtime_metrics=False` |
-| `/health`, `/monitoring`, `/profiles` | `health_path=""`, `monitor="off"`, `profile_path=""` |
-"""
-
-
 def page() -> str:
     """``docs/settings.md``."""
-    return BEGINNING + tables() + ENDING
+    return BEGINNING + tables()
 
 
 if __name__ == "__main__":

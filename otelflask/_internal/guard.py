@@ -73,7 +73,9 @@ def log(
         message = f"{message} ({suppressed} more suppressed)"
     if not logger.hasHandlers() and logging.lastResort is _LAST_RESORT:
         # Python writes the bare text to stderr.
-        message = f"otelflask: {time.strftime('%H:%M:%S')} {logging.getLevelName(level)}: {message}"
+        message = f"{time.strftime('%H:%M:%S')} {logging.getLevelName(level)}: {message}"
+    # Many formats have no logger's name, such as the one in Flask's documentation.
+    message = f"otelflask: {message}"
     try:
         logger.log(level, message, *args, exc_info=exc_info)
     except Exception:

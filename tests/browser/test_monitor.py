@@ -266,7 +266,7 @@ def test_errors_logs_queries_and_the_runtime_show_what_was_done(server: Server, 
 def test_markup_in_whatever_the_app_meets_is_text(server: Server, page: sync_api.Page) -> None:
     server.get(XSS)
     asked = urllib.request.Request(f"{server.url}/said", headers={"User-Agent": "<img src=x onerror=alert(1)>"})
-    urllib.request.urlopen(asked, timeout=10).read()
+    urllib.request.urlopen(asked, timeout=60).read()
     server.get("/said?profile=text")
     server.get("/lamps")
     server.get("/boom")

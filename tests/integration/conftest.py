@@ -64,7 +64,7 @@ class Server:
             with error:
                 return error.code, error.read().decode()
 
-    def stop(self, number: int = signal.SIGTERM, timeout: float = 15) -> float:
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 60) -> float:
         """Stop it. Returns the seconds that this took."""
         started = time.monotonic()
         self.process.send_signal(number)
@@ -114,7 +114,7 @@ def serve(app_dir: Path) -> Iterator[Serve]:
             )
         server = Server(process, f"http://127.0.0.1:{port}", output)
         running.append(server)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), 0.2).close()

@@ -174,7 +174,7 @@ def test_under_gevent_a_file_that_another_process_locks_holds_up_no_request(serv
     pytest.importorskip("gevent", reason="gevent has no wheel here")
     server = start(serve, folder, None, "--worker-class", "gevent", "--workers", "1", **NOTHING_IS_DROPPED)
     assert server.get("/line")[0] == 200
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not written(folder) and time.monotonic() < end:
         time.sleep(0.1)
     (lock,) = folder.glob(".__app*lock")

@@ -67,7 +67,7 @@ def test_counts_are_exact_and_never_go_back(
     assert len(pids) > 8
     assert seen == sorted(seen)
     # The counts since a worker's last write are a few seconds late, unless that worker answers.
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while _counted(server) != REQUESTS and time.monotonic() < end:
         time.sleep(0.5)
     assert [_counted(server) for _ in range(12)] == [REQUESTS] * 12

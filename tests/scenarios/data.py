@@ -138,7 +138,7 @@ def _add_threads(app: Flask, engine: Engine) -> None:
 def _run(work: Any) -> None:
     thread = threading.Thread(target=work, name="worker")
     thread.start()
-    thread.join(20)
+    thread.join(60)
 
 
 def _add_jobs(app: Flask, engine: Engine) -> None:
@@ -180,7 +180,7 @@ def in_child(app: Flask) -> None:
 
 def ended(child: int) -> int:
     """The exit status of a forked process, within 20 seconds. Raises TimeoutError."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:

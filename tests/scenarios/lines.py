@@ -166,4 +166,4 @@ def uncaught_in_thread() -> None:
 
     thread = threading.Thread(target=work, name="worker")
     thread.start()
-    thread.join(20)
+    thread.join(60)

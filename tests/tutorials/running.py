@@ -125,7 +125,7 @@ class Running:
         """The response to a browser."""
         return self.ask(path, Accept="text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")
 
-    def lines(self, name: str, containing: str = "", seconds: float = 10.0) -> list[str]:
+    def lines(self, name: str, containing: str = "", seconds: float = 60.0) -> list[str]:
         """The lines of a file with a text, as soon as there is one."""
         path = self.folder / name
 
@@ -170,7 +170,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """Leave a redirect as it is."""
 
 
-def eventually(question: Callable[[], Any], seconds: float = 10.0) -> Any:
+def eventually(question: Callable[[], Any], seconds: float = 60.0) -> Any:
     """The first answer that is true, else the last one."""
     end = time.monotonic() + seconds
     while not (answer := question()) and time.monotonic() < end:

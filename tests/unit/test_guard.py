@@ -15,7 +15,7 @@ _LOG = "from otelflask._internal import guard; guard.log('x', 'queue of %s is fu
     ("before", "pattern"),
     [
         ("", r"^otelflask: \d\d:\d\d:\d\d WARNING: queue of spans is full\n$"),
-        ("import logging; logging.basicConfig(); ", r"^WARNING:otelflask:queue of spans is full\n$"),
+        ("import logging; logging.basicConfig(); ", r"^WARNING:otelflask:otelflask: queue of spans is full\n$"),
     ],
     ids=["no handler", "a handler"],
 )

@@ -104,7 +104,7 @@ for thread in threads:
 for thread in threads:
     thread.join()
 from otelflask._internal.instrumentation.database.instrumentor import SQLAlchemyInstrumentor
-end = time.monotonic() + 10
+end = time.monotonic() + 60
 while SQLAlchemyInstrumentor().telemetry is None and time.monotonic() < end:
     time.sleep(0.01)
 print(SQLAlchemyInstrumentor().telemetry is not None)

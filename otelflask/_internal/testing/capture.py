@@ -105,7 +105,7 @@ class CapturedTelemetry:
             for point in metric.data.data_points
         ]
 
-    def wait_for(self, condition: Callable[[], Any], timeout: float = 5.0) -> None:
+    def wait_for(self, condition: Callable[[], Any], timeout: float = 30.0) -> None:
         """Wait until a condition is true, because another thread makes it true.
 
         Args:

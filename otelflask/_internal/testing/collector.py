@@ -201,7 +201,7 @@ class FakeCollector:
             self.requests.clear()
             self.attempts = 0
 
-    def wait_for(self, predicate: Callable[[], Any], timeout: float = 10.0) -> Any:
+    def wait_for(self, predicate: Callable[[], Any], timeout: float = 30.0) -> Any:
         """Wait until `predicate()` is true.
 
         Args:

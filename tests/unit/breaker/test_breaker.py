@@ -110,7 +110,7 @@ def test_a_trial_that_goes_well_closes_it_and_one_that_fails_opens_it_again(make
 
 def test_calls_run_in_parallel(make: Make) -> None:
     breaker = make()
-    together = threading.Barrier(8, timeout=5)
+    together = threading.Barrier(8, timeout=60)
     threads = [threading.Thread(target=breaker.call, args=(together.wait,)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -129,7 +129,7 @@ def test_half_open_lets_a_set_number_through_and_no_more(app: flask.Flask, make:
 
     def trial() -> None:
         inside.release()
-        leave.wait(5)
+        leave.wait(60)
 
     def one() -> None:
         with app.app_context():

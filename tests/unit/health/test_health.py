@@ -154,17 +154,17 @@ def test_startup_passes_for_good_once_it_has_passed(make: Any) -> None:
 
 
 def test_checks_run_in_parallel_and_a_hanging_one_is_one_thread(make: Any) -> None:
-    hanging, both = threading.Event(), threading.Barrier(2, timeout=5)
+    hanging, both = threading.Event(), threading.Barrier(2, timeout=60)
 
     @health.check("hangs", timeout=0.05, cache=0)
     def hangs() -> None:
-        hanging.wait(30)
+        hanging.wait(60)
 
-    @health.check("one", timeout=5, cache=0)
+    @health.check("one", timeout=60, cache=0)
     def one() -> None:
         both.wait()
 
-    @health.check("other", timeout=5, cache=0)
+    @health.check("other", timeout=60, cache=0)
     def other() -> None:
         both.wait()
 
@@ -335,7 +335,7 @@ def test_each_engine_is_checked_without_a_span_and_one_that_has_no_connection_le
         answer = _get(app)
         for thread in threading.enumerate():
             if thread.name.startswith("otelflask-health"):
-                thread.join(5)
+                thread.join(60)
     assert answer.status_code == 503
     assert answer.get_json(force=True)["checks"][name][0]["output"] == "no answer within 1 s"
 

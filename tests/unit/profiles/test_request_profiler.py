@@ -242,11 +242,11 @@ def test_a_redirect_and_an_error_show_their_profile(make: Any) -> None:
 def test_one_at_a_time(make: Any, tmp_path: Path) -> None:
     app = make()
     inside, leave = threading.Event(), threading.Event()
-    app.add_url_rule("/wait", "wait", lambda: (inside.set(), leave.wait(5), "waited")[2])
+    app.add_url_rule("/wait", "wait", lambda: (inside.set(), leave.wait(60), "waited")[2])
     first: list[Any] = []
     running = threading.Thread(target=lambda: first.append(app.test_client().get("/wait?profile=text")))
     running.start()
-    inside.wait(5)
+    inside.wait(60)
     second = app.test_client().get("/slow?profile=text")
     leave.set()
     running.join()
