@@ -104,15 +104,34 @@ def client(app: flask.Flask) -> flask.testing.FlaskClient:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+def _postgres() -> Iterator[str]:
     with servers.postgres() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def mariadb_url() -> Iterator[str]:
+def _mariadb() -> Iterator[str]:
     with servers.mariadb() as url:
         yield url
+
+
+def _without_engines(url: str) -> Iterator[str]:
+    yield url
+    # An engine of the test that is not freed yet is found by the health checks of later tests. Its pool would keep
+    # their connection until nobody can close it.
+    for engine in [item for item in gc.get_referrers(Engine) if isinstance(item, Engine)]:
+        engine.dispose()
+        engine.pool = NullPool(engine.pool._creator)
+
+
+@pytest.fixture
+def postgres_url(_postgres: str) -> Iterator[str]:
+    yield from _without_engines(_postgres)
+
+
+@pytest.fixture
+def mariadb_url(_mariadb: str) -> Iterator[str]:
+    yield from _without_engines(_mariadb)
 
 
 @pytest.fixture(scope="session")
@@ -128,8 +147,3 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield f"sqlite:///{tmp_path / 'test.sqlite3'}"
         return
     yield str(request.getfixturevalue({"postgresql": "postgres_url", "mariadb": "mariadb_url"}[request.param]))
-    # An engine of the test that is not freed yet is found by the health checks of later tests. Its pool would keep
-    # their connection until nobody can close it.
-    for engine in [item for item in gc.get_referrers(Engine) if isinstance(item, Engine)]:
-        engine.dispose()
-        engine.pool = NullPool(engine.pool._creator)

@@ -296,8 +296,6 @@ def test_an_async_engine_is_asked_over_a_connection_of_its_own(
     assert _of_database(answer, str(engine.url.database))["status"] == "healthy"
     assert engine.sync_engine.pool.checkedin() == 0
     assert telemetry.spans == []
-    del engine
-    gc.collect()
 
 
 def _of_database(answer: TestResponse, name: str) -> dict[str, Any]:
@@ -314,9 +312,6 @@ def engine(postgres_url: str) -> Iterator[sa.Engine]:
     gc.collect()
     engine = sa.create_engine(postgres_url, pool_size=1, max_overflow=0, pool_timeout=2)
     yield engine
-    engine.dispose()
-    del engine
-    gc.collect()
 
 
 def test_each_engine_is_checked_without_a_span_and_one_that_has_no_connection_left_fails(
