@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+import tempfile
 from typing import Any
 
 from flask import Flask, jsonify
 from sqlalchemy import create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.pool import StaticPool
 
 
 class Base(DeclarativeBase):
@@ -28,7 +28,10 @@ def create_app() -> Flask:
     app = Flask("bench")
     # Measure the answer to /boom, and not the printing of its traceback. Before Flask adds its own handler.
     logging.getLogger("bench").addHandler(logging.NullHandler())
-    engine = create_engine("sqlite://", poolclass=StaticPool)
+    # A file, so that each thread has a connection of its own: SQLite's connections may not be shared.
+    folder = tempfile.TemporaryDirectory()
+    app.extensions["bench.folder"] = folder
+    engine = create_engine(f"sqlite:///{folder.name}/bench.db")
     Base.metadata.create_all(engine)
     with Session(engine) as session:
         session.add_all([Product(id=n, name=f"product {n}", stock=n) for n in range(1, 61)])

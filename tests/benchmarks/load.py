@@ -1,8 +1,9 @@
-"""``make bench-load``: requests per second and p99 under gunicorn, beside the bare app.
+"""``make bench-load``: requests per second, p99, CPU time and memory under gunicorn, beside the bare app.
 
 Each variant has an environment of its own, as in ``make bench``. One worker with four threads gets
-the load of four connections by wrk. The variants take turns, and the median of the rounds counts.
-Everything runs on one machine: the app, wrk, and the receiver of the telemetry.
+the load of four connections by wrk, and before that of one connection. The variants take turns, and
+the median of the rounds counts. Everything runs on one machine: the app, wrk, and the receiver of
+the telemetry.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
+
+import psutil
 
 from otelflask.testing import FakeCollector
 from tests.benchmarks.bench import ROOT, python_of
@@ -35,8 +40,26 @@ app = driver.start()
 """
 
 
-def measure(variant: str, route: str, sink: FakeCollector) -> tuple[float, float]:
-    """Requests per second, and p99 in milliseconds."""
+class Load(NamedTuple):
+    """What one server did.
+
+    Attributes:
+        rate: Requests per second at full load.
+        p99: Milliseconds at full load.
+        alone: The median of the milliseconds of a request with one connection.
+        cpu: Milliseconds of CPU time of the worker per request.
+        memory: MB (resident) of the worker after the load.
+    """
+
+    rate: float
+    p99: float
+    alone: float
+    cpu: float
+    memory: float
+
+
+def measure(variant: str, route: str, sink: FakeCollector) -> Load:
+    """Put one variant under load."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -49,13 +72,19 @@ def measure(variant: str, route: str, sink: FakeCollector) -> tuple[float, float
         server = subprocess.Popen(command, env=environment, cwd=folder, stderr=subprocess.DEVNULL)
         try:
             _wait_for(f"http://{address}{route}")
+            _, _, alone = _wrk(address, route, WARM_UP_S, connections=1)
             _wrk(address, route, WARM_UP_S)
-            found = _wrk(address, route, SECONDS)
+            (worker,) = psutil.Process(server.pid).children()
+            before = worker.cpu_times()
+            rate, p99, _ = _wrk(address, route, SECONDS)
+            after = worker.cpu_times()
+            used = after.user + after.system - before.user - before.system
+            memory = worker.memory_info().rss / 1e6
         finally:
             server.terminate()
             server.wait(60)
     sink.clear()
-    return found
+    return Load(rate, p99, alone, 1000 * used / (rate * SECONDS), memory)
 
 
 def _wait_for(url: str) -> None:
@@ -70,13 +99,15 @@ def _wait_for(url: str) -> None:
     raise SystemExit(f"{url} does not answer")
 
 
-def _wrk(address: str, route: str, seconds: int) -> tuple[float, float]:
-    command = ["wrk", "-t1", "-c4", f"-d{seconds}s", "--latency", f"http://{address}{route}"]
+def _wrk(address: str, route: str, seconds: int, connections: int = 4) -> tuple[float, float, float]:
+    """Requests per second, and p99 and median in milliseconds."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"http://{address}{route}"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    rate, p99 = re.search(r"Requests/sec:\s+([\d.]+)", text), re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
     assert rate is not None, text
-    assert p99 is not None, text
-    return float(rate[1]), float(p99[1]) * _MILLISECONDS[p99[2]]
+    times = {share: (value, unit) for share, value, unit in re.findall(r"(\d\d)%\s+([\d.]+)(us|ms|s)", text)}
+    p99, median = (float(times[share][0]) * _MILLISECONDS[times[share][1]] for share in ("99", "50"))
+    return float(rate[1]), p99, median
 
 
 def main() -> None:
@@ -85,26 +116,34 @@ def main() -> None:
         raise SystemExit("make bench-load needs wrk (apt-get install wrk)")
     for variant in VARIANTS:
         python_of(variant)
-    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    found: dict[tuple[str, str], list[Load]] = {}
     with FakeCollector() as sink:
         for _ in range(ROUNDS):
             for route in ROUTES:
                 for variant in VARIANTS:
                     found.setdefault((variant, route), []).append(measure(variant, route, sink))
-    print(
-        "| | "
-        + " | ".join(f"{r}, requests/s | of bare | p99" for r in ROUTES)
-        + " |\n|---|"
-        + "---|---|---|" * len(ROUTES)
-    )
+    median = {
+        key: Load(*(statistics.median(values) for values in zip(*loads, strict=True))) for key, loads in found.items()
+    }
+    _print_table(median, "requests/s | of bare | p99", _at_full_load)
+    print()
+    _print_table(median, "ms, one client | CPU ms a request | MB a worker", _felt)
+
+
+def _at_full_load(load: Load, bare: Load) -> str:
+    return f"{load.rate:,.0f} | {load.rate / bare.rate:.2f} | {load.p99:.1f} ms"
+
+
+def _felt(load: Load, bare: Load) -> str:
+    return f"{load.alone:.2f} | {load.cpu:.2f} | {load.memory:.0f}"
+
+
+def _print_table(median: dict[tuple[str, str], Load], columns: str, cells: Callable[[Load, Load], str]) -> None:
+    print("| | " + " | ".join(f"{route}, {columns}" for route in ROUTES) + " |")
+    print("|---|" + "---|---|---|" * len(ROUTES))
     for variant in VARIANTS:
-        cells = []
-        for route in ROUTES:
-            rate = statistics.median(item[0] for item in found[variant, route])
-            bare = statistics.median(item[0] for item in found["bare", route])
-            p99 = statistics.median(item[1] for item in found[variant, route])
-            cells.append(f"{rate:,.0f} | {rate / bare:.2f} | {p99:.1f} ms")
-        print(f"| {variant} | " + " | ".join(cells) + " |")
+        shown = [cells(median[variant, route], median["bare", route]) for route in ROUTES]
+        print(f"| {variant} | {' | '.join(shown)} |")
 
 
 if __name__ == "__main__":

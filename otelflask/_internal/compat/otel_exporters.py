@@ -1,8 +1,7 @@
-"""OpenTelemetry's OTLP exporters: their HTTP client and gRPC channel, to send our own bytes.
+"""OpenTelemetry's OTLP exporters over HTTP: their client, to send our own bytes.
 
 They read the standard variables (endpoint, headers, TLS, compression, timeout). Their handling of
-answers is not used: see `export.destinations`. Sources: ``opentelemetry.exporter.otlp.proto.http``
-and ``.grpc``.
+answers is not used: see `export.destinations`. Source: ``opentelemetry.exporter.otlp.proto.http``.
 """
 
 from __future__ import annotations
@@ -10,25 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogExporter
-from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcMetricExporter
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpanExporter
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as HttpLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpanExporter
 
-__all__ = ["GRPC_EXPORTERS", "HTTP_EXPORTERS", "GrpcClient", "HttpClient", "HttpResult"]
+__all__ = ["HTTP_EXPORTERS", "HttpClient", "HttpResult"]
 
 #: The stock exporters by signal.
 HTTP_EXPORTERS: dict[str, Callable[..., Any]] = {
     "traces": HttpSpanExporter,
     "metrics": HttpMetricExporter,
     "logs": HttpLogExporter,
-}
-GRPC_EXPORTERS: dict[str, Callable[..., Any]] = {
-    "traces": GrpcSpanExporter,
-    "metrics": GrpcMetricExporter,
-    "logs": GrpcLogExporter,
 }
 
 
@@ -72,29 +63,3 @@ class HttpClient:
     def close(self) -> None:
         """Close its connections."""
         self._client.shutdown()
-
-
-class GrpcClient:
-    """The gRPC channel of a stock exporter.
-
-    Args:
-        signal: The signal.
-        compression: The compression; None where a variable gives it.
-        method: The full name of the method.
-        read: Decodes an answer.
-    """
-
-    def __init__(self, signal: str, compression: Any, method: str, read: Callable[[bytes], Any]) -> None:
-        self._exporter = GRPC_EXPORTERS[signal](compression=compression)
-        self.endpoint: str = self._exporter._endpoint
-        #: Seconds that an answer may take.
-        self.timeout: float = self._exporter._timeout
-        self._call = self._exporter._channel.unary_unary(method, request_serializer=None, response_deserializer=read)
-
-    def call(self, payload: bytes, timeout: float) -> Any:
-        """Send one request. Raises what gRPC raises."""
-        return self._call(payload, timeout=timeout, metadata=self._exporter._headers)
-
-    def close(self) -> None:
-        """Close its channel."""
-        self._exporter.shutdown(timeout_millis=0)

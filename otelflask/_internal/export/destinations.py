@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from google.protobuf.message import DecodeError
@@ -22,9 +22,12 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from otelflask._internal import guard
-from otelflask._internal.compat.otel_exporters import GrpcClient, HttpClient, HttpResult
+from otelflask._internal.compat.otel_exporters import HttpClient, HttpResult
 from otelflask._internal.export import failures
 from otelflask._internal.export.environment import grpc_compression, http_compression
+
+if TYPE_CHECKING:
+    from otelflask._internal.compat.otel_grpc import GrpcClient
 
 Signal = Literal["traces", "metrics", "logs"]
 
@@ -194,6 +197,9 @@ class GrpcDestination:
         self.endpoint = ""
 
     def _connect(self) -> GrpcClient:
+        # Imported where it is used, because of its size.
+        from otelflask._internal.compat.otel_grpc import GrpcClient
+
         # Made in the sending thread on first use: a gRPC channel does not survive a fork.
         read = _RESPONSES[self._signal].FromString
         client = GrpcClient(self._signal, grpc_compression(self._signal), _GRPC_METHOD[self._signal], read)

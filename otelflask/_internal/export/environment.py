@@ -12,7 +12,6 @@ import os
 from collections.abc import MutableMapping
 from typing import Any
 
-import grpc
 from opentelemetry.exporter.otlp.proto.http import Compression
 
 from otelflask._internal.compat import otel_configuration
@@ -60,7 +59,9 @@ def http_compression(signal: str) -> Compression | None:
 
 def grpc_compression(signal: str) -> Any:
     """The compression for the stock gRPC exporter: gzip, or None where a variable sets one."""
-    return None if _of_exporter(signal, "COMPRESSION") else grpc.Compression.Gzip
+    from otelflask._internal.compat.otel_grpc import GZIP
+
+    return None if _of_exporter(signal, "COMPRESSION") else GZIP
 
 
 def _of_exporter(signal: str, what: str) -> str | None:

@@ -29,6 +29,7 @@ from otelflask._internal.compat import (
     otel_clock,
     otel_configuration,
     otel_exporters,
+    otel_grpc,
     otel_instrumentation,
     otel_logs,
     otel_metrics,
@@ -274,7 +275,7 @@ def test_bytes_of_our_own_by_the_exporters_clients(
 def test_bytes_of_our_own_by_grpc(fake_collector: FakeCollector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", fake_collector.grpc_endpoint)
     method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-    client = otel_exporters.GrpcClient("traces", None, method, bytes)
+    client = otel_grpc.GrpcClient("traces", None, method, bytes)
     assert client.endpoint in fake_collector.grpc_endpoint
     assert client.call(b"", client.timeout) == b""
     client.close()

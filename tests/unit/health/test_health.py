@@ -6,7 +6,6 @@ import gc
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -307,11 +306,11 @@ def _of_database(answer: TestResponse, name: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def engine(postgres_url: str) -> Iterator[sa.Engine]:
+def engine(postgres_url: str) -> sa.Engine:
     # Engines of other tests that still live would be checked too.
     gc.collect()
     engine = sa.create_engine(postgres_url, pool_size=1, max_overflow=0, pool_timeout=2)
-    yield engine
+    return engine
 
 
 def test_each_engine_is_checked_without_a_span_and_one_that_has_no_connection_left_fails(
