@@ -10,6 +10,7 @@ import flask
 import jinja2
 from flask import Blueprint, Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
+from markupsafe import escape
 
 from otelflask._internal import guard
 from otelflask._internal.error_responses.answer import Answer
@@ -73,12 +74,10 @@ class Renderer:
         self._error_type = "application/problem+json" if settings.error_format == "problem" else "application/json"
         self._prefixes = tuple(part.strip() for part in settings.json_paths.split(",") if part.strip())
         self._function = function
-        source = (
-            resources.files("otelflask._internal.error_responses").joinpath("templates/error.html").read_text("utf-8")
-        )
         #: Status → name of the app's template.
         self._templates: dict[int, str | None] = {}
-        self._page = jinja2.Environment(autoescape=True).from_string(source)
+        folder = resources.files("otelflask._internal.error_responses")
+        self._page = folder.joinpath("templates/error.html").read_text("utf-8")
 
     def response(self, app: Flask, answer: Answer) -> Response:
         """The response to the current request."""
@@ -145,8 +144,8 @@ class Renderer:
         page = guard.attempt(self._page_of_app, app, values, on_error=lambda error: _log_failure(app, error, _TEMPLATE))
         if page is not None:
             return page
-        # Not by `render`: where Jinja is instrumented, our page would be a span of the app.
-        return "".join(self._page.root_render_func(self._page.new_context(values)))
+        # Without Jinja, which may be instrumented: then our page would be a span of the app.
+        return self._page % {name: escape(value) for name, value in values.items()}
 
     def _page_of_app(self, app: Flask, values: dict[str, Any]) -> str | None:
         """The page by the app's own template; None where it has none."""
