@@ -24,6 +24,8 @@ C = TypeVar("C", bound=AbstractContextManager[Any])
 
 logger = logging.getLogger("otelflask")
 
+#: The beginning of each diagnostic.
+PREFIX = "otelflask: "
 #: The shortest time, in seconds, between two log lines with the same key.
 LOG_INTERVAL_S = 60.0
 #: At this number of keys all are forgotten, to bound the memory.
@@ -75,7 +77,7 @@ def log(
         # Python writes the bare text to stderr.
         message = f"{time.strftime('%H:%M:%S')} {logging.getLevelName(level)}: {message}"
     # Many formats have no logger's name, such as the one in Flask's documentation.
-    message = f"otelflask: {message}"
+    message = PREFIX + message
     try:
         logger.log(level, message, *args, exc_info=exc_info)
     except Exception:

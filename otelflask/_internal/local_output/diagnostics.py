@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 
@@ -34,6 +35,9 @@ class OwnDiagnostics(logging.Handler):
         guard.attempt(self._write, record, on_error=lambda error: self.handleError(record))
 
     def _write(self, record: logging.LogRecord) -> None:
+        record = copy.copy(record)
+        # The line has the logger's name.
+        record.msg = str(record.msg).removeprefix(guard.PREFIX)
         item = ReadableLogRecord(record_of(record, self._limits, Raised(record)), Resource.get_empty(), _OWN_SCOPE)
         sys.stderr.write(self._make(item, RequestInfo()) + "\n")
         sys.stderr.flush()
