@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 import tempfile
@@ -25,6 +26,11 @@ ABANDONED_S = 60.0
 #: The suffix of a file that is still being written.
 _UNFINISHED = ".new"
 _SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def service_key(service: str) -> str:
+    """A part of a file name that the workers of one service have in common."""
+    return hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
 
 
 class SharedFolder:

@@ -46,7 +46,7 @@ def is_same(given: bytes, token: str) -> bool:
 
 def is_development(app: Flask, settings: Settings) -> bool:
     """Whether the app is in debug mode, or the environment is ``development``."""
-    return app.debug or settings.environment == "development"
+    return app.debug or settings.is_development
 
 
 def is_local(request: Request) -> bool:

@@ -159,7 +159,7 @@ class ReportBuilder:
             body = f"{layer['exception.type']}: {message}"
         level = guard.safe_text(event.get("level") or occurrence.level)
         span = occurrence.span if occurrence.span is not None and occurrence.span.is_valid else None
-        report = Report(prepared.group, level, body, bounded(own, body), span, request_context)
+        report = Report(prepared.group, level, body, bounded(own, body), occurrence.at, span, request_context)
         emit_report(self._logger, report)
         # Kept for a minute, without the context, which holds the exception and its frames.
         self.counts.reported(prepared.group.fingerprint, replace(report, context=None))

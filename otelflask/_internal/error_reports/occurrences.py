@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry.trace import SpanContext
 
+from otelflask._internal import clock
 from otelflask._internal.error_reports.fingerprint import Group
 from otelflask._internal.exceptions.walk import Walk
 
@@ -41,6 +42,8 @@ class Occurrence:
     logger: str = ""
     template: str = ""
     prepared: Prepared | None = None
+    #: When it happened, or was seen, in epoch nanoseconds.
+    at: int = field(default_factory=lambda: clock.time_ns())
 
     @property
     def error(self) -> BaseException | None:

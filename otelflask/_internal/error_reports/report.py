@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanContext
 
-from otelflask._internal import attribute_names, clock, event_names
+from otelflask._internal import attribute_names, event_names
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.error_reports.fingerprint import Group
 from otelflask._internal.sdk.log_records import Record, emit
@@ -45,6 +45,7 @@ class Report:
         level: Its level, in sentry-sdk's words.
         body: Its text.
         attributes: Its attributes.
+        at: When it happened, in epoch nanoseconds.
         span, context: Where it happened.
     """
 
@@ -52,10 +53,9 @@ class Report:
     level: str
     body: str
     attributes: dict[str, Any]
+    at: int
     span: SpanContext | None = None
     context: Context | None = None
-    #: Epoch nanoseconds.
-    at: int = field(default_factory=lambda: clock.time_ns())
 
 
 def bounded(attributes: dict[str, Any], body: str) -> dict[str, Any]:

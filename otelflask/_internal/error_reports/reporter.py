@@ -199,7 +199,9 @@ class Reporter(RequestObserver):
         occurrences = request_errors.get_or_create(record).occurrences
         walked = first_error(walk(record.error, record.context), record) if record.error is not None else None
         if record.error_type is not None and walked is not None and not _is_prepared(occurrences, walked.error):
-            occurrences.append(Occurrence(walked, not record.unhandled, record.span.get_span_context()))
+            # Not after the end of the request, which is longer ago where telemetry is slow.
+            span, at = record.span.get_span_context(), record.ended_at
+            occurrences.append(Occurrence(walked, not record.unhandled, span, at=at))
         if occurrences:
             self._report(record, occurrences)
         if 400 <= record.status < 500 and not record.broken:

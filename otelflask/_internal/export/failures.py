@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 _UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH})
 _UNREACHABLE_GRPC = ("Connection refused", "Network is unreachable", "No route to host", "DNS", "errors resolving")
 
+_NOTHING = "nothing listens at this address; to send nothing, set OTEL_TRACES_EXPORTER and its like to none"
+_NO_SUCH_HOST = "there is no host of this name"
 _IS_GRPC = "a gRPC receiver is at this address; set OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or write its port for HTTP"
 _IS_HTTP = (
     "an HTTP receiver is at this address; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, or write its port for gRPC"
@@ -27,6 +29,8 @@ _BY_STATUS = {
     401: "the receiver wants credentials; set OTEL_EXPORTER_OTLP_HEADERS",
     403: "the receiver does not allow it; check OTEL_EXPORTER_OTLP_HEADERS",
     404: "the receiver does not know this path; OTLP/HTTP has /v1/traces, /v1/metrics and /v1/logs",
+    405: "this server takes no POST, so it is no OTLP receiver",
+    501: "this server takes no POST, so it is no OTLP receiver",
 }
 #: What Go's and nginx's servers answer to HTTP on a port with TLS.
 _PLAIN_TO_TLS = (b"HTTP request to an HTTPS server", b"plain HTTP request was sent to HTTPS port")
@@ -54,7 +58,11 @@ class Failure(NamedTuple):
 def of_exception(error: BaseException | None, endpoint: str) -> Failure:
     """The failure behind an exception of the HTTP client."""
     causes = list(_causes(error))
-    if any(isinstance(cause, (ConnectionRefusedError, socket.gaierror)) or _is_unreachable(cause) for cause in causes):
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return Failure(unreachable=True, advice=_NO_SUCH_HOST)
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return Failure(unreachable=True, advice=_NOTHING)
+    if any(_is_unreachable(cause) for cause in causes):
         return Failure(unreachable=True)
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -75,15 +83,17 @@ def of_response(status: int, body: bytes) -> Failure:
 
 def of_grpc(details: str) -> Failure:
     """The failure behind an UNAVAILABLE of gRPC."""
-    if any(text in details for text in _UNREACHABLE_GRPC):
-        return Failure(unreachable=True)
     advice = {
+        "Connection refused": _NOTHING,
+        "DNS": _NO_SUCH_HOST,
+        "errors resolving": _NO_SUCH_HOST,
         "Failed parsing HTTP/2": _IS_HTTP,
         "CERTIFICATE_VERIFY_FAILED": _UNTRUSTED,
         "WRONG_VERSION_NUMBER": _NO_TLS,
         "Socket closed": _CLOSED,
     }
-    return Failure(advice=next((found for text, found in advice.items() if text in details), ""))
+    unreachable = any(text in details for text in _UNREACHABLE_GRPC)
+    return Failure(unreachable, next((found for text, found in advice.items() if text in details), ""))
 
 
 def _is_unreachable(cause: BaseException) -> bool:

@@ -25,7 +25,7 @@ def console_style(settings: Settings, debug: bool) -> str:
     """The style of console lines: ``json``, ``text`` or ``off``. `auto` is ``text`` in development, else ``json``."""
     if settings.log_console != "auto":
         return settings.log_console
-    return "text" if debug or settings.environment == "development" else "json"
+    return "text" if debug or settings.is_development else "json"
 
 
 def attach_console(pipeline: Pipeline, style: str) -> bool:

@@ -9,7 +9,6 @@ between counts nothing twice.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -23,7 +22,7 @@ from otelflask._internal.lifecycle.servers import server_id
 from otelflask._internal.locks import new_lock
 from otelflask._internal.metrics_page.snapshot import Snapshot, from_json, lasting, merged, to_json
 from otelflask._internal.settings import SettingError
-from otelflask._internal.shared_folder import SharedFolder
+from otelflask._internal.shared_folder import SharedFolder, service_key
 
 #: Seconds between two writes, and so the most that a killed worker loses.
 INTERVAL_S = 3.0
@@ -55,7 +54,7 @@ class SharedMetrics:
     ) -> None:
         self._has_ended = has_ended
         self._base = folder
-        self._service = hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
+        self._service = service_key(service)
         self._take = take
         self._task = BackgroundTask("metrics-page", self._share, INTERVAL_S)
         self._lock = new_lock()

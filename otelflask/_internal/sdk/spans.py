@@ -74,13 +74,13 @@ class Span(LayeredSpan, AppSpan):
         for key, value in attributes.items():
             self.set_attribute(key, value)
 
-    def add_known_event(self, name: str, layer: Layer) -> None:
-        """Add an event with valid attributes. They must not change afterwards."""
+    def add_known_event(self, name: str, layer: Layer, timestamp: int) -> None:
+        """Add an event with valid attributes, at a time in epoch nanoseconds. They must not change afterwards."""
         limit = self.limits.max_event_attributes
         if limit is None or len(layer) <= limit:
-            self.add_made_event(sdk_trace.Event(name, layer))
+            self.add_made_event(sdk_trace.Event(name, layer, timestamp))
         else:
-            self.add_event(name, layer)
+            self.add_event(name, layer, timestamp)
 
     def record_exception(
         self,

@@ -41,6 +41,11 @@ class Settings(
 ):
     """The effective settings of one app."""
 
+    @property
+    def is_development(self) -> bool:
+        """Whether the environment is ``development``, in any case of its letters."""
+        return self.environment.strip().lower() == "development"
+
 
 #: Settings of the process: those of its first app count. All others may differ from app to app.
 PER_PROCESS = tuple(item.name for item in fields(Settings) if not item.metadata["per_app"])

@@ -26,6 +26,12 @@ _PATH_EXAMPLES = {
     "profile_path": "/profiles",
     "monitor_path": "/monitoring",
 }
+#: Settings that are URLs, with an example for the message.
+_URL_EXAMPLES = {
+    "health_redis": "redis://localhost:6379/0",
+    "pyroscope_url": "http://127.0.0.1:4040",
+    "grafana_url": "http://127.0.0.1:3000",
+}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 
@@ -78,6 +84,8 @@ def _parse(name: str, source: str, value: Any, default: Any, metadata: Mapping[s
                 ) from None
     if name in _PATH_EXAMPLES and value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
         raise SettingError(f"{where} is {value!r}; allowed is a path such as {_PATH_EXAMPLES[name]}, or nothing")
+    if name in _URL_EXAMPLES and value and not re.fullmatch(r"[a-z]+://\S+", value):
+        raise SettingError(f"{where} is {value!r}; allowed is a URL such as {_URL_EXAMPLES[name]}, or nothing")
     if name in ("log_file_name", "log_error_file_name") and not re.fullmatch(r"[^/\\\x00]*", value):
         raise SettingError(f"{where} is {value!r}; allowed is a file name such as app.log, without a folder")
     if name == "json_paths" and not all(part.strip().startswith("/") for part in value.split(",") if part.strip()):
@@ -151,7 +159,8 @@ def load(
     settings = Settings(**values)
     if settings.profile_share > 1:
         raise SettingError(
-            f"profile_share (OTELFLASK_PROFILE_SHARE) is {settings.profile_share!r}; allowed is a number from 0 to 1"
+            f"profile_share ({given['profile_share'][1]}) is {settings.profile_share!r}; "
+            "allowed is a number from 0 to 1"
         )
     _check_mail(settings, given)
     return settings

@@ -14,6 +14,7 @@ from otelflask._internal.endpoints.endpoint import Endpoint
 from otelflask._internal.health import dependencies
 from otelflask._internal.health.checks import PASS, Check, Checks
 from otelflask._internal.health.endpoint import HealthEndpoint
+from otelflask._internal.import_hooks import is_importable
 from otelflask._internal.live_page.show.gate import Gate, MayMonitor
 from otelflask._internal.settings import SettingError, Settings
 from otelflask._internal.shared_folder import SharedFolder
@@ -132,6 +133,8 @@ def _metrics(app: Flask, telemetry: Telemetry, settings: Settings) -> Endpoint:
 def _checks_of(settings: Settings, telemetry: Telemetry) -> Callable[[], list[Check]]:
     given = [*dependencies.machine()]
     if settings.health_redis:
+        if not is_importable("redis"):
+            raise SettingError("health_redis needs the package redis: pip install otelflask[redis]")
         given.append(dependencies.redis(settings.health_redis))
     destinations = [queue.destination for queue in telemetry.pipeline.queues]
     endpoints = {item.endpoint for item in destinations if item.component_type.startswith("otlp")}

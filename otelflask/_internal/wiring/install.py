@@ -32,7 +32,7 @@ from otelflask._internal.settings import SettingError, Settings
 from otelflask._internal.settings.loading import load as load_settings
 from otelflask._internal.settings.loading import sources as setting_sources
 from otelflask._internal.supported_versions import is_supported
-from otelflask._internal.wiring import app_endpoints, profilers
+from otelflask._internal.wiring import app_endpoints, profilers, unused
 from otelflask._internal.wiring.development import Development
 from otelflask._internal.wiring.factory import make_telemetry
 from otelflask._internal.wiring.options import PROVIDERS, Hooks, InitOptions
@@ -86,6 +86,7 @@ def install(app: Flask, options: InitOptions) -> None:
     if effective.disabled or is_reloader_parent() or not is_supported("Flask"):
         return
     sources = setting_sources(settings, app.config)
+    unused.tell(effective, sources)
     name = app.import_name if app.import_name != "__main__" else app.name
     telemetry = start(effective, name, hooks)
     app.extensions[EXTENSION_KEY] = AppTelemetry(effective, telemetry, options)

@@ -12,7 +12,7 @@ from otelflask._internal.endpoints.access import is_development
 from otelflask._internal.import_hooks import is_importable
 from otelflask._internal.locks import new_lock
 from otelflask._internal.settings import SettingError, Settings
-from otelflask._internal.shared_folder import SharedFolder
+from otelflask._internal.shared_folder import SharedFolder, service_key
 from otelflask._internal.wiring.telemetry import Telemetry
 from otelflask._internal.wsgi import WsgiApp
 
@@ -61,7 +61,8 @@ def _profile_requests(app: Flask, telemetry: Telemetry, settings: Settings, surr
         folder = SharedFolder(os.path.abspath(settings.profile_dir), setting="profile_dir")
         folder.check()
     else:
-        folder = SharedFolder.of(telemetry.settings).below("profiles")
+        # The folder of the machine has those of other apps too.
+        folder = SharedFolder.of(telemetry.settings).below("profiles").below(service_key(telemetry.service))
     store = ProfileStore(folder, settings.profile_count)
     profiler = RequestProfiler(app, settings, store, telemetry.profiles)
     surround(profiler.wrap)

@@ -71,7 +71,7 @@ class Telemetry:
     def repeated_query_time(self) -> float:
         """The minimum total time of an N+1, in seconds: none in development, where databases are small, unless set."""
         seconds = self.settings.repeated_query_time
-        is_development = self.is_debug or self.settings.environment == "development"
+        is_development = self.is_debug or self.settings.is_development
         return 0.0 if is_development and seconds == Settings.repeated_query_time else seconds
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 
 from opentelemetry import environment_variables as api_variables
@@ -20,8 +21,18 @@ _OTEL = frozenset(
     name for module in (api_variables, sdk_variables) for name in vars(module) if name.startswith("OTEL_")
 )
 _SIGNALS = ("traces", "metrics", "logs")
+#: The SDK's samplers (Environment Variable Specification, "General SDK Configuration").
+_SAMPLERS = (
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+)
 #: Usual names of `environment`.
 _ENVIRONMENTS = ("production", "staging", "development", "testing")
+_SHORT = {"dev": "development", "devel": "development", "prod": "production", "stage": "staging", "test": "testing"}
 #: The ports of OTLP (OpenTelemetry Protocol Exporter, "Endpoint").
 _HTTP_PORT, _GRPC_PORT = 4318, 4317
 
@@ -33,7 +44,8 @@ def tell(settings: Settings, environ: Mapping[str, str]) -> None:
         settings: The process's settings.
         environ: The environment.
     """
-    for text in (*_unknown(environ), *_endpoints(environ), *_environment(settings)):
+    problems = (*_unknown(environ), *_endpoints(environ), *_headers(environ), *_sampler(environ))
+    for text in (*problems, *_environment(settings)):
         guard.log(f"variable:{text}", "%s", text)
 
 
@@ -98,14 +110,47 @@ def _wrong(value: str, is_grpc: bool, signal: str) -> str:
         return f"it has no scheme, and {_GRPC_PORT} is the port of gRPC; write {right}"
     if port == _GRPC_PORT:
         return f"{_GRPC_PORT} is the port of gRPC; write port {_HTTP_PORT}, or OTEL_EXPORTER_OTLP_PROTOCOL=grpc"
+    if not signal and parts.path.rstrip("/").endswith(tuple(f"/v1/{each}" for each in _SIGNALS)):
+        return f"/v1/… is added for each signal; write {value.rstrip('/').rpartition('/v1/')[0]}"
     if signal and parts.path in ("", "/"):
         return f"a signal's endpoint is used as it is; write {value.rstrip('/')}/v1/{signal}"
     return ""
 
 
+def _headers(environ: Mapping[str, str]) -> Iterator[str]:
+    """Headers that the exporters leave out. Source: OpenTelemetry Protocol Exporter, "Specifying headers"."""
+    for part in ("", *(f"{signal.upper()}_" for signal in _SIGNALS)):
+        variable = f"OTEL_EXPORTER_OTLP_{part}HEADERS"
+        # Not the value, which may be a secret.
+        if any(item.strip() and "=" not in item for item in environ.get(variable, "").split(",")):
+            yield f"{variable} has an entry without `=`, which is not sent; write name=value,name=value"
+
+
+def _sampler(environ: Mapping[str, str]) -> Iterator[str]:
+    """A sampler, or a ratio, that the SDK replaces by its default."""
+    name = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
+    if not name:
+        return
+    installed = {entry.name for entry in entry_points(group="opentelemetry_traces_sampler")}
+    if name not in _SAMPLERS and name not in installed:
+        near = difflib.get_close_matches(name, _SAMPLERS, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(_SAMPLERS)}"
+        yield f"OTEL_TRACES_SAMPLER is {name!r}, so all traces are recorded; {meant}"
+    ratio = environ.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
+    if name.endswith("traceidratio") and ratio and not _is_ratio(ratio):
+        yield f"OTEL_TRACES_SAMPLER_ARG is {ratio!r}, so all traces are recorded; allowed is a number from 0 to 1"
+
+
+def _is_ratio(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
+
+
 def _environment(settings: Settings) -> Iterator[str]:
     """A name of an environment that is nearly a usual one. Any text is allowed."""
-    given = settings.environment.lower()
-    near = difflib.get_close_matches(given, _ENVIRONMENTS, n=1, cutoff=0.85)
+    given = settings.environment.strip().lower()
+    near = [_SHORT[given]] if given in _SHORT else difflib.get_close_matches(given, _ENVIRONMENTS, n=1, cutoff=0.85)
     if near and given != near[0]:
         yield f"environment is {settings.environment!r}; did you mean {near[0]!r}? Any name is allowed"

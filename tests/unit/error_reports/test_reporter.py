@@ -370,6 +370,30 @@ def test_libraries_frames_have_no_local_variables(run: Callable[..., list[Any]])
     assert {frame["function"] for frame in frames} == {"<lambda>"}
 
 
+def test_an_error_is_within_its_request_on_report_and_span(make: Make, telemetry: CapturedTelemetry) -> None:
+    app = make(_boom)
+    app.register_error_handler(LookupError, lambda error: ("sorry", 500))
+
+    @app.get("/handled")
+    def handled() -> str:
+        raise LookupError("lamp")
+
+    @app.get("/logged")
+    def logged() -> str:
+        app.logger.error("lost")
+        return "sorry"
+
+    for path in ("/x", "/handled", "/logged"):
+        telemetry.clear()
+        app.test_client().get(path)
+        (span,) = telemetry.spans
+        (report,) = reports(telemetry)
+        assert span.start_time is not None
+        assert span.end_time is not None
+        for at in (report.timestamp, *(event.timestamp for event in span.events)):
+            assert span.start_time <= at <= span.end_time, path
+
+
 def test_reports_of_many_threads_are_all_there(make: Make, telemetry: CapturedTelemetry) -> None:
     app = make(lambda: None, reports_per_minute=1_000)
     app.view_functions["x"] = _boom

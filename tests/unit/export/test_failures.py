@@ -50,6 +50,9 @@ def https(certificate: trustme.LeafCert) -> Iterator[str]:
                 plain.recv(65_536)
                 body = b"Client sent an HTTP request to an HTTPS server.\n"
                 plain.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n" + body)
+                plain.shutdown(socket.SHUT_WR)
+                while plain.recv(65_536):
+                    pass
                 plain.close()
                 raise OSError("no TLS")
             return context.wrap_socket(plain, server_side=True), address
@@ -124,7 +127,13 @@ def test_a_certificate_that_is_not_trusted(send: Send, https: str, grpcs: str) -
 
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(401, "OTEL_EXPORTER_OTLP_HEADERS"), (403, "OTEL_EXPORTER_OTLP_HEADERS"), (404, "/v1/traces")],
+    [
+        (401, "OTEL_EXPORTER_OTLP_HEADERS"),
+        (403, "OTEL_EXPORTER_OTLP_HEADERS"),
+        (404, "/v1/traces"),
+        (405, "no OTLP receiver"),
+        (501, "no OTLP receiver"),
+    ],
 )
 def test_a_status_that_says_what_is_missing(
     send: Send, fake_collector: FakeCollector, status: int, advice: str
@@ -133,12 +142,18 @@ def test_a_status_that_says_what_is_missing(
     assert advice in send("http", fake_collector.http_endpoint).advice
 
 
-def test_nothing_that_listens_and_a_connection_that_breaks_have_no_advice(
-    send: Send, fake_collector: FakeCollector
-) -> None:
+def test_an_address_with_nobody_and_a_name_of_no_host(send: Send) -> None:
     for protocol in ("http", "grpc"):
-        result = send(protocol, "http://127.0.0.1:1")
-        assert (result.unreachable, result.advice) == (True, "")
+        for endpoint, advice in (
+            ("http://127.0.0.1:1", "nothing listens at this address; to send nothing, set OTEL_TRACES_EXPORTER"),
+            ("http://nobody.invalid:4317", "there is no host of this name"),
+        ):
+            result = send(protocol, endpoint)
+            assert result.unreachable
+            assert result.advice.startswith(advice), protocol
+
+
+def test_a_connection_that_breaks_has_no_advice(send: Send, fake_collector: FakeCollector) -> None:
     fake_collector.script.append(Reply(reset=True))
     result = send("http", fake_collector.http_endpoint)
     assert (result.unreachable, result.advice) == (False, "")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -41,7 +44,7 @@ def make(telemetry: CapturedTelemetry, tmp_path: Path) -> Any:
 
 
 def _kept(tmp_path: Path) -> list[Path]:
-    return sorted((tmp_path / "profiles").glob("*.json")) if (tmp_path / "profiles").exists() else []
+    return sorted((tmp_path / "profiles").rglob("*.json")) if (tmp_path / "profiles").exists() else []
 
 
 @pytest.mark.parametrize("asked", ["1", "html"])
@@ -178,6 +181,26 @@ def test_a_profile_keeps_what_the_app_says_about_the_user(make: Any, telemetry: 
     app = make(user=lambda: flask.request.args["who"])
     app.test_client().get("/slow?profile=x&who=ann")
     assert telemetry.span("GET /slow").attributes["user.id"] == "ann"
+
+
+def test_each_service_has_its_own_profiles_in_the_folder_of_the_machine(tmp_path: Path) -> None:
+    script = (
+        "import flask, otelflask, sys; app = flask.Flask(sys.argv[1]); "
+        "otelflask.init(app, environment='development', state_dir=sys.argv[2]); "
+        "app.add_url_rule('/x', 'x', lambda: 'x'); client = app.test_client(); client.get('/x?profile=keep'); "
+        "print(client.get('/monitoring/profiles', headers={'Host': 'localhost'}).text.count('GET /x</a>'))"
+    )
+    environment = {**os.environ, "OTEL_SDK_DISABLED": "false"}
+    for name in ("shop", "stock"):
+        done = subprocess.run(
+            [sys.executable, "-c", script, name, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+            env=environment,
+        )
+        assert done.stdout.strip() == "1"
 
 
 def test_profiles_have_a_folder_by_setting(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

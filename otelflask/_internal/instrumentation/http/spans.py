@@ -78,7 +78,7 @@ class RequestSpans(RequestObserver):
             return None
         of_error = exception_layer(record.error, record.context)
         if isinstance(span, Span):
-            span.add_known_event("exception", of_error)
+            span.add_known_event("exception", of_error, record.ended_at)
         else:
-            span.add_event("exception", of_error)
+            span.add_event("exception", of_error, record.ended_at)
         return guard.safe_text(record.error)[:MAX_DESCRIPTION]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import sqlite3
 import threading
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from otelflask._internal.lifecycle.servers import has_ended, server_id
-from otelflask._internal.shared_folder import SharedFolder
+from otelflask._internal.shared_folder import SharedFolder, service_key
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS generation (name TEXT);
@@ -59,7 +58,7 @@ class MonitorFile:
 
     def __init__(self, folder: SharedFolder, service: str) -> None:
         self._folder = folder
-        self._service = hashlib.blake2b(service.encode(), digest_size=8).hexdigest()
+        self._service = service_key(service)
         self._connections = threading.local()
 
     @functools.cached_property
