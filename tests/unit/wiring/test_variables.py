@@ -55,6 +55,10 @@ def test_variables_that_are_read_here_or_elsewhere_are_not_told(monkeypatch: pyt
         ),
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318"}, "write http://c:4318/v1/traces"),
         ({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://c:4318/"}, "write http://c:4318/v1/logs"),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318/v1/traces"},
+            "/v1/… is added for each signal; write http://c:4318",
+        ),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:43x8"}, "write an address such as http://localhost:4318"),
     ],
     ids=str,
@@ -92,3 +96,52 @@ def test_an_environment_that_is_nearly_a_usual_one_is_told(
 ) -> None:
     told = _told(monkeypatch, {}, Settings(environment=name))
     assert told == ([f"environment is '{name}'; did you mean '{near}'? Any name is allowed"] if near else [])
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"OTEL_TRACES_SAMPLER": "traceidratios"}, "so all traces are recorded; did you mean traceidratio?"),
+        ({"OTEL_TRACES_SAMPLER": "half"}, "so all traces are recorded; allowed are always_on, "),
+        (
+            {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "10"},
+            "OTEL_TRACES_SAMPLER_ARG is '10', so all traces are recorded; allowed is a number from 0 to 1",
+        ),
+        ({"OTEL_EXPORTER_OTLP_HEADERS": "authorization: Bearer s3cr3t"}, "OTEL_EXPORTER_OTLP_HEADERS has an entry"),
+    ],
+    ids=str,
+)
+def test_what_the_sdk_replaces_or_leaves_out_is_named_without_secrets(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], said: str
+) -> None:
+    (text,) = _told(monkeypatch, environ)
+    assert said in text
+    assert "s3cr3t" not in text
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.1"},
+        {"OTEL_TRACES_SAMPLER": "always_off"},
+        {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20x,tenant=shop"},
+    ],
+    ids=str,
+)
+def test_a_sampler_and_headers_that_work_are_not_named(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]
+) -> None:
+    assert _told(monkeypatch, environ) == []
+
+
+@pytest.mark.parametrize(("given", "meant"), [("dev", "development"), ("prod", "production"), ("stage", "staging")])
+def test_a_short_name_of_an_environment_names_the_usual_one(
+    monkeypatch: pytest.MonkeyPatch, given: str, meant: str
+) -> None:
+    (text,) = _told(monkeypatch, {}, Settings(environment=given))
+    assert text == f"environment is {given!r}; did you mean {meant!r}? Any name is allowed"
+
+
+def test_development_counts_in_any_case_of_its_letters() -> None:
+    assert Settings(environment="Development").is_development
+    assert not Settings(environment="dev").is_development
