@@ -7,8 +7,9 @@ they are printed. It is bounded: traces that never end are dropped.
 from __future__ import annotations
 
 import os
+import re
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -16,6 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
 from otelflask._internal import event_names, guard
+from otelflask._internal.app_code import is_in_app
 from otelflask._internal.compat.otel_logs import LogRecordProcessor
 from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.limits import clean_text
@@ -28,6 +30,7 @@ _SHOWN_OTHERWISE = frozenset({event_names.REQUEST, *event_names.REPORTS, event_n
 MAX_TRACES = 500
 MAX_ITEMS = 400
 _WIDTH = 118
+_FILE = re.compile(r'File "([^"]+)"')
 _COLOURS = {"red": "31", "yellow": "33", "green": "32", "blue": "34", "grey": "90", "bold": "1"}
 _CONTROL = dict.fromkeys([*range(32), *range(127, 160), 8232, 8233], "·")
 
@@ -115,24 +118,40 @@ class ConsoleView(Component, SpanProcessor, LogRecordProcessor):
             owner = record.span_id if record.span_id in known else root_id
             children.setdefault(owner, []).append((record.timestamp, record))
         yield self._span_line(root)
-        yield from self._children(root_id, children, "")
-        yield from self._error_lines(root)
+        raised = [event.attributes or {} for event in root.events if event.name == "exception"]
+        yield from self._children(root_id, children, "", has_error_below=bool(raised))
+        for attributes in raised:
+            yield from self._error_lines(attributes, "   ")
 
-    def _children(self, parent: int, children: dict[int, list[Any]], indent: str) -> Iterator[str]:
+    def _children(
+        self, parent: int, children: dict[int, list[Any]], indent: str, has_error_below: bool
+    ) -> Iterator[str]:
+        """The lines of a span's children.
+
+        Args:
+            parent: The span's id.
+            children: The children by this id, with their times.
+            indent: What is in front of them.
+            has_error_below: Whether the exception of the request follows. Flask logs it too.
+        """
         items = sorted(children.get(parent, ()), key=lambda item: item[0] or 0)
         for position, (_, item) in enumerate(items):
             last = position == len(items) - 1
             branch = self._paint("grey", indent + ("└─ " if last else "├─ "))
+            below = indent + ("   " if last else "│  ")
             if isinstance(item, ReadableSpan):
                 yield branch + self._span_line(item)
                 context = item.get_span_context()
                 if context is not None and len(indent) < 60:
-                    yield from self._children(context.span_id, children, indent + ("   " if last else "│  "))
+                    yield from self._children(context.span_id, children, below, has_error_below)
             else:
                 colour = "red" if (item.severity_number.value >= 17) else "yellow"
                 if item.severity_number.value < 13:
                     colour = "blue"
                 yield branch + self._paint(colour, item.severity_text) + " " + self._text(str(item.body), 90)
+                attributes = item.attributes or {}
+                if "exception.type" in attributes and not has_error_below:
+                    yield from self._error_lines(attributes, below)
 
     def _span_line(self, span: ReadableSpan) -> str:
         attributes = span.attributes or {}
@@ -152,19 +171,15 @@ class ConsoleView(Component, SpanProcessor, LogRecordProcessor):
         mark = self._paint("red", "✗ ") if failed else ""
         return f"{mark}{self._text(label, 90)} {self._paint('grey', f'{milliseconds:.1f} ms')}"
 
-    def _error_lines(self, span: ReadableSpan) -> Iterator[str]:
-        for event in span.events:
-            if event.name == "exception":
-                attributes = event.attributes or {}
-                kind, message = attributes.get("exception.type"), attributes.get("exception.message")
-                yield self._paint("red", f"   {self._text(f'{kind}: {message}', _WIDTH)}")
-                frames = [
-                    line.strip()
-                    for line in str(attributes.get("exception.stacktrace", "")).splitlines()
-                    if line.lstrip().startswith("File ")
-                ]
-                for line in frames[-2:]:
-                    yield self._paint("grey", f"   {self._text(line, _WIDTH)}")
+    def _error_lines(self, attributes: Mapping[str, Any], indent: str) -> Iterator[str]:
+        """An exception, and its last two frames of the app."""
+        start = self._paint("grey", indent)
+        kind, message = attributes.get("exception.type"), attributes.get("exception.message")
+        yield start + self._paint("red", self._text(f"{kind}: {message}", _WIDTH))
+        frames = [line.strip() for line in str(attributes.get("exception.stacktrace", "")).splitlines()]
+        own = [line for line in frames if (file := _FILE.match(line)) and is_in_app(file[1])]
+        for line in own[-2:]:
+            yield start + self._paint("grey", self._text(line, _WIDTH))
 
     def _text(self, text: str, width: int) -> str:
         """One line: masked, without control characters, cut to `width` characters."""

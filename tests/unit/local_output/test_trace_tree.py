@@ -43,8 +43,27 @@ def test_an_error_is_shown_with_its_place(app: flask.Flask, printed: io.StringIO
     app.test_client().get("/boom")
     text = printed.getvalue()
     assert text.startswith("500 GET /boom ")
-    assert "LookupError: no such thing" in text
+    assert text.count("LookupError: no such thing") == 1
     assert "conftest.py" in text
+    assert "flask" not in text
+
+
+def test_an_error_that_is_logged_and_handled_is_shown_below_its_line(app: flask.Flask, printed: io.StringIO) -> None:
+    @app.get("/handled")
+    def handled() -> tuple[str, int]:
+        try:
+            raise KeyError("lamp")
+        except KeyError:
+            app.logger.exception("no such lamp")
+            app.logger.warning("sorry")
+        return "sorry", 500
+
+    app.test_client().get("/handled")
+    lines = printed.getvalue().splitlines()
+    assert lines[1:3] == ["├─ ERROR no such lamp", "│  KeyError: 'lamp'"]
+    assert lines[3].startswith('│  File "')
+    assert lines[3].endswith("in handled")
+    assert lines[4:] == ["└─ WARN sorry"]
 
 
 def test_user_text_cannot_draw_on_the_terminal(app: flask.Flask, printed: io.StringIO) -> None:
