@@ -172,13 +172,14 @@ class ConsoleView(Component, SpanProcessor, LogRecordProcessor):
         return f"{mark}{self._text(label, 90)} {self._paint('grey', f'{milliseconds:.1f} ms')}"
 
     def _error_lines(self, attributes: Mapping[str, Any], indent: str) -> Iterator[str]:
-        """An exception, and its last two frames of the app."""
+        """An exception, and its last two frames: of the app, where it has some."""
         start = self._paint("grey", indent)
         kind, message = attributes.get("exception.type"), attributes.get("exception.message")
         yield start + self._paint("red", self._text(f"{kind}: {message}", _WIDTH))
-        frames = [line.strip() for line in str(attributes.get("exception.stacktrace", "")).splitlines()]
-        own = [line for line in frames if (file := _FILE.match(line)) and is_in_app(file[1])]
-        for line in own[-2:]:
+        lines = [line.strip() for line in str(attributes.get("exception.stacktrace", "")).splitlines()]
+        frames = [(line, is_in_app(file[1])) for line in lines if (file := _FILE.match(line))]
+        own = [line for line, is_own in frames if is_own]
+        for line in (own or [line for line, _ in frames])[-2:]:
             yield start + self._paint("grey", self._text(line, _WIDTH))
 
     def _text(self, text: str, width: int) -> str:
