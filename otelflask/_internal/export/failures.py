@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import http.client
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -39,8 +41,9 @@ _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQU
 #: A client's connection preface and an empty SETTINGS frame (RFC 9113, 3.4 and 6.5), and the type of that frame.
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 _SETTINGS = 4
-#: Seconds for one look at a port.
+#: Seconds for one look at a port, and between two looks. A log line about it comes once a minute.
 _PROBE_S = 1.0
+_PROBE_EVERY_S = 60.0
 
 
 class Failure(NamedTuple):
@@ -71,7 +74,8 @@ def of_exception(error: BaseException | None, endpoint: str) -> Failure:
             return Failure(advice=_NO_TLS)
     # A server of HTTP/2 closes the connection at the first line of HTTP/1.1, or answers with a frame.
     closed = any(isinstance(cause, (ConnectionResetError, http.client.BadStatusLine)) for cause in causes)
-    return Failure(advice=_IS_GRPC if closed and _has_http2(endpoint) else "")
+    is_grpc = closed and _has_http2(endpoint, int(time.monotonic() // _PROBE_EVERY_S))
+    return Failure(advice=_IS_GRPC if is_grpc else "")
 
 
 def of_response(status: int, body: bytes) -> Failure:
@@ -112,8 +116,9 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
             waiting += [item.__cause__, item.__context__, getattr(item, "reason", None), *item.args]
 
 
-def _has_http2(endpoint: str) -> bool:
-    """Whether a server of HTTP/2 without TLS is at an endpoint, as servers of gRPC are."""
+@functools.lru_cache(maxsize=8)
+def _has_http2(endpoint: str, time_slot: int) -> bool:
+    """Whether a server of HTTP/2 without TLS is at an endpoint, as servers of gRPC are. Asked once a time slot."""
     answer = b""
     with contextlib.suppress(OSError, ValueError):
         parts = urlsplit(endpoint)

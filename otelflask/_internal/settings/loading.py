@@ -85,7 +85,9 @@ def _parse(name: str, source: str, value: Any, default: Any, metadata: Mapping[s
     if name in _PATH_EXAMPLES and value and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
         raise SettingError(f"{where} is {value!r}; allowed is a path such as {_PATH_EXAMPLES[name]}, or nothing")
     if name in _URL_EXAMPLES and value and not re.fullmatch(r"[a-z]+://\S+", value):
-        raise SettingError(f"{where} is {value!r}; allowed is a URL such as {_URL_EXAMPLES[name]}, or nothing")
+        # Without a user and password.
+        shown = value.rpartition("@")[2]
+        raise SettingError(f"{where} is {shown!r}; allowed is a URL such as {_URL_EXAMPLES[name]}, or nothing")
     if name in ("log_file_name", "log_error_file_name") and not re.fullmatch(r"[^/\\\x00]*", value):
         raise SettingError(f"{where} is {value!r}; allowed is a file name such as app.log, without a folder")
     if name == "json_paths" and not all(part.strip().startswith("/") for part in value.split(",") if part.strip()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from importlib.metadata import entry_points
@@ -30,6 +31,7 @@ _SAMPLERS = (
     "parentbased_always_off",
     "parentbased_traceidratio",
 )
+_CREDENTIALS = re.compile(r"(?<=//)[^/]*@")
 #: Usual names of `environment`.
 _ENVIRONMENTS = ("production", "staging", "development", "testing")
 _SHORT = {"dev": "development", "devel": "development", "prod": "production", "stage": "staging", "test": "testing"}
@@ -75,7 +77,8 @@ def _endpoints(environ: Mapping[str, str]) -> Iterator[str]:
             continue
         own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
         variable = own if environ.get(own) else "OTEL_EXPORTER_OTLP_ENDPOINT"
-        value = environ.get(variable, "").strip()
+        # Without a user and password.
+        value = _CREDENTIALS.sub("", environ.get(variable, "").strip())
         protocol = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or environ.get(
             "OTEL_EXPORTER_OTLP_PROTOCOL", ""
         )

@@ -20,6 +20,7 @@ import otelflask
 from otelflask import health
 from otelflask._internal.health import checks, dependencies, draining
 from otelflask._internal.health.checks import Degraded
+from otelflask._internal.wiring import app_endpoints
 from otelflask.testing import CapturedTelemetry
 
 
@@ -283,6 +284,12 @@ def test_an_app_whose_database_was_never_there_is_not_ready(make: Any, first: st
     assert "OperationalError" in _of_database(answer, "never-there")["error"]
     del engine
     gc.collect()
+
+
+def test_a_redis_without_its_package_is_an_error_at_start(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_endpoints, "is_importable", lambda name: False)
+    with pytest.raises(otelflask.SettingError, match=r"health_redis needs the package redis: pip install"):
+        make(health_redis="redis://127.0.0.1:1/0")
 
 
 def test_an_async_engine_is_asked_over_a_connection_of_its_own(

@@ -98,3 +98,11 @@ def test_the_docs_page_is_made_from_the_declaration() -> None:
 
 def test_a_folder_may_be_a_path() -> None:
     assert load({"log_dir": Path("logs")}, {}, {}).log_dir == "logs"
+
+
+@pytest.mark.parametrize("name", ["health_redis", "pyroscope_url", "grafana_url"])
+def test_a_url_without_its_scheme_is_refused_without_its_credentials(name: str) -> None:
+    with pytest.raises(SettingError, match=f"{name} .* is 'cache:6379'; allowed is a URL such as ") as raised:
+        load({name: "shop:s3cr3t@cache:6379"}, {}, {})
+    assert "s3cr3t" not in str(raised.value)
+    assert getattr(load({name: "http://cache:6379"}, {}, {}), name) == "http://cache:6379"

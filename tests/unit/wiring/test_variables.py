@@ -71,6 +71,13 @@ def test_an_endpoint_that_cannot_work_is_told_once_with_what_to_write(
     assert said in told.pop()
 
 
+def test_credentials_of_an_endpoint_are_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    for endpoint in ("http://shop:s3cr3t@c:4317", "http://shop:s3cr3t@c:4318/v1/traces"):
+        texts = _told(monkeypatch, {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+        assert texts
+        assert "s3cr3t" not in str(texts)
+
+
 @pytest.mark.parametrize(
     "environ",
     [
