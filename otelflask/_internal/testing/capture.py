@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -38,6 +38,29 @@ class SequentialIds(IdGenerator):
         return next(self._traces)
 
 
+class MetricsInMemory(MetricReader):
+    """Collects on demand.
+
+    The SDK's `InMemoryMetricReader` fails after 10 s, which a collection takes on a busy machine.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._latest: MetricsData | None = None
+
+    def get_metrics_data(self) -> MetricsData | None:
+        """The metrics, collected now. None without a meter."""
+        self._latest = None
+        self.collect(timeout_millis=120_000)
+        return self._latest
+
+    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_kwargs: Any) -> None:
+        self._latest = metrics_data
+
+    def shutdown(self, timeout_millis: float = 30_000, **_kwargs: Any) -> None:
+        """Nothing to close."""
+
+
 class CapturedTelemetry:
     """Providers that keep spans, log records and metrics in memory.
 
@@ -52,7 +75,7 @@ class CapturedTelemetry:
         resource = Resource({"service.name": "test"})
         self._spans = InMemorySpanExporter()
         self._records = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
-        self.reader = InMemoryMetricReader()
+        self.reader = MetricsInMemory()
         self.tracer_provider = TracerProvider(
             sampler=sampler, resource=resource, id_generator=SequentialIds(), shutdown_on_exit=False
         )

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otelflask._internal.sdk.logger_provider import LoggerProvider
 from otelflask._internal.sdk.meter_provider import MeterProvider
 from otelflask._internal.sdk.tracer_provider import TracerProvider
+from otelflask._internal.testing.capture import MetricsInMemory
 from otelflask.testing import CapturedTelemetry
 
 
@@ -21,7 +21,7 @@ class Ours(CapturedTelemetry):
         super().__init__()
         self.tracer_provider = TracerProvider(shutdown_on_exit=False, **options)
         self.logger_provider = LoggerProvider(shutdown_on_exit=False)
-        self.reader = InMemoryMetricReader()
+        self.reader = MetricsInMemory()
         self.meter_provider = MeterProvider(metric_readers=[self.reader], cap=100)
 
     def capture(self) -> None:
