@@ -143,7 +143,7 @@ def test_who_hangs_has_the_time_of_the_setting_and_the_process_says_for_what_it_
     said = run(app_dir, ROUTES, OTELFLASK_SHUTDOWN_TIMEOUT="2", **fake_collector.environment(protocol))
     # Metrics, and the line of the start.
     assert fake_collector.attempts == 2
-    for what in ("metrics", "log records"):
+    for what in ("metric data points", "log records"):
         assert re.search(
             rf"the process waits for .* to accept {what}.*, for at most 1\.\d s \(shutdown_timeout\)", said
         )

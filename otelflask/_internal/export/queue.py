@@ -158,7 +158,7 @@ class ExportQueue:
     def _count_failed_delivery(self, error: Exception) -> bool:
         """Count a batch whose delivery raised. Returns True, so that the next batch is tried."""
         self._count(f"dropped:{type(error).__name__}", self._take_in_flight())
-        guard.log(f"deliver:{self.name}", "%s cannot be sent", self.name, exc_info=error)
+        guard.log(f"deliver:{self.name}", "%s cannot be sent", self._unit, exc_info=error)
         return True
 
     def _deliver(self, batch: list[Any]) -> bool:
@@ -203,16 +203,14 @@ class ExportQueue:
         if not result.delivered:
             self._count(f"dropped:{result.error or 'refused'}", count)
             endpoint = self.destination.endpoint
-            guard.log(f"refused:{self.name}", "%s did not accept %d %s: %s", endpoint, count, self.name, result.reason)
+            guard.log(f"refused:{self.name}", "%s refuses %s (%d): %s", endpoint, self._unit, count, result.reason)
             return
         _accepting_servers.add(server_of(self.destination.endpoint))
         rejected = min(result.rejected, count)
         self._count("delivered", count - rejected)
         if rejected:
             self._count("rejected", rejected)
-            guard.log(
-                f"rejected:{self.name}", "the receiver accepted a batch, but not %d %s of it", rejected, self.name
-            )
+            guard.log(f"rejected:{self.name}", "the receiver accepts a batch without some %s (%d)", self._unit, rejected)
 
     def _take_in_flight(self) -> int:
         """Return the uncounted weight of the current batch, and reset it, so that it is counted once.
@@ -248,7 +246,7 @@ class ExportQueue:
                 f"unreachable:{self.name}",
                 "%s does not accept %s now: %s; trying again",
                 self.destination.endpoint,
-                self.name,
+                self._unit,
                 result.reason,
             )
             left = self._task.pause(wait)
@@ -260,7 +258,7 @@ class ExportQueue:
     def _encode_batch(self, batch: list[Any]) -> Any:
         """Encode a batch; None where nothing of it can be encoded."""
         with guard.log_errors(
-            f"encode:{self.name}", "some %s cannot be encoded, and are dropped and counted", self.name
+            f"encode:{self.name}", "some %s cannot be encoded, and are dropped and counted", self._unit
         ):
             return self._encode(batch)
         # One bad item must not make the others fail too: find those that can be sent.
@@ -312,7 +310,7 @@ class ExportQueue:
 
     def waits_for(self) -> str:
         """What the end of the process waits for, in words."""
-        return f"{self.destination.endpoint} to accept {self.name}"
+        return f"{self.destination.endpoint} to accept {self._unit}"
 
     def lost(self) -> dict[tuple[str, str], str]:
         """What was not sent since the last call: (receiver, reason) → amount, in words."""

@@ -79,7 +79,7 @@ def instrument(names: Iterable[str], pipeline: Pipeline, end: Callable[[], None]
     """
     disabled = {name.strip() for name in os.environ.get(_DISABLED, "").split(",")}
     for name in names:
-        if name not in disabled and "*" not in disabled and _is_installed(name):
+        if name not in disabled and "*" not in disabled and is_installed(name):
             action = functools.partial(_instrument, name, pipeline, end)
             # Either import may come first, and imports the other.
             _waiting.extend(when_imported(module, action) for module in (name, f"{_PACKAGE}.{name}"))
@@ -93,7 +93,8 @@ def uninstrument() -> None:
         _instrumented.pop().uninstrument()
 
 
-def _is_installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
+    """Whether a library and its instrumentation are installed."""
     return is_importable(name) and is_importable(f"{_PACKAGE}.{name}")
 
 

@@ -48,7 +48,9 @@ def collect_for_live_page(
             outcomes = [(item.name, item.last) for item in checks]
             return {
                 "health": [
-                    {"name": name, "state": last.status, "output": last.output} for name, last in outcomes if last
+                    {"name": name, "state": last.status, "output": last.output, "at": last.at}
+                    for name, last in outcomes
+                    if last
                 ],
                 "breakers": registry.states(),
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from otelflask._internal import guard
+from otelflask._internal.instrumentation import libraries
 from otelflask._internal.settings import Settings
 
 #: Settings → the setting without which they have no effect.
@@ -32,3 +33,8 @@ def tell(settings: Settings, sources: Mapping[str, str]) -> None:
         for name in names:
             if sources.get(name, "").startswith(_OWN_SOURCES) and getattr(settings, name):
                 guard.log(f"unused:{name}", "%s (%s) has no effect, because %s is empty", name, sources[name], needed)
+    # `all` means those that are installed.
+    for name in libraries.chosen(settings.libraries) if settings.libraries.strip().lower() != "all" else ():
+        if not libraries.is_installed(name):
+            message = "libraries (%s) names %s, which needs this library and pip install 'otelflask[%s]'"
+            guard.log(f"unused:{name}", message, sources.get("libraries", "default"), name, name)

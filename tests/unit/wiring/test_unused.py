@@ -10,6 +10,7 @@ import pytest
 
 import otelflask
 from otelflask._internal import guard
+from otelflask._internal.instrumentation import libraries
 from otelflask.testing import CapturedTelemetry
 
 
@@ -48,3 +49,19 @@ def test_names_of_other_packages_are_for_these_packages(
     with caplog.at_level(logging.WARNING, "otelflask"):
         otelflask.init(app, runtime_metrics=False, **telemetry.providers)
     assert "has no effect" not in caplog.text
+
+
+def test_a_library_that_is_named_and_not_installed_is_said_and_all_means_those_that_are(
+    telemetry: CapturedTelemetry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(guard, "_last_logged", {})
+    monkeypatch.setattr(libraries, "is_installed", lambda name: name != "httpx")
+    with caplog.at_level(logging.WARNING, "otelflask"):
+        otelflask.init(flask.Flask("shop"), runtime_metrics=False, libraries="all", **telemetry.providers)
+        assert "libraries" not in caplog.text
+        app = flask.Flask("stock")
+        otelflask.init(app, runtime_metrics=False, libraries="httpx,requests", **telemetry.providers)
+    assert "libraries (keyword argument) names httpx, which needs this library and pip install 'otelflask[httpx]'" in (
+        caplog.text
+    )
+    assert "names requests" not in caplog.text

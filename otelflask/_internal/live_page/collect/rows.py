@@ -42,7 +42,7 @@ class Entry:
     duration: int
     #: `STATEMENT` for a statement's span; the event name of a log record.
     subject: str
-    #: What the subject is about: the hash of a statement's text, or an error's group.
+    #: What it is about: the hash of a statement's text, an error's group, or the logger of another log record.
     about: str
     #: A number: rows of a statement, or occurrences of an error's group.
     amount: int
@@ -156,11 +156,12 @@ class Rows:
         event = self._text(record.event_name or "", NAME_LENGTH)
         time = _whole(record.timestamp or record.observed_timestamp)
         attributes = self._attributes(record.attributes, self._log_limits)
+        logger = self._scope(item)
         body = {
             "span_id": f"{record.span_id:016x}" if record.span_id else None,
             "time": time,
             "level": self._text(record.severity_text or "", NAME_LENGTH),
-            "logger": self._scope(item),
+            "logger": logger,
             "text": self._text(record.body if record.body is not None else "", self._log_limits.value_length),
             "event": event,
             "attributes": attributes,
@@ -171,7 +172,7 @@ class Rows:
             time,
             0,
             event,
-            str(attributes.get(attribute_names.ERROR_FINGERPRINT, "")),
+            str(attributes.get(attribute_names.ERROR_FINGERPRINT, logger)),
             _whole(attributes.get(attribute_names.ERROR_COUNT)),
             record.severity_number.value if record.severity_number is not None else 0,
             _json(body),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from otelflask._internal import attribute_names, event_names
+from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.live_page.collect.file import MonitorFile
 from otelflask._internal.live_page.collect.store import REQUEST_COLUMNS
 from otelflask._internal.live_page.collect.time_series import Slot
@@ -19,6 +20,10 @@ from otelflask._internal.live_page.collect.worker_stats import WorkerStat
 
 #: Events that are not shown among the log records.
 NOT_LOG_LINES = (event_names.REQUEST, *event_names.REPORTS, event_names.ERROR_GROUP)
+#: Whether an entry is one of the other log records.
+_IS_LINE = f"kind = 'log' AND subject NOT IN ({', '.join('?' * len(NOT_LOG_LINES))})"
+#: The severity number of ERROR.
+ERROR = SeverityNumber.ERROR.value
 #: Intervals of a group's trend over the last hour.
 TREND_INTERVALS = 30
 #: The maximum number of groups that are shown.
@@ -116,21 +121,51 @@ class Repository:
         """The routes with requests, by name."""
         return [row[0] for row in self.file.ask("SELECT DISTINCT route FROM requests WHERE route <> '' ORDER BY route")]
 
-    def lines(self, window: IdRange, *, min_severity: int = 0, text: str = "") -> ResultPage:
+    def loggers(self) -> list[str]:
+        """The loggers with lines, by name."""
+        query = f"SELECT DISTINCT about FROM entries WHERE {_IS_LINE} AND about <> '' ORDER BY about"
+        return [row[0] for row in self.file.ask(query, NOT_LOG_LINES)]
+
+    def lines(self, window: IdRange, *, min_severity: int = 0, logger: str = "", text: str = "") -> ResultPage:
         """Log records, newest first, except request logs, error reports and their counts.
 
         Args:
             window: The range of rows.
             min_severity: The minimum severity number.
+            logger: The logger, or with a ``-`` before it the logger that is left out; empty for all.
             text: A part of the line, its fields or its trace id.
+
+        Returns:
+            The rows, with `group`: the error that the request of an ERROR line reported, or an empty text.
         """
-        where = ["kind = 'log'", "severity >= ?", f"subject NOT IN ({', '.join('?' * len(NOT_LOG_LINES))})"]
-        values: list[Any] = [min_severity, *NOT_LOG_LINES]
+        where = [_IS_LINE, "severity >= ?"]
+        values: list[Any] = [*NOT_LOG_LINES, min_severity]
+        if logger:
+            where.append("about <> ?" if logger.startswith("-") else "about = ?")
+            values.append(logger.removeprefix("-"))
         if text:
             where.append("instr(lower(body || trace_id), lower(?)) > 0")
             values.append(text)
-        rows, total = self._listed("entries", "id, trace_id, body", where, values, window)
-        return ResultPage([{"id": key, "trace_id": trace, **json.loads(body)} for key, trace, body in rows], total)
+        found, total = self._listed("entries", "id, trace_id, severity, body", where, values, window)
+        groups = self._groups([trace_id for _, trace_id, severity, _ in found if trace_id and severity >= ERROR])
+        rows = [
+            {
+                "id": key,
+                "trace_id": trace_id,
+                "group": groups.get(trace_id, "") if severity >= ERROR else "",
+                **json.loads(body),
+            }
+            for key, trace_id, severity, body in found
+        ]
+        return ResultPage(rows, total)
+
+    def _groups(self, trace_ids: list[str]) -> dict[str, str]:
+        """The group of the last report of each trace that has one."""
+        query = (
+            f"SELECT trace_id, about FROM entries WHERE trace_id IN ({', '.join('?' * len(trace_ids))}) "
+            "AND subject IN (?, ?) ORDER BY id"
+        )
+        return dict(self.file.ask(query, [*trace_ids, *event_names.REPORTS]))
 
     def _listed(
         self, table: str, columns: str, where: list[str], values: list[Any], window: IdRange

@@ -136,14 +136,20 @@ class Views:
         return self._list("requests.html", context, window)
 
     def _logs(self, rest: str, parameters: Parameters) -> View:
-        filters = {name: parameters.get(name, "") for name in ("severity", "text")}
+        filters = {name: parameters.get(name, "") for name in ("severity", "logger", "text")}
         window = self._window(parameters)
-        found = self.repository.lines(window, min_severity=_number(parameters, "severity"), text=filters["text"])
+        found = self.repository.lines(
+            window,
+            min_severity=_number(parameters, "severity"),
+            logger=filters["logger"],
+            text=filters["text"],
+        )
         level = logging.getLogger().level
         context = {
             "rows": found.rows,
             "total": found.total,
             "filters": filters,
+            "loggers": self.repository.loggers(),
             "root_level": logging.getLevelName(level) if level > logging.INFO else "",
         }
         return self._list("logs.html", context, window)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections import Counter
@@ -276,8 +277,10 @@ def test_requests_that_are_not_sampled_are_counted(make: Make) -> None:
 def test_the_overview_has_the_outcomes_of_health_checks(make: Make) -> None:
     app = make()
     assert ask(app, "/health").status_code == 200
-    states = {row[0]: row[1] for row in shown(app, "")}
-    assert states["memory"] in ("pass", "warn")
+    rows = {row[0]: row[1:] for row in shown(app, "")}
+    state, checked_at, _ = rows["memory"]
+    assert state in ("pass", "warn")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", checked_at)
 
 
 def test_the_runtime_has_processes_threads_and_settings_with_where_they_come_from(
@@ -324,6 +327,39 @@ def test_groups_and_statements_can_be_found(make: Make) -> None:
     assert len(shown(app, "errors?text=zerodivision")) == 1
     assert shown(app, "errors?text=nothing") == []
     assert "No statement matches the filter" in ask(app, "/monitoring/queries?text=nothing").text
+
+
+def test_an_error_line_leads_to_the_error_that_its_request_reported(make: Make) -> None:
+    app = make()
+
+    @app.get("/logged")
+    def logged() -> str:
+        app.logger.warning("no stock is left")
+        app.logger.error("the stock is wrong")
+        return "sorry"
+
+    ask(app, "/logged")
+    report = link(app, "logs?severity=17", '/monitoring/errors/[^"]+')
+    assert "the stock is wrong" in ask(app, report).text
+    # A line that is no error has none.
+    assert ask(app, "/monitoring/logs?text=no stock").text.count("Show the error") == 0
+
+
+def test_lines_of_one_logger_are_shown_or_left_out(make: Make) -> None:
+    app = make()
+    logging.getLogger("werkzeug").warning("GET /items/1 200")
+    logging.getLogger("stock").warning("few lamps")
+
+    def lines(query: str) -> list[str]:
+        return [row[3].split(" ·")[0].rsplit(" ", 1)[0] for row in shown(app, f"logs?severity=13&{query}")]
+
+    assert lines("logger=stock") == ["few lamps"]
+    assert lines("logger=-werkzeug") == ["few lamps"]
+    assert lines("logger=gone") == []
+    page = ask(app, "/monitoring/logs?logger=-werkzeug").text
+    assert '<option value="-werkzeug" selected>all but werkzeug</option>' in page
+    # The chosen one stays, also when none of its lines is kept.
+    assert '<option value="-gone" selected>all but gone</option>' in ask(app, "/monitoring/logs?logger=-gone").text
 
 
 def test_lines_are_found_by_whatever_stands_in_them(make: Make) -> None:
