@@ -210,7 +210,8 @@ class ExportQueue:
         self._count("delivered", count - rejected)
         if rejected:
             self._count("rejected", rejected)
-            guard.log(f"rejected:{self.name}", "the receiver accepts a batch without some %s (%d)", self._unit, rejected)
+            message = "the receiver accepts a batch without some %s (%d)"
+            guard.log(f"rejected:{self.name}", message, self._unit, rejected)
 
     def _take_in_flight(self) -> int:
         """Return the uncounted weight of the current batch, and reset it, so that it is counted once.
