@@ -387,11 +387,14 @@ def test_the_keyboard_is_enough(server: Server, page: sync_api.Page) -> None:
 def test_a_profile_is_listed_and_its_page_shows_where_the_time_went(server: Server, page: sync_api.Page) -> None:
     server.get("/lamps?profile=1")
     _open(page, "Profiles")
-    _row(page, "GET /lamps").get_by_role("link").first.click()
-    page.wait_for_url(re.compile(r"/monitoring/profiles/[0-9a-f]{32}$"))
-    page.get_by_text("lamps").first.wait_for()
+    # In a tab of its own, because it is another program's page and has no way back.
+    with page.expect_popup() as opened:
+        _row(page, "GET /lamps").get_by_role("link").first.click()
+    profile = opened.value
+    profile.wait_for_url(re.compile(r"/monitoring/profiles/[0-9a-f]{32}$"))
+    profile.get_by_text("lamps").first.wait_for()
     # Its scripts run in no origin of the app.
-    assert page.evaluate("origin") == "null"
+    assert profile.evaluate("origin") == "null"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

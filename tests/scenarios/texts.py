@@ -46,7 +46,8 @@ class _Text(HTMLParser):
         self._within -= tag == "tr"
 
     def handle_data(self, data: str) -> None:
-        if not data.strip():
+        # The threads of requests come and go.
+        if not data.strip() or "(process_request_thread)" in data:
             return
         if "Traceback (most recent" in data:
             self.found += [[line] for line in data.splitlines()]

@@ -11,6 +11,7 @@ from opentelemetry.metrics import NoOpMeter
 from opentelemetry.sdk import metrics as sdk_metrics
 
 from otelflask._internal import guard
+from otelflask._internal.sdk import durations
 
 
 class Meter(sdk_metrics.Meter):
@@ -23,6 +24,10 @@ class Meter(sdk_metrics.Meter):
         return _made(super().create_up_down_counter, _nothing.create_up_down_counter, "add", arguments, options)
 
     def create_histogram(self, *arguments: Any, **options: Any) -> Any:
+        boundaries = options.get("explicit_bucket_boundaries_advisory")
+        if isinstance(boundaries, (list, tuple)) and tuple(boundaries) == durations.HTTP_BY_CONVENTION:
+            # Of another library's instrumentation.
+            options["explicit_bucket_boundaries_advisory"] = durations.HTTP
         return _made(super().create_histogram, _nothing.create_histogram, "record", arguments, options)
 
     def create_gauge(self, *arguments: Any, **options: Any) -> Any:

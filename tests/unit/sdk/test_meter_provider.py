@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from typing import Any
 
 from opentelemetry.context import Context
+from opentelemetry.instrumentation._semconv import HTTP_DURATION_HISTOGRAM_BUCKETS_NEW
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import View
 
+from otelflask._internal.sdk import durations
 from otelflask._internal.sdk.bound_histogram import BoundHistogram
 from otelflask._internal.sdk.meter_provider import MeterProvider
 from otelflask.testing import CapturedTelemetry
@@ -76,3 +80,25 @@ def test_a_forked_child_does_not_report_its_parents_counts(telemetry: CapturedTe
     with os.fdopen(read) as pipe:
         assert pipe.read() == "1"
     assert [p.value for p in telemetry.points("hits")] == [5]
+
+
+def test_durations_of_other_instrumentations_have_buckets_at_most_half_as_large_again() -> None:
+    telemetry = CapturedTelemetry()
+    meter = telemetry.meter_provider.get_meter("opentelemetry.instrumentation.requests")
+    options: dict[str, Any] = {"explicit_bucket_boundaries_advisory": HTTP_DURATION_HISTOGRAM_BUCKETS_NEW}
+    meter.create_histogram("http.client.request.duration", unit="s", **options).record(1.2)
+    meter.create_histogram("theirs", unit="s", explicit_bucket_boundaries_advisory=[1.0, 2.0]).record(1.2)
+    (client,) = telemetry.points("http.client.request.duration")
+    bounds = client.explicit_bounds
+    assert set(HTTP_DURATION_HISTOGRAM_BUCKETS_NEW) < set(bounds)
+    assert all(upper <= 1.5 * lower for lower, upper in itertools.pairwise(bounds))
+    (theirs,) = telemetry.points("theirs")
+    assert theirs.explicit_bounds == (1.0, 2.0)
+    telemetry.close()
+
+
+def test_the_boundaries_of_durations_hold_those_of_the_conventions() -> None:
+    assert tuple(map(float, HTTP_DURATION_HISTOGRAM_BUCKETS_NEW)) == durations.HTTP_BY_CONVENTION
+    assert {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0} < set(durations.DATABASE)
+    for bounds in (durations.HTTP, durations.DATABASE):
+        assert all(lower < upper <= 1.5 * lower + 1e-9 for lower, upper in itertools.pairwise(bounds))

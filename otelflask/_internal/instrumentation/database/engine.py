@@ -39,12 +39,12 @@ from otelflask._internal.instrumentation.database.slow_queries import SlowQuerie
 from otelflask._internal.instrumentation.database.sql import Statement, read
 from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.locks import new_lock
+from otelflask._internal.sdk import durations
 from otelflask._internal.sdk.bound_histogram import BoundHistogram
 from otelflask._internal.sdk.spans import SpanStarter
 from otelflask._internal.version import __version__
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
-DURATION_BOUNDARIES = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 #: Operations that write nothing. A ROLLBACK after only these gets no span.
 _NON_WRITING_OPERATIONS = frozenset({"SELECT", "PRAGMA", "SHOW", "EXPLAIN", "BEGIN", "DESCRIBE", "VALUES", "SET"})
 
@@ -83,7 +83,7 @@ class DatabaseTelemetry(Component):
             "db.client.operation.duration",
             unit="s",
             description="Duration of database client operations.",
-            explicit_bucket_boundaries_advisory=DURATION_BOUNDARIES,
+            explicit_bucket_boundaries_advisory=durations.DATABASE,
         )
         self.pools = PoolMetrics(meter, self._named_pools)
         # Weak, so that an engine that the app drops is freed, with its connections.

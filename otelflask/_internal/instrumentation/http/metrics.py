@@ -13,10 +13,10 @@ from otelflask._internal.attribute_layers import Interned
 from otelflask._internal.locks import new_lock
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.request_record import RequestRecord
+from otelflask._internal.sdk import durations
 from otelflask._internal.sdk.bound_histogram import BoundHistogram
 from otelflask._internal.version import __version__
 
-DURATION_BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 SIZE_BOUNDARIES = (0.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 16_777_216.0)
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 
@@ -30,7 +30,7 @@ class HttpMetrics(RequestObserver):
             "http.server.request.duration",
             unit="s",
             description="Duration of HTTP server requests.",
-            explicit_bucket_boundaries_advisory=DURATION_BOUNDARIES,
+            explicit_bucket_boundaries_advisory=durations.HTTP,
         )
         self._request_size = meter.create_histogram(
             "http.server.request.body.size",
