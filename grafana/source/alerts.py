@@ -1,16 +1,17 @@
 """The alert rules in Grafana's provisioning format.
 
-Each is one PromQL or LogQL expression. It returns what is wrong, with labels, and nothing when all
+Each is one PromQL, LogQL or TraceQL expression. It returns what is wrong, with labels, and nothing when all
 is well.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from grafana.source import errors, inbox, pipeline, runtime, service, slo
-from grafana.source.panels import Json
 from grafana.source.pipeline import lost
+from grafana.source.queries import Json
 from grafana.source.runbooks import sections
 
 SERVICE = "service_name, deployment_environment_name"
@@ -27,19 +28,25 @@ class Alert:
     name: str
     severity: str
     pending: str
+    #: What it means, for whoever looks at the rule.
     summary: str
+    #: The subject of its mails. Grafana replaces labels in it.
+    subject: str
     expr: str
-    #: The title of the panel that shows the value. The mail links to it.
+    #: The title of the panel that shows the value. The mail's button opens it for the alert's service.
     panel: str
+    #: How much, as a template with the value `$v`; empty for none.
+    amount: str = ""
     #: The data source of the expression.
     source: str = "prometheus"
     #: How much longer it fires (a Prometheus duration), so that a value that comes and goes makes one mail.
     keep: str = ""
-
-
-def _value(format: str) -> str:
-    """The value of the expression; empty for a rule that returns nothing, for which Grafana makes the summary too."""
-    return f"{{{{ with $values.A.Value }}}}{{{{ . | {format} }}}}{{{{ end }}}}"
+    #: The state if the query fails. A server that is down is an alert of its own: the others wait.
+    on_error: str = "KeepLast"
+    #: Where the button leads, instead of the panel.
+    url: str = ""
+    #: By the value of the label `slo`: the panel, where it depends on it.
+    panels: Mapping[str, str] = field(default_factory=dict)
 
 
 def _burns(window: str, factor: float) -> str:
@@ -49,7 +56,7 @@ def _burns(window: str, factor: float) -> str:
     )
 
 
-#: The link in a mail about a group.
+#: The page of a group.
 GROUP_PAGE = (
     "{{ externalURL }}d/otelflask-error-group?var-service={{ $labels.service_name }}"
     "&var-group={{ $labels.otelflask_error_fingerprint }}"
@@ -66,114 +73,162 @@ def _titled(query: str) -> str:
     return inbox.titled(query, _RECENTLY, **_OF_GROUPS)
 
 
+def _about_a_group(name: str, summary: str, subject: str, query: str, *, keep: str = "") -> Alert:
+    return Alert(
+        name,
+        "ticket",
+        # A Loki that has just started may not know its past yet.
+        "1m",
+        summary,
+        f"{_GROUP_IS} {subject}",
+        _titled(query),
+        "Inbox",
+        amount="{{ $v | humanize }} in ten minutes",
+        source="loki",
+        keep=keep,
+        url=GROUP_PAGE,
+    )
+
+
+def _is_down(name: str, source: str, expr: str, lost_sight: str) -> Alert:
+    """A server that does not answer. Grafana sees it by the failing query, whatever else is down."""
+    return Alert(
+        f"{name}Down",
+        "page",
+        "1m",
+        f"{name} does not answer Grafana.",
+        f"{name} does not answer: nobody sees {lost_sight}",
+        expr,
+        "Stations",
+        source=source,
+        on_error="Alerting",
+    )
+
+
 #: A group that occurs all the time occurs in a new release as well, which is not news.
 _BACK_IN_RELEASE = (
     f"({inbox.in_new_release(_RECENTLY, **_OF_GROUPS)}) unless {inbox.seen('1h', **_OF_GROUPS, offset=_RECENTLY)}"
 )
+_OCCURS = inbox.occurrences(_RECENTLY, **_OF_GROUPS)
+#: More than 30 times, which excludes chance, more than five times as often as in the mean of the day before and of the
+#: hour before, and no bug of the last hour, which had no day.
+_SPIKE = (
+    f"({_OCCURS} > 30 and {_OCCURS} > 5 * {inbox.occurrences('1d', **_OF_GROUPS, offset=_RECENTLY)} / 144"
+    f" and {inbox.seen('1d', **_OF_GROUPS, offset='1h')})"
+    f" unless ({_OCCURS} <= 5 * {inbox.occurrences('1h', **_OF_GROUPS, offset=_RECENTLY)} / 6)"
+)
+#: Services that ran for an hour within the last day, on no one's own machine.
+_LASTING = 'deployment_environment_name!~"(?i)(dev|test|local).*"'
 
 ALERTS = (
     Alert(
         "ErrorBudgetBurnsFast",
         "page",
         "2m",
+        "A service uses up an error budget within days.",
         f"{WHO} uses up its {{{{ $labels.slo }}}} budget within days",
         f"({_burns('1h', 14.4)} and {_burns('5m', 14.4)}) or ({_burns('6h', 6)} and {_burns('30m', 6)})",
-        "Burn rates",
+        slo.BURN_RATES["availability"],
+        amount="{{ $v | humanizePercentage }} of its requests miss the objective",
+        panels=slo.BURN_RATES,
     ),
     Alert(
         "ErrorBudgetBurnsSlowly",
         "ticket",
         "15m",
+        "A service will miss an objective.",
         f"{WHO} will miss its {{{{ $labels.slo }}}} objective",
         f"{_burns('3d', 1)} and {_burns('6h', 1)}",
-        "Burn rates",
+        slo.BURN_RATES["availability"],
+        amount="{{ $v | humanizePercentage }} of its requests miss the objective",
+        panels=slo.BURN_RATES,
     ),
     Alert(
         "HighErrorRate",
         "page",
         "2m",
-        f"{WHO}: {_value('humanizePercentage')} of requests fail",
+        "More than 5 % of a service's requests fail (5xx).",
+        f"{WHO}: {{{{ with $values.A.Value }}}}{{{{ . | humanizePercentage }}}} {{{{ end }}}}of requests fail",
         f"sum by ({SERVICE}) (otelflask:errors:rate2m) / sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.05"
         # A single request in five minutes is not a rate.
         f" and sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.02",
         "Share of errors",
+        amount="{{ $v | humanizePercentage }} of its requests",
     ),
-    Alert(
+    _about_a_group(
         "NewErrorGroup",
-        "ticket",
-        "0s",
-        f"{_GROUP_IS}, never seen before",
-        _titled(inbox.new(_RECENTLY, **_OF_GROUPS)),
-        "Inbox",
-        source="loki",
+        "A bug occurred that was never seen before.",
+        "was never seen before",
+        inbox.new(_RECENTLY, **_OF_GROUPS),
     ),
-    Alert(
+    _about_a_group(
         "ErrorGroupBack",
-        "ticket",
-        "0s",
-        f"{_GROUP_IS} came back, after a quiet day or in a new release",
-        _titled(f"({inbox.back(_RECENTLY, **_OF_GROUPS)}) or ({_BACK_IN_RELEASE})"),
-        "Inbox",
-        source="loki",
+        "A bug came back, after a quiet day or in a new release.",
+        "came back, after a quiet day or in a new release",
+        f"({inbox.back(_RECENTLY, **_OF_GROUPS)}) or ({_BACK_IN_RELEASE})",
     ),
-    Alert(
+    _about_a_group(
         "ErrorGroupSpike",
-        "ticket",
-        "0s",
-        f"{_GROUP_IS} occurs far more often than in the day before",
-        # Five times the day's mean, and enough occurrences to exclude chance.
-        _titled(
-            f"{inbox.occurrences(_RECENTLY, **_OF_GROUPS)} > 30"
-            f" and {inbox.occurrences(_RECENTLY, **_OF_GROUPS)}"
-            f" > 5 * {inbox.occurrences('1d', **_OF_GROUPS, offset=_RECENTLY)} / 144"
-        ),
-        "Inbox",
-        source="loki",
+        "A bug occurs far more often than before.",
+        "occurs far more often than in the day before",
+        _SPIKE,
         keep="1h",
     ),
     Alert(
         "HighLatency",
         "page",
         "5m",
-        f"{WHO}: p95 is {_value('humanizeDuration')}",
+        "More than one of twenty requests of a service takes longer than a second.",
+        f"{WHO}: p95 is above a second",
         f"histogram_quantile(0.95, sum by ({SERVICE}, le) (otelflask:duration_seconds_bucket:rate2m)) > 1"
         f" and sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.02",
         "Duration",
+        amount="p95 is {{ $v | humanizeDuration }}",
     ),
+    _is_down("Prometheus", "prometheus", "vector(1) == 0", "metrics, and no alert about them fires"),
+    _is_down("Loki", "loki", "vector(1) == 0", "logs and errors, and no alert about errors fires"),
+    _is_down("Tempo", "tempo", '{ resource.service.name = "none" } | rate()', "traces"),
     Alert(
         "TargetDown",
         "page",
         "2m",
+        "A service of the stack does not answer Prometheus.",
         "{{ $labels.job }} does not answer",
-        "(up == bool 0) > 0",
+        '(up{job!~"prometheus|loki|tempo"} == bool 0) > 0',
         "Stations",
     ),
     Alert(
         "QueueFilling",
         "ticket",
         "2m",
-        f"A queue of {{{{ $labels.service_name }}}}{{{{ $labels.exporter }}}} is {_value('humanizePercentage')} full",
+        "A queue of an app or of the collector is more than half full.",
+        "A queue of {{ with $labels.service_name }}{{ if ne . `[no value]` }}{{ . }}{{ end }}{{ end }}"
+        "{{ with $labels.exporter }}{{ if ne . `[no value]` }}the collector ({{ . }}){{ end }}{{ end }} is filling",
         "otelcol_exporter_queue_size / otelcol_exporter_queue_capacity > 0.5"
         f" or sum by ({SERVICE}, instance) (otel_sdk_processor_span_queue_size)"
         f" / sum by ({SERVICE}, instance) (otel_sdk_processor_span_queue_capacity) > 0.5"
         f" or sum by ({SERVICE}, instance) (otel_sdk_processor_log_queue_size)"
         f" / sum by ({SERVICE}, instance) (otel_sdk_processor_log_queue_capacity) > 0.5",
         "Queues of the collector",
+        amount="{{ $v | humanizePercentage }} full",
     ),
     Alert(
         "DiskFilling",
         "ticket",
         "5m",
-        f"The disk of the stack is {_value('humanizePercentage')} full",
+        "The disk of the stack is more than 85 % full.",
+        "The disk of the stack is filling",
         "max by (device) (system_filesystem_utilization_ratio) > 0.85",
         "Disk and series",
+        amount="{{ $labels.device }} is {{ $v | humanizePercentage }} full",
     ),
     Alert(
         "ServiceSilent",
         "page",
         "1m",
+        "A service has sent nothing for ten minutes.",
         f"{WHO} has sent nothing for ten minutes",
-        f"group by ({SERVICE}) (last_over_time(target_info[1d] offset 10m))"
+        f"(count_over_time((group by ({SERVICE}) (target_info{{{_LASTING}}}))[1d:5m] offset 10m) >= 12)"
         f" unless group by ({SERVICE}) (last_over_time(target_info[10m]))",
         "Processes",
     ),
@@ -181,11 +236,66 @@ ALERTS = (
         "TelemetryLost",
         "ticket",
         "0s",
-        f"{_value('humanize')} spans, log records or metric points are lost",
+        "Spans, log records or metric points are lost.",
+        "Telemetry is lost",
         f"{lost('10m')} > 0",
         "What was dropped, and why",
+        amount="{{ $v | humanize }} spans, log records or metric points",
     ),
 )
+
+
+def _button(alert: Alert, shown: Mapping[str, tuple[str, str]]) -> str:
+    """The address of the alert's panel for its very service."""
+    if alert.url:
+        return alert.url
+    uid, panel = shown[alert.panel]
+    about = (
+        "&var-service={{ $labels.service_name }}" if "service_name" in alert.subject and WHO in alert.subject else ""
+    )
+    for value, title in alert.panels.items():
+        panel = (
+            panel
+            if title == alert.panel
+            else f"{{{{ if eq $labels.slo `{value}` }}}}{shown[title][1]}{{{{ else }}}}{panel}{{{{ end }}}}"
+        )
+    return f"{{{{ externalURL }}}}d/{uid}?viewPanel=panel-{panel}{about}"
+
+
+def _annotations(alert: Alert, shown: Mapping[str, tuple[str, str]], runbook: int) -> Json:
+    uid, panel = shown[alert.panel]
+    amount = f"{{{{ with $values.A.Value }}}}{{{{ $v := . }}}}{alert.amount}{{{{ end }}}}" if alert.amount else ""
+    return {
+        "__dashboardUid__": uid,
+        "__panelId__": panel,
+        # The rule's page shows annotations as they are written, so this one has no template.
+        "summary": alert.summary,
+        "subject": alert.subject,
+        **({"amount": amount} if amount else {}),
+        "url": _button(alert, shown),
+        "runbook_url": f"{{{{ externalURL }}}}d/otelflask-runbooks?viewPanel=panel-{runbook}",
+    }
+
+
+def _query(alert: Alert) -> Json:
+    query: Json = {"refId": "A", "expr": alert.expr}
+    if alert.source == "loki":
+        return {**query, "queryType": "instant"}
+    if alert.source == "tempo":
+        return {"refId": "A", "query": alert.expr, "queryType": "traceql", "metricsQueryType": "instant"}
+    return {**query, "instant": True, "range": False, "legendFormat": "__auto"}
+
+
+def _condition(alert: Alert) -> list[Json]:
+    """Expressions after the query: is there a value above zero?"""
+    expression = {"datasource": {"type": "__expr__", "uid": "__expr__"}}
+    above_zero = {"conditions": [{"evaluator": {"type": "gt", "params": [0]}}]}
+    threshold = {"refId": "B", "type": "threshold", "expression": "A", **expression, **above_zero}
+    if alert.source != "tempo":
+        return [threshold]
+    # Tempo answers with series, also for an instant.
+    reduced = {"refId": "C", "type": "reduce", "expression": "A", "reducer": "last", **expression}
+    return [reduced, {**threshold, "expression": "C"}]
 
 
 def build() -> Json:
@@ -196,55 +306,29 @@ def build() -> Json:
         for dashboard in (module.build() for module in (runtime, pipeline, slo, errors, service))
         for panel in dashboard["panels"]
     }
-    rules = []
-    for alert in ALERTS:
-        dashboard, panel = shown[alert.panel]
-        query: Json = {"refId": "A", "expr": alert.expr}
-        if alert.source == "loki":
-            query["queryType"] = "instant"
-        else:
-            query.update(instant=True, range=False, legendFormat="__auto")
-        threshold = {
-            "refId": "B",
-            "type": "threshold",
-            "expression": "A",
-            "datasource": {"type": "__expr__", "uid": "__expr__"},
-            "conditions": [{"evaluator": {"type": "gt", "params": [0]}}],
+    times = {"relativeTimeRange": {"from": 600, "to": 0}}
+    rules = [
+        {
+            "uid": f"otelflask-{alert.name.lower()}",
+            "title": alert.name,
+            "condition": "B",
+            "for": alert.pending,
+            **({"keepFiringFor": alert.keep} if alert.keep else {}),
+            # No value means that nothing is wrong.
+            "noDataState": "OK",
+            "execErrState": alert.on_error,
+            "labels": {"severity": alert.severity},
+            "annotations": _annotations(alert, shown, runbooks[alert.name]),
+            "data": [
+                {"refId": "A", **times, "datasourceUid": alert.source, "model": _query(alert)},
+                *(
+                    {"refId": model["refId"], **times, "datasourceUid": "__expr__", "model": model}
+                    for model in _condition(alert)
+                ),
+            ],
         }
-        rules.append(
-            {
-                "uid": f"otelflask-{alert.name.lower()}",
-                "title": alert.name,
-                "condition": "B",
-                "for": alert.pending,
-                **({"keepFiringFor": alert.keep} if alert.keep else {}),
-                # No value means that nothing is wrong. A query that fails is reported as an error.
-                "noDataState": "OK",
-                "execErrState": "Error",
-                "labels": {"severity": alert.severity},
-                "annotations": {
-                    "__dashboardUid__": dashboard,
-                    "__panelId__": panel,
-                    "summary": alert.summary,
-                    **({"description": GROUP_PAGE} if alert.source == "loki" else {}),
-                    "runbook_url": f"{{{{ externalURL }}}}d/otelflask-runbooks?viewPanel=panel-{runbooks[alert.name]}",
-                },
-                "data": [
-                    {
-                        "refId": "A",
-                        "relativeTimeRange": {"from": 600, "to": 0},
-                        "datasourceUid": alert.source,
-                        "model": query,
-                    },
-                    {
-                        "refId": "B",
-                        "relativeTimeRange": {"from": 600, "to": 0},
-                        "datasourceUid": "__expr__",
-                        "model": threshold,
-                    },
-                ],
-            }
-        )
+        for alert in ALERTS
+    ]
     return {
         "apiVersion": 1,
         "groups": [{"orgId": 1, "name": "otelflask", "folder": "otelflask alerts", "interval": "1m", "rules": rules}],

@@ -1,8 +1,15 @@
-"""A dashboard: its variables, its links to the others, its panels in rows."""
+"""A dashboard: its variables, its links to the others, the age of what it shows, its panels in rows."""
 
 from __future__ import annotations
 
-from grafana.source.panels import COLUMNS, PROMETHEUS, Json
+import json
+import re
+from collections.abc import Iterable
+
+from grafana.source.freshness import freshness
+from grafana.source.panels import COLUMNS
+from grafana.source.queries import LOKI, PROMETHEUS, Json
+from grafana.source.selectors import SERVICE
 
 #: Titles and uids, in the order in which a person on call opens them.
 DASHBOARDS = {
@@ -19,38 +26,23 @@ DASHBOARDS = {
     "otelflask-runbooks": "Runbooks",
     "otelflask-questions": "Questions",
 }
-#: Dashboards that others do not link to: two that are opened from a row or a mail, and one to learn from.
-LED_TO = ("otelflask-error-group", "otelflask-runbooks", "otelflask-questions")
-#: The texts of links between dashboards. All fit into one row.
-SHORT = {
-    uid: title.split(" · ")[-1].removesuffix(" overview").removeprefix("Telemetry ")
-    for uid, title in DASHBOARDS.items()
-}
-
-#: The selector of a service's series.
-SERVICE = 'service_name="$service",deployment_environment_name=~"$environment"'
-ROUTE = f'{SERVICE},http_route=~"$route"'
-#: Every log line of the service, and one line a request. Without the first matcher, Loki would refuse the query while
-#: no service exists.
-LOGS = f'{{service_name=~".+",report!="group",{SERVICE}}}'
-REQUEST_LOGS = f'{LOGS} | event_name="http.server.request"'
-#: One line a report.
-REPORTS = f'{{report="whole",{SERVICE}}}'
-#: The counts of groups.
-GROUPS = f'{{report="group",{SERVICE}}}'
-#: The same selector in TraceQL.
-TRACES = 'resource.service.name="$service" && span:kind=server'
 
 
-def _query_variable(name: str, label: str, query: str, *, all_values: bool, description: str) -> Json:
+def _query_variable(
+    name: str, label: str, of: Json, selector: str, values: str, *, all_values: bool, description: str
+) -> Json:
+    query: Json = {"query": f"label_values({selector}, {values})"}
+    if of is LOKI:
+        # 1: the values of a label.
+        query = {"type": 1, "label": values, "stream": selector}
     variable: Json = {
         "type": "query",
         "name": name,
         "label": label,
         "description": description,
-        "datasource": PROMETHEUS,
-        "query": {"query": query, "refId": name},
-        "definition": query,
+        "datasource": of,
+        "query": {**query, "refId": name},
+        "definition": f"label_values({selector}, {values})",
         "refresh": 2,
         "sort": 1,
         "includeAll": all_values,
@@ -62,34 +54,40 @@ def _query_variable(name: str, label: str, query: str, *, all_values: bool, desc
     return variable
 
 
-def service_variable() -> Json:
-    """The service."""
+def service_variable(of: Json = PROMETHEUS) -> Json:
+    """The service. Its values come from the source of the dashboard's main panels: if that is down, so are these."""
     return _query_variable(
         "service",
         "Service",
-        "label_values(target_info, service_name)",
+        of,
+        "target_info" if of is PROMETHEUS else '{service_name=~".+"}',
+        "service_name",
         all_values=False,
-        description="`service.name` of an app that has sent metrics in this time.",
+        description=f"`service.name` of an app that has sent {'metrics' if of is PROMETHEUS else 'logs'} in this time.",
     )
 
 
-def environment_variable() -> Json:
+def environment_variable(of: Json = PROMETHEUS) -> Json:
     """The deployment environment."""
     return _query_variable(
         "environment",
         "Environment",
-        'label_values(target_info{service_name="$service"}, deployment_environment_name)',
+        of,
+        'target_info{service_name="$service"}' if of is PROMETHEUS else '{service_name="$service"}',
+        "deployment_environment_name",
         all_values=True,
         description="`deployment.environment.name`.",
     )
 
 
 def route_variable(*, all_values: bool = True) -> Json:
-    """The route."""
+    """The route. It comes from Prometheus, because Loki has it in each line only."""
     return _query_variable(
         "route",
         "Route",
-        f"label_values(http_server_request_duration_seconds_count{{{SERVICE}}}, http_route)",
+        PROMETHEUS,
+        f"http_server_request_duration_seconds_count{{{SERVICE}}}",
+        "http_route",
         all_values=all_values,
         description="`http.route`, as the app declares it.",
     )
@@ -149,6 +147,7 @@ def dashboard(
     *,
     variables: list[Json] | None = None,
     annotations: list[Json] | None = None,
+    is_live: bool = True,
     time_from: str = "now-30m",
     refresh: str = "30s",
 ) -> Json:
@@ -159,7 +158,8 @@ def dashboard(
         description: What it answers.
         rows: Rows of ``(height, [(width, panel), …])`` with widths that add up to 24, or headings.
         variables: Variables besides service and environment.
-        annotations: Annotations besides deployments.
+        annotations: Annotations.
+        is_live: Whether it shows data. Then its first row says how old they are.
         time_from: The beginning of the time range.
         refresh: The refresh interval.
 
@@ -168,7 +168,7 @@ def dashboard(
     """
     panels: list[Json] = []
     top = 0
-    for row in rows:
+    for row in [freshness(), *rows] if is_live else rows:
         if isinstance(row, str):
             panels.append(
                 {
@@ -203,23 +203,34 @@ def dashboard(
         "time": {"from": time_from, "to": "now"},
         "refresh": refresh,
         "timezone": "browser",
-        "templating": {"list": variables or []},
+        "templating": {"list": _shown_where_used(variables or [], panels)},
         "annotations": {"list": annotations or []},
+        # One menu, because a row of links would wrap. It keeps the variables, also those that are hidden.
         "links": [
             {
-                "type": "link",
-                "title": title.capitalize() if title.islower() else title,
-                "url": f"/d/{other}",
-                "icon": "",
+                "type": "dashboards",
+                "title": "Dashboards",
+                "tags": ["otelflask"],
+                "asDropdown": True,
                 "includeVars": True,
                 "keepTime": True,
                 "targetBlank": False,
+                "icon": "",
                 "tooltip": "",
-                "tags": [],
-                "asDropdown": False,
+                "url": "",
             }
-            for other, title in SHORT.items()
-            if other not in (uid, *LED_TO)
         ],
         "panels": panels,
     }
+
+
+def _shown_where_used(variables: list[Json], panels: Iterable[Json]) -> list[Json]:
+    """Hide the variables that change no panel. They stay, so that links to other dashboards keep them."""
+    queries = [target for panel in panels for target in panel.get("targets", ())]
+    text = json.dumps([queries, [panel["title"] for panel in panels], [panel.get("fieldConfig") for panel in panels]])
+    # Links carry all variables, and show none.
+    text = re.sub(r"\$\{\w+:queryparam\}", "", text)
+    return [
+        variable if re.search(rf"\$\{{?{variable['name']}\b", text) else {**variable, "hide": 2}
+        for variable in variables
+    ]

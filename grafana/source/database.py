@@ -2,48 +2,220 @@
 
 from __future__ import annotations
 
+from grafana.source.colors import (
+    AMOUNT,
+    ATTENTION,
+    BAD,
+    FAILURES,
+    GOOD,
+    NEUTRAL,
+    WORSE,
+    color,
+    override,
+    thresholds,
+)
 from grafana.source.dashboard import (
     DEPLOYMENTS,
-    LOGS,
-    SERVICE,
-    TRACES,
     dashboard,
     environment_variable,
     route_variable,
     service_variable,
     text_variable,
 )
-from grafana.source.panels import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    RED,
-    YELLOW,
-    Json,
-    color,
-    exemplars,
-    logs,
-    override,
-    prometheus,
-    series,
-    stat,
-    table,
-    thresholds,
-    traceql,
-    traceql_metrics,
-)
-from grafana.source.route import TRACE_COLUMNS, TRACE_WIDTHS
-from grafana.source.runtime import SPEAKS
+from grafana.source.panels import logs, series, stat, table
+from grafana.source.queries import TRACE_LINK, Json, exemplars, increase, prometheus, ratio, traceql_metrics
+from grafana.source.requests import AT, TIME_OF_LINE, newest, ranked
+from grafana.source.selectors import LOGS, SERVICE, SPANS, SPEAKS, TRACES
+from grafana.source.service import PRECISION
 
+#: The time of a value "now": two samples of an app that exports once a minute.
+RECENT = "2m"
 COUNT = f"db_client_operation_duration_seconds_count{{{SERVICE}}}"
+FAILED = f'db_client_operation_duration_seconds_count{{{SERVICE},error_type!=""}}'
 BUCKET = f"db_client_operation_duration_seconds_bucket{{{SERVICE}}}"
 SUM = f"db_client_operation_duration_seconds_sum{{{SERVICE}}}"
+#: The statements that make tables at start, which would fill the legends.
+DEFINITIONS = "CREATE.*|ALTER.*|DROP.*"
+OF_DATA = f'{SERVICE},db_operation_name!~"{DEFINITIONS}"'
 BY = "db_operation_name, db_collection_name"
 LEGEND = "{{db_operation_name}} {{db_collection_name}}"
-NOTHING = "No statement in this time."
 USED = f'sum(db_client_connection_count{{{SERVICE},db_client_connection_state="used"}} {SPEAKS})'
-STATEMENTS = 'resource.service.name="$service" && span.db.query.text != nil'
+SLOW = f'{LOGS} | event_name="otelflask.slow_query" | http_route=~"$route|" | otelflask_db_query_duration>$slower'
 N_PLUS_ONE = f'{{ {TRACES} && span.http.route=~"$route" }} >> {{ span.db.query.summary != nil }} | count() > $repeats'
+
+
+def _numbers() -> tuple[int, list[tuple[int, Json]]]:
+    return (
+        4,
+        [
+            (
+                6,
+                stat(
+                    "Statements",
+                    "Statements per second, over the last two minutes.",
+                    prometheus(f"sum(rate({COUNT}[{RECENT}]))"),
+                    unit="suffix:/s",
+                    decimals=1,
+                ),
+            ),
+            (
+                6,
+                stat(
+                    "p95",
+                    f"p95 of the duration of statements. {PRECISION}",
+                    prometheus(f"histogram_quantile(0.95, sum by (le) (rate({BUCKET}[{RECENT}])))"),
+                    unit="s",
+                    steps=thresholds((None, GOOD), (0.1, ATTENTION), (1, BAD)),
+                ),
+            ),
+            (
+                6,
+                stat(
+                    "Failed",
+                    "Share of statements that fail. A dash: no statements.",
+                    prometheus(ratio(FAILED, COUNT, window=RECENT)),
+                    unit="percentunit",
+                    decimals=2,
+                    steps=FAILURES,
+                ),
+            ),
+            (
+                6,
+                stat(
+                    "Pool in use",
+                    "Used share of the pool. At 100 % requests wait for a connection. A dash: the app has no pool.",
+                    prometheus(f"{USED} / sum(db_client_connection_max{{{SERVICE}}} {SPEAKS})"),
+                    unit="percentunit",
+                    decimals=0,
+                    steps=thresholds((None, GOOD), (0.7, ATTENTION), (0.9, BAD)),
+                ),
+            ),
+        ],
+    )
+
+
+def _by_operation() -> tuple[int, list[tuple[int, Json]]]:
+    buckets = f"db_client_operation_duration_seconds_bucket{{{OF_DATA}}}"
+    counts = f"db_client_operation_duration_seconds_count{{{OF_DATA}}}"
+    return (
+        8,
+        [
+            (
+                12,
+                series(
+                    "Statements by operation and table",
+                    "Statements per second, by operation and table, without CREATE, ALTER and DROP.",
+                    [prometheus(f"sum by ({BY}) (rate({counts}[$__rate_interval])) > 0", LEGEND)],
+                    unit="suffix:/s",
+                    stack=True,
+                    legend="right",
+                ),
+            ),
+            (
+                12,
+                series(
+                    "p95 by operation and table",
+                    "p95 by operation and table, without CREATE, ALTER and DROP. A dot is a statement: click it to open "
+                    f"its trace. {PRECISION}",
+                    [
+                        prometheus(
+                            f"histogram_quantile(0.95, sum by ({BY}, le) (rate({buckets}[$__rate_interval])))",
+                            LEGEND,
+                        ),
+                        exemplars(buckets),
+                    ],
+                    unit="s",
+                    legend="right",
+                ),
+            ),
+        ],
+    )
+
+
+def _connections() -> Json:
+    idle = f'sum(db_client_connection_count{{{SERVICE},db_client_connection_state="idle"}} {SPEAKS})'
+    return series(
+        "Connections",
+        "Is the pool large enough? Used connections beside the maximum. Each timeout was a request that got no connection.",
+        [
+            prometheus(USED, "used"),
+            prometheus(idle, "idle"),
+            prometheus(f"sum(db_client_connection_max{{{SERVICE}}} {SPEAKS})", "max"),
+            prometheus(
+                f"sum(increase(db_client_connection_timeouts_total{{{SERVICE}}}[$__rate_interval]))",
+                "timeouts",
+            ),
+        ],
+        unit="short",
+        overrides=[
+            color("used", AMOUNT),
+            color("idle", NEUTRAL),
+            color("max", WORSE),
+            color("timeouts", BAD),
+        ],
+    )
+
+
+def _where_time_goes() -> Json:
+    time, count = increase(SUM, by=BY), increase(COUNT, by=BY)
+    return table(
+        "Where the time goes",
+        f"Statements by their share of the total time in the database. {PRECISION}",
+        [
+            prometheus(f"{time} / scalar({increase(SUM)})", instant=True),
+            prometheus(count, instant=True),
+            prometheus(f"{time} / ({count} > 0)", instant=True),
+            prometheus(f"histogram_quantile(0.95, {increase(BUCKET, by=f'{BY}, le')})", instant=True),
+        ],
+        columns={
+            "db_operation_name": "Operation",
+            "db_collection_name": "Table",
+            "Value #A": "Share of time",
+            "Value #B": "Count",
+            "Value #C": "Mean",
+            "Value #D": "p95",
+        },
+        sort="Share of time",
+        overrides=[
+            override("Operation", custom__width=130),
+            override(
+                "Share of time",
+                unit="percentunit",
+                min=0,
+                max=1,
+                custom__width=140,
+                custom__cellOptions={"type": "gauge", "mode": "basic"},
+                color={"mode": "fixed", "fixedColor": AMOUNT},
+            ),
+            override("Count", unit="none", decimals=0, custom__width=65),
+            override("Mean", unit="s", custom__width=80),
+            override("p95", unit="s", custom__width=80),
+        ],
+    )
+
+
+def _slowest_statements() -> Json:
+    return table(
+        "Slowest statements",
+        "The statements that took longest, of those slower than the seconds above. The app logs those that take "
+        "`slow_query_threshold` or longer. A click opens the trace.",
+        [ranked(SLOW, "otelflask_db_query_duration", "trace_id, span_id, db_query_text, code_function_name")],
+        columns={
+            "at": "Time",
+            "db_query_text": "Statement",
+            "code_function_name": "Caller",
+            "Value #A": "Duration",
+            "trace_id": "Trace ID",
+        },
+        sort="Duration",
+        transformations=[TIME_OF_LINE],
+        overrides=[
+            AT,
+            override("Caller", custom__width=260),
+            override("Duration", unit="s", custom__width=95),
+            override("Trace ID", custom__width=130, links=[TRACE_LINK]),
+        ],
+    )
 
 
 def build() -> Json:
@@ -52,216 +224,31 @@ def build() -> Json:
         "otelflask-database",
         "The service's statements: rate, duration, and requests that run too many.",
         [
-            (
-                4,
-                [
-                    (
-                        6,
-                        stat(
-                            "Statements",
-                            "Statements per second.",
-                            prometheus(f"sum(rate({COUNT}[$__rate_interval]))"),
-                            unit="ops",
-                            empty="no statements",
-                        ),
-                    ),
-                    (
-                        6,
-                        stat(
-                            "p95",
-                            "p95 of the duration of statements.",
-                            prometheus(f"histogram_quantile(0.95, sum by (le) (rate({BUCKET}[$__rate_interval])))"),
-                            unit="s",
-                            steps=thresholds((None, GREEN), (0.1, YELLOW), (1, RED)),
-                            empty="no statements",
-                        ),
-                    ),
-                    (
-                        6,
-                        stat(
-                            "Failed",
-                            "Share of statements that fail.",
-                            prometheus(
-                                f'(sum(rate(db_client_operation_duration_seconds_count{{{SERVICE},error_type!=""}}[$__rate_interval])) or vector(0)) / sum(rate({COUNT}[$__rate_interval]))'
-                            ),
-                            unit="percentunit",
-                            decimals=2,
-                            steps=thresholds((None, GREEN), (0.01, YELLOW), (0.05, RED)),
-                            empty="no statements",
-                        ),
-                    ),
-                    (
-                        6,
-                        stat(
-                            "Pool in use",
-                            "Used share of the pool. At 100 % requests wait for a connection.",
-                            prometheus(f"{USED} / sum(db_client_connection_max{{{SERVICE}}} {SPEAKS})"),
-                            unit="percentunit",
-                            decimals=0,
-                            steps=thresholds((None, GREEN), (0.7, YELLOW), (0.9, RED)),
-                            empty="no pool",
-                        ),
-                    ),
-                ],
-            ),
+            _numbers(),
+            _by_operation(),
             (
                 8,
                 [
                     (
-                        8,
+                        12,
                         series(
-                            "Statements by operation and table",
-                            "Statements per second, by operation and table.",
-                            [prometheus(f"sum by ({BY}) (rate({COUNT}[$__rate_interval])) > 0", LEGEND)],
-                            unit="ops",
-                            stack=True,
-                            empty=NOTHING,
-                        ),
-                    ),
-                    (
-                        8,
-                        series(
-                            "p95 by operation and table",
-                            "p95 by operation and table. A dot is a statement: click it to open its trace.",
+                            "Statements by summary",
+                            "Statements per second by `db.query.summary`, from the traces that are kept, without CREATE, ALTER and DROP.",
                             [
-                                prometheus(
-                                    f"histogram_quantile(0.95, sum by ({BY}, le) (rate({BUCKET}[$__rate_interval])))",
-                                    LEGEND,
-                                ),
-                                exemplars(BUCKET),
-                            ],
-                            unit="s",
-                            empty=NOTHING,
-                        ),
-                    ),
-                    (
-                        8,
-                        series(
-                            "Connections",
-                            "Is the pool large enough? Used connections beside the maximum. Each timeout was a "
-                            "request that got no connection.",
-                            [
-                                prometheus(USED, "used"),
-                                prometheus(
-                                    f'sum(db_client_connection_count{{{SERVICE},db_client_connection_state="idle"}} {SPEAKS})',
-                                    "idle",
-                                ),
-                                prometheus(f"sum(db_client_connection_max{{{SERVICE}}} {SPEAKS})", "max"),
-                                prometheus(
-                                    f"sum(increase(db_client_connection_timeouts_total{{{SERVICE}}}[$__rate_interval])) or vector(0)",
-                                    "timeouts",
-                                ),
-                            ],
-                            unit="short",
-                            overrides=[
-                                color("used", BLUE),
-                                color("idle", GREEN),
-                                color("max", ORANGE),
-                                color("timeouts", RED),
-                            ],
-                            empty="The app has no connection pool.",
-                        ),
-                    ),
-                ],
-            ),
-            (
-                9,
-                [
-                    (
-                        14,
-                        table(
-                            "Where the time goes",
-                            "Statements by their share of the total time in the database.",
-                            [
-                                prometheus(
-                                    f"sum by ({BY}) (increase({SUM}[$__range])) / scalar(sum(increase({SUM}[$__range])))",
-                                    instant=True,
-                                ),
-                                prometheus(f"sum by ({BY}) (increase({COUNT}[$__range]))", instant=True),
-                                prometheus(
-                                    f"sum by ({BY}) (increase({SUM}[$__range])) / sum by ({BY}) (increase({COUNT}[$__range]))",
-                                    instant=True,
-                                ),
-                                prometheus(
-                                    f"histogram_quantile(0.95, sum by ({BY}, le) (increase({BUCKET}[$__range])))",
-                                    instant=True,
-                                ),
-                            ],
-                            columns={
-                                "db_operation_name": "Operation",
-                                "db_collection_name": "Table",
-                                "Value #A": "Share of time",
-                                "Value #B": "Count",
-                                "Value #C": "Mean",
-                                "Value #D": "p95",
-                            },
-                            empty=NOTHING,
-                            sort="Share of time",
-                            overrides=[
-                                override("Operation", custom__width=95),
-                                override(
-                                    "Share of time",
-                                    unit="percentunit",
-                                    min=0,
-                                    max=1,
-                                    custom__width=140,
-                                    custom__cellOptions={"type": "gauge", "mode": "basic"},
-                                ),
-                                override("Count", unit="none", decimals=0, custom__width=65),
-                                override("Mean", unit="s", custom__width=80),
-                                override("p95", unit="s", custom__width=80),
-                            ],
-                        ),
-                    ),
-                    (
-                        10,
-                        series(
-                            "Statements by text",
-                            "Statements per second by `db.query.summary`, from traces.",
-                            [traceql_metrics(f"{{ {STATEMENTS} }} | rate() by (span.db.query.summary) | topk(10)")],
-                            unit="ops",
-                            empty=NOTHING,
-                        ),
-                    ),
-                ],
-            ),
-            (
-                9,
-                [
-                    (
-                        24,
-                        table(
-                            "Statements slower than $slower",
-                            "Statements that took longer than the threshold above. A click opens their trace.",
-                            [
-                                traceql(
-                                    f"{{ {STATEMENTS} && span:duration > $slower }} | select(span.db.query.text, span.code.function.name)",
-                                    spans=True,
+                                traceql_metrics(
+                                    f'{{ {SPANS} && span.db.query.text != nil && span.db.operation.name!~"{DEFINITIONS}" }}'
+                                    " | rate() by (span.db.query.summary) | topk(10)"
                                 )
                             ],
-                            columns={
-                                # Not shown, but the link of the span's id needs it.
-                                "traceIdHidden": "traceIdHidden",
-                                "spanID": "Span ID",
-                                "time": "Start time",
-                                "db.query.text": "db.query.text",
-                                "code.function.name": "code.function.name",
-                                "duration": "Duration",
-                            },
-                            empty="No statement took longer than the threshold.",
-                            sort="Duration",
-                            overrides=[
-                                override("Span ID", custom__width=140),
-                                override("Start time", custom__width=165),
-                                override("traceIdHidden", custom__hidden=True),
-                                override("db.query.text", displayName="Statement"),
-                                override("code.function.name", displayName="Caller", custom__width=260),
-                                override("Duration", custom__width=95),
-                            ],
+                            unit="suffix:/s",
+                            legend="right",
                         ),
                     ),
+                    (12, _connections()),
                 ],
             ),
+            (9, [(24, _where_time_goes())]),
+            (9, [(24, _slowest_statements())]),
             (
                 7,
                 [
@@ -272,7 +259,6 @@ def build() -> Json:
                             "Slow statements, and statements that one request repeated. A line opens to "
                             "its text, duration, rows, line of code and trace.",
                             f'{LOGS} | event_name=~"otelflask.slow_query|otelflask.repeated_query" | http_route=~"$route|"',
-                            empty="No statement was slow, and none was repeated.",
                         ),
                     )
                 ],
@@ -282,15 +268,11 @@ def build() -> Json:
                 [
                     (
                         24,
-                        table(
+                        newest(
                             "N+1 suspects: more than $repeats statements",
-                            "Requests with more statements than the number above. A statement that repeats is "
+                            "The newest requests with more statements than the number above. A statement that repeats is "
                             "an N+1; the trace shows it.",
-                            [traceql(f"{N_PLUS_ONE}")],
-                            columns=TRACE_COLUMNS,
-                            empty="No request ran that many statements.",
-                            sort="Start time",
-                            overrides=TRACE_WIDTHS,
+                            N_PLUS_ONE,
                         ),
                     ),
                 ],
@@ -300,7 +282,9 @@ def build() -> Json:
             service_variable(),
             environment_variable(),
             route_variable(),
-            text_variable("slower", "Slower than", "500ms", "The duration from which a statement is slow."),
+            text_variable(
+                "slower", "Slower than (s)", "0.5", "The duration in seconds from which a statement is listed."
+            ),
             text_variable(
                 "repeats", "More than", "10", "The number of statements from which a request is an N+1 suspect."
             ),

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
+from grafana.source.colors import ATTENTION, BAD, FAILURES, GOOD, OUTCOMES, STATUS, override, states
 from grafana.source.dashboard import (
     DEPLOYMENTS,
-    LOGS,
-    SERVICE,
     dashboard,
     environment_variable,
     route_variable,
     service_variable,
 )
-from grafana.source.panels import (
-    GREEN,
-    RED,
-    YELLOW,
-    Json,
-    color,
-    exemplars,
-    logs,
-    override,
-    prometheus,
-    series,
-    table,
-    thresholds,
-    traceql,
-    traceql_metrics,
-)
-from grafana.source.route import TRACE_COLUMNS, TRACE_WIDTHS
+from grafana.source.panels import logs, series, table, timeline
+from grafana.source.queries import Json, exemplars, increase, prometheus, ratio, traceql_metrics
+from grafana.source.requests import newest
+from grafana.source.selectors import LOGS, SERVICE, SPANS
+from grafana.source.service import PRECISION
 
 COUNT = f"http_client_request_duration_seconds_count{{{SERVICE}}}"
 BUCKET = f"http_client_request_duration_seconds_bucket{{{SERVICE}}}"
@@ -38,10 +25,11 @@ ANSWERED = (
     '"answer", "$1", "http_response_status_code", "(.+)")'
 )
 CALLS = f"otelflask_circuit_breaker_calls_total{{{SERVICE}}}"
-NO_CALLS = "The app makes no calls by requests, httpx or urllib3, or their extra is not installed."
-NO_BREAKERS = "The app has no circuit breaker."
+#: What an empty panel may mean.
+NO_CALLS = "Empty where the app makes no calls by requests, httpx or urllib3, or their extra is not installed."
+NO_BREAKERS = "Empty where the app has no circuit breaker."
 #: Client spans of this service, over HTTP and to redis.
-CLIENT = 'resource.service.name="$service" && span:kind=client'
+CLIENT = f"{SPANS} && span:kind=client"
 OVER_HTTP = f"{CLIENT} && span.http.request.method != nil"
 REDIS = f'{CLIENT} && span.db.system.name="redis"'
 
@@ -53,32 +41,25 @@ def _in_state(state: str) -> str:
 def _servers() -> Json:
     return table(
         "Servers",
-        "Calls over HTTP by server: rate, duration and failures. Failed calls are those without an answer and those "
-        "answered with 4xx and 5xx.",
+        "Calls over HTTP by server in the whole time range: how many, their duration, and the share that failed: without an "
+        f"answer, or answered with 4xx or 5xx. {NO_CALLS}",
         [
-            prometheus(f"sum by (server_address) (rate({COUNT}[$__range]))", instant=True),
-            prometheus(
-                f"histogram_quantile(0.95, sum by (server_address, le) (rate({BUCKET}[$__range])))", instant=True
-            ),
-            prometheus(
-                f"(sum by (server_address) (rate({FAILED}[$__range])) or 0 * sum by (server_address) (rate({COUNT}[$__range])))"
-                f" / sum by (server_address) (rate({COUNT}[$__range]))",
-                instant=True,
-            ),
+            prometheus(increase(COUNT, by="server_address"), instant=True),
+            prometheus(f"histogram_quantile(0.95, {increase(BUCKET, by='server_address, le')})", instant=True),
+            prometheus(ratio(FAILED, COUNT, by="server_address"), instant=True),
         ],
         columns={"server_address": "Server", "Value #A": "Calls", "Value #B": "p95", "Value #C": "Failed"},
-        empty=NO_CALLS,
         sort="Calls",
         overrides=[
             override("Server", custom__minWidth=90),
-            override("Calls", unit="reqps", custom__width=95),
+            override("Calls", unit="none", decimals=0, custom__width=95),
             override("p95", unit="s", custom__width=80),
             override(
                 "Failed",
                 unit="percentunit",
                 custom__width=75,
                 custom__cellOptions={"type": "color-text"},
-                thresholds=thresholds((None, GREEN), (0.01, YELLOW), (0.05, RED)),
+                thresholds=FAILURES,
             ),
         ],
     )
@@ -98,7 +79,7 @@ def build() -> Json:
                         8,
                         series(
                             "Calls by status",
-                            "Calls over HTTP per second, by status.",
+                            f"Calls over HTTP per second, by status. {NO_CALLS}",
                             [
                                 prometheus(
                                     f"sum by (server_address, answer) ({ANSWERED})",
@@ -107,14 +88,15 @@ def build() -> Json:
                             ],
                             unit="reqps",
                             stack=True,
-                            empty=NO_CALLS,
+                            overrides=STATUS,
                         ),
                     ),
                     (
                         8,
                         series(
                             "Duration of calls",
-                            "p95 of the duration of calls, by server. Each dot is a call: click it to open its trace.",
+                            "p95 of the duration of calls, by server. Each dot is a call: click it to open its trace. "
+                            f"{PRECISION}",
                             [
                                 prometheus(
                                     f"histogram_quantile(0.95, sum by (server_address, le) (rate({BUCKET}[$__rate_interval])))",
@@ -123,7 +105,6 @@ def build() -> Json:
                                 exemplars(BUCKET),
                             ],
                             unit="s",
-                            empty=NO_CALLS,
                         ),
                     ),
                 ],
@@ -133,40 +114,33 @@ def build() -> Json:
                 [
                     (
                         8,
-                        series(
+                        timeline(
                             "Circuit breakers",
-                            "The state of each circuit: 0 closed, 1 half-open (trials only), 2 open (no calls). The worst process counts.",
+                            "The state of each circuit over time. Half-open: trials only. Open: no calls. The worst of the "
+                            f"processes counts. {NO_BREAKERS}",
                             [
                                 prometheus(
                                     f"max by (otelflask_circuit_breaker_name) (2 * {_in_state('open')} or {_in_state('half_open')})",
                                     "{{otelflask_circuit_breaker_name}}",
                                 )
                             ],
-                            unit="none",
-                            maximum=2,
-                            steps=thresholds((None, GREEN), (1, YELLOW), (2, RED)),
-                            empty=NO_BREAKERS,
+                            mappings=states({0: ("closed", GOOD), 1: ("half-open", ATTENTION), 2: ("open", BAD)}),
                         ),
                     ),
                     (
                         8,
                         series(
                             "Calls through circuit breakers",
-                            "Calls by outcome: success, failure, rejected by an open circuit, or another exception.",
+                            "Calls per second by outcome: success, failure, rejected by an open circuit, or another exception.",
                             [
                                 prometheus(
                                     f"sum by (otelflask_circuit_breaker_name, otelflask_circuit_breaker_outcome) (rate({CALLS}[$__rate_interval]))",
                                     "{{otelflask_circuit_breaker_name}} {{otelflask_circuit_breaker_outcome}}",
                                 )
                             ],
-                            unit="ops",
+                            unit="suffix:/s",
                             stack=True,
-                            overrides=[
-                                color("/ success$/", GREEN, regex=True),
-                                color("/ failure$/", RED, regex=True),
-                                color("/ rejected$/", YELLOW, regex=True),
-                            ],
-                            empty=NO_BREAKERS,
+                            overrides=OUTCOMES,
                         ),
                     ),
                     (
@@ -175,7 +149,6 @@ def build() -> Json:
                             "Changes of circuits",
                             "Changes of circuits, with their reasons. A line opens to its trace.",
                             f'{LOGS} | event_name="otelflask.circuit_breaker"',
-                            empty="No circuit changed in this time.",
                         ),
                     ),
                 ],
@@ -187,21 +160,20 @@ def build() -> Json:
                         8,
                         series(
                             "Redis",
-                            "Redis commands per second, from traces.",
+                            "Redis commands per second, from the traces that are kept. Empty where the app does not use redis, "
+                            "or its extra is not installed.",
                             [traceql_metrics(f"{{ {REDIS} }} | rate() by (span.db.operation.name) | topk(10)")],
-                            unit="ops",
-                            empty="The app does not use redis, or its extra is not installed.",
+                            unit="suffix:/s",
+                            legend="right",
                         ),
                     ),
                     (
                         16,
-                        table(
-                            "Slow and failed calls",
-                            "Requests that waited for another service for half a second or more, or got an error from it.",
-                            [traceql(f"{{ {OVER_HTTP} && (duration >= 500ms || status = error) }}", limit=20)],
-                            columns=TRACE_COLUMNS,
-                            overrides=TRACE_WIDTHS,
-                            empty="No call was slow or failed in this time.",
+                        newest(
+                            "Latest slow and failed calls",
+                            "The newest requests that waited for another service for half a second or more, or got an error "
+                            "from it.",
+                            f"{{ {OVER_HTTP} && (duration >= 500ms || status = error) }}",
                         ),
                     ),
                 ],

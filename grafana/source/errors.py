@@ -3,40 +3,37 @@
 from __future__ import annotations
 
 from grafana.source import inbox
+from grafana.source.colors import (
+    ATTENTION,
+    BAD,
+    NEUTRAL,
+    SOME_IS_BAD,
+    WORSE,
+    override,
+    shades,
+    states,
+)
 from grafana.source.dashboard import (
     DEPLOYMENTS,
-    LOGS,
-    REPORTS,
-    REQUEST_LOGS,
-    ROUTE,
-    TRACES,
     dashboard,
     environment_variable,
     route_variable,
     service_variable,
 )
-from grafana.source.panels import (
+from grafana.source.panels import logs, series, stat, table
+from grafana.source.queries import (
     LOKI,
-    ORANGE,
-    RED,
     TEMPO,
-    YELLOW,
     Json,
     dashboard_url,
     explore,
     link,
-    logs,
     loki,
-    override,
     prometheus,
-    series,
-    shades,
-    stat,
-    table,
-    thresholds,
-    traceql,
+    zero_while,
 )
-from grafana.source.route import TRACE_COLUMNS, TRACE_WIDTHS
+from grafana.source.requests import newest
+from grafana.source.selectors import LOGS, REPORTS, REQUEST_LOGS, ROUTE, TRACES
 
 FAILED = (
     f'{REQUEST_LOGS} | http_response_status_code=~"5.." | http_route=~"$route"'
@@ -46,8 +43,10 @@ FAILED = (
 KIND = "exception_type, http_route, http_response_status_code"
 SEEN_AT = " | label_format ts=`{{ __timestamp__ | unixEpochMillis }}` | unwrap ts [$__range]"
 SEEN = FAILED + SEEN_AT
-#: Colours for states that need attention.
-STATE_COLORS = {"known": "text", "new": RED, "back": ORANGE, "new release": YELLOW}
+#: Colours of the states of a group: those that need attention.
+STATE_COLORS = {"known": NEUTRAL, "new": BAD, "back": WORSE, "new release": ATTENTION}
+#: Every line of the service in this time: without any, nobody knows whether there was an error.
+ANY_LINE = f"sum(count_over_time({LOGS} [$__range]))"
 ERRORS = f'http_server_request_duration_seconds_count{{{ROUTE},error_type!=""}}'
 
 
@@ -72,6 +71,7 @@ def groups() -> Json:
         ],
         columns={
             inbox.TITLE: "Group",
+            "http_route": "Route",
             "Value #E": "State",
             "Value #A": "Count",
             "Value #B": "Users",
@@ -81,44 +81,37 @@ def groups() -> Json:
             "service_version": "Release",
             "otelflask_error_fingerprint": "Fingerprint",
         },
-        empty="No error was reported in this time.",
-        latest_first="Last seen",
+        sort="Last seen",
         transformations=[{"id": "timeSeriesTable", "options": {"F": {"timeField": "Time", "stat": "sum"}}}],
         overrides=[
             override(
                 "Group",
-                custom__width=270,
+                custom__minWidth=280,
                 links=[
                     link(
                         "Open this group", dashboard_url("otelflask-error-group", group="${__data.fields.Fingerprint}")
                     )
                 ],
             ),
+            override("Route", custom__width=150),
             override(
                 "State",
-                custom__width=90,
+                custom__minWidth=95,
                 unit="none",
                 custom__cellOptions={"type": "color-text"},
-                mappings=[
-                    {
-                        "type": "value",
-                        "options": {
-                            str(value): {"text": text, "color": STATE_COLORS[text]}
-                            for value, text in inbox.STATES.items()
-                        },
-                    }
-                ],
+                mappings=states({value: (text, STATE_COLORS[text]) for value, text in inbox.STATES.items()}),
             ),
-            override("Count", unit="none", decimals=0, custom__width=75),
+            override("Count", unit="none", decimals=0, custom__width=65),
             override("Users", unit="none", decimals=0, custom__width=65),
             override(
                 "Trend",
-                custom__width=95,
+                # A width would make Grafana ignore those of the other columns.
+                custom__minWidth=95,
                 custom__cellOptions={"type": "sparkline", "drawStyle": "bars", "fillOpacity": 80, "hideValue": True},
-                color={"mode": "fixed", "fixedColor": RED},
+                color={"mode": "fixed", "fixedColor": BAD},
             ),
-            override("First seen", unit="dateTimeFromNow", custom__width=130),
-            override("Last seen", unit="dateTimeFromNow", custom__width=130),
+            override("First seen", unit="dateTimeFromNow", custom__width=120),
+            override("Last seen", unit="dateTimeFromNow", custom__width=120),
             # A string, because Grafana would read some releases as numbers.
             override("Release", custom__width=80, unit="string"),
             # Needed for the link. It is narrow, not hidden: a hidden column makes Grafana mix up the widths of the
@@ -143,24 +136,22 @@ def build() -> Json:
                         6,
                         stat(
                             "Failed requests",
-                            "How many requests were answered with 5xx in this time?",
+                            "Requests that were answered with 5xx in this time range. A dash: no lines.",
                             # Counted as in the tables below, because the increase of a young counter is an estimate.
-                            loki(f"sum(count_over_time({FAILED} [$__range])) or vector(0)", instant=True),
+                            loki(zero_while(ANY_LINE, f"sum(count_over_time({FAILED} [$__range]))")),
                             unit="short",
                             decimals=0,
-                            steps=thresholds((None, "text"), (1, RED)),
-                            over_time=False,
+                            steps=SOME_IS_BAD,
                         ),
                     ),
                     (
                         6,
                         stat(
                             "Groups",
-                            "How many different bugs were there in this time? Reports of the same bug are one group.",
-                            loki(f"count({inbox.seen(inbox.IN_TIME)}) or vector(0)", instant=True),
+                            "Different bugs in this time range. Reports of the same bug are one group. A dash: no lines.",
+                            loki(zero_while(ANY_LINE, f"count({inbox.seen(inbox.IN_TIME)})")),
                             unit="short",
-                            empty="none",
-                            over_time=False,
+                            steps=SOME_IS_BAD,
                         ),
                     ),
                     (
@@ -169,27 +160,28 @@ def build() -> Json:
                             "New or back",
                             "Groups that are new in this time range, or that came back after a day or more.",
                             loki(
-                                f"count(({inbox.new(inbox.IN_TIME)}) or ({inbox.back(inbox.IN_TIME)})) or vector(0)",
-                                instant=True,
+                                zero_while(
+                                    ANY_LINE, f"count(({inbox.new(inbox.IN_TIME)}) or ({inbox.back(inbox.IN_TIME)}))"
+                                )
                             ),
                             unit="short",
-                            empty="none",
-                            steps=thresholds((None, "text"), (1, RED)),
-                            over_time=False,
+                            steps=SOME_IS_BAD,
                         ),
                     ),
                     (
                         6,
                         stat(
                             "Errors in logs",
-                            "How many lines at ERROR or above were logged in this time?",
+                            "Lines of the app at ERROR or above in this time range.",
                             loki(
-                                f'sum(count_over_time({LOGS} | severity_text=~"ERROR|CRITICAL|FATAL" | event_name="" [$__range])) or vector(0)',
-                                instant=True,
+                                zero_while(
+                                    ANY_LINE,
+                                    f'sum(count_over_time({LOGS} | severity_text=~"ERROR|CRITICAL|FATAL" | event_name=""'
+                                    " [$__range]))",
+                                )
                             ),
                             unit="short",
-                            empty="none",
-                            over_time=False,
+                            steps=SOME_IS_BAD,
                         ),
                     ),
                 ],
@@ -212,9 +204,8 @@ def build() -> Json:
                             unit="reqps",
                             bars=True,
                             stack=True,
-                            overrides=[shades(".*", RED)],
-                            legend="table",
-                            empty="No request failed in this time.",
+                            overrides=[shades(".*", BAD)],
+                            legend="right",
                         ),
                     )
                 ],
@@ -241,7 +232,6 @@ def build() -> Json:
                                 "Value #B": "First seen",
                                 "Value #C": "Last seen",
                             },
-                            empty="No request failed in this time.",
                             sort="Count",
                             overrides=[
                                 override(
@@ -280,34 +270,25 @@ def build() -> Json:
                 9,
                 [
                     (
-                        10,
-                        table(
-                            "Failed requests",
-                            "The requests in which it occurred. A click on a trace opens it.",
-                            [
-                                traceql(
-                                    f'{{ {TRACES} && span.http.route=~"$route" && span.http.response.status_code >= 500 }}'
-                                )
-                            ],
-                            columns=TRACE_COLUMNS,
-                            empty="No request failed in this time.",
-                            sort="Start time",
-                            overrides=TRACE_WIDTHS,
+                        12,
+                        newest(
+                            "Latest failed requests",
+                            "The newest requests that were answered with 5xx. A click on a trace opens it.",
+                            f'{{ {TRACES} && span.http.route=~"$route" && span.http.response.status_code >= 500 }}',
                         ),
                     ),
                     (
-                        14,
+                        12,
                         logs(
                             "Reports",
                             "Reports, one line each. A line opens to its stack, the app's frames with their "
-                            "local variables, what was logged before, and to its trace.",
+                            "local variables, what was logged before, and to its group and trace.",
                             f'{REPORTS} | http_route=~"$route"',
-                            empty="No error was reported in this time.",
                         ),
                     ),
                 ],
             ),
         ],
-        variables=[service_variable(), environment_variable(), route_variable()],
+        variables=[service_variable(LOKI), environment_variable(LOKI), route_variable()],
         annotations=[DEPLOYMENTS],
     )

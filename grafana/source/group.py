@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 from grafana.source import inbox
+from grafana.source.colors import BAD, NEUTRAL, override, shades, thresholds
 from grafana.source.dashboard import (
     DEPLOYMENTS,
-    GROUPS,
-    REPORTS,
     dashboard,
     environment_variable,
     route_variable,
     service_variable,
     text_variable,
 )
-from grafana.source.panels import (
-    LABELS_AS_COLUMNS,
-    LOKI,
-    RED,
-    TEMPO,
-    Json,
-    explore,
-    link,
-    logs,
-    loki,
-    override,
-    series,
-    shades,
-    stat,
-    table,
-)
+from grafana.source.panels import logs, series, stat, table
+from grafana.source.queries import LABELS_AS_COLUMNS, LOKI, TRACE_LINK, Json, explore, link, loki
+from grafana.source.selectors import GROUPS, REPORTS
 
 OF = f'{GROUPS} | otelflask_error_fingerprint="$group"'
 OF_REPORTS = f'{REPORTS} | otelflask_error_fingerprint="$group"'
 NAMED_RELEASE = 'label_format release=`{{ or .service_version "not set" }}`'
-NONE = "No report of this group in this time."
 
 #: The parts of a report that are JSON (see docs/errors.md), formatted for reading.
 CODE = """{{ range $frame := fromJson .otelflask_error_frames }}{{ $frame.file }}:{{ $frame.line }} in {{ $frame.function }}
@@ -72,7 +57,6 @@ def _by(name: str, label: str) -> Json:
             loki(f"max_over_time({of} | {stamp} [{inbox.EVER}]) by ({label})", instant=True),
         ],
         columns={label: name, "Value #A": "Count", "Value #B": "First seen", "Value #C": "Last seen"},
-        empty=NONE,
         sort="Last seen",
         overrides=[
             override(name, unit="string"),
@@ -97,11 +81,10 @@ def _requests() -> Json:
             "service_version": "Release",
             "trace_id": "Trace ID",
         },
-        empty=NONE,
         sort="Time",
         transformations=[LABELS_AS_COLUMNS],
         overrides=[
-            override("Time", custom__width=165),
+            override("Time", custom__width=180),
             override("Route", custom__width=170),
             override("User", custom__width=90),
             override("Release", custom__width=80, unit="string"),
@@ -109,7 +92,7 @@ def _requests() -> Json:
                 "Trace ID",
                 custom__width=280,
                 links=[
-                    link("Open the trace", explore(TEMPO, {"query": "${__value.raw}", "queryType": "traceql"})),
+                    TRACE_LINK,
                     link("Its log lines", explore(LOKI, {"expr": of_trace, "queryType": "range"})),
                 ],
             ),
@@ -124,54 +107,52 @@ def build() -> Json:
         "One bug: the error, the code, the affected users, the releases and the requests.",
         [
             (
-                4,
+                3,
                 [
                     (
-                        8,
+                        24,
                         stat(
                             "Group",
                             "The title of the group.",
-                            loki(inbox.last_seen(by="service_name", of=OF), instant=True),
+                            loki(inbox.last_seen(by="service_name", of=OF)),
                             unit="string",
-                            empty=NONE,
-                            over_time=False,
                             field="otelflask_error_group",
                         ),
-                    ),
+                    )
+                ],
+            ),
+            (
+                4,
+                [
                     (
-                        4,
+                        6,
                         stat(
                             "Occurrences",
                             "Occurrences in this time range, including those without a report.",
-                            loki(inbox.occurrences(inbox.IN_TIME, by="service_name", of=OF), instant=True),
+                            loki(inbox.occurrences(inbox.IN_TIME, by="service_name", of=OF)),
                             unit="none",
                             decimals=0,
-                            empty="none",
-                            over_time=False,
                         ),
                     ),
                     (
-                        4,
+                        6,
                         stat(
                             "Users",
                             "Affected users, of those that the app names.",
-                            loki(inbox.users(by="service_name", of=OF_REPORTS), instant=True),
+                            loki(inbox.users(by="service_name", of=OF_REPORTS)),
                             unit="none",
                             decimals=0,
-                            empty="none",
-                            over_time=False,
                         ),
                     ),
                     *(
                         (
-                            4,
+                            6,
                             stat(
                                 title,
                                 question,
-                                loki(query, instant=True),
+                                loki(query),
                                 unit="dateTimeFromNow",
-                                empty="never",
-                                over_time=False,
+                                steps=thresholds((None, NEUTRAL)),
                             ),
                         )
                         for title, question, query in (
@@ -201,8 +182,7 @@ def build() -> Json:
                             unit="short",
                             bars=True,
                             stack=True,
-                            overrides=[shades(".*", RED)],
-                            empty=NONE,
+                            overrides=[shades(".*", BAD)],
                         ),
                     )
                 ],
@@ -216,7 +196,6 @@ def build() -> Json:
                             "In the app's own code",
                             "The code of the last report: source and local variables, innermost last. Secrets are masked.",
                             f"{OF_REPORTS} | otelflask_error_frames!=`` | line_format `{CODE}`",
-                            empty="The last report has no frame.",
                             lines=1,
                         ),
                     ),
@@ -226,7 +205,6 @@ def build() -> Json:
                             "Stack",
                             "The stack of the last report: all frames, and its causes.",
                             f"{OF_REPORTS} | exception_stacktrace!=`` | line_format `{{{{ .exception_stacktrace }}}}`",
-                            empty="The last report has no stack: it was a log line.",
                             lines=1,
                         ),
                     ),
@@ -241,7 +219,6 @@ def build() -> Json:
                             "Before the error",
                             "What the last report's request logged before the error.",
                             f"{OF_REPORTS} | otelflask_error_breadcrumbs!=`` | line_format `{BEFORE}`",
-                            empty="Nothing was logged before the error.",
                             lines=1,
                         ),
                     ),
@@ -251,7 +228,6 @@ def build() -> Json:
                             "Request",
                             "The request of the last report.",
                             f"{OF_REPORTS} | http_route!=`` | line_format `{REQUEST}`",
-                            empty="It occurred outside of requests.",
                             lines=1,
                         ),
                     ),
@@ -261,8 +237,8 @@ def build() -> Json:
             (6, [(12, _by("Release", "release")), (12, _by("Route", "http_route"))]),
         ],
         variables=[
-            service_variable(),
-            environment_variable(),
+            service_variable(LOKI),
+            environment_variable(LOKI),
             route_variable(),
             text_variable("group", "Group", "", "`otelflask.error.fingerprint`, from the inbox or a mail."),
         ],

@@ -6,7 +6,7 @@ the reports. These records are kept for REPORTS_RETENTION, as far back as `EVER`
 
 from __future__ import annotations
 
-from grafana.source.dashboard import GROUPS, REPORTS
+from grafana.source.selectors import GROUPS, REPORTS
 
 #: The label that identifies a group. Titles may differ within a group.
 KEY = "otelflask_error_fingerprint"
@@ -36,8 +36,8 @@ def first_seen(*, by: str = KEY, of: str = OF_ROUTE) -> str:
 
 
 def last_seen(*, by: str = KEY, of: str = OF_ROUTE) -> str:
-    """When each group last occurred in this time range, with its title and release (epoch milliseconds)."""
-    last = f"max_over_time({of} | {_TIMESTAMP} [{IN_TIME}]) by ({by}, {TITLE}, service_version)"
+    """When each group last occurred in this time range, with its title, route and release (epoch milliseconds)."""
+    last = f"max_over_time({of} | {_TIMESTAMP} [{IN_TIME}]) by ({by}, {TITLE}, http_route, service_version)"
     return f"topk by ({by}) (1, {last})"
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from grafana.source.colors import LEVELS as LEVEL_COLORS
+from grafana.source.colors import override
 from grafana.source.dashboard import (
-    LOGS,
-    REQUEST_LOGS,
-    SERVICE,
     choice_variable,
     dashboard,
     environment_variable,
@@ -13,21 +12,18 @@ from grafana.source.dashboard import (
     service_variable,
     text_variable,
 )
-from grafana.source.panels import (
-    LEVEL_COLORS,
-    Json,
-    dashboard_url,
-    link,
-    logs,
-    loki,
-    override,
-    prometheus,
-    series,
-    table,
-)
+from grafana.source.panels import logs, series, table
+from grafana.source.queries import LABELS_AS_COLUMNS, LOKI, TRACE_LINK, Json, loki, prometheus
+from grafana.source.selectors import LINES, REQUEST_LOGS, SERVICE
+from grafana.source.service import ROUTE_LINK
 
-CHOSEN = f'{LOGS} | severity_text=~"$level" | http_route=~"$route" | trace_id=~"$trace.*" |= `$text`'
+CHOSEN = f'{LINES} | severity_text=~"$level" | http_route=~"$route" | trace_id=~"$trace.*" |= `$text`'
 DURATION = REQUEST_LOGS + ' | http_route=~"$route" | unwrap http_server_request_duration | __error__=""'
+#: Fields of an event's record that are no values of the event.
+NO_VALUES = (
+    "^(id|tsNs|Line|Trace|labels|labelTypes|flags|observed_timestamp|http_request_id"
+    "|(service|span|scope|severity|detected|telemetry|process|host|deployment|os|container|code|otelflask)_.*)$"
+)
 LEVELS = {
     "All": ".*",
     "INFO and above": "INFO|WARN|WARNING|ERROR|CRITICAL|FATAL",
@@ -38,9 +34,6 @@ LEVELS = {
 
 def build() -> Json:
     """Build the dashboard."""
-    route_link = override(
-        "Route", links=[link("Open this route", dashboard_url("otelflask-route", route="${__value.raw}"))]
-    )
     return dashboard(
         "otelflask-logs",
         "Every line of the app and one line a request; each leads to its trace.",
@@ -52,7 +45,7 @@ def build() -> Json:
                         24,
                         series(
                             "Lines by level",
-                            "Log lines by level, with the filters above.",
+                            "Log lines by level, with the filters above. Error reports are no lines: they are on Errors.",
                             [
                                 loki(
                                     f"sum by (severity_text) (count_over_time({CHOSEN} [$__auto]))", "{{severity_text}}"
@@ -62,7 +55,6 @@ def build() -> Json:
                             bars=True,
                             stack=True,
                             overrides=LEVEL_COLORS,
-                            empty="No line matches in this time.",
                         ),
                     )
                 ],
@@ -77,7 +69,6 @@ def build() -> Json:
                             "Log lines, with the filters above (a route is on the lines of "
                             "requests only). A line opens to its fields; “Open the trace” leads to its trace.",
                             CHOSEN,
-                            empty="No line matches in this time.",
                         ),
                     )
                 ],
@@ -93,14 +84,13 @@ def build() -> Json:
                             "Log lines by service.",
                             [
                                 loki(
-                                    'sum by (service_name) (count_over_time({service_name=~".+"} [$__auto]))',
+                                    'sum by (service_name) (count_over_time({service_name=~".+",report=""} [$__auto]))',
                                     "{{service_name}}",
                                 )
                             ],
                             unit="short",
                             bars=True,
                             stack=True,
-                            empty="Nothing was logged in this time.",
                         ),
                     ),
                     (
@@ -110,7 +100,6 @@ def build() -> Json:
                             "Mean duration of requests, from the request log.",
                             [loki(f"avg_over_time({DURATION} [$__auto]) by (http_route)", "{{http_route}}")],
                             unit="s",
-                            empty="No requests in this time.",
                         ),
                     ),
                 ],
@@ -123,8 +112,7 @@ def build() -> Json:
                         logs(
                             "Errors only",
                             "The latest errors, without the filters above.",
-                            f'{LOGS} | severity_text=~"ERROR|CRITICAL|FATAL"',
-                            empty="No error was logged in this time.",
+                            f'{LINES} | event_name="" | severity_text=~"ERROR|CRITICAL|FATAL"',
                         ),
                     ),
                     (
@@ -139,9 +127,8 @@ def build() -> Json:
                                 )
                             ],
                             columns={"http_route": "Route", "Value #A": "p95"},
-                            empty="No requests in this time.",
                             sort="p95",
-                            overrides=[route_link, override("p95", unit="s")],
+                            overrides=[override("Route", links=[ROUTE_LINK]), override("p95", unit="s")],
                         ),
                     ),
                 ],
@@ -150,7 +137,7 @@ def build() -> Json:
                 8,
                 [
                     (
-                        8,
+                        6,
                         series(
                             "Active users",
                             "How many different users made a request in the last minutes?",
@@ -161,11 +148,10 @@ def build() -> Json:
                                 )
                             ],
                             unit="none",
-                            empty="The app names no users.",
                         ),
                     ),
                     (
-                        8,
+                        6,
                         series(
                             "Business events",
                             "Business events of the app (`otelflask.event`) per second.",
@@ -176,24 +162,30 @@ def build() -> Json:
                                 )
                             ],
                             unit="cps",
-                            empty="No event in this time.",
                         ),
                     ),
                     (
-                        8,
-                        logs(
+                        12,
+                        table(
                             "Latest events",
-                            "The latest events. A line opens to its attributes and its trace.",
-                            f'{LOGS} | scope_name="otelflask.events"',
-                            empty="No event in this time.",
+                            "The latest events, with the values that the app gave. A click on a trace opens it.",
+                            [loki(f'{LINES} | scope_name="otelflask.events"', lines=50)],
+                            columns={"Time": "Time", "event_name": "Event", "trace_id": "Trace ID"},
+                            left_out=NO_VALUES,
+                            sort="Time",
+                            transformations=[LABELS_AS_COLUMNS],
+                            overrides=[
+                                override("Time", custom__width=180),
+                                override("Trace ID", custom__width=100, links=[TRACE_LINK]),
+                            ],
                         ),
                     ),
                 ],
             ),
         ],
         variables=[
-            service_variable(),
-            environment_variable(),
+            service_variable(LOKI),
+            environment_variable(LOKI),
             choice_variable("level", "Level", LEVELS, "The lowest level that is shown."),
             route_variable(),
             text_variable("text", "Text", "", "Lines that contain this text."),

@@ -1,148 +1,19 @@
 """Panels in Grafana's classic dashboard JSON (schema v1), with what each of ours must have.
 
-Each panel needs a title, a description of what it answers, a unit, and a text for the case that
-there is nothing to show.
+Each panel needs a title, a description of what it answers, and a unit. The text for "no value" is the
+same everywhere and says nothing, because Grafana shows it for an empty result and for a query that
+failed. What "nothing" may mean is in the description.
 """
 
 from __future__ import annotations
 
-import json
-from typing import Any
-from urllib.parse import quote
-
-PROMETHEUS = {"type": "prometheus", "uid": "prometheus"}
-LOKI = {"type": "loki", "uid": "loki"}
-TEMPO = {"type": "tempo", "uid": "tempo"}
+from grafana.source.colors import AMOUNT, NEUTRAL, no_value, thresholds
+from grafana.source.queries import LOKI, MIXED, PROMETHEUS, Json, loki
 
 #: The width of Grafana's grid.
 COLUMNS = 24
-
-Json = dict[str, Any]
-
-GREEN, YELLOW, ORANGE, RED, BLUE = "green", "yellow", "orange", "red", "blue"
-
-
-def prometheus(expr: str, legend: str = "", *, instant: bool = False, heat: bool = False) -> Json:
-    """A PromQL query. Use `heat` for the buckets of a heat map."""
-    return {
-        "datasource": PROMETHEUS,
-        "expr": expr,
-        "legendFormat": legend or "__auto",
-        "instant": instant,
-        "range": not instant,
-        "format": "heatmap" if heat else "table" if instant else "time_series",
-    }
-
-
-def exemplars(selector: str) -> Json:
-    """The exemplars of a graph, and nothing else.
-
-    Exemplars are looked up by the series of a query. No sample is ten years old, so the query itself
-    computes nothing.
-    """
-    return {**prometheus(f"max({selector} offset 10y)", "exemplars"), "exemplar": True}
-
-
-def loki(expr: str, legend: str = "", *, instant: bool = False, lines: int | None = None) -> Json:
-    """A LogQL query. `lines` is the most log lines that it returns, the newest."""
-    query = {
-        "datasource": LOKI,
-        "expr": expr,
-        "legendFormat": legend,
-        "queryType": "instant" if instant else "range",
-    }
-    return query if lines is None else {**query, "maxLines": lines}
-
-
-def traceql(query: str, *, spans: bool = False, limit: int = 50) -> Json:
-    """A TraceQL search: traces, or their matching spans."""
-    return {
-        "datasource": TEMPO,
-        "queryType": "traceql",
-        "query": query,
-        "limit": limit,
-        "spss": 10,
-        "tableType": "spans" if spans else "traces",
-    }
-
-
-def traceql_metrics(query: str) -> Json:
-    """A TraceQL metrics query, over time."""
-    return {"datasource": TEMPO, "queryType": "traceql", "query": query, "metricsQueryType": "range", "step": "30s"}
-
-
-def service_map() -> Json:
-    """The service map. Grafana's Tempo data source makes it from the `traces_service_graph_*` series."""
-    return {"datasource": TEMPO, "queryType": "serviceMap", "query": ""}
-
-
-def thresholds(*steps: tuple[float | None, str]) -> Json:
-    """Colours by threshold. The value of the first step is None."""
-    return {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in steps]}
-
-
-def override(name: str, *, regex: bool = False, **properties: Any) -> Json:
-    """Properties of the fields with a name. `__` in a property's name stands for a dot."""
-    return {
-        "matcher": {"id": "byRegexp" if regex else "byName", "options": name},
-        "properties": [{"id": key.replace("__", "."), "value": value} for key, value in properties.items()],
-    }
-
-
-def color(name: str, value: str, *, regex: bool = False) -> Json:
-    """A fixed colour for a field."""
-    return override(name, regex=regex, color={"mode": "fixed", "fixedColor": value})
-
-
-def shades(pattern: str, value: str) -> Json:
-    """Shades of a colour for the fields with a matching name."""
-    return override(pattern, regex=True, color={"mode": "shades", "fixedColor": value})
-
-
-#: Colours of status codes, wherever they are shown.
-STATUS_COLORS = [
-    shades("^1..|^2..", GREEN),
-    shades("^3..", BLUE),
-    shades("^4..", YELLOW),
-    shades("^5..", RED),
-]
-LEVEL_COLORS = [
-    color("/^debug/i", "text", regex=True),
-    color("/^info/i", GREEN, regex=True),
-    color("/^warn/i", YELLOW, regex=True),
-    color("/^error/i", RED, regex=True),
-    color("/^(critical|fatal)/i", "dark-red", regex=True),
-]
-
-
-#: For a table of log lines: each label is a column.
-LABELS_AS_COLUMNS = {
-    "id": "extractFields",
-    "options": {"source": "labels", "format": "json", "keepTime": False, "replace": False},
-}
-
-
-def explore(datasource: Json, query: Json) -> str:
-    """The address of Explore with this query. Variables in it are replaced when it is opened."""
-    pane = {
-        "datasource": datasource["uid"],
-        "queries": [{"refId": "A", "datasource": datasource, **query}],
-        "range": {"from": "${__from}", "to": "${__to}"},
-    }
-    text = json.dumps({"a": pane}, separators=(",", ":"))
-    # The placeholders must stay readable for Grafana.
-    return "/explore?schemaVersion=1&panes=" + quote(text, safe='${}:_[]"')
-
-
-def link(title: str, url: str) -> Json:
-    """A link on the values of a panel."""
-    return {"title": title, "url": url, "targetBlank": False}
-
-
-def dashboard_url(uid: str, **variables: str) -> str:
-    """The address of another dashboard with the same service, environment and time, and with these variables."""
-    chosen = "".join(f"&var-{name}={value}" for name, value in variables.items())
-    return f"/d/{uid}?${{service:queryparam}}&${{environment:queryparam}}{chosen}&${{__url_time_range}}"
+#: Nobody knows.
+UNKNOWN = "–"
 
 
 def _panel(
@@ -152,7 +23,6 @@ def _panel(
     targets: list[Json],
     *,
     unit: str,
-    empty: str,
     options: Json,
     custom: Json | None = None,
     defaults: Json | None = None,
@@ -161,14 +31,15 @@ def _panel(
 ) -> Json:
     for reference, target in zip("ABCDEFGHIJ", targets, strict=False):
         target.setdefault("refId", reference)
+    sources = {target["datasource"]["uid"] for target in targets}
     panel: Json = {
         "type": kind,
         "title": title,
         "description": description,
-        "datasource": targets[0]["datasource"],
+        "datasource": targets[0]["datasource"] if len(sources) == 1 else MIXED,
         "targets": targets,
         "fieldConfig": {
-            "defaults": {"unit": unit, "noValue": empty, "custom": custom or {}, **(defaults or {})},
+            "defaults": {"unit": unit, "noValue": UNKNOWN, "custom": custom or {}, **(defaults or {})},
             "overrides": overrides or [],
         },
         "options": options,
@@ -178,33 +49,38 @@ def _panel(
     return panel
 
 
+def _at_the_end(target: Json) -> Json:
+    """The query, asked for the end of the time range. The last value of a range may be old."""
+    if target["datasource"] is PROMETHEUS:
+        return {**target, "instant": True, "range": False}
+    if target["datasource"] is LOKI:
+        return {**target, "queryType": "instant"}
+    return target
+
+
 def stat(
     title: str,
     description: str,
-    target: Json,
-    *,
+    *targets: Json,
     unit: str,
-    empty: str = "no requests",
     steps: Json | None = None,
     decimals: int | None = None,
-    over_time: bool = True,
     links: list[Json] | None = None,
     mappings: list[Json] | None = None,
+    overrides: list[Json] | None = None,
     field: str = "",
 ) -> Json:
-    """One value: the last of the time range, or with `over_time=False` a single result.
+    """The value at the end of the time range.
 
-    `field` shows the text of one field instead.
+    Of several queries, one has a result. `field` shows the text of one field instead.
     """
-    if not over_time and "expr" in target and target["datasource"] is PROMETHEUS:
-        target = {**target, "instant": True, "range": False}
-    defaults: Json = {"thresholds": steps or thresholds((None, BLUE)), "color": {"mode": "thresholds"}}
+    defaults: Json = {"thresholds": steps or thresholds((None, AMOUNT)), "color": {"mode": "thresholds"}}
     if decimals is not None:
         defaults["decimals"] = decimals
     if links:
         defaults["links"] = links
-    if mappings:
-        defaults["mappings"] = mappings
+    # No value has no colour: the base of the thresholds would be one.
+    defaults["mappings"] = [*(mappings or []), no_value(UNKNOWN, NEUTRAL)]
     options = {
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": f"/^{field}$/" if field else "", "values": False},
         "colorMode": "value" if not field else "none",
@@ -213,7 +89,8 @@ def stat(
         "textMode": "value",
         "wideLayout": True,
     }
-    return _panel("stat", title, description, [target], unit=unit, empty=empty, options=options, defaults=defaults)
+    asked = [_at_the_end(target) for target in targets]
+    return _panel("stat", title, description, asked, unit=unit, options=options, defaults=defaults, overrides=overrides)
 
 
 def series(
@@ -222,18 +99,22 @@ def series(
     targets: list[Json],
     *,
     unit: str,
-    empty: str = "Nothing in this time.",
     stack: bool = False,
     bars: bool = False,
     fill: int = 10,
     soft_max: float | None = None,
     maximum: float | None = None,
     steps: Json | None = None,
+    colored_by_steps: bool = False,
     overrides: list[Json] | None = None,
-    legend: str = "list",
+    legend: str = "bottom",
     links: list[Json] | None = None,
 ) -> Json:
-    """Values over time. `steps` draws lines at thresholds."""
+    """Values over time.
+
+    `steps` draws lines at thresholds; with `colored_by_steps` they colour the values. `legend` is its place:
+    ``bottom``, or ``right`` for long names.
+    """
     custom: Json = {
         "drawStyle": "bars" if bars else "line",
         "lineWidth": 1 if not bars else 0,
@@ -251,15 +132,13 @@ def series(
     if steps:
         custom["thresholdsStyle"] = {"mode": "dashed"}
         defaults["thresholds"] = steps
+    if colored_by_steps:
+        defaults["color"] = {"mode": "thresholds"}
+        custom["gradientMode"] = "scheme"
     if links:
         defaults["links"] = links
     options = {
-        "legend": {
-            "displayMode": legend,
-            "placement": "bottom" if legend == "list" else "right",
-            "showLegend": True,
-            "calcs": [] if legend == "list" else ["mean", "max"],
-        },
+        "legend": {"displayMode": "list", "placement": legend, "showLegend": True, "calcs": []},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
     panel = _panel(
@@ -268,7 +147,6 @@ def series(
         description,
         targets,
         unit=unit,
-        empty=empty,
         options=options,
         custom=custom,
         defaults=defaults,
@@ -280,10 +158,30 @@ def series(
     return panel
 
 
-def heatmap(
-    title: str, description: str, targets: list[Json], *, unit: str, empty: str = "Nothing in this time."
-) -> Json:
-    """Counts by bucket over time."""
+def timeline(title: str, description: str, targets: list[Json], *, mappings: list[Json]) -> Json:
+    """The states of things over time: a row each, coloured by the mapping of its value."""
+    options = {
+        "mergeValues": True,
+        "showValue": "never",
+        "alignValue": "left",
+        "rowHeight": 0.8,
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "tooltip": {"mode": "single", "sort": "none"},
+    }
+    return _panel(
+        "state-timeline",
+        title,
+        description,
+        targets,
+        unit="none",
+        options=options,
+        custom={"fillOpacity": 80, "lineWidth": 0, "spanNulls": 120_000},
+        defaults={"mappings": mappings, "color": {"mode": "fixed", "fixedColor": "text"}},
+    )
+
+
+def heatmap(title: str, description: str, targets: list[Json], *, unit: str) -> Json:
+    """Counts by bucket over time. It has no exemplars, because their dots would hide the rows with few requests."""
     options = {
         "calculate": False,
         "yAxis": {"unit": unit, "axisPlacement": "left"},
@@ -298,11 +196,10 @@ def heatmap(
         },
         "cellGap": 1,
         "filterValues": {"le": 1e-9},
-        "exemplars": {"color": "rgba(255,120,10,0.9)"},
         "legend": {"show": False},
         "tooltip": {"mode": "single", "yHistogram": False, "showColorScale": False},
     }
-    return _panel("heatmap", title, description, targets, unit=unit, empty=empty, options=options)
+    return _panel("heatmap", title, description, targets, unit=unit, options=options)
 
 
 def table(
@@ -311,22 +208,22 @@ def table(
     targets: list[Json],
     *,
     columns: dict[str, str],
+    left_out: str = "",
     unit: str = "short",
-    empty: str,
     sort: str = "",
-    latest_first: str = "",
     overrides: list[Json] | None = None,
     transformations: list[Json] | None = None,
 ) -> Json:
-    """A table. `columns` maps the shown fields to their headings, in this order.
+    """A table. `columns` maps fields to their headings, in this order.
 
-    `sort` is the column by which the table is sorted at first. `latest_first` sorts the rows before
-    that, which a table with small graphs needs.
+    Only these are shown; with `left_out`, a pattern of names, they come first, and all others are shown that do not
+    match it. `sort` is the column by which the table is sorted at first, largest first.
     """
     steps: list[Json] = list(transformations or [])
     if len(targets) > 1:
         steps.append({"id": "merge", "options": {}})
-    steps.append({"id": "filterFieldsByName", "options": {"include": {"names": list(columns)}}})
+    shown: Json = {"exclude": {"pattern": left_out}} if left_out else {"include": {"names": list(columns)}}
+    steps.append({"id": "filterFieldsByName", "options": shown})
     steps.append(
         {
             "id": "organize",
@@ -336,9 +233,6 @@ def table(
             },
         }
     )
-    if latest_first:
-        order = {"field": latest_first, "desc": True}
-        steps.append({"id": "sortBy", "options": {"fields": {}, "sort": [order]}})
     options: Json = {"cellHeight": "sm", "showHeader": True, "footer": {"show": False}}
     if sort:
         options["sortBy"] = [{"displayName": sort, "desc": True}]
@@ -348,16 +242,14 @@ def table(
         description,
         targets,
         unit=unit,
-        empty=empty,
         options=options,
         custom={"align": "auto", "filterable": False},
-        # `empty` is for a table without rows, and this for a cell without a value.
-        overrides=[override(".*", regex=True, noValue="–"), *(overrides or [])],
+        overrides=overrides,
         transformations=steps,
     )
 
 
-def logs(title: str, description: str, expr: str, *, empty: str, lines: int | None = None) -> Json:
+def logs(title: str, description: str, expr: str, *, lines: int | None = None) -> Json:
     """Log lines, newest first. A line opens to its fields and its trace. `lines` is the number of lines."""
     options = {
         "showTime": lines != 1,
@@ -368,14 +260,12 @@ def logs(title: str, description: str, expr: str, *, empty: str, lines: int | No
         "dedupStrategy": "none",
         "sortOrder": "Descending",
     }
-    return _panel("logs", title, description, [loki(expr, lines=lines)], unit="short", empty=empty, options=options)
+    return _panel("logs", title, description, [loki(expr, lines=lines)], unit="short", options=options)
 
 
-def graph(title: str, description: str, target: Json, *, empty: str) -> Json:
+def graph(title: str, description: str, target: Json) -> Json:
     """Nodes and edges."""
-    return _panel(
-        "nodeGraph", title, description, [target], unit="short", empty=empty, options={"zoomMode": "cooperative"}
-    )
+    return _panel("nodeGraph", title, description, [target], unit="short", options={"zoomMode": "cooperative"})
 
 
 def text(title: str, content: str) -> Json:
@@ -385,4 +275,27 @@ def text(title: str, content: str) -> Json:
         "title": title,
         "description": "Where to look and what to do.",
         "options": {"mode": "markdown", "content": content},
+    }
+
+
+def alerts(title: str, description: str) -> Json:
+    """The alerts that fire now. Grafana knows them itself, so the list is there whatever else is down."""
+    return {
+        "type": "alertlist",
+        "title": title,
+        "description": description,
+        "options": {
+            "viewMode": "list",
+            "groupMode": "default",
+            "groupBy": [],
+            "maxItems": 20,
+            # Newest first: what has just gone down is on top.
+            "sortOrder": 5,
+            "dashboardAlerts": False,
+            "alertName": "",
+            "alertInstanceLabelFilter": "",
+            "datasource": "-- Grafana --",
+            "folder": "",
+            "stateFilter": {"firing": True, "pending": False, "noData": False, "normal": False, "error": True},
+        },
     }

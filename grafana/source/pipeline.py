@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from grafana.source.dashboard import dashboard, environment_variable, route_variable, service_variable
-from grafana.source.panels import (
-    BLUE,
-    GREEN,
-    RED,
-    YELLOW,
-    Json,
+from grafana.source.colors import (
+    AMOUNT,
+    ATTENTION,
+    BAD,
+    GOOD,
+    NEUTRAL,
+    NONE_IS_GOOD,
     color,
     override,
-    prometheus,
-    series,
-    stat,
-    table,
+    states,
     thresholds,
 )
+from grafana.source.dashboard import dashboard, environment_variable, route_variable, service_variable
+from grafana.source.panels import series, stat, timeline
+from grafana.source.queries import Json, prometheus, total
 
 #: The counters of lost items, at each station.
 LOST_BY_APPS = tuple(
@@ -44,37 +44,53 @@ LOST_BY_BACKENDS = (
 REFUSED = tuple(f"otelcol_receiver_refused_{item}_total" for item in ITEMS)
 
 
-def total(counters: tuple[str, ...], window: str) -> str:
-    """The increase of all these counters; 0 where they do not exist."""
-    return " + ".join(f"(sum(increase({counter}[{window}])) or vector(0))" for counter in counters)
+def arrived(counter: str, window: str, by: str = "") -> str:
+    """What was added to a counter in a time, wherever its last sample before was.
+
+    `increase` needs two samples in the window. A counter that waited for the collector to come back has none for
+    minutes, and a new one has none before.
+    """
+    before = f"last_over_time({counter}[1d] offset {window})"
+    return total(f"clamp_min({counter} - ({before} or 0 * {counter}), 0)", by)
 
 
-def lost(window: str) -> str:
-    """The increase of all counters of lost items."""
-    return total(LOST_BY_APPS + LOST_BY_COLLECTOR + LOST_BY_BACKENDS, window)
+def lost(window: str, counters: tuple[str, ...] | None = None) -> str:
+    """All that these counters of lost items (default: all) have added in a time; 0 where they do not exist."""
+    chosen = LOST_BY_APPS + LOST_BY_COLLECTOR + LOST_BY_BACKENDS if counters is None else counters
+    return " + ".join(f"({arrived(counter, window)} or vector(0))" for counter in chosen)
+
+
+#: Whether the counters of apps and collector are fresh. Without this, a zero may be old.
+FRESH = (
+    '(time() - max(timestamp(target_info{telemetry_sdk_language="python"})) < 120)'
+    ' and on () (max(up{job="collector"}) > 0)'
+)
+
+
+def counted(counters: tuple[str, ...] | None = None) -> str:
+    """What these counters have added in the time range. Zero only while they arrive."""
+    found = f"({lost('$__range', counters)})"
+    return f"({found} > 0) or ({found} and on () ({FRESH}))"
 
 
 def each(counters: tuple[str, ...], labels: str) -> str:
-    """Those of these counters that increased, named by the label `counter`."""
+    """Those of these counters that rose in a step, named by the label `counter`."""
     return " or ".join(
-        f"label_replace(sum by ({labels}) (increase({counter}[$__rate_interval])) > 0,"
+        f"label_replace({arrived(counter, '$__interval', labels)} > 0,"
         f' "counter", "{counter.partition("{")[0].removesuffix("_total")}", "", "")'
         for counter in counters
     )
 
 
-NONE = thresholds((None, GREEN), (1, RED))
-
-
-def _lost(title: str, what: str, counters: tuple[str, ...]) -> Json:
+def _lost(title: str, what: str, counters: tuple[str, ...] | None = None) -> Json:
     return stat(
         title,
-        what,
-        prometheus(total(counters, "$__range")),
+        f"{what} A dash: the counters do not arrive.",
+        prometheus(counted(counters)),
         unit="short",
         decimals=0,
-        steps=NONE,
-        over_time=False,
+        steps=NONE_IS_GOOD,
+        mappings=states({0: ("nothing", GOOD)}),
     )
 
 
@@ -91,9 +107,8 @@ def _stations(title: str, what: str, app: str, item: str, backend: str, backend_
             prometheus(f"sum(rate(otelcol_exporter_sent_{item}_total[$__rate_interval]))", "sent by the collector"),
             prometheus(f"sum(rate({backend}[$__rate_interval]))", f"received by {backend_name}"),
         ],
-        unit="ops",
+        unit="suffix:/s",
         fill=0,
-        empty="Nothing was sent in this time.",
     )
 
 
@@ -108,15 +123,10 @@ def build() -> Json:
                 [
                     (
                         4,
-                        stat(
+                        _lost(
                             "Lost",
-                            "Is anything lost? All items that an app or the collector counted as lost in this time range.",
-                            prometheus(lost("$__range")),
-                            unit="short",
-                            decimals=0,
-                            steps=NONE,
-                            over_time=False,
-                            mappings=[{"type": "value", "options": {"0": {"text": "nothing", "color": GREEN}}}],
+                            "Is anything lost? All items that an app, the collector or a backend counted as lost in this time "
+                            "range.",
                         ),
                     ),
                     (
@@ -148,11 +158,11 @@ def build() -> Json:
                         stat(
                             "To be resent",
                             "Items that the collector refused for now. The apps keep them and send them again.",
-                            prometheus(total(REFUSED, "$__range")),
+                            prometheus(counted(REFUSED)),
                             unit="short",
                             decimals=0,
-                            steps=thresholds((None, GREEN), (1, YELLOW)),
-                            over_time=False,
+                            steps=thresholds((None, GOOD), (1, ATTENTION)),
+                            mappings=states({0: ("nothing", GOOD)}),
                         ),
                     ),
                     (
@@ -162,7 +172,7 @@ def build() -> Json:
                             "Items on disk that wait for a backend. They grow while a backend is down, and shrink afterwards.",
                             prometheus("sum(otelcol_exporter_queue_size)"),
                             unit="bytes",
-                            empty="no collector",
+                            steps=thresholds((None, NEUTRAL)),
                         ),
                     ),
                 ],
@@ -213,7 +223,6 @@ def build() -> Json:
                                 ),
                             ],
                             unit="short",
-                            empty="No app sent anything in this time.",
                         ),
                     ),
                     (
@@ -228,14 +237,13 @@ def build() -> Json:
                             ],
                             unit="percentunit",
                             soft_max=0.1,
-                            empty="No collector in this time.",
                         ),
                     ),
                     (
                         8,
                         series(
                             "What was dropped, and why",
-                            "Lost items by place and reason.",
+                            "Lost items by place and reason, when their number arrived. Empty where nothing is lost: see “Lost”.",
                             [
                                 prometheus(
                                     each(LOST_BY_APPS, "service_name, error_type"),
@@ -250,7 +258,7 @@ def build() -> Json:
                             unit="short",
                             bars=True,
                             stack=True,
-                            empty="Nothing was lost in this time.",
+                            overrides=[color(".*", BAD, regex=True)],
                         ),
                     ),
                 ],
@@ -260,27 +268,11 @@ def build() -> Json:
                 [
                     (
                         8,
-                        table(
+                        timeline(
                             "Stations",
-                            "Is every service of the stack up?",
-                            [prometheus("up", instant=True)],
-                            columns={"job": "Part", "Value": "Up"},
-                            empty="Prometheus has scraped nothing yet.",
-                            overrides=[
-                                override(
-                                    "Up",
-                                    mappings=[
-                                        {
-                                            "type": "value",
-                                            "options": {
-                                                "1": {"text": "up", "color": GREEN},
-                                                "0": {"text": "down", "color": RED},
-                                            },
-                                        }
-                                    ],
-                                    custom__cellOptions={"type": "color-text"},
-                                )
-                            ],
+                            "Is every service of the stack up? Nothing is drawn while Prometheus is down.",
+                            [prometheus("max by (job) (up)", "{{job}}")],
+                            mappings=states({1: ("up", GOOD), 0: ("down", BAD)}),
                         ),
                     ),
                     (
@@ -296,7 +288,6 @@ def build() -> Json:
                             ],
                             unit="bytes",
                             stack=True,
-                            empty="Prometheus has scraped nothing yet.",
                         ),
                     ),
                     (
@@ -309,12 +300,10 @@ def build() -> Json:
                                 prometheus("max(prometheus_tsdb_head_series)", "series"),
                             ],
                             unit="percentunit",
-                            maximum=None,
                             overrides=[
                                 override("series", unit="short", custom__axisPlacement="right"),
-                                color("disk used", BLUE),
+                                color("disk used", AMOUNT),
                             ],
-                            empty="The collector has reported no disk yet.",
                         ),
                     ),
                 ],

@@ -7,28 +7,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from grafana.source.dashboard import (
-    dashboard,
-    environment_variable,
-    route_variable,
-    service_variable,
-)
-from grafana.source.panels import (
-    Json,
-    logs,
-    loki,
-    override,
-    prometheus,
-    series,
-    table,
-    text,
-    traceql,
-    traceql_metrics,
-)
-from grafana.source.route import TRACE_COLUMNS, TRACE_WIDTHS
-
-NO_REQUEST = "No requests in this time."
-NO_ERROR = "No request failed in this time."
+from grafana.source.colors import override
+from grafana.source.dashboard import dashboard, environment_variable, route_variable, service_variable
+from grafana.source.panels import logs, series, table, text
+from grafana.source.queries import Json, loki, prometheus, traceql, traceql_metrics
+from grafana.source.requests import TRACE_COLUMNS, TRACE_WIDTHS
 
 #: Loki refuses a query whose matchers all match the empty text, which `$service` is while there is no service.
 _LINES = '{service_name=~".+",service_name="$service"} | event_name="http.server.request"'
@@ -86,13 +69,12 @@ _ROUTE = "Route"
 _SECONDS = [override("Mean", unit="s", custom__width=110)]
 
 
-def _of_prometheus(question: Question, columns: dict[str, str], empty: str, sort: str) -> Json:
+def _of_prometheus(question: Question, columns: dict[str, str], sort: str) -> Json:
     return table(
         f"{question.title}: Prometheus",
         "From the metrics. PromQL.",
         [prometheus(question.promql, instant=True)],
         columns=columns,
-        empty=empty,
         sort=sort,
         overrides=_SECONDS if sort == "Mean" else [override("Requests", decimals=0, custom__width=110)],
     )
@@ -100,12 +82,11 @@ def _of_prometheus(question: Question, columns: dict[str, str], empty: str, sort
 
 def _row(question: Question) -> list[tuple[int, Json]]:
     if question.traceql.endswith("}"):
-        empty = NO_ERROR if "error" in question.traceql else NO_REQUEST
         columns = {"http_route": _ROUTE, "http_response_status_code": "Status", "Value": "Requests"}
         return [
             (
                 8,
-                logs(f"{question.title}: Loki", "From the request log. LogQL.", question.logql, empty=empty, lines=100),
+                logs(f"{question.title}: Loki", "From the request log. LogQL.", question.logql, lines=100),
             ),
             (
                 8,
@@ -114,12 +95,11 @@ def _row(question: Question) -> list[tuple[int, Json]]:
                     "From the traces. TraceQL.",
                     [traceql(question.traceql)],
                     columns=TRACE_COLUMNS,
-                    empty=empty,
                     sort="Start time",
                     overrides=TRACE_WIDTHS,
                 ),
             ),
-            (8, _of_prometheus(question, columns, empty, "Requests")),
+            (8, _of_prometheus(question, columns, "Requests")),
         ]
     return [
         (
@@ -129,7 +109,6 @@ def _row(question: Question) -> list[tuple[int, Json]]:
                 "From the request log. LogQL.",
                 [loki(question.logql, instant=True)],
                 columns={"http_route": _ROUTE, "Value #A": "Mean"},
-                empty=NO_REQUEST,
                 sort="Mean",
                 overrides=_SECONDS,
             ),
@@ -141,10 +120,9 @@ def _row(question: Question) -> list[tuple[int, Json]]:
                 "From the traces, over the chosen time. TraceQL.",
                 [traceql_metrics(question.traceql)],
                 unit="s",
-                empty=NO_REQUEST,
             ),
         ),
-        (8, _of_prometheus(question, {"http_route": _ROUTE, "Value": "Mean"}, NO_REQUEST, "Mean")),
+        (8, _of_prometheus(question, {"http_route": _ROUTE, "Value": "Mean"}, "Mean")),
     ]
 
 

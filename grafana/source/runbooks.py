@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from grafana.source.dashboard import dashboard
-from grafana.source.panels import Json, text
+from grafana.source.panels import text
+from grafana.source.queries import Json
 
 PAGE = Path(__file__).parents[2] / "docs" / "runbooks.md"
 
@@ -26,5 +27,9 @@ def build() -> Json:
         (7, [(12, panels[n]), (12, panels[n + 1])]) for n in range(0, len(panels), 2)
     ]
     return dashboard(
-        "otelflask-runbooks", "For each alert: what it means, where to look, and what to do.", rows, refresh=""
+        "otelflask-runbooks",
+        "For each alert: what it means, where to look, and what to do.",
+        rows,
+        is_live=False,
+        refresh="",
     )

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
+from grafana.source.colors import BAD, GOOD, override, states
 from grafana.source.dashboard import (
     DEPLOYMENTS,
-    REQUEST_LOGS,
-    SERVICE,
     dashboard,
     environment_variable,
     route_variable,
     service_variable,
     text_variable,
 )
-from grafana.source.panels import (
-    LABELS_AS_COLUMNS,
-    TEMPO,
-    Json,
-    explore,
-    link,
-    loki,
-    override,
-    prometheus,
-    series,
-    stat,
-    table,
-)
+from grafana.source.panels import series, stat, table, timeline
+from grafana.source.queries import LABELS_AS_COLUMNS, TRACE_LINK, Json, link, loki, prometheus
+from grafana.source.selectors import ALIVE, REQUEST_LOGS, SERVICE, SPEAKS
 
-#: A dead process stays in Prometheus for five minutes. A living one has reported within 90 seconds.
-ALIVE = f"(time() - timestamp(target_info{{{SERVICE}}}) < 90)"
-SPEAKS = f"and on (job, instance) {ALIVE}"
 NAMED = f"* on (job, instance) group_left (host_name, process_pid) target_info{{{SERVICE}}}"
 WORKER = "{{host_name}} · {{process_pid}}"
-NO_APP = "No process of this service in this time."
 
 
 def of_each(expr: str) -> list[Json]:
@@ -42,7 +27,7 @@ def of_each(expr: str) -> list[Json]:
 def _profiles() -> Json:
     return table(
         "Profiles",
-        "Profiled requests (X-Profile, profile_share). A click on a profile opens it at the app's address above.",
+        "The newest profiled requests (X-Profile, profile_share). A click on a profile opens it at the app's address above.",
         [loki(f'{REQUEST_LOGS} | otelflask_profile_id!=""', lines=50)],
         columns={
             "Time": "Time",
@@ -50,16 +35,15 @@ def _profiles() -> Json:
             "otelflask_profile_id": "Profile",
             "trace_id": "Trace ID",
         },
-        empty="No request was profiled in this time.",
         sort="Time",
         transformations=[LABELS_AS_COLUMNS],
         overrides=[
-            override("Time", custom__width=165),
+            override("Time", custom__width=180),
             override("Profile", custom__width=150, links=[link("Open the profile", "${app}/profiles/${__value.raw}")]),
             override(
                 "Trace ID",
                 custom__width=150,
-                links=[link("Open the trace", explore(TEMPO, {"query": "${__value.raw}", "queryType": "traceql"}))],
+                links=[TRACE_LINK],
             ),
         ],
     )
@@ -82,7 +66,6 @@ def build() -> Json:
                             "How many processes are alive? Each gunicorn worker is one.",
                             prometheus(f"count({ALIVE})"),
                             unit="short",
-                            empty="none",
                         ),
                     ),
                     (
@@ -93,7 +76,6 @@ def build() -> Json:
                             prometheus(f"sum(({cpu}) {SPEAKS})"),
                             unit="short",
                             decimals=2,
-                            empty="none",
                         ),
                     ),
                     (
@@ -103,7 +85,6 @@ def build() -> Json:
                             "Resident memory of all processes.",
                             prometheus(f"sum(process_memory_usage_bytes{{{SERVICE}}} {SPEAKS})"),
                             unit="bytes",
-                            empty="none",
                         ),
                     ),
                     (
@@ -115,8 +96,6 @@ def build() -> Json:
                                 f"time() - max(max by (instance) (timestamp(target_info{{{SERVICE}}} unless target_info{{{SERVICE}}} offset 1m)) or max by (instance) (min_over_time(timestamp(target_info{{{SERVICE}}})[1h:1m])))"
                             ),
                             unit="s",
-                            empty="none",
-                            over_time=False,
                         ),
                     ),
                 ],
@@ -131,7 +110,6 @@ def build() -> Json:
                             "CPU use by process. 1 is a whole processor.",
                             of_each(cpu),
                             unit="short",
-                            empty=NO_APP,
                         ),
                     ),
                     (
@@ -141,7 +119,6 @@ def build() -> Json:
                             "Does memory keep growing? Resident bytes.",
                             of_each(f"process_memory_usage_bytes{{{SERVICE}}}"),
                             unit="bytes",
-                            empty=NO_APP,
                         ),
                     ),
                 ],
@@ -156,7 +133,6 @@ def build() -> Json:
                             "Do threads pile up?",
                             of_each(f"process_thread_count{{{SERVICE}}}"),
                             unit="short",
-                            empty=NO_APP,
                         ),
                     ),
                     (
@@ -166,7 +142,6 @@ def build() -> Json:
                             "Are files or connections left open?",
                             of_each(f"process_open_file_descriptor_count{{{SERVICE}}}"),
                             unit="short",
-                            empty=NO_APP,
                         ),
                     ),
                 ],
@@ -185,38 +160,35 @@ def build() -> Json:
                                     "generation {{cpython_gc_generation}}",
                                 )
                             ],
-                            unit="ops",
-                            empty=NO_APP,
+                            unit="suffix:/s",
                         ),
                     ),
                     (
                         8,
                         series(
                             "Collected objects by generation",
-                            "Objects that the garbage collector freed from cycles.",
+                            "Objects per second that the garbage collector freed from cycles.",
                             [
                                 prometheus(
                                     f"sum by (cpython_gc_generation) (rate(cpython_gc_collected_objects_total{{{SERVICE}}}[$__rate_interval]))",
                                     "generation {{cpython_gc_generation}}",
                                 )
                             ],
-                            unit="ops",
-                            empty=NO_APP,
+                            unit="suffix:/s",
                         ),
                     ),
                     (
                         8,
                         series(
-                            "Context switches by process",
-                            "Do processes compete for the CPU (involuntary switches), or wait (voluntary)?",
+                            "Context switches by kind",
+                            "Do processes compete for the CPU (involuntary switches), or wait (voluntary)? Per second.",
                             [
                                 prometheus(
                                     f"sum by (type) (rate(process_context_switches_total{{{SERVICE}}}[$__rate_interval]))",
                                     "{{type}}",
                                 )
                             ],
-                            unit="ops",
-                            empty=NO_APP,
+                            unit="suffix:/s",
                         ),
                     ),
                 ],
@@ -226,18 +198,16 @@ def build() -> Json:
                 [
                     (
                         10,
-                        series(
+                        timeline(
                             "Health checks",
-                            "The last outcome of each check: 1 passed, 0 failed. The worst process counts.",
+                            "The last outcome of each check over time. The worst of the processes counts.",
                             [
                                 prometheus(
                                     f"min by (otelflask_health_name) (otelflask_health_check{{{SERVICE}}})",
                                     "{{otelflask_health_name}}",
                                 )
                             ],
-                            unit="none",
-                            maximum=1,
-                            empty="No health check in this time.",
+                            mappings=states({1: ("passes", GOOD), 0: ("fails", BAD)}),
                         ),
                     ),
                     (14, _profiles()),

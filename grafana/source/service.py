@@ -2,51 +2,57 @@
 
 from __future__ import annotations
 
+from grafana.source.colors import (
+    AMOUNT,
+    ATTENTION,
+    BAD,
+    BUDGET,
+    FAILURES,
+    GOOD,
+    LATENCY,
+    PERCENTILES,
+    STATUS,
+    color,
+    override,
+    thresholds,
+)
 from grafana.source.dashboard import (
     DEPLOYMENTS,
-    REPORTS,
-    ROUTE,
-    SERVICE,
     dashboard,
     environment_variable,
     route_variable,
     service_variable,
 )
-from grafana.source.panels import (
-    GREEN,
-    ORANGE,
-    RED,
-    STATUS_COLORS,
-    YELLOW,
+from grafana.source.panels import graph, heatmap, logs, series, stat, table
+from grafana.source.queries import (
     Json,
-    color,
     dashboard_url,
     exemplars,
-    graph,
-    heatmap,
+    increase,
     link,
-    logs,
-    override,
     prometheus,
-    series,
+    ratio,
     service_map,
-    stat,
-    table,
-    thresholds,
+    total,
+    zero_while,
 )
+from grafana.source.selectors import REPORTS, ROUTE, SERVICE, SPEAKS
 
 COUNT = f"http_server_request_duration_seconds_count{{{ROUTE}}}"
 BUCKET = f"http_server_request_duration_seconds_bucket{{{ROUTE}}}"
 FAILED = f'http_server_request_duration_seconds_count{{{ROUTE},http_response_status_code=~"5.."}}'
 
-REQUESTS = f"sum(rate({COUNT}[$__rate_interval]))"
-ERRORS = f"(sum(rate({FAILED}[$__rate_interval])) or vector(0)) / {REQUESTS}"
-#: From half an hour on, a table reads recorded series.
-RECORDED = f'{SERVICE},http_route=~"$route"'
+#: Of the last two minutes, which have two samples of an app that exports once a minute.
+REQUESTS = f"sum(otelflask:requests:rate2m{{{ROUTE}}})"
+ERRORS = f"({zero_while(REQUESTS, f'sum(otelflask:errors:rate2m{{{ROUTE}}})')}) / ({REQUESTS} > 0)"
 
-ERROR_STEPS = thresholds((None, GREEN), (0.01, YELLOW), (0.05, RED))
-LATENCY_STEPS = thresholds((None, GREEN), (0.5, YELLOW), (1, RED))
 ROUTE_LINK = link("Open this route", dashboard_url("otelflask-route", route="${__value.raw}"))
+#: What the precision of a percentile is.
+PRECISION = "Percentiles have the precision of the buckets (… 0.5, 0.75, 1, 1.5, 2, 2.5 s)."
+
+
+#: The rows of a heat map: of all buckets, the labels would not fit.
+ROWS = 'le=~"0.005|0.01|0.025|0.05|0.1|0.25|0.5|1|1.0|2.5|5|5.0|10|10.0|[+]Inf"'
 
 
 def quantile(share: float) -> str:
@@ -59,7 +65,7 @@ def durations(title: str = "Duration") -> Json:
     return series(
         title,
         "How long do requests take? Half of them are faster than p50, 95 % are faster than p95, and 99 % are faster "
-        "than p99, to the precision of the buckets (… 0.5, 1, 2.5, 5 s). Each dot is a single request: click it to open its trace.",
+        f"than p99. {PRECISION} Each dot is a single request: click it to open its trace.",
         [
             prometheus(quantile(0.99), "p99"),
             prometheus(quantile(0.95), "p95"),
@@ -67,8 +73,7 @@ def durations(title: str = "Duration") -> Json:
             exemplars(BUCKET),
         ],
         unit="s",
-        overrides=[color("p99", RED), color("p95", ORANGE), color("p50", GREEN)],
-        empty="No requests in this time.",
+        overrides=PERCENTILES,
     )
 
 
@@ -84,8 +89,7 @@ def statuses() -> Json:
         ],
         unit="reqps",
         stack=True,
-        overrides=STATUS_COLORS,
-        empty="No requests in this time.",
+        overrides=STATUS,
     )
 
 
@@ -93,13 +97,12 @@ def error_share() -> Json:
     """The share of requests with a 5xx answer."""
     return series(
         "Share of errors",
-        "Share of requests with an error (5xx). Yellow from 1 %, red from 5 %, where an alert fires.",
+        "Share of requests with an error (5xx). The lines are at 1 % and 5 %. An alert fires after two minutes above 5 %.",
         [prometheus(ERRORS, "errors")],
         unit="percentunit",
         soft_max=0.05,
-        steps=thresholds((None, GREEN), (0.01, YELLOW), (0.05, RED)),
-        overrides=[color("errors", RED)],
-        empty="No requests in this time.",
+        steps=FAILURES,
+        overrides=[color("errors", BAD)],
     )
 
 
@@ -107,51 +110,45 @@ def duration_map() -> Json:
     """Every request, by time and duration."""
     return heatmap(
         "Duration of each request",
-        "Is everything slow, or only a part? A darker cell has more requests. Dots are single requests that link to "
-        "their traces.",
-        [
-            prometheus(f"sum by (le) (otelflask:duration_seconds_bucket:rate2m{{{ROUTE}}})", "{{le}}", heat=True),
-            exemplars(BUCKET),
-        ],
+        "Is everything slow, or only a part? A darker cell has more requests.",
+        [prometheus(f"sum by (le) (otelflask:duration_seconds_bucket:rate2m{{{ROUTE},{ROWS}}})", "{{le}}", heat=True)],
         unit="s",
-        empty="No requests in this time.",
     )
 
 
+def _summed(recorded: str, by: str = "") -> str:
+    return total(f"sum_over_time(otelflask:{recorded}:rate2m{{{ROUTE}}}[$__range])", by)
+
+
 def _slow_routes() -> Json:
-    by_route = "http_route"
-    rate = f"sum by (http_route) (avg_over_time(otelflask:requests:rate2m{{{ROUTE}}}[$__range]))"
     return table(
         "Slowest routes",
-        "Routes by p95 over the whole time range. The share is of the total time that requests "
-        "took. A click on a route opens it.",
+        "Routes by p95 over the whole time range. The share is of the total time that requests took. A click on a route "
+        f"opens it. {PRECISION}",
         [
             prometheus(
-                f"topk(10, histogram_quantile(0.95, sum by (http_route, le) "
-                f"(avg_over_time(otelflask:duration_seconds_bucket:rate2m{{{ROUTE}}}[$__range]))))",
+                # Recorded, because a day has many samples of buckets. Their sum weighs each time by its requests.
+                f"topk(10, histogram_quantile(0.95, {_summed('duration_seconds_bucket', 'http_route, le')}))",
                 instant=True,
             ),
-            prometheus(rate, instant=True),
+            prometheus(increase(COUNT, by="http_route"), instant=True),
             prometheus(
-                f"sum by (http_route) (avg_over_time(otelflask:duration_seconds_sum:rate2m{{{ROUTE}}}[$__range]))"
-                f" / scalar(sum(avg_over_time(otelflask:duration_seconds_sum:rate2m{{{ROUTE}}}[$__range])))",
+                f"{_summed('duration_seconds_sum', 'http_route')} / scalar({_summed('duration_seconds_sum')})",
                 instant=True,
             ),
         ],
-        columns={by_route: "Route", "Value #A": "p95", "Value #B": "Requests", "Value #C": "Share of time"},
-        empty="No requests in this time.",
+        columns={"http_route": "Route", "Value #A": "p95", "Value #B": "Requests", "Value #C": "Share of time"},
         sort="p95",
         overrides=[
             override("Route", links=[ROUTE_LINK], custom__minWidth=220),
-            override(
-                "p95", unit="s", custom__width=90, custom__cellOptions={"type": "color-text"}, thresholds=LATENCY_STEPS
-            ),
-            override("Requests", unit="reqps", custom__width=120),
+            override("p95", unit="s", custom__width=90, custom__cellOptions={"type": "color-text"}, thresholds=LATENCY),
+            override("Requests", unit="none", decimals=0, custom__width=100),
             override(
                 "Share of time",
                 unit="percentunit",
                 custom__width=170,
                 custom__cellOptions={"type": "gauge", "mode": "basic"},
+                color={"mode": "fixed", "fixedColor": AMOUNT},
                 min=0,
                 max=1,
             ),
@@ -160,37 +157,58 @@ def _slow_routes() -> Json:
 
 
 def _failing_routes() -> Json:
-    errors = f"sum by (http_route) (avg_over_time(otelflask:errors:rate2m{{{ROUTE}}}[$__range]))"
-    requests = f"sum by (http_route) (avg_over_time(otelflask:requests:rate2m{{{ROUTE}}}[$__range]))"
     return table(
         "Failing routes",
-        "Routes with errors (5xx). A click on a route opens it.",
+        "Routes with errors (5xx): how many, and their share of the route's requests in the whole time range. A click on "
+        "a route opens it. Empty where no route failed.",
         [
-            prometheus(f"topk(10, sum by (http_route) (increase({FAILED}[$__range])) > 0)", instant=True),
-            prometheus(f"{errors} / {requests} > 0", instant=True),
+            prometheus(f"topk(10, {increase(FAILED, by='http_route')} > 0)", instant=True),
+            prometheus(f"{ratio(FAILED, COUNT, by='http_route')} > 0", instant=True),
         ],
         columns={"http_route": "Route", "Value #A": "Errors", "Value #B": "Share"},
-        empty="No route failed in this time.",
         sort="Errors",
         overrides=[
             override("Route", links=[ROUTE_LINK], custom__minWidth=220),
-            override("Errors", unit="short", decimals=0, custom__width=90),
+            override("Errors", unit="none", decimals=0, custom__width=90),
             override(
                 "Share",
                 unit="percentunit",
                 custom__width=90,
                 custom__cellOptions={"type": "color-text"},
-                thresholds=ERROR_STEPS,
+                thresholds=FAILURES,
             ),
         ],
     )
 
 
+def _budget() -> Json:
+    budget = f'1 - max(otelflask:slo_budget_used:ratio3d{{{SERVICE},slo="availability"}})'
+    return stat(
+        "Budget left",
+        "The error budget that is left of three days. Negative: the objective is missed; see SLO. It is there two minutes "
+        "after the first request.",
+        prometheus(budget),
+        unit="percentunit",
+        decimals=0,
+        steps=BUDGET,
+        links=[link("SLO", dashboard_url("otelflask-slo"))],
+    )
+
+
+def _apdex() -> Json:
+    within = f'sum(otelflask:duration_seconds_bucket:rate2m{{{ROUTE},le=~"%s(.0)?"}})'
+    return stat(
+        "Apdex (0.5 s)",
+        "How satisfied are users? Requests up to 0.5 s count fully, up to 2 s half. 0.94 is excellent, below 0.7 is poor.",
+        prometheus(f"({within % '0.5'} + {within % '2'}) / 2 / ({within % '[+]Inf'} > 0)"),
+        unit="none",
+        decimals=2,
+        steps=thresholds((None, BAD), (0.7, ATTENTION), (0.85, GOOD)),
+    )
+
+
 def build() -> Json:
     """Build the dashboard."""
-    within = f'sum(otelflask:duration_seconds_bucket:rate2m{{{ROUTE},le="%s"}})'
-    apdex = f"({within % '0.5'} + {within % '2.5'}) / 2 / {within % '+Inf'}"
-    budget = f'1 - max(otelflask:slo_budget_used:ratio3d{{{SERVICE},slo="availability"}})'
     return dashboard(
         "otelflask-service",
         "Is the service well? Links lead from a symptom to its route, trace and log line.",
@@ -198,15 +216,23 @@ def build() -> Json:
             (
                 4,
                 [
-                    (4, stat("Requests", "Requests per second.", prometheus(REQUESTS), unit="reqps")),
+                    (
+                        4,
+                        stat(
+                            "Requests",
+                            "Requests per second, over the last two minutes.",
+                            prometheus(REQUESTS),
+                            unit="reqps",
+                        ),
+                    ),
                     (
                         4,
                         stat(
                             "Errors",
-                            "Share of requests with an error (5xx). Yellow from 1 %, red from 5 %.",
+                            "Share of requests with an error (5xx). Yellow from 1 %, red from 5 %. A dash: no requests.",
                             prometheus(ERRORS),
                             unit="percentunit",
-                            steps=ERROR_STEPS,
+                            steps=FAILURES,
                             decimals=2,
                         ),
                     ),
@@ -214,10 +240,10 @@ def build() -> Json:
                         4,
                         stat(
                             "p95",
-                            "p95 of the duration of requests. Yellow from 0.5 s, red from 1 s.",
+                            f"p95 of the duration of requests. Yellow from 0.5 s, red from 1 s. {PRECISION}",
                             prometheus(quantile(0.95)),
                             unit="s",
-                            steps=LATENCY_STEPS,
+                            steps=LATENCY,
                         ),
                     ),
                     (
@@ -225,37 +251,12 @@ def build() -> Json:
                         stat(
                             "In flight",
                             "Active requests. A rising number means that requests arrive faster than they are finished.",
-                            prometheus(f"sum(http_server_active_requests{{{SERVICE}}})"),
+                            prometheus(f"sum(http_server_active_requests{{{SERVICE}}} {SPEAKS})"),
                             unit="short",
-                            empty="no app",
                         ),
                     ),
-                    (
-                        4,
-                        stat(
-                            "Apdex (0.5 s)",
-                            "How satisfied are users? Requests up to 0.5 s count fully, up to 2.5 s half. 0.94 is "
-                            "excellent, below 0.7 is poor.",
-                            prometheus(apdex),
-                            unit="none",
-                            decimals=2,
-                            steps=thresholds((None, "text"), (0, RED), (0.7, YELLOW), (0.85, GREEN)),
-                        ),
-                    ),
-                    (
-                        4,
-                        stat(
-                            "Budget left",
-                            "The error budget that is left of three days. Negative: the objective is missed; see SLO.",
-                            prometheus(budget),
-                            unit="percentunit",
-                            decimals=0,
-                            steps=thresholds((None, "text"), (-1000, RED), (0, ORANGE), (0.25, GREEN)),
-                            empty="after 2 min",
-                            over_time=False,
-                            links=[link("SLO", dashboard_url("otelflask-slo"))],
-                        ),
-                    ),
+                    (4, _apdex()),
+                    (4, _budget()),
                 ],
             ),
             (8, [(8, statuses()), (8, error_share()), (8, durations())]),
@@ -268,24 +269,22 @@ def build() -> Json:
                         14,
                         logs(
                             "Recent errors",
-                            "The latest reports, one line each. A line opens to its stack, local variables and trace.",
+                            "The latest reports, one line each. A line opens to its stack, local variables, group and trace.",
                             f'{REPORTS} | http_route=~"$route"',
-                            empty="No error was reported in this time.",
                         ),
                     ),
                 ],
             ),
             (
-                10,
+                14,
                 [
                     (
                         24,
                         graph(
                             "Service map",
-                            "Services and their calls: rate, duration and failures, from all traces. A click on a "
-                            "node shows its rate, duration and failures.",
+                            "Services and their calls: rate, duration and failures, from the traces that are kept. A click "
+                            "on a node shows its rate, duration and failures.",
                             service_map(),
-                            empty="No traces in this time.",
                         ),
                     ),
                 ],

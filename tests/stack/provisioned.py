@@ -33,8 +33,6 @@ class Query:
     text: str
     #: ``instant``, ``range`` (Prometheus, Loki) or ``exemplars`` (Prometheus), ``search`` or ``metrics`` (Tempo).
     kind: str
-    #: The panel's text for an empty result.
-    empty: str = ""
 
 
 def dashboards() -> dict[str, dict[str, Any]]:
@@ -91,23 +89,27 @@ def panel_queries(service: str) -> Iterator[Query]:
                     target["datasource"]["uid"],
                     fill_in(text, values),
                     _kind(target),
-                    panel["fieldConfig"]["defaults"]["noValue"],
                 )
         for annotation in dashboard["annotations"]["list"]:
             where = f"{name} / annotation {annotation['name']}"
             yield Query(where, annotation["datasource"]["uid"], fill_in(annotation["expr"], values), "range")
 
 
-def variable_queries(service: str) -> Iterator[tuple[str, str, str]]:
-    """Place, selector and label of every ``label_values(selector, label)``."""
+def variable_queries(service: str) -> Iterator[tuple[str, str, str, str]]:
+    """Place, data source, selector and label of every variable's query for values of a label."""
     for name, dashboard in dashboards().items():
         values = default_values(dashboard, service)
         for variable in dashboard["templating"]["list"]:
             if variable["type"] != "query":
                 continue
-            match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"], re.S)
-            assert match, variable["query"]
-            yield f"{name} / variable {variable['name']}", fill_in(match[1], values), match[2]
+            match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["definition"], re.S)
+            assert match, variable["definition"]
+            source = variable["datasource"]["uid"]
+            if source == "loki":
+                assert (variable["query"]["stream"], variable["query"]["label"]) == (match[1], match[2])
+            else:
+                assert variable["query"]["query"] == match[0]
+            yield f"{name} / variable {variable['name']}", source, fill_in(match[1], values), match[2]
 
 
 def alerts() -> dict[str, dict[str, Any]]:
@@ -117,10 +119,11 @@ def alerts() -> dict[str, dict[str, Any]]:
 
 
 def alert_expression(rule: dict[str, Any]) -> str:
-    """The PromQL or LogQL of a rule."""
-    return str(rule["data"][0]["model"]["expr"])
+    """The PromQL, LogQL or TraceQL of a rule."""
+    model = rule["data"][0]["model"]
+    return str(model.get("expr") or model["query"])
 
 
-def is_of_logs(rule: dict[str, Any]) -> bool:
-    """Whether a rule queries Loki."""
-    return bool(rule["data"][0]["datasourceUid"] == "loki")
+def source_of(rule: dict[str, Any]) -> str:
+    """The data source that a rule queries."""
+    return str(rule["data"][0]["datasourceUid"])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
 
 from grafana.source.__main__ import files
-from grafana.source.dashboard import LED_TO
 from grafana.source.questions import QUESTIONS
 from tests.stack import provisioned
 
@@ -52,14 +53,126 @@ def test_panel_ids_are_unique_in_a_dashboard(name: str) -> None:
     assert len(ids) == len(set(ids))
 
 
+#: Panels without queries.
+NO_QUERY = {"text", "alertlist"}
+#: Dashboards that show data.
+LIVE = sorted(set(DASHBOARDS) - {"runbooks.json"})
+
+
+def _queries(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
+    return [target for panel in _panels(dashboard) for target in panel.get("targets", ())]
+
+
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_a_panel_has_a_title_a_description_a_unit_and_a_word_for_no_data(name: str) -> None:
+def test_a_panel_has_a_title_of_its_own_a_description_and_a_unit(name: str) -> None:
+    titles = [panel["title"] for panel in _panels(DASHBOARDS[name])]
+    assert all(titles)
+    assert len(titles) == len(set(titles)), sorted(title for title in titles if titles.count(title) > 1)
     for panel in _panels(DASHBOARDS[name]):
-        assert panel["title"]
         assert panel["description"]
-        if panel["type"] != "text":
-            assert panel["fieldConfig"]["defaults"]["unit"]
-            assert panel["fieldConfig"]["defaults"]["noValue"]
+        assert panel["type"] in NO_QUERY or panel["fieldConfig"]["defaults"]["unit"]
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_no_data_and_a_failed_query_never_read_as_good_news(name: str) -> None:
+    # Grafana shows the same text for both.
+    for panel in _panels(DASHBOARDS[name]):
+        if panel["type"] in NO_QUERY:
+            continue
+        defaults = panel["fieldConfig"]["defaults"]
+        assert defaults["noValue"] == "–", panel["title"]
+        for override in panel["fieldConfig"]["overrides"]:
+            assert "noValue" not in {item["id"] for item in override["properties"]}
+        if panel["type"] == "stat":
+            # Without a mapping, it would have the colour of the lowest threshold.
+            (none,) = [
+                mapping["options"]["result"]
+                for mapping in defaults["mappings"]
+                if mapping["type"] == "special" and mapping["options"]["match"] == "null"
+            ][:1]
+            assert none in ({"text": "–", "color": "text"}, {"text": none["text"], "color": "red"})
+            assert none["text"] == "–" or none["text"].endswith("does not answer")
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_zero_is_shown_only_where_it_is_known(name: str) -> None:
+    for target in _queries(DASHBOARDS[name]):
+        text = target.get("expr", "")
+        # An age, and the sums of what is lost, which are guarded by the freshness of their counters.
+        if text.endswith(("or vector(-1)", "or vector(0)")) and ("1h:1m" in text or "[5m]" in text):
+            continue
+        assert "vector(0)" not in text or "and on () (" in text, text
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_share_over_a_time_range_is_an_increase_by_an_increase(name: str) -> None:
+    for target in _queries(DASHBOARDS[name]):
+        # An average of rates leaves out the time in which a series did not exist.
+        assert "avg_over_time(otelflask:" not in target.get("expr", "")
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_search_for_traces_asks_for_the_newest_ones(name: str) -> None:
+    for target in _queries(DASHBOARDS[name]):
+        if target["datasource"]["type"] == "tempo" and target.get("queryType") == "traceql":
+            is_search = "metricsQueryType" not in target
+            assert target["query"].endswith(" with (most_recent=true)") is is_search
+
+
+# The questions are made to be pasted, and name the service only.
+@pytest.mark.parametrize("name", sorted(set(LIVE) - {"questions.json"}))
+def test_a_query_is_of_the_chosen_environment(name: str) -> None:
+    for target in _queries(DASHBOARDS[name]):
+        text = target.get("expr") or target["query"]
+        if "$service" in text:
+            assert "$environment" in text, text
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_variable_is_shown_if_it_changes_a_panel(name: str) -> None:
+    dashboard = DASHBOARDS[name]
+    used = json.dumps([_queries(dashboard), [panel["title"] for panel in dashboard["panels"]]])
+    used += re.sub(r"\$\{\w+:queryparam\}", "", json.dumps([panel.get("fieldConfig") for panel in dashboard["panels"]]))
+    for variable in dashboard["templating"]["list"]:
+        is_used = re.search(rf"\$\{{?{variable['name']}\b", used) is not None
+        assert is_used is (variable.get("hide") != 2), variable["name"]
+
+
+#: The palette (grafana/source/colors.py), and shades of it.
+PALETTE = {"green", "yellow", "orange", "red", "dark-red", "blue", "light-blue", "dark-blue", "text", "transparent"}
+
+
+def _colors(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        found = {item for key, item in value.items() if key in ("color", "fixedColor") and isinstance(item, str)}
+        return found.union(*map(_colors, value.values()))
+    return set().union(*map(_colors, value)) if isinstance(value, list) else set()
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_colours_are_of_the_palette(name: str) -> None:
+    assert _colors([panel.get("fieldConfig") for panel in DASHBOARDS[name]["panels"]]) <= PALETTE
+
+
+@pytest.mark.parametrize("name", LIVE)
+def test_the_first_row_says_how_old_the_data_are_and_what_is_wrong(name: str) -> None:
+    first = [panel["title"] for panel in DASHBOARDS[name]["panels"] if panel["gridPos"]["y"] == 0]
+    assert first == ["Newest metrics", "Newest log line", "Newest trace", "Firing alerts"]
+
+
+@pytest.mark.parametrize("name", ["errors.json", "error-group.json", "logs.json"])
+def test_the_services_of_what_loki_shows_come_from_loki(name: str) -> None:
+    # Otherwise nothing is shown while Prometheus is down.
+    variables = {variable["name"]: variable for variable in DASHBOARDS[name]["templating"]["list"]}
+    assert {variables[name]["datasource"]["uid"] for name in ("service", "environment")} == {"loki"}
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_links_lead_to_dashboards_that_exist(name: str) -> None:
+    uids = {item["uid"] for item in DASHBOARDS.values()}
+    text = json.dumps(DASHBOARDS[name])
+    assert set(re.findall(r"/d/([\w-]+)", text)) <= uids
+    assert set(re.findall(r"viewPanel=panel-(\d+)", text)) <= {str(panel["id"]) for panel in DASHBOARDS[name]["panels"]}
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
@@ -85,13 +198,10 @@ def test_a_query_names_its_data_source_by_uid(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_a_dashboard_links_to_the_nine_and_keeps_its_variables_and_time(name: str) -> None:
-    uid = DASHBOARDS[name]["uid"]
-    links = DASHBOARDS[name]["links"]
-    assert {link["url"] for link in links} == {
-        f"/d/{item['uid']}" for item in DASHBOARDS.values() if item["uid"] not in (uid, *LED_TO)
-    }
-    assert all(link["includeVars"] and link["keepTime"] for link in links)
+def test_one_menu_leads_to_all_dashboards_and_keeps_variables_and_time(name: str) -> None:
+    (menu,) = DASHBOARDS[name]["links"]
+    assert (menu["type"], menu["asDropdown"], menu["includeVars"], menu["keepTime"]) == ("dashboards", True, True, True)
+    assert menu["tags"] == DASHBOARDS[name]["tags"]
 
 
 @pytest.mark.parametrize("name", sorted(set(DASHBOARDS) - {"runbooks.json"}))
@@ -106,11 +216,42 @@ def test_every_alert_has_a_runbook_in_the_runbooks_dashboard() -> None:
         assert titles[rule["annotations"]["runbook_url"].partition("viewPanel=")[2]] == name
 
 
-def test_every_alert_names_the_panel_that_shows_it() -> None:
+def test_every_alert_names_the_panel_that_shows_it_and_its_button_leads_there() -> None:
     panels = {(item["uid"], str(panel["id"])) for item in DASHBOARDS.values() for panel in item["panels"]}
     for rule in provisioned.alerts().values():
         annotations = rule["annotations"]
         assert (annotations["__dashboardUid__"], annotations["__panelId__"]) in panels
+        if "otelflask-error-group" not in annotations["url"]:
+            assert f"/d/{annotations['__dashboardUid__']}?" in annotations["url"].replace("}}d/", "}}/d/")
+            assert annotations["__panelId__"] in annotations["url"]
+
+
+def test_a_button_is_about_the_service_of_the_alert() -> None:
+    for rule in provisioned.alerts().values():
+        annotations = rule["annotations"]
+        is_of_service = "$labels.deployment_environment_name" in annotations["subject"]
+        assert ("var-service={{ $labels.service_name }}" in annotations["url"]) is is_of_service
+
+
+@pytest.mark.parametrize("name", ["ErrorBudgetBurnsFast", "ErrorBudgetBurnsSlowly"])
+def test_a_burning_budget_leads_to_the_panel_of_its_objective(name: str) -> None:
+    panels = {panel["title"]: panel["id"] for panel in DASHBOARDS["slo.json"]["panels"]}
+    url = provisioned.alerts()[name]["annotations"]["url"]
+    assert f"{{{{ if eq $labels.slo `latency` }}}}{panels['Latency: burn rates']}{{{{ else }}}}" in url
+    assert f"{{{{ else }}}}{panels['Availability: burn rates']}{{{{ end }}}}" in url
+
+
+def test_a_server_that_is_down_is_one_alert_and_the_others_keep_their_state() -> None:
+    # A rule that fails would otherwise send a mail of its own, with labels that it does not have.
+    assert {name: rule["execErrState"] for name, rule in provisioned.alerts().items()} == {
+        name: "Alerting" if name in ("PrometheusDown", "LokiDown", "TempoDown") else "KeepLast"
+        for name in provisioned.alerts()
+    }
+
+
+def test_the_page_of_a_rule_shows_no_template_in_its_summary() -> None:
+    for rule in provisioned.alerts().values():
+        assert "{{" not in rule["annotations"]["summary"]
 
 
 def test_the_docs_have_the_queries_of_the_questions_ready_to_paste() -> None:
