@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-fast test-stack lint coverage wheel demo bench bench-load bench-page docs pictures clean
+.PHONY: install test test-fast test-stack test-bad-day lint coverage wheel demo bench bench-load bench-page docs pictures clean
 
 install: $(VENV)/.installed
 
@@ -59,6 +59,10 @@ wheel: install
 # Runs the compose bundle, on ports and volumes of its own; skips, with the reason, what it has no image for.
 test-stack: install
 	$(BIN)/python -m pytest tests/stack
+
+# Stops each server of the stack in turn. BAD_DAY=loki stops only that one.
+test-bad-day: install
+	$(BIN)/python -m pytest -m bad_day tests/stack/test_bad_day.py
 
 demo: install
 	$(BIN)/python -m otelflask.demo --port $(or $(PORT),8000)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from grafana.source.freshness import freshness
 from grafana.source.panels import COLUMNS
-from grafana.source.queries import LOKI, PROMETHEUS, Json
+from grafana.source.queries import PROMETHEUS, Json
 from grafana.source.selectors import SERVICE
 
 #: Titles and uids, in the order in which a person on call opens them.
@@ -28,67 +28,62 @@ DASHBOARDS = {
 }
 
 
-def _query_variable(
-    name: str, label: str, of: Json, selector: str, values: str, *, all_values: bool, description: str
-) -> Json:
-    query: Json = {"query": f"label_values({selector}, {values})"}
-    if of is LOKI:
-        # 1: the values of a label.
-        query = {"type": 1, "label": values, "stream": selector}
+def _query_variable(name: str, label: str, query: str, *, all_values: str, description: str) -> Json:
+    """A variable with values from Prometheus, because a variable with values from Loki waits forever for one that is down.
+
+    `all_values` is the pattern of its first choice *All*; empty for none. *All* is there whatever is down.
+    """
     variable: Json = {
         "type": "query",
         "name": name,
         "label": label,
         "description": description,
-        "datasource": of,
-        "query": {**query, "refId": name},
-        "definition": f"label_values({selector}, {values})",
+        "datasource": PROMETHEUS,
+        "query": {"query": query, "refId": name},
+        "definition": query,
         "refresh": 2,
         "sort": 1,
-        "includeAll": all_values,
+        "includeAll": bool(all_values),
         "multi": False,
     }
     if all_values:
-        variable["allValue"] = ".*"
+        variable["allValue"] = all_values
         variable["current"] = {"text": "All", "value": "$__all"}
     return variable
 
 
-def service_variable(of: Json = PROMETHEUS) -> Json:
-    """The service. Its values come from the source of the dashboard's main panels: if that is down, so are these."""
+def service_variable(*, all_values: bool = False) -> Json:
+    """The service.
+
+    Dashboards of what Loki has begin with all services, so that they show something while Prometheus is down.
+    """
     return _query_variable(
         "service",
         "Service",
-        of,
-        "target_info" if of is PROMETHEUS else '{service_name=~".+"}',
-        "service_name",
-        all_values=False,
-        description=f"`service.name` of an app that has sent {'metrics' if of is PROMETHEUS else 'logs'} in this time.",
+        "label_values(target_info, service_name)",
+        all_values=".+" if all_values else "",
+        description="`service.name` of an app that has sent metrics in this time.",
     )
 
 
-def environment_variable(of: Json = PROMETHEUS) -> Json:
+def environment_variable() -> Json:
     """The deployment environment."""
     return _query_variable(
         "environment",
         "Environment",
-        of,
-        'target_info{service_name="$service"}' if of is PROMETHEUS else '{service_name="$service"}',
-        "deployment_environment_name",
-        all_values=True,
+        'label_values(target_info{service_name=~"$service"}, deployment_environment_name)',
+        all_values=".*",
         description="`deployment.environment.name`.",
     )
 
 
-def route_variable(*, all_values: bool = True) -> Json:
-    """The route. It comes from Prometheus, because Loki has it in each line only."""
+def route_variable() -> Json:
+    """The route."""
     return _query_variable(
         "route",
         "Route",
-        PROMETHEUS,
-        f"http_server_request_duration_seconds_count{{{SERVICE}}}",
-        "http_route",
-        all_values=all_values,
+        f"label_values(http_server_request_duration_seconds_count{{{SERVICE}}}, http_route)",
+        all_values=".*",
         description="`http.route`, as the app declares it.",
     )
 

@@ -123,7 +123,7 @@ def groups() -> Json:
 
 def build() -> Json:
     """Build the dashboard."""
-    lines = '{service_name="$service"} | http_route="${__data.fields.Route}" | http_response_status_code=~"5.."'
+    lines = '{service_name=~"$service"} | http_route="${__data.fields.Route}" | http_response_status_code=~"5.."'
     spans = f'{{ {TRACES} && span.http.route="${{__data.fields.Route}}" && span.http.response.status_code >= 500 }}'
     return dashboard(
         "otelflask-errors",
@@ -289,6 +289,6 @@ def build() -> Json:
                 ],
             ),
         ],
-        variables=[service_variable(LOKI), environment_variable(LOKI), route_variable()],
+        variables=[service_variable(all_values=True), environment_variable(), route_variable()],
         annotations=[DEPLOYMENTS],
     )

@@ -68,7 +68,7 @@ def _by(name: str, label: str) -> Json:
 
 
 def _requests() -> Json:
-    of_trace = '{service_name="$service",report!="group"} | trace_id="${__value.raw}"'
+    of_trace = '{service_name=~"$service",report!="group"} | trace_id="${__value.raw}"'
     return table(
         "Reports",
         "The reports of this group, with their users. A click on a trace opens it, or the log lines of its request.",
@@ -237,8 +237,8 @@ def build() -> Json:
             (6, [(12, _by("Release", "release")), (12, _by("Route", "http_route"))]),
         ],
         variables=[
-            service_variable(LOKI),
-            environment_variable(LOKI),
+            service_variable(all_values=True),
+            environment_variable(),
             route_variable(),
             text_variable("group", "Group", "", "`otelflask.error.fingerprint`, from the inbox or a mail."),
         ],

@@ -13,7 +13,7 @@ from grafana.source.dashboard import (
     text_variable,
 )
 from grafana.source.panels import logs, series, table
-from grafana.source.queries import LABELS_AS_COLUMNS, LOKI, TRACE_LINK, Json, loki, prometheus
+from grafana.source.queries import LABELS_AS_COLUMNS, TRACE_LINK, Json, loki, prometheus
 from grafana.source.selectors import LINES, REQUEST_LOGS, SERVICE
 from grafana.source.service import ROUTE_LINK
 
@@ -184,8 +184,8 @@ def build() -> Json:
             ),
         ],
         variables=[
-            service_variable(LOKI),
-            environment_variable(LOKI),
+            service_variable(all_values=True),
+            environment_variable(),
             choice_variable("level", "Level", LEVELS, "The lowest level that is shown."),
             route_variable(),
             text_variable("text", "Text", "", "Lines that contain this text."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: The selector of a service's series.
-SERVICE = 'service_name="$service",deployment_environment_name=~"$environment"'
+SERVICE = 'service_name=~"$service",deployment_environment_name=~"$environment"'
 ROUTE = f'{SERVICE},http_route=~"$route"'
 #: Every log record of the service: lines, one a request, and reports. Without the first matcher, Loki would refuse the query while
 #: no service exists.
@@ -17,7 +17,7 @@ REPORTS = f'{{report="whole",{SERVICE}}}'
 GROUPS = f'{{report="group",{SERVICE}}}'
 #: Every span of the service. `All` also means those without an environment, which no pattern matches.
 SPANS = (
-    'resource.service.name="$service" && (resource.deployment.environment.name=~"$environment" || "$environment"=".*")'
+    'resource.service.name=~"$service" && (resource.deployment.environment.name=~"$environment" || "$environment"=".*")'
 )
 #: Its requests.
 TRACES = f"{SPANS} && span:kind=server"

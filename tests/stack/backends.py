@@ -80,11 +80,6 @@ class Backends:
         values: list[str] = get(f"{self.prometheus}/api/v1/label/{label}/values", **{"match[]": selector})["data"]
         return values
 
-    def label_values_of_logs(self, selector: str, label: str) -> list[str]:
-        """The same of streams."""
-        values: list[str] = get(f"{self.loki}/loki/api/v1/label/{label}/values", query=selector).get("data") or []
-        return values
-
     def logql(self, expr: str, limit: int = 1000) -> list[dict[str, Any]]:
         """Streams or series of a range query."""
         answer = get(

@@ -95,21 +95,16 @@ def panel_queries(service: str) -> Iterator[Query]:
             yield Query(where, annotation["datasource"]["uid"], fill_in(annotation["expr"], values), "range")
 
 
-def variable_queries(service: str) -> Iterator[tuple[str, str, str, str]]:
-    """Place, data source, selector and label of every variable's query for values of a label."""
+def variable_queries(service: str) -> Iterator[tuple[str, str, str]]:
+    """Place, selector and label of every ``label_values(selector, label)``."""
     for name, dashboard in dashboards().items():
         values = default_values(dashboard, service)
         for variable in dashboard["templating"]["list"]:
             if variable["type"] != "query":
                 continue
-            match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["definition"], re.S)
-            assert match, variable["definition"]
-            source = variable["datasource"]["uid"]
-            if source == "loki":
-                assert (variable["query"]["stream"], variable["query"]["label"]) == (match[1], match[2])
-            else:
-                assert variable["query"]["query"] == match[0]
-            yield f"{name} / variable {variable['name']}", source, fill_in(match[1], values), match[2]
+            match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"], re.S)
+            assert match, variable["query"]
+            yield f"{name} / variable {variable['name']}", fill_in(match[1], values), match[2]
 
 
 def alerts() -> dict[str, dict[str, Any]]:

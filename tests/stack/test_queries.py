@@ -82,14 +82,10 @@ def test_the_share_of_errors_is_zero_where_nothing_failed(stack: Stack, traffic:
 
 @pytest.mark.needs("shop")
 @pytest.mark.parametrize(
-    ("where", "source", "selector", "label"),
-    [pytest.param(*item, id=item[0]) for item in provisioned.variable_queries("shop")],
+    ("where", "selector", "label"), [pytest.param(*item, id=item[0]) for item in provisioned.variable_queries("shop")]
 )
-def test_a_variables_query_has_values(
-    stack: Stack, traffic: None, where: str, source: str, selector: str, label: str
-) -> None:
-    ask = stack.backends.label_values_of_logs if source == "loki" else stack.backends.label_values
-    assert eventually(lambda: ask(selector, label))
+def test_a_variables_query_has_values(stack: Stack, traffic: None, where: str, selector: str, label: str) -> None:
+    assert eventually(lambda: stack.backends.label_values(selector, label))
 
 
 @pytest.mark.parametrize("name", provisioned.alerts())

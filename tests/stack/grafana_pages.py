@@ -1,0 +1,97 @@
+"""Grafana's dashboards as a person sees them: each panel's text, and whether its query failed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = shutil.which("chromium") or ""
+#: Milliseconds that a dashboard has to draw its panels. A server that is gone may be looked up for seconds.
+DRAWN_MS = 60_000
+#: The panels of a page, with their marks.
+_PANELS = """() => [...document.querySelectorAll('section[data-testid^="data-testid Panel header"]')].map(panel => ({
+    title: panel.dataset.testid.replace('data-testid Panel header ', ''),
+    text: panel.querySelector('[data-testid="data-testid panel content"]')?.innerText ?? '',
+    failed: !!panel.querySelector('[data-testid="data-testid Panel status error"]'),
+    loading: !!panel.querySelector('[aria-label="Panel loading bar"], [data-testid="data-testid panel loading bar"]'),
+    drawn: !!panel.querySelector('canvas, svg.react-flow, [role=grid], [role=row], table, [data-testid*="log"]'),
+}))"""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a panel shows.
+
+    Attributes:
+        text: Its text, without its title.
+        failed: Whether it has the mark of a failed query.
+        drawn: Whether it has a graph, a table or lines.
+    """
+
+    text: str
+    failed: bool
+    drawn: bool
+
+
+class Pages:
+    """Opens dashboards.
+
+    Args:
+        base: Grafana's address.
+        browser: A browser of playwright.
+        pictures: Where pictures of the dashboards are written.
+    """
+
+    def __init__(self, base: str, browser: Any, pictures: Path) -> None:
+        self._base = base
+        self._browser = browser
+        self._pictures = pictures
+
+    def panels(
+        self, uid: str, picture: str, *, width: int = 1280, theme: str = "light", **variables: str
+    ) -> dict[str, Shown]:
+        """The panels of a dashboard by title.
+
+        Args:
+            uid: Its uid.
+            picture: The name of its picture.
+            width: The width of the window in pixels.
+            theme: ``light`` or ``dark``.
+            **variables: The values of variables.
+        """
+        page = self._browser.new_page(viewport={"width": width, "height": 3_000})
+        try:
+            chosen = "".join(f"&var-{name}={value}" for name, value in variables.items())
+            page.goto(f"{self._base}/d/{uid}?kiosk&theme={theme}&from=now-15m&to=now{chosen}")
+            page.wait_for_function(
+                f"""() => {{
+                    const panels = ({_PANELS})();
+                    return panels.length && panels.every(panel => !panel.loading && (panel.text.trim() || panel.drawn));
+                }}""",
+                timeout=DRAWN_MS,
+            )
+            page.screenshot(path=self._pictures / f"{picture}-{uid}-{width}-{theme}.png")
+            return {
+                panel["title"]: Shown(panel["text"].strip(), panel["failed"], panel["drawn"])
+                for panel in page.evaluate(_PANELS)
+            }
+        finally:
+            page.close()
+
+
+@contextmanager
+def opened(base: str, pictures: Path) -> Iterator[Pages]:
+    """A browser for Grafana's pages."""
+    from playwright.sync_api import sync_playwright
+
+    pictures.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:
+            yield Pages(base, browser, pictures)
+        finally:
+            browser.close()
