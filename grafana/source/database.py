@@ -23,7 +23,7 @@ from grafana.source.dashboard import (
     text_variable,
 )
 from grafana.source.panels import logs, series, stat, table
-from grafana.source.queries import TRACE_LINK, Json, exemplars, increase, prometheus, ratio, traceql_metrics
+from grafana.source.queries import TRACE_LINK, Json, exemplars, increase, prometheus, ratio, traceql_metrics, zero_while
 from grafana.source.requests import AT, TIME_OF_LINE, newest, ranked
 from grafana.source.selectors import LOGS, SERVICE, SPANS, SPEAKS, TRACES
 from grafana.source.service import PRECISION
@@ -142,7 +142,7 @@ def _connections() -> Json:
             prometheus(idle, "idle"),
             prometheus(f"sum(db_client_connection_max{{{SERVICE}}} {SPEAKS})", "max"),
             prometheus(
-                f"sum(increase(db_client_connection_timeouts_total{{{SERVICE}}}[$__rate_interval]))",
+                zero_while(USED, f"sum(increase(db_client_connection_timeouts_total{{{SERVICE}}}[$__rate_interval]))"),
                 "timeouts",
             ),
         ],

@@ -60,7 +60,7 @@ def test_a_trace_leads_to_its_log_lines(stack: Stack, failed: driver.Sent) -> No
 
 
 def test_a_trace_leads_to_its_errors(stack: Stack, failed: driver.Sent) -> None:
-    (correlation,) = _source("tempo")["correlations"]
+    correlation = _source("tempo")["correlations"][0]
     query = correlation["config"]["target"]["expr"].replace("${traceID}", failed.trace_id)
     lines = stack.backends.logql(query)
     assert any("currency service" in value[1] for line in lines for value in line["values"])
@@ -79,12 +79,28 @@ def test_a_trace_leads_to_the_metrics_of_its_route(stack: Stack, failed: driver.
 
 
 def test_a_log_line_leads_to_its_trace(stack: Stack, failed: driver.Sent) -> None:
-    (link,) = _source("loki")["jsonData"]["derivedFields"]
-    assert link["matcherType"] == "label"
+    link, *others = _source("loki")["jsonData"]["derivedFields"]
+    assert {item["matcherType"] for item in (link, *others)} == {"label"}
     (line, *_) = stack.backends.logql(f'{{service_name="shop"}} | http_request_id="{failed.serial}"')
     trace_id = link["url"].replace("${__value.raw}", line["stream"][link["matcherRegex"]])
     assert trace_id == failed.trace_id
     assert stack.backends.trace(trace_id)["resourceSpans"]
+
+
+def test_an_error_line_leads_to_the_report_and_this_to_its_group(stack: Stack, failed: driver.Sent) -> None:
+    _, to_reports, to_group = _source("loki")["jsonData"]["derivedFields"]
+    of_request = f'{{service_name="shop",report=""}} | trace_id="{failed.trace_id}" | severity_text="ERROR"'
+    line = eventually(lambda: stack.backends.logql(of_request))[0]["stream"]
+    assert "otelflask_error_fingerprint" not in line
+    query = to_reports["url"].replace("${__value.raw}", line[to_reports["matcherRegex"]])
+    report = eventually(lambda: stack.backends.logql(query))[0]["stream"]
+    url = to_group["url"].replace("${__value.raw}", report[to_group["matcherRegex"]])
+    variables = {item["name"] for item in provisioned.dashboards()["error-group.json"]["templating"]["list"]}
+    group = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)
+    assert url.startswith("/d/otelflask-error-group?")
+    assert {name.removeprefix("var-") for name in group} <= variables
+    counted = f'{{report="group",service_name="shop"}} | otelflask_error_fingerprint="{group["var-group"][0]}"'
+    assert eventually(lambda: stack.backends.logql(counted))
 
 
 def test_an_exemplar_leads_to_a_trace_of_its_route(stack: Stack, failed: driver.Sent) -> None:
