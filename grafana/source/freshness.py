@@ -66,10 +66,12 @@ def freshness() -> tuple[int, list[tuple[int, Json]]]:
                 stat(
                     "Newest trace",
                     "When did the newest trace of this time begin? A dash: there is none, or Tempo does not answer.",
-                    traceql(f"{{ {SPANS} }}", limit=1),
+                    # Not one: Tempo asks parts of its data at the same time, and the first of them may be enough.
+                    traceql(f"{{ {SPANS} }}", limit=20),
                     unit="dateTimeFromNow",
                     steps=thresholds((None, NEUTRAL)),
                     field="Start time",
+                    of_rows="max",
                 ),
             ),
             (12, alerts("Firing alerts", "Alerts that fire now, and whether a server of the stack is down.")),

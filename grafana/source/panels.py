@@ -69,10 +69,11 @@ def stat(
     mappings: list[Json] | None = None,
     overrides: list[Json] | None = None,
     field: str = "",
+    of_rows: str = "lastNotNull",
 ) -> Json:
     """The value at the end of the time range.
 
-    Of several queries, one has a result. `field` shows the text of one field instead.
+    Of several queries, one has a result. `field` shows one field instead, and `of_rows` is its reduction of the rows.
     """
     defaults: Json = {"thresholds": steps or thresholds((None, AMOUNT)), "color": {"mode": "thresholds"}}
     if decimals is not None:
@@ -82,7 +83,7 @@ def stat(
     # No value has no colour: the base of the thresholds would be one.
     defaults["mappings"] = [*(mappings or []), no_value(UNKNOWN, NEUTRAL)]
     options = {
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": f"/^{field}$/" if field else "", "values": False},
+        "reduceOptions": {"calcs": [of_rows], "fields": f"/^{field}$/" if field else "", "values": False},
         "colorMode": "value" if not field else "none",
         "graphMode": "none",
         "justifyMode": "auto",
@@ -137,10 +138,13 @@ def series(
         custom["gradientMode"] = "scheme"
     if links:
         defaults["links"] = links
-    options = {
+    options: Json = {
         "legend": {"displayMode": "list", "placement": legend, "showLegend": True, "calcs": []},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
+    if legend == "right":
+        # Long names would take the graph's place.
+        options["legend"]["width"] = 190
     panel = _panel(
         "timeseries",
         title,

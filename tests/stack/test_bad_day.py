@@ -1,7 +1,8 @@
 """A bad day: each server of the stack goes away in turn, under load. What each panel says, and which mails come.
 
 `make test-bad-day` runs all of it and takes half an hour. With ``BAD_DAY=prometheus`` (or another server), only
-that one goes away. Pictures of all dashboards are in ``build/bad-day/``.
+that one goes away, and the mails that say that all is well again are not waited for. Pictures of all dashboards are
+in ``build/bad-day/``.
 """
 
 from __future__ import annotations
@@ -114,6 +115,12 @@ def _told(stack: Stack, subject: str) -> list[str]:
     return eventually(lambda: [mail for mail in _mails(stack) if mail == subject], seconds=360)
 
 
+def _resolved(stack: Stack, server: str) -> None:
+    # It takes minutes, and the short form does not wait.
+    subject = f"Resolved: {DOWN[server]}"
+    assert CHOSEN or _told(stack, subject) == [subject]
+
+
 @pytest.mark.parametrize("source", [name for name in SOURCES if not CHOSEN or name in CHOSEN])
 def test_what_a_server_does_not_answer_is_marked_and_the_rest_goes_on(
     stack: Stack, pages: Pages, group: str, healthy: Healthy, source: str
@@ -137,7 +144,7 @@ def test_what_a_server_does_not_answer_is_marked_and_the_rest_goes_on(
     finally:
         stack.run("start", source)
         stack.wait(source)
-    assert _told(stack, f"Resolved: {DOWN[source]}") == [f"Resolved: {DOWN[source]}"]
+    _resolved(stack, source)
 
 
 @pytest.mark.skipif(bool(CHOSEN) and "collector" not in CHOSEN, reason="BAD_DAY names other servers")
@@ -159,7 +166,7 @@ def test_old_figures_are_not_shown_as_new_ones_while_the_collector_is_down(
     finally:
         stack.run("start", "collector")
         stack.wait("collector")
-    assert _told(stack, f"Resolved: {DOWN['collector']}") == [f"Resolved: {DOWN['collector']}"]
+    _resolved(stack, "collector")
     # What the apps lost meanwhile is told as such, wherever the dashboard says it.
     pipeline = pages.panels("otelflask-pipeline", "collector-back", service="shop")
     if pipeline["Lost"].text != "nothing":
@@ -170,6 +177,8 @@ def test_no_other_mail_has_come(stack: Stack, healthy: Healthy) -> None:
     gone = {*SOURCES, "collector"} & set(CHOSEN or DOWN)
     due = {subject for name in gone for subject in (DOWN[name], f"Resolved: {DOWN[name]}")}
     mails = _mails(stack)
+    if CHOSEN:
+        due = {subject for subject in due if subject in mails or not subject.startswith("Resolved")}
     others = [mail for mail in mails if mail not in due]
     assert [mail for mail in others if not EXPECTED.fullmatch(mail)] == []
     # One mail a bug.

@@ -198,3 +198,63 @@ def test_what_the_recording_rules_record(promtool: list[str], tmp_path: Path) ->
     }
     (tmp_path / "test.yaml").write_text(json.dumps(test))
     _run(promtool, tmp_path, "test", "rules", "test.yaml")
+
+
+@pytest.mark.slow
+def test_the_share_of_a_route_that_began_to_fail_is_of_all_its_requests(promtool: list[str], tmp_path: Path) -> None:
+    (panel,) = [
+        panel for panel in provisioned.dashboards()["service.json"]["panels"] if panel["title"] == "Failing routes"
+    ]
+    values = {"__range": "60m", "service": "shop", "environment": ".*", "route": ".*"}
+    share = provisioned.fill_in(panel["targets"][1]["expr"], values)
+    labels = f'{SHOP},http_route="/x",http_response_status_code='
+    test = {
+        "rule_files": [],
+        "evaluation_interval": "15s",
+        "tests": [
+            {
+                "interval": "15s",
+                "input_series": [
+                    _input(f'{REQUESTS}_count{{{labels}"200"}}', "0+150x240"),
+                    # 300 errors in the last five minutes, beside 36,000 requests in the hour: 9 % of the rate then.
+                    _input(f'{REQUESTS}_count{{{labels}"500"}}', "_x220 0+15x20"),
+                ],
+                "promql_expr_test": [
+                    {
+                        "expr": f"round({share}, 0.001)",
+                        "eval_time": "60m",
+                        "exp_samples": [{"labels": '{http_route="/x"}', "value": 0.008}],
+                    }
+                ],
+            }
+        ],
+    }
+    (tmp_path / "test.yaml").write_text(json.dumps(test))
+    _run(promtool, tmp_path, "test", "rules", "test.yaml")
+
+
+@pytest.mark.slow
+def test_what_was_lost_while_no_sample_came_is_counted_when_one_comes(promtool: list[str], tmp_path: Path) -> None:
+    # With the collector down for a quarter of an hour, and a process whose first sample has a loss already.
+    lost = 'otel_sdk_processor_span_processed_total{service_name="shop",instance="%s",error_type="queue_full"}'
+    series = [_input(lost % "a", "5x20 _x60 722x40"), _input(lost % "b", "_x81 58x39")]
+    rule = provisioned.alerts()["TelemetryLost"]
+    test = {
+        "rule_files": [],
+        "evaluation_interval": "15s",
+        "tests": [
+            {
+                "interval": "15s",
+                "input_series": series,
+                "promql_expr_test": [
+                    {
+                        "expr": provisioned.alert_expression(rule),
+                        "eval_time": "22m",
+                        "exp_samples": [{"labels": "{}", "value": 775}],
+                    }
+                ],
+            }
+        ],
+    }
+    (tmp_path / "test.yaml").write_text(json.dumps(test))
+    _run(promtool, tmp_path, "test", "rules", "test.yaml")
