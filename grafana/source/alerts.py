@@ -56,10 +56,14 @@ def _burns(window: str, factor: float) -> str:
     )
 
 
+#: The variables of a dashboard for the alert's service.
+_CHOSEN = (
+    "&var-service={{ $labels.service_name }}{{ with $labels.deployment_environment_name }}{{ if ne . `[no value]` }}"
+    "&var-environment={{ . }}{{ end }}{{ end }}"
+)
 #: The page of a group.
 GROUP_PAGE = (
-    "{{ externalURL }}d/otelflask-error-group?var-service={{ $labels.service_name }}"
-    "&var-group={{ $labels.otelflask_error_fingerprint }}"
+    f"{{{{ externalURL }}}}d/otelflask-error-group?var-group={{{{ $labels.otelflask_error_fingerprint }}}}{_CHOSEN}"
 )
 #: Every group of errors, of every service.
 _GROUPS = '{report="group"}'
@@ -117,7 +121,7 @@ _SPIKE = (
     f" and {inbox.seen('1d', **_OF_GROUPS, offset='1h')})"
     f" unless ({_OCCURS} <= 5 * {inbox.occurrences('1h', **_OF_GROUPS, offset=_RECENTLY)} / 6)"
 )
-#: Services that ran for an hour within the last day, on no one's own machine.
+#: On no one's own machine.
 _LASTING = 'deployment_environment_name!~"(?i)(dev|test|local).*"'
 
 ALERTS = (
@@ -150,7 +154,7 @@ ALERTS = (
         "More than 5 % of a service's requests fail (5xx).",
         f"{WHO}: {{{{ with $values.A.Value }}}}{{{{ . | humanizePercentage }}}} {{{{ end }}}}of requests fail",
         f"sum by ({SERVICE}) (otelflask:errors:rate2m) / sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.05"
-        # A single request in five minutes is not a rate.
+        # A request or two are not a rate.
         f" and sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.02",
         "Share of errors",
         amount="{{ $v | humanizePercentage }} of its requests",
@@ -211,6 +215,8 @@ ALERTS = (
         f" / sum by ({SERVICE}, instance) (otel_sdk_processor_log_queue_capacity) > 0.5",
         "Queues of the collector",
         amount="{{ $v | humanizePercentage }} full",
+        # It may be an app's queue, which another panel shows.
+        url="{{ externalURL }}d/otelflask-pipeline",
     ),
     Alert(
         "DiskFilling",
@@ -250,9 +256,7 @@ def _button(alert: Alert, shown: Mapping[str, tuple[str, str]]) -> str:
     if alert.url:
         return alert.url
     uid, panel = shown[alert.panel]
-    about = (
-        "&var-service={{ $labels.service_name }}" if "service_name" in alert.subject and WHO in alert.subject else ""
-    )
+    about = _CHOSEN if WHO in alert.subject else ""
     for value, title in alert.panels.items():
         panel = (
             panel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-Json = dict[str, Any]
+from grafana.source.queries import Json
 
 #: What is well, what needs attention, what is wrong, and what is neither.
 GOOD, ATTENTION, WORSE, BAD, NEUTRAL = "green", "yellow", "orange", "red", "text"

@@ -126,7 +126,8 @@ DEPLOYMENTS = {
     "iconColor": "purple",
     "expr": (
         f'group by (service_version) (target_info{{{SERVICE},service_version!=""}})'
-        f" unless group by (service_version) (target_info{{{SERVICE}}} offset 1m)"
+        # Also after an hour without samples.
+        f" unless group by (service_version) (last_over_time(target_info{{{SERVICE}}}[1d] offset 1m))"
     ),
     "step": "30s",
     "titleFormat": "Version {{service_version}}",

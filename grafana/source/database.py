@@ -25,7 +25,7 @@ from grafana.source.dashboard import (
 from grafana.source.panels import logs, series, stat, table
 from grafana.source.queries import TRACE_LINK, Json, exemplars, increase, prometheus, ratio, traceql_metrics, zero_while
 from grafana.source.requests import AT, TIME_OF_LINE, newest, ranked
-from grafana.source.selectors import LOGS, SERVICE, SPANS, SPEAKS, TRACES
+from grafana.source.selectors import LOGS, SERVICE, SPANS, SPEAKS, TRACES_OF_ROUTE
 from grafana.source.service import PRECISION
 
 #: The time of a value "now": two samples of an app that exports once a minute.
@@ -41,7 +41,7 @@ BY = "db_operation_name, db_collection_name"
 LEGEND = "{{db_operation_name}} {{db_collection_name}}"
 USED = f'sum(db_client_connection_count{{{SERVICE},db_client_connection_state="used"}} {SPEAKS})'
 SLOW = f'{LOGS} | event_name="otelflask.slow_query" | http_route=~"$route|" | otelflask_db_query_duration>$slower'
-N_PLUS_ONE = f'{{ {TRACES} && span.http.route=~"$route" }} >> {{ span.db.query.summary != nil }} | count() > $repeats'
+N_PLUS_ONE = f"{{ {TRACES_OF_ROUTE} }} >> {{ span.db.query.summary != nil }} | count() > $repeats"
 
 
 def _numbers() -> tuple[int, list[tuple[int, Json]]]:
@@ -197,8 +197,8 @@ def _where_time_goes() -> Json:
 def _slowest_statements() -> Json:
     return table(
         "Slowest statements",
-        "The statements that took longest, of those slower than the seconds above. The app logs those that take "
-        "`slow_query_threshold` or longer. A click opens the trace.",
+        "The statements that took longest, of those that the app logs (`slow_query_threshold`) and that took longer than "
+        "the seconds above. A click opens the trace.",
         [ranked(SLOW, "otelflask_db_query_duration", "trace_id, span_id, db_query_text, code_function_name")],
         columns={
             "at": "Time",

@@ -13,7 +13,7 @@ from grafana.source.dashboard import (
 from grafana.source.panels import logs, series, table, timeline
 from grafana.source.queries import Json, exemplars, increase, prometheus, ratio, traceql_metrics
 from grafana.source.requests import newest
-from grafana.source.selectors import LOGS, SERVICE, SPANS
+from grafana.source.selectors import LOGS, SERVICE, SPANS, SPEAKS
 from grafana.source.service import PRECISION
 
 COUNT = f"http_client_request_duration_seconds_count{{{SERVICE}}}"
@@ -35,7 +35,7 @@ REDIS = f'{CLIENT} && span.db.system.name="redis"'
 
 
 def _in_state(state: str) -> str:
-    return f'otelflask_circuit_breaker_state{{{SERVICE},otelflask_circuit_breaker_state="{state}"}}'
+    return f'otelflask_circuit_breaker_state{{{SERVICE},otelflask_circuit_breaker_state="{state}"}} {SPEAKS}'
 
 
 def _servers() -> Json:
@@ -120,7 +120,7 @@ def build() -> Json:
                             f"processes counts. {NO_BREAKERS}",
                             [
                                 prometheus(
-                                    f"max by (otelflask_circuit_breaker_name) (2 * {_in_state('open')} or {_in_state('half_open')})",
+                                    f"max by (otelflask_circuit_breaker_name) (2 * ({_in_state('open')}) or ({_in_state('half_open')}))",
                                     "{{otelflask_circuit_breaker_name}}",
                                 )
                             ],

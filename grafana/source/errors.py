@@ -33,7 +33,7 @@ from grafana.source.queries import (
     zero_while,
 )
 from grafana.source.requests import newest
-from grafana.source.selectors import LOGS, REPORTS, REQUEST_LOGS, ROUTE, TRACES
+from grafana.source.selectors import LOGS, REPORTS, REQUEST_LOGS, ROUTE, TRACES, TRACES_OF_ROUTE
 
 FAILED = (
     f'{REQUEST_LOGS} | http_response_status_code=~"5.." | http_route=~"$route"'
@@ -48,11 +48,6 @@ STATE_COLORS = {"known": NEUTRAL, "new": BAD, "back": WORSE, "new release": ATTE
 #: Every line of the service in this time: without any, nobody knows whether there was an error.
 ANY_LINE = f"sum(count_over_time({LOGS} [$__range]))"
 ERRORS = f'http_server_request_duration_seconds_count{{{ROUTE},error_type!=""}}'
-
-
-def by_kind(function: str, window: str) -> str:
-    """The errors by type and route. `window` may have an offset."""
-    return f"sum by (error_type, http_route) ({function}({ERRORS}{window}))"
 
 
 def groups() -> Json:
@@ -136,9 +131,14 @@ def build() -> Json:
                         6,
                         stat(
                             "Failed requests",
-                            "Requests that were answered with 5xx in this time range. A dash: no lines.",
+                            "Requests that were answered with 5xx in this time range. A dash: the request log has none.",
                             # Counted as in the tables below, because the increase of a young counter is an estimate.
-                            loki(zero_while(ANY_LINE, f"sum(count_over_time({FAILED} [$__range]))")),
+                            loki(
+                                zero_while(
+                                    f"sum(count_over_time({REQUEST_LOGS} [$__range]))",
+                                    f"sum(count_over_time({FAILED} [$__range]))",
+                                )
+                            ),
                             unit="short",
                             decimals=0,
                             steps=SOME_IS_BAD,
@@ -197,7 +197,7 @@ def build() -> Json:
                             "Errors over time, by type and route.",
                             [
                                 prometheus(
-                                    by_kind("rate", "[$__rate_interval]") + " > 0",
+                                    f"sum by (error_type, http_route) (rate({ERRORS}[$__rate_interval])) > 0",
                                     "{{error_type}} · {{http_route}}",
                                 )
                             ],
@@ -274,7 +274,7 @@ def build() -> Json:
                         newest(
                             "Latest failed requests",
                             "The newest requests that were answered with 5xx. A click on a trace opens it.",
-                            f'{{ {TRACES} && span.http.route=~"$route" && span.http.response.status_code >= 500 }}',
+                            f"{{ {TRACES_OF_ROUTE} && span.http.response.status_code >= 500 }}",
                         ),
                     ),
                     (

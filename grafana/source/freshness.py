@@ -37,11 +37,12 @@ def freshness() -> tuple[int, list[tuple[int, Json]]]:
                 4,
                 stat(
                     "Newest metrics",
-                    "The age of the newest sample of the service. Apps send every 15 seconds. The figures below are as old.",
+                    "The age of the newest sample of the service. With otelflask, apps send every 15 seconds, and others once a minute. "
+                    "The figures below are as old.",
                     prometheus(AGE_OF_METRICS),
                     unit="suffix: s",
                     decimals=0,
-                    steps=thresholds((None, NEUTRAL), (60, ATTENTION), (120, BAD)),
+                    steps=thresholds((None, NEUTRAL), (75, ATTENTION), (120, BAD)),
                     mappings=[no_value("Prometheus does not answer", BAD), _said(-1, "none for an hour", ATTENTION)],
                 ),
             ),

@@ -42,8 +42,8 @@ def last_seen(*, by: str = KEY, of: str = OF_ROUTE) -> str:
 
 
 def titled(query: str, window: str, *, by: str = KEY, of: str = OF_ROUTE) -> str:
-    """The groups that a query returns, with their titles."""
-    return f"topk by ({by}) (1, {seen(window, by=f'{by}, {TITLE}', of=of)}) and on ({by}) ({query})"
+    """The groups that a query returns: their most frequent title, and how often it occurred."""
+    return f"topk by ({by}) (1, {occurrences(window, by=f'{by}, {TITLE}', of=of)}) and on ({by}) ({query})"
 
 
 def over_time(*, by: str = KEY, of: str = OF_ROUTE) -> str:

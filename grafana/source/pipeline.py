@@ -45,13 +45,16 @@ REFUSED = tuple(f"otelcol_receiver_refused_{item}_total" for item in ITEMS)
 
 
 def arrived(counter: str, window: str, by: str = "") -> str:
-    """What was added to a counter in a time, wherever its last sample before was.
+    """What was added to a counter in a time, wherever its last sample before was, and also where its process has ended.
 
     `increase` needs two samples in the window. A counter that waited for the collector to come back has none for
-    minutes, and a new one has none before.
+    minutes, and a new one has none before. A counter that began again counts as `increase` does, or at least by its
+    value.
     """
+    last = f"last_over_time({counter}[{window}])"
     before = f"last_over_time({counter}[1d] offset {window})"
-    return total(f"clamp_min({counter} - ({before} or 0 * {counter}), 0)", by)
+    added = f"({last} - ({before} or 0 * {last}) >= 0) unless resets({counter}[{window}]) > 0"
+    return total(f"({added}) or increase({counter}[{window}]) > 0 or {last}", by)
 
 
 def lost(window: str, counters: tuple[str, ...] | None = None) -> str:
@@ -60,17 +63,20 @@ def lost(window: str, counters: tuple[str, ...] | None = None) -> str:
     return " + ".join(f"({arrived(counter, window)} or vector(0))" for counter in chosen)
 
 
-#: Whether the counters of apps and collector are fresh. Without this, a zero may be old.
-FRESH = (
-    '(time() - max(timestamp(target_info{telemetry_sdk_language="python"})) < 120)'
-    ' and on () (max(up{job="collector"}) > 0)'
-)
+#: Whether the counters of each station arrive. Without this, a zero may be old: a service of the last ten minutes must
+#: have sent within two, and the stack's own services must answer.
+_SERVICES = "group by (service_name) (last_over_time(target_info[10m]))"
+_SEND = "group by (service_name) (time() - timestamp(target_info) < 120)"
+FRESH_APPS = f"absent({_SERVICES} unless {_SEND}) and on () group({_SEND})"
+FRESH_COLLECTOR = 'max(up{job="collector"}) > 0'
+FRESH_BACKENDS = 'min(up{job=~"prometheus|loki|tempo"}) > 0'
+FRESH = f"({FRESH_APPS}) and on () ({FRESH_COLLECTOR}) and on () ({FRESH_BACKENDS})"
 
 
-def counted(counters: tuple[str, ...] | None = None) -> str:
+def counted(counters: tuple[str, ...] | None = None, fresh: str = FRESH) -> str:
     """What these counters have added in the time range. Zero only while they arrive."""
     found = f"({lost('$__range', counters)})"
-    return f"({found} > 0) or ({found} and on () ({FRESH}))"
+    return f"({found} > 0) or ({found} and on () ({fresh}))"
 
 
 def each(counters: tuple[str, ...], labels: str) -> str:
@@ -82,11 +88,11 @@ def each(counters: tuple[str, ...], labels: str) -> str:
     )
 
 
-def _lost(title: str, what: str, counters: tuple[str, ...] | None = None) -> Json:
+def _lost(title: str, what: str, counters: tuple[str, ...] | None = None, fresh: str = FRESH) -> Json:
     return stat(
         title,
         f"{what} A dash: the counters do not arrive.",
-        prometheus(counted(counters)),
+        prometheus(counted(counters, fresh)),
         unit="short",
         decimals=0,
         steps=NONE_IS_GOOD,
@@ -135,6 +141,7 @@ def build() -> Json:
                             "… by apps",
                             "Items that the apps dropped, because a queue was full or no receiver accepted them.",
                             LOST_BY_APPS,
+                            FRESH_APPS,
                         ),
                     ),
                     (
@@ -143,6 +150,7 @@ def build() -> Json:
                             "… by collector",
                             "Items that the collector dropped, because a backend would never accept them.",
                             LOST_BY_COLLECTOR,
+                            FRESH_COLLECTOR,
                         ),
                     ),
                     (
@@ -151,6 +159,7 @@ def build() -> Json:
                             "… by backends",
                             "Items that a backend refused for good: too old, too large, too many.",
                             LOST_BY_BACKENDS,
+                            FRESH_BACKENDS,
                         ),
                     ),
                     (
@@ -158,7 +167,7 @@ def build() -> Json:
                         stat(
                             "To be resent",
                             "Items that the collector refused for now. The apps keep them and send them again.",
-                            prometheus(counted(REFUSED)),
+                            prometheus(counted(REFUSED, FRESH_COLLECTOR)),
                             unit="short",
                             decimals=0,
                             steps=thresholds((None, GOOD), (1, ATTENTION)),

@@ -31,7 +31,7 @@ class Question(NamedTuple):
 
 def _mean(minutes: int) -> str:
     of = f'{{service_name="$service"}}[{minutes}m]'
-    return f"sum by (http_route) (rate({_SUM}{of})) / sum by (http_route) (rate({_COUNT}{of}))"
+    return f"sum by (http_route) (rate({_SUM}{of})) / (sum by (http_route) (rate({_COUNT}{of})) > 0)"
 
 
 def _mean_of_lines(minutes: int) -> str:

@@ -14,7 +14,7 @@ from grafana.source.dashboard import (
 from grafana.source.panels import logs, series, stat
 from grafana.source.queries import Json, increase, prometheus, traceql_metrics
 from grafana.source.requests import slowest
-from grafana.source.selectors import REQUEST_LOGS, TRACES
+from grafana.source.selectors import REQUEST_LOGS, TRACES_OF_ROUTE
 from grafana.source.service import (
     COUNT,
     ERRORS,
@@ -102,7 +102,7 @@ def build() -> Json:
                             "The statements of this route per second, from the traces of its requests that are kept.",
                             [
                                 traceql_metrics(
-                                    f'{{ {TRACES} && span.http.route=~"$route" }} >> {{ span.db.query.summary != nil }}'
+                                    f"{{ {TRACES_OF_ROUTE} }} >> {{ span.db.query.summary != nil }}"
                                     " | rate() by (span.db.query.summary) | topk(10)"
                                 )
                             ],

@@ -91,7 +91,7 @@ def build() -> Json:
                         6,
                         stat(
                             "Youngest process",
-                            "The age of the youngest process. If it is short again and again, something ends the processes.",
+                            "The age of the youngest process, up to an hour. If it is short again and again, something ends the processes.",
                             prometheus(
                                 f"time() - max(max by (instance) (timestamp(target_info{{{SERVICE}}} unless target_info{{{SERVICE}}} offset 1m)) or max by (instance) (min_over_time(timestamp(target_info{{{SERVICE}}})[1h:1m])))"
                             ),
@@ -203,7 +203,7 @@ def build() -> Json:
                             "The last outcome of each check over time. The worst of the processes counts.",
                             [
                                 prometheus(
-                                    f"min by (otelflask_health_name) (otelflask_health_check{{{SERVICE}}})",
+                                    f"min by (otelflask_health_name) (otelflask_health_check{{{SERVICE}}} {SPEAKS})",
                                     "{{otelflask_health_name}}",
                                 )
                             ],

@@ -21,6 +21,8 @@ SPANS = (
 )
 #: Its requests.
 TRACES = f"{SPANS} && span:kind=server"
+#: Those of the route. `All` also means those that no route matches.
+TRACES_OF_ROUTE = f'{TRACES} && (span.http.route=~"$route" || "$route"=".*")'
 #: A dead process stays in Prometheus for five minutes. A living one has reported within 90 seconds.
 ALIVE = f"(time() - timestamp(target_info{{{SERVICE}}}) < 90)"
 SPEAKS = f"and on (job, instance) {ALIVE}"

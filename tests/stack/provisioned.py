@@ -13,8 +13,8 @@ GRAFANA = Path(__file__).parents[2] / "grafana"
 
 #: Grafana's built-in variables for a quarter of an hour and a panel of usual width.
 BUILT_IN = {
-    "__rate_interval": "1m",
-    "__interval": "15s",
+    "__rate_interval": "2m",
+    "__interval": "30s",
     "__auto": "30s",
     "__range": "900s",
 }

@@ -138,6 +138,16 @@ def test_an_alert_fires_for_a_group_that_is_news(stack: Stack, told: Backends, c
     assert firing == CASES[case][2]
 
 
+def test_an_alert_about_a_group_says_how_often_it_occurred(stack: Stack, told: Backends) -> None:
+    (found,) = [
+        series
+        for series in told.logql_instant(provisioned.alert_expression(provisioned.alerts()["ErrorGroupSpike"]))
+        if series["metric"]["service_name"] == "seldom, and now often"
+    ]
+    # Of one record, which counts fifty.
+    assert found["value"][1] == "50"
+
+
 def test_every_alert_about_groups_has_a_case() -> None:
     asked = {name for name, rule in provisioned.alerts().items() if _is_about_groups(rule)}
     assert set().union(*(alerts for _, _, alerts in CASES.values())) == asked
@@ -284,8 +294,8 @@ def test_each_of_the_two_groups_is_mailed_once(stack: Stack, sent: list[driver.S
     def mails() -> list[str]:
         listed = get(f"{stack.url['mail']}/api/v1/messages")["messages"]
         found = [json.dumps(get(f"{stack.url['mail']}/api/v1/message/{item['ID']}")) for item in listed]
-        return [mail for mail in found if "four-workers" in mail and "NewErrorGroup" in mail]
+        return [mail for mail in found if "four-workers" in mail and "was never seen before" in mail]
 
     found = eventually(mails, lambda found: len(found) >= 2, seconds=240)
     assert [sum(group in mail for mail in found) for group in groups] == [1, 1]
-    assert all("d/otelflask-error-group?var-service=shop" in mail for mail in found)
+    assert all("var-service=shop" in mail and "var-environment=four-workers" in mail for mail in found)
