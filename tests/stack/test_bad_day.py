@@ -53,9 +53,10 @@ Healthy = dict[str, dict[str, Shown]]
 def _sources(panel: dict[str, object]) -> set[str]:
     targets = panel.get("targets", ())
     assert isinstance(targets, (list, tuple))
-    found = {target["datasource"]["uid"] for target in targets}
     # Grafana's page makes the service map of series.
-    return found | {"prometheus"} if any(target.get("queryType") == "serviceMap" for target in targets) else found
+    return {
+        "prometheus" if target.get("queryType") == "serviceMap" else target["datasource"]["uid"] for target in targets
+    }
 
 
 def _panels(uid: str) -> dict[str, set[str]]:
