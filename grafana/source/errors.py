@@ -81,7 +81,8 @@ def groups() -> Json:
         overrides=[
             override(
                 "Group",
-                custom__minWidth=280,
+                custom__width=420,
+                custom__wrapText=True,
                 links=[
                     link(
                         "Open this group", dashboard_url("otelflask-error-group", group="${__data.fields.Fingerprint}")

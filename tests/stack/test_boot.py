@@ -88,11 +88,12 @@ def test_a_new_group_of_errors_is_mailed_with_its_page_and_its_runbook(stack: St
     def mails() -> list[str]:
         listed = get(f"{stack.url['mail']}/api/v1/messages")["messages"]
         bodies = [get(f"{stack.url['mail']}/api/v1/message/{item['ID']}") for item in listed]
-        return [body["Subject"] + json.dumps(body) for body in bodies if "NewErrorGroup" in json.dumps(body)]
+        return [body["Subject"] + json.dumps(body) for body in bodies if "was never seen before" in json.dumps(body)]
 
     # The load has errors of its own, and their mails may come first.
-    wanted = "shop (demo): RuntimeError in shop._fail ← return _fail(amount=0), never seen before"
+    wanted = "shop (demo): RuntimeError in shop._fail ← return _fail(amount=0) was never seen before"
     found = eventually(mails, lambda found: wanted in "".join(found), seconds=240)
     assert wanted in "".join(found)
-    assert "d/otelflask-error-group?var-service=shop" in "".join(found)
+    assert "d/otelflask-error-group?var-group=" in "".join(found)
+    assert "&var-service=shop&var-environment=demo" in "".join(found).replace("&amp;", "&").replace("\\u0026", "&")
     assert "otelflask-runbooks?viewPanel=panel-" in "".join(found)
