@@ -235,7 +235,9 @@ ALERTS = (
         "A service has sent nothing for ten minutes.",
         f"{WHO} has sent nothing for ten minutes",
         f"(count_over_time((group by ({SERVICE}) (target_info{{{_LASTING}}}))[1d:5m] offset 10m) >= 12)"
-        f" unless group by ({SERVICE}) (last_over_time(target_info[10m]))",
+        f" unless group by ({SERVICE}) (last_over_time(target_info[10m]))"
+        # Then nobody hears of any service, and TargetDown says so.
+        ' unless on () (max(up{job="collector"}) == 0)',
         "Processes",
     ),
     Alert(

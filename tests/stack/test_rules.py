@@ -162,6 +162,20 @@ def test_an_alert(promtool: list[str], tmp_path: Path, name: str, fires: bool) -
 
 
 @pytest.mark.slow
+def test_no_service_is_silent_while_the_collector_is_down(promtool: list[str], tmp_path: Path) -> None:
+    expression = provisioned.alert_expression(provisioned.alerts()["ServiceSilent"])
+    series = [_input(TARGET, "1x260 _x140"), _input(UP, "1x260 0x140")]
+    case = {"expr": expression, "eval_time": "98m", "exp_samples": []}
+    test = {
+        "rule_files": [],
+        "evaluation_interval": "15s",
+        "tests": [{"interval": "15s", "input_series": series, "promql_expr_test": [case]}],
+    }
+    (tmp_path / "test.yaml").write_text(json.dumps(test))
+    _run(promtool, tmp_path, "test", "rules", "test.yaml")
+
+
+@pytest.mark.slow
 def test_what_the_recording_rules_record(promtool: list[str], tmp_path: Path) -> None:
     shutil.copy(RULES, tmp_path / "rules.yaml")
     who = f"{{{SHOP}%s}}"
