@@ -23,8 +23,8 @@ from grafana.source.dashboard import (
     text_variable,
 )
 from grafana.source.panels import logs, series, stat, table
-from grafana.source.queries import TRACE_LINK, Json, exemplars, increase, prometheus, ratio, traceql_metrics, zero_while
-from grafana.source.requests import AT, TIME_OF_LINE, newest, ranked
+from grafana.source.queries import Json, exemplars, increase, prometheus, ratio, traceql_metrics, zero_while
+from grafana.source.requests import newest, slowest
 from grafana.source.selectors import LOGS, SERVICE, SPANS, SPEAKS, TRACES_OF_ROUTE
 from grafana.source.service import PRECISION
 
@@ -195,26 +195,15 @@ def _where_time_goes() -> Json:
 
 
 def _slowest_statements() -> Json:
-    return table(
+    return slowest(
         "Slowest statements",
         "The statements that took longest, of those that the app logs (`slow_query_threshold`) and that took longer than "
         "the seconds above. A click opens the trace.",
-        [ranked(SLOW, "otelflask_db_query_duration", "trace_id, span_id, db_query_text, code_function_name")],
-        columns={
-            "at": "Time",
-            "db_query_text": "Statement",
-            "code_function_name": "Caller",
-            "Value #A": "Duration",
-            "trace_id": "Trace ID",
-        },
-        sort="Duration",
-        transformations=[TIME_OF_LINE],
-        overrides=[
-            AT,
-            override("Caller", custom__width=260),
-            override("Duration", unit="s", custom__width=95),
-            override("Trace ID", custom__width=130, links=[TRACE_LINK]),
-        ],
+        SLOW,
+        value="otelflask_db_query_duration",
+        columns={"db_query_text": "Statement", "code_function_name": "Caller"},
+        overrides=[override("Caller", custom__width=260)],
+        more="span_id",
     )
 
 

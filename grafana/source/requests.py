@@ -17,48 +17,45 @@ TRACE_WIDTHS = [
 _AT = "label_format at=`{{ __timestamp__ | unixEpochMillis }}`"
 
 
-def ranked(lines: str, value: str, labels: str, most: int = 50) -> Json:
-    """The lines with the largest values, one row each.
+def slowest(
+    title: str,
+    description: str,
+    lines: str,
+    *,
+    value: str,
+    columns: dict[str, str],
+    overrides: list[Json],
+    more: str = "",
+) -> Json:
+    """A table of the fifty lines with the largest durations.
 
     Args:
+        title: The panel's title.
+        description: What it answers.
         lines: A LogQL query of lines.
-        value: The label with the value.
-        labels: The labels that a row has besides, which must tell lines apart.
-        most: The number of rows.
+        value: The label with the duration in seconds.
+        columns: Labels and their headings. Time, duration and trace are there besides.
+        overrides: For these columns.
+        more: Further labels that tell lines apart.
     """
+    labels = ", ".join(filter(None, (*columns, "trace_id", more)))
     largest = f"max_over_time({lines} | {_AT} | unwrap {value} | __error__=`` [$__range]) by ({labels}, at)"
-    return loki(f"topk({most}, {largest})", instant=True)
-
-
-#: Makes the label of `ranked` a number, which `AT` shows as a time.
-TIME_OF_LINE = {
-    "id": "convertFieldType",
-    "options": {"fields": {}, "conversions": [{"targetField": "at", "destinationType": "number"}]},
-}
-AT = override("Time", unit="dateTimeAsSystem", custom__width=180, custom__align="left")
-
-
-def slowest(title: str, description: str, lines: str) -> Json:
-    """The slowest requests of request-log lines."""
-    labels = "trace_id, http_request_method, url_path, http_response_status_code"
     return table(
         title,
         description,
-        [ranked(lines, "http_server_request_duration", labels)],
-        columns={
-            "at": "Time",
-            "http_request_method": "Method",
-            "url_path": "Path",
-            "http_response_status_code": "Status",
-            "Value #A": "Duration",
-            "trace_id": "Trace ID",
-        },
+        [loki(f"topk(50, {largest})", instant=True)],
+        columns={"at": "Time", **columns, "Value #A": "Duration", "trace_id": "Trace ID"},
         sort="Duration",
-        transformations=[TIME_OF_LINE],
+        # The label becomes a number, which is shown as a time.
+        transformations=[
+            {
+                "id": "convertFieldType",
+                "options": {"fields": {}, "conversions": [{"targetField": "at", "destinationType": "number"}]},
+            }
+        ],
         overrides=[
-            AT,
-            override("Method", custom__width=75),
-            override("Status", custom__width=65, unit="string"),
+            override("Time", unit="dateTimeAsSystem", custom__width=180, custom__align="left"),
+            *overrides,
             override("Duration", unit="s", custom__width=95),
             override("Trace ID", custom__width=130, links=[TRACE_LINK]),
         ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.source.colors import FAILURES, LATENCY
+from grafana.source.colors import FAILURES, LATENCY, override
 from grafana.source.dashboard import (
     DEPLOYMENTS,
     dashboard,
@@ -88,6 +88,16 @@ def build() -> Json:
                             "The requests that took longest, of those slower than the seconds above. A click on a trace "
                             "opens it, with its statements, and from each of its spans its log lines.",
                             f"{LINES_OF_ROUTE} | http_server_request_duration>$slower",
+                            value="http_server_request_duration",
+                            columns={
+                                "http_request_method": "Method",
+                                "url_path": "Path",
+                                "http_response_status_code": "Status",
+                            },
+                            overrides=[
+                                override("Method", custom__width=75),
+                                override("Status", custom__width=65, unit="string"),
+                            ],
                         ),
                     ),
                 ],

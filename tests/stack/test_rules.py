@@ -161,23 +161,29 @@ def test_an_alert(promtool: list[str], tmp_path: Path, name: str, fires: bool) -
     _run(promtool, tmp_path, "test", "rules", "test.yaml")
 
 
+def _ask(promtool: list[str], folder: Path, series: list[Any], *cases: dict[str, Any], rules: bool = False) -> None:
+    """Ask promtool for the results of expressions (`promql_expr_test`) over series with a sample every 15 s."""
+    if rules:
+        shutil.copy(RULES, folder / "rules.yaml")
+    test = {
+        "rule_files": ["rules.yaml"] if rules else [],
+        "evaluation_interval": "15s",
+        "tests": [{"interval": "15s", "input_series": series, "promql_expr_test": list(cases)}],
+    }
+    (folder / "test.yaml").write_text(json.dumps(test))
+    _run(promtool, folder, "test", "rules", "test.yaml")
+
+
 @pytest.mark.slow
 def test_no_service_is_silent_while_the_collector_is_down(promtool: list[str], tmp_path: Path) -> None:
     expression = provisioned.alert_expression(provisioned.alerts()["ServiceSilent"])
     series = [_input(TARGET, "1x260 _x140"), _input(UP, "1x260 0x140")]
     case = {"expr": expression, "eval_time": "98m", "exp_samples": []}
-    test = {
-        "rule_files": [],
-        "evaluation_interval": "15s",
-        "tests": [{"interval": "15s", "input_series": series, "promql_expr_test": [case]}],
-    }
-    (tmp_path / "test.yaml").write_text(json.dumps(test))
-    _run(promtool, tmp_path, "test", "rules", "test.yaml")
+    _ask(promtool, tmp_path, series, case)
 
 
 @pytest.mark.slow
 def test_what_the_recording_rules_record(promtool: list[str], tmp_path: Path) -> None:
-    shutil.copy(RULES, tmp_path / "rules.yaml")
     who = f"{{{SHOP}%s}}"
     of_route = who % ',http_route="/x"'
 
@@ -185,33 +191,23 @@ def test_what_the_recording_rules_record(promtool: list[str], tmp_path: Path) ->
         samples = [{"labels": label, "value": number} for label in labels]
         return {"expr": f"round({record}, 0.001)", "eval_time": "58m", "exp_samples": samples}
 
-    test = {
-        "rule_files": ["rules.yaml"],
-        "evaluation_interval": "15s",
-        "tests": [
-            {
-                "interval": "15s",
-                "input_series": [*_requests(9, slow=0.5), *_requests(1, status="500", error="E")],
-                "promql_expr_test": [
-                    value("otelflask:requests:rate2m", 10, of_route),
-                    value("otelflask:errors:rate2m", 1, of_route),
-                    *(
-                        {
-                            "expr": f"round(otelflask:slo_errors:ratio_rate{window}, 0.001)",
-                            "eval_time": "58m",
-                            "exp_samples": [
-                                {"labels": who % ',slo="availability"', "value": 0.1},
-                                {"labels": who % ',slo="latency"', "value": 0.45},
-                            ],
-                        }
-                        for window in ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
-                    ),
-                ],
-            }
-        ],
-    }
-    (tmp_path / "test.yaml").write_text(json.dumps(test))
-    _run(promtool, tmp_path, "test", "rules", "test.yaml")
+    bad = [
+        {"labels": who % ',slo="availability"', "value": 0.1},
+        {"labels": who % ',slo="latency"', "value": 0.45},
+    ]
+    ratios = [
+        {"expr": f"round(otelflask:slo_errors:ratio_rate{window}, 0.001)", "eval_time": "58m", "exp_samples": bad}
+        for window in ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+    ]
+    _ask(
+        promtool,
+        tmp_path,
+        [*_requests(9, slow=0.5), *_requests(1, status="500", error="E")],
+        value("otelflask:requests:rate2m", 10, of_route),
+        value("otelflask:errors:rate2m", 1, of_route),
+        *ratios,
+        rules=True,
+    )
 
 
 @pytest.mark.slow
@@ -222,29 +218,13 @@ def test_the_share_of_a_route_that_began_to_fail_is_of_all_its_requests(promtool
     values = {"__range": "60m", "service": "shop", "environment": ".*", "route": ".*"}
     share = provisioned.fill_in(panel["targets"][1]["expr"], values)
     labels = f'{SHOP},http_route="/x",http_response_status_code='
-    test = {
-        "rule_files": [],
-        "evaluation_interval": "15s",
-        "tests": [
-            {
-                "interval": "15s",
-                "input_series": [
-                    _input(f'{REQUESTS}_count{{{labels}"200"}}', "0+150x240"),
-                    # 300 errors in the last five minutes, beside 36,000 requests in the hour: 9 % of the rate then.
-                    _input(f'{REQUESTS}_count{{{labels}"500"}}', "_x220 0+15x20"),
-                ],
-                "promql_expr_test": [
-                    {
-                        "expr": f"round({share}, 0.001)",
-                        "eval_time": "60m",
-                        "exp_samples": [{"labels": '{http_route="/x"}', "value": 0.008}],
-                    }
-                ],
-            }
-        ],
-    }
-    (tmp_path / "test.yaml").write_text(json.dumps(test))
-    _run(promtool, tmp_path, "test", "rules", "test.yaml")
+    # 300 errors in the last five minutes, beside 36,000 requests in the hour: 9 % of the rate then.
+    series = [
+        _input(f'{REQUESTS}_count{{{labels}"200"}}', "0+150x240"),
+        _input(f'{REQUESTS}_count{{{labels}"500"}}', "_x220 0+15x20"),
+    ]
+    samples = [{"labels": '{http_route="/x"}', "value": 0.008}]
+    _ask(promtool, tmp_path, series, {"expr": f"round({share}, 0.001)", "eval_time": "60m", "exp_samples": samples})
 
 
 @pytest.mark.slow
@@ -258,24 +238,8 @@ def test_what_was_lost_while_no_sample_came_is_counted_when_one_comes(promtool: 
         _input(lost % "c", "0x50 7x1 _x70"),
         _input('otelcol_exporter_send_failed_spans_total{exporter="otlp_http"}', "100x59 0x10 50x52"),
     ]
-    rule = provisioned.alerts()["TelemetryLost"]
-    test = {
-        "rule_files": [],
-        "evaluation_interval": "15s",
-        "tests": [
-            {
-                "interval": "15s",
-                "input_series": series,
-                "promql_expr_test": [
-                    {
-                        # `increase`, which counts over the restart, is an estimate.
-                        "expr": f"abs(({provisioned.alert_expression(rule)}) - 832) < bool 2",
-                        "eval_time": "22m",
-                        "exp_samples": [{"labels": "{}", "value": 1}],
-                    }
-                ],
-            }
-        ],
-    }
-    (tmp_path / "test.yaml").write_text(json.dumps(test))
-    _run(promtool, tmp_path, "test", "rules", "test.yaml")
+    lost_now = provisioned.alert_expression(provisioned.alerts()["TelemetryLost"])
+    # `increase`, which counts over the restart, is an estimate.
+    expression = f"abs(({lost_now}) - 832) < bool 2"
+    samples = [{"labels": "{}", "value": 1}]
+    _ask(promtool, tmp_path, series, {"expr": expression, "eval_time": "22m", "exp_samples": samples})

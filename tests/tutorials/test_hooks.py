@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -122,6 +121,7 @@ def test_a_collector_that_is_away_changes_no_answer(tmp_path: Path) -> None:
 def test_the_shops_load_runs_by_the_three_commands(scenario: str, tmp_path: Path) -> None:
     from tests.servers import free_port, wait_for_port
 
+    asked = {"": "/api/products", "HighLoadTester": "/api/products/featured", "InvalidRequestTester": "/invalid/path"}
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL", "PYTEST"))}
     environment |= {f"OTEL_{name}_EXPORTER": "none" for name in ("TRACES", "METRICS", "LOGS")}
@@ -146,23 +146,21 @@ def test_the_shops_load_runs_by_the_three_commands(scenario: str, tmp_path: Path
             "-t",
             "4s",
         ]
-        done = subprocess.run(
-            [*command, *([scenario] if scenario else [])],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        # Each user chooses at random: on a busy machine, of few requests in a run.
+        for _ in range(10):
+            done = subprocess.run(
+                [*command, *([scenario] if scenario else [])],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            if asked[scenario] in done.stdout + done.stderr:
+                break
     finally:
         server.terminate()
         server.wait(30)
     assert f'All users spawned: {{"{scenario or "NormalUser"}": 5}}' in done.stderr
-    # Each user chooses at random: of few requests, not all paths are there.
-    asked = {
-        "": "/api/products",
-        "HighLoadTester": "/api/products",
-        "InvalidRequestTester": "/invalid/path|<missing>|/api/products/abc|purchase|page=0|/simulate-error",
-    }
-    assert re.search(asked[scenario], done.stdout + done.stderr)
+    assert asked[scenario] in done.stdout + done.stderr
     assert "Aggregated" in done.stdout + done.stderr
