@@ -19,9 +19,9 @@ from grafana.source.service import ROUTE_LINK
 
 CHOSEN = f'{LINES} | severity_text=~"$level" | http_route=~"$route" | trace_id=~"$trace.*" |= `$text`'
 DURATION = REQUEST_LOGS + ' | http_route=~"$route" | unwrap http_server_request_duration | __error__=""'
-#: Fields of an event's record that are no values of the event.
+#: Fields of an event's record that are no values of the event, and the links of the data source.
 NO_VALUES = (
-    "^(id|tsNs|Line|Trace|labels|labelTypes|flags|observed_timestamp|http_request_id"
+    "^(id|tsNs|Line|Trace|Error|Group|labels|labelTypes|flags|observed_timestamp|http_request_id"
     "|(service|span|scope|severity|detected|telemetry|process|host|deployment|os|container|code|otelflask)_.*)$"
 )
 LEVELS = {
