@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from grafana.source.freshness import freshness
 from grafana.source.panels import COLUMNS
 from grafana.source.queries import PROMETHEUS, Json
-from grafana.source.selectors import SERVICE
+from grafana.source.selectors import CHOSEN_SERVICE, SERVICE
 
 #: Titles and uids, in the order in which a person on call opens them.
 DASHBOARDS = {
@@ -41,7 +41,8 @@ def _query_variable(name: str, label: str, query: str, *, all_values: str, descr
         "datasource": PROMETHEUS,
         "query": {"query": query, "refId": name},
         "definition": query,
-        "refresh": 2,
+        # When the page is opened. A later query that fails would empty the variable, and change the service.
+        "refresh": 1,
         "sort": 1,
         "includeAll": bool(all_values),
         "multi": False,
@@ -71,7 +72,7 @@ def environment_variable() -> Json:
     return _query_variable(
         "environment",
         "Environment",
-        'label_values(target_info{service_name=~"$service"}, deployment_environment_name)',
+        f'label_values(target_info{{service_name=~"{CHOSEN_SERVICE}"}}, deployment_environment_name)',
         all_values=".*",
         description="`deployment.environment.name`.",
     )
@@ -145,7 +146,7 @@ def dashboard(
     annotations: list[Json] | None = None,
     is_live: bool = True,
     time_from: str = "now-30m",
-    refresh: str = "30s",
+    refresh: str = "1m",
 ) -> Json:
     """Build a dashboard's JSON.
 

@@ -33,7 +33,7 @@ from grafana.source.queries import (
     zero_while,
 )
 from grafana.source.requests import newest
-from grafana.source.selectors import LOGS, REPORTS, REQUEST_LOGS, ROUTE, TRACES, TRACES_OF_ROUTE
+from grafana.source.selectors import LINES, LOGS, REPORTS, REQUEST_LOGS, ROUTE, TRACES, TRACES_OF_ROUTE
 
 FAILED = (
     f'{REQUEST_LOGS} | http_response_status_code=~"5.." | http_route=~"$route"'
@@ -119,7 +119,7 @@ def groups() -> Json:
 
 def build() -> Json:
     """Build the dashboard."""
-    lines = '{service_name=~"$service"} | http_route="${__data.fields.Route}" | http_response_status_code=~"5.."'
+    lines = f'{LINES} | http_route="${{__data.fields.Route}}" | http_response_status_code=~"5.."'
     spans = f'{{ {TRACES} && span.http.route="${{__data.fields.Route}}" && span.http.response.status_code >= 500 }}'
     return dashboard(
         "otelflask-errors",

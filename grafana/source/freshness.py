@@ -6,7 +6,7 @@ happened or nobody knows.
 
 from __future__ import annotations
 
-from grafana.source.colors import ATTENTION, BAD, NEUTRAL, no_value, thresholds
+from grafana.source.colors import ATTENTION, BAD, NEUTRAL, no_value, override, thresholds
 from grafana.source.panels import alerts, stat
 from grafana.source.queries import Json, loki, prometheus, traceql
 from grafana.source.selectors import LOGS, SERVICE, SPANS
@@ -49,7 +49,7 @@ def freshness() -> tuple[int, list[tuple[int, Json]]]:
             (
                 4,
                 stat(
-                    "Newest log line",
+                    "Newest log",
                     "When did the service last log a line?",
                     loki(AGE_OF_LOGS),
                     unit="none",
@@ -66,11 +66,14 @@ def freshness() -> tuple[int, list[tuple[int, Json]]]:
                 4,
                 stat(
                     "Newest trace",
-                    "When did the newest trace of this time begin? A dash: there is none, or Tempo does not answer.",
+                    "When did the newest trace of this time range begin?",
                     # Not one: Tempo asks parts of its data at the same time, and the first of them may be enough.
                     traceql(f"{{ {SPANS} }}", limit=20),
                     unit="dateTimeFromNow",
                     steps=thresholds((None, NEUTRAL)),
+                    mappings=[no_value("Tempo does not answer", BAD)],
+                    # An answer without traces has this field, and no answer has none.
+                    overrides=[override("Start time", mappings=[no_value("none in this time", ATTENTION)])],
                     field="Start time",
                     of_rows="max",
                 ),

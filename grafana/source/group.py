@@ -68,7 +68,7 @@ def _by(name: str, label: str) -> Json:
 
 
 def _requests() -> Json:
-    of_trace = '{service_name=~"$service",report!="group"} | trace_id="${__value.raw}"'
+    of_trace = '{service_name=~".+",report!="group"} | trace_id="${__value.raw}"'
     return table(
         "Reports",
         "The reports of this group, with their users. A click on a trace opens it, or the log lines of its request.",
@@ -116,6 +116,7 @@ def build() -> Json:
                             "The title of the group.",
                             loki(inbox.last_seen(by="service_name", of=OF)),
                             unit="string",
+                            steps=thresholds((None, NEUTRAL)),
                             field="otelflask_error_group",
                         ),
                     )

@@ -84,7 +84,7 @@ def stat(
     defaults["mappings"] = [*(mappings or []), no_value(UNKNOWN, NEUTRAL)]
     options = {
         "reduceOptions": {"calcs": [of_rows], "fields": f"/^{field}$/" if field else "", "values": False},
-        "colorMode": "value" if not field else "none",
+        "colorMode": "value",
         "graphMode": "none",
         "justifyMode": "auto",
         "textMode": "value",

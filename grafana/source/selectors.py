@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+#: A pattern for the chosen service, and for every service where none is chosen: a page that is opened while Prometheus is down has
+#: none. `^` holds only where nothing was read, so the group matches only if the variable is empty.
+CHOSEN_SERVICE = "$service(^.+)?"
 #: The selector of a service's series.
-SERVICE = 'service_name=~"$service",deployment_environment_name=~"$environment"'
+SERVICE = f'service_name=~"{CHOSEN_SERVICE}",deployment_environment_name=~"$environment"'
 ROUTE = f'{SERVICE},http_route=~"$route"'
 #: Every log record of the service: lines, one a request, and reports. Without the first matcher, Loki would refuse the query while
 #: no service exists.
@@ -16,9 +19,7 @@ REPORTS = f'{{report="whole",{SERVICE}}}'
 #: The counts of groups.
 GROUPS = f'{{report="group",{SERVICE}}}'
 #: Every span of the service. `All` also means those without an environment, which no pattern matches.
-SPANS = (
-    'resource.service.name=~"$service" && (resource.deployment.environment.name=~"$environment" || "$environment"=".*")'
-)
+SPANS = f'resource.service.name=~"{CHOSEN_SERVICE}" && (resource.deployment.environment.name=~"$environment" || "$environment"=".*")'
 #: Its requests.
 TRACES = f"{SPANS} && span:kind=server"
 #: Those of the route. `All` also means those that no route matches.

@@ -141,5 +141,4 @@ def build() -> Json:
         variables=[service_variable(), environment_variable(), route_variable()],
         annotations=[DEPLOYMENTS],
         time_from="now-6h",
-        refresh="1m",
     )

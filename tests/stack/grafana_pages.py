@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 CHROMIUM = shutil.which("chromium") or ""
-#: Milliseconds that a dashboard has to draw its panels. A server that is gone may be looked up for seconds.
-DRAWN_MS = 60_000
+#: Milliseconds that a dashboard has to draw its panels. A server that hangs takes most of a minute, and two cores draw
+#: a dozen pages.
+DRAWN_MS = 150_000
 #: The panels of a page, with their marks.
 _PANELS = """() => [...document.querySelectorAll('section[data-testid^="data-testid Panel header"]')].map(panel => ({
     title: panel.dataset.testid.replace('data-testid Panel header ', ''),
@@ -63,24 +64,42 @@ class Pages:
             theme: ``light`` or ``dark``.
             **variables: The values of variables.
         """
-        page = self._browser.new_page(viewport={"width": width, "height": 3_000})
+        return self.all_panels([uid], picture, width=width, theme=theme, **variables)[uid]
+
+    def all_panels(
+        self, uids: Iterable[str], picture: str, *, width: int = 1280, theme: str = "light", **variables: str
+    ) -> dict[str, dict[str, Shown]]:
+        """The panels of dashboards that are opened at the same time, by uid and title. Arguments as of `panels`."""
+        chosen = "".join(f"&var-{name}={value}" for name, value in variables.items())
+        opened = {}
         try:
-            chosen = "".join(f"&var-{name}={value}" for name, value in variables.items())
-            page.goto(f"{self._base}/d/{uid}?kiosk&theme={theme}&from=now-15m&to=now{chosen}")
-            page.wait_for_function(
-                f"""() => {{
-                    const panels = ({_PANELS})();
-                    return panels.length && panels.every(panel => !panel.loading && (panel.text.trim() || panel.drawn));
-                }}""",
-                timeout=DRAWN_MS,
-            )
-            page.screenshot(path=self._pictures / f"{picture}-{uid}-{width}-{theme}.png")
-            return {
-                panel["title"]: Shown(panel["text"].strip(), panel["failed"], panel["drawn"])
-                for panel in page.evaluate(_PANELS)
-            }
+            for uid in uids:
+                # Pages of one context would share their connections, and wait for each other.
+                opened[uid] = self._browser.new_context(viewport={"width": width, "height": 3_000}).new_page()
+                # Without refresh, which would ask a server that hangs again.
+                opened[uid].goto(
+                    f"{self._base}/d/{uid}?kiosk&theme={theme}&refresh=&from=now-15m&to=now{chosen}",
+                    wait_until="commit",
+                    timeout=DRAWN_MS,
+                )
+            return {uid: self._drawn(page, f"{picture}-{uid}-{width}-{theme}.png") for uid, page in opened.items()}
         finally:
-            page.close()
+            for page in opened.values():
+                page.context.close()
+
+    def _drawn(self, page: Any, picture: str) -> dict[str, Shown]:
+        page.wait_for_function(
+            f"""() => {{
+                const panels = ({_PANELS})();
+                return panels.length && panels.every(panel => !panel.loading && (panel.text.trim() || panel.drawn));
+            }}""",
+            timeout=DRAWN_MS,
+        )
+        page.screenshot(path=self._pictures / picture, timeout=DRAWN_MS)
+        return {
+            panel["title"]: Shown(panel["text"].strip(), panel["failed"], panel["drawn"])
+            for panel in page.evaluate(_PANELS)
+        }
 
 
 @contextmanager

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
 import pytest
+import yaml
 
 from grafana.source.__main__ import files
 from grafana.source.questions import QUESTIONS
+from grafana.source.selectors import CHOSEN_SERVICE
 from tests.stack import provisioned
 
 DASHBOARDS = provisioned.dashboards()
@@ -157,7 +160,7 @@ def test_colours_are_of_the_palette(name: str) -> None:
 @pytest.mark.parametrize("name", LIVE)
 def test_the_first_row_says_how_old_the_data_are_and_what_is_wrong(name: str) -> None:
     first = [panel["title"] for panel in DASHBOARDS[name]["panels"] if panel["gridPos"]["y"] == 0]
-    assert first == ["Newest metrics", "Newest log line", "Newest trace", "Firing alerts"]
+    assert first == ["Newest metrics", "Newest log", "Newest trace", "Firing alerts"]
 
 
 @pytest.mark.parametrize("name", ["errors.json", "error-group.json", "logs.json"])
@@ -172,6 +175,44 @@ def test_variables_come_from_prometheus(name: str) -> None:
     # Grafana waits forever for a Loki that is down, and shows no panel meanwhile.
     for variable in DASHBOARDS[name]["templating"]["list"]:
         assert variable["type"] != "query" or variable["datasource"]["uid"] == "prometheus"
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_a_variable_is_asked_once_so_that_a_server_that_goes_down_does_not_empty_it(name: str) -> None:
+    for variable in DASHBOARDS[name]["templating"]["list"]:
+        assert variable["type"] != "query" or variable["refresh"] == 1
+
+
+@pytest.mark.parametrize(("chosen", "found"), [("shop", {"shop"}), ("", {"shop", "pay"}), (".+", {"shop", "pay"})])
+def test_a_page_without_a_service_shows_all_services(chosen: str, found: set[str]) -> None:
+    pattern = provisioned.fill_in(CHOSEN_SERVICE, {"service": chosen})
+    assert {name for name in ("shop", "pay") if re.fullmatch(pattern, name)} == found
+
+
+@pytest.mark.parametrize("name", sorted(set(DASHBOARDS) - {"questions.json"}))
+def test_every_query_that_depends_on_the_service_stands_a_page_without_one(name: str) -> None:
+    for panel in _panels(DASHBOARDS[name]):
+        for target in panel.get("targets", ()):
+            text = target.get("expr") or target["query"]
+            assert text.count("$service") == text.count(CHOSEN_SERVICE), text
+
+
+@pytest.mark.parametrize("name", LIVE)
+def test_a_server_that_hangs_has_failed_before_the_page_is_refreshed(name: str) -> None:
+    # Variables are asked one after the other, then five queries at a time.
+    sources = yaml.safe_load((provisioned.GRAFANA / "provisioning/datasources/otelflask.yaml").read_text())
+    seconds = {source["uid"]: source["jsonData"]["timeout"] for source in sources["datasources"]}
+    dashboard = DASHBOARDS[name]
+    variables = sum(variable["type"] == "query" for variable in dashboard["templating"]["list"])
+    for source, timeout in seconds.items():
+        queried = [
+            panel
+            for panel in _panels(dashboard)
+            if any(target["datasource"]["uid"] == source for target in panel.get("targets", ()))
+        ]
+        rounds = math.ceil(len(queried) / 5) + (variables if source == "prometheus" else 0)
+        assert rounds * timeout <= 60, source
+    assert dashboard["refresh"] == "1m"
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)

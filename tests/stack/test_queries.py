@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from grafana.source.selectors import CHOSEN_SERVICE
 from tests.stack import driver, provisioned
 from tests.stack.backends import eventually
 from tests.stack.compose import ROOT, Stack
@@ -91,6 +92,33 @@ def test_the_share_of_errors_is_zero_where_nothing_failed(stack: Stack, traffic:
 )
 def test_a_variables_query_has_values(stack: Stack, traffic: None, where: str, selector: str, label: str) -> None:
     assert eventually(lambda: stack.backends.label_values(selector, label))
+
+
+@pytest.mark.needs("tempo", "shop")
+@pytest.mark.parametrize(
+    ("chosen", "found"), [("shop", {"shop"}), ("", {"shop", "shop-payments"})], ids=["a service", "none"]
+)
+def test_the_pattern_of_a_service_means_the_same_to_each_server(
+    stack: Stack, traffic: None, chosen: str, found: set[str]
+) -> None:
+    pattern = f'=~"{provisioned.fill_in(CHOSEN_SERVICE, {"service": chosen})}"'
+    backends = stack.backends
+    assert found == eventually(
+        lambda: {
+            item["metric"]["service_name"]
+            for item in backends.promql(f"target_info{{service_name{pattern}}}")
+            if item["metric"]["service_name"].startswith("shop")
+        },
+        lambda names: names == found,
+    )
+    lines = f'sum by (service_name) (count_over_time({{service_name=~"shop.*",service_name{pattern}}}[15m]))'
+    assert found == {item["metric"]["service_name"] for item in backends.logql_instant(lines)}
+    spans = (
+        f'{{ resource.service.name=~"shop.*" && resource.service.name{pattern} }} | rate() by (resource.service.name)'
+    )
+    assert found == {
+        label["value"]["stringValue"] for item in backends.traceql_metrics(spans) for label in item["labels"]
+    }
 
 
 @pytest.mark.parametrize("name", provisioned.alerts())
