@@ -34,7 +34,7 @@ def freshness() -> tuple[int, list[tuple[int, Json]]]:
         4,
         [
             (
-                4,
+                5,
                 stat(
                     "Newest metrics",
                     "The age of the newest sample of the service. With otelflask, apps send every 15 seconds, and others once a minute. "
@@ -47,7 +47,7 @@ def freshness() -> tuple[int, list[tuple[int, Json]]]:
                 ),
             ),
             (
-                4,
+                5,
                 stat(
                     "Newest log",
                     "When did the service last log a line?",
@@ -63,7 +63,7 @@ def freshness() -> tuple[int, list[tuple[int, Json]]]:
                 ),
             ),
             (
-                4,
+                5,
                 stat(
                     "Newest trace",
                     "When did the newest trace of this time range begin?",
@@ -78,6 +78,6 @@ def freshness() -> tuple[int, list[tuple[int, Json]]]:
                     of_rows="max",
                 ),
             ),
-            (12, alerts("Firing alerts", "Alerts that fire now, and whether a server of the stack is down.")),
+            (9, alerts("Firing alerts", "Alerts that fire now, and whether a server of the stack is down.")),
         ],
     )

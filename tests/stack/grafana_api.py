@@ -54,12 +54,23 @@ def _query(target: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
     return {**target, **texts, "intervalMs": 30_000, "maxDataPoints": 100}
 
 
-def _ask(base: str, queries: list[dict[str, Any]]) -> Answer:
+def frames(base: str, query: dict[str, Any]) -> list[dict[str, Any]]:
+    """The data frames of one query of the last 15 minutes. Raises HTTPError if it fails."""
+    (result,) = _results(base, [query])
+    found: list[dict[str, Any]] = result["frames"]
+    return found
+
+
+def _results(base: str, queries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     body = json.dumps({"queries": queries, "from": "now-15m", "to": "now"}).encode()
     request = urllib.request.Request(f"{base}/api/ds/query", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+        return list(json.loads(answer.read())["results"].values())
+
+
+def _ask(base: str, queries: list[dict[str, Any]]) -> Answer:
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-            results = json.loads(answer.read())["results"].values()
+        results = _results(base, queries)
     except urllib.error.HTTPError as error:
         # The status of a request with a failed query. The others have their results nevertheless.
         results = json.loads(error.read()).get("results", {}).values()

@@ -154,7 +154,7 @@ def test_an_outage_of_the_shop_is_on_its_dashboards(stack: Stack, pages: Pages, 
     assert float(service["Errors"].text.removesuffix("%")) > 4
     assert "/api/products/<int:product_id>/purchase" in service["Failing routes"].text
     assert "/api/products/<int:product_id>/purchase" in shown["otelflask-errors"]["Kinds of errors"].text
-    assert "payments" in shown["otelflask-dependencies"]["Circuit breakers"].text
+    assert "open" in shown["otelflask-dependencies"]["Circuit breakers"].text
     told = eventually(lambda: [mail for mail in _mails(stack) if OUTAGE.fullmatch(mail)], seconds=360)
     assert any("requests fail" in mail for mail in told), told
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.parse
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.stack import driver, provisioned
+from tests.stack import driver, grafana_api, provisioned
 from tests.stack.backends import eventually
 from tests.stack.compose import Stack
 
@@ -76,6 +77,27 @@ def test_a_trace_leads_to_the_metrics_of_its_route(stack: Stack, failed: driver.
         text = text.replace("$__rate_interval", "5m")
         answer = eventually(lambda text=text: stack.backends.promql(text))
         assert answer, query["name"]
+
+
+@pytest.mark.needs("grafana")
+def test_a_span_of_a_request_leads_to_the_dashboard_of_its_route(stack: Stack, failed: driver.Sent) -> None:
+    link = _source("tempo")["correlations"][1]["config"]
+    (route,) = link["transformations"]
+    query = {
+        "refId": "A",
+        "datasource": {"type": "tempo", "uid": "tempo"},
+        "queryType": "traceId",
+        "query": failed.trace_id,
+    }
+    (frame,) = grafana_api.frames(stack.url["grafana"], query)
+    columns = dict(zip((field["name"] for field in frame["schema"]["fields"]), frame["data"]["values"], strict=True))
+    # Grafana's page searches the attributes of a span as JSON.
+    found = [
+        re.findall(route["expression"], json.dumps(attributes, separators=(",", ":")))
+        for attributes in columns[route["field"]]
+    ]
+    assert [ROUTE] in found
+    assert {"serviceName", route["mapValue"]} == set(re.findall(r"\$\{(\w+)\}", link["target"]["url"]))
 
 
 def test_a_log_line_leads_to_its_trace(stack: Stack, failed: driver.Sent) -> None:
