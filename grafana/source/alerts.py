@@ -49,6 +49,11 @@ class Alert:
     panels: Mapping[str, str] = field(default_factory=dict)
 
 
+def _share(expr: str) -> str:
+    """A share for people: to a tenth of a percent."""
+    return f"round({expr}, 0.001)"
+
+
 def _burns(window: str, factor: float) -> str:
     return (
         f"otelflask:slo_errors:ratio_rate{window} > on (slo) group_left ()"
@@ -131,7 +136,7 @@ ALERTS = (
         "2m",
         "A service uses up an error budget within days.",
         f"{WHO} uses up its {{{{ $labels.slo }}}} budget within days",
-        f"({_burns('1h', 14.4)} and {_burns('5m', 14.4)}) or ({_burns('6h', 6)} and {_burns('30m', 6)})",
+        _share(f"({_burns('1h', 14.4)} and {_burns('5m', 14.4)}) or ({_burns('6h', 6)} and {_burns('30m', 6)})"),
         slo.BURN_RATES["availability"],
         amount="{{ $v | humanizePercentage }} of its requests miss the objective",
         panels=slo.BURN_RATES,
@@ -142,7 +147,7 @@ ALERTS = (
         "15m",
         "A service will miss an objective.",
         f"{WHO} will miss its {{{{ $labels.slo }}}} objective",
-        f"{_burns('3d', 1)} and {_burns('6h', 1)}",
+        _share(f"{_burns('3d', 1)} and {_burns('6h', 1)}"),
         slo.BURN_RATES["availability"],
         amount="{{ $v | humanizePercentage }} of its requests miss the objective",
         panels=slo.BURN_RATES,
@@ -153,9 +158,11 @@ ALERTS = (
         "2m",
         "More than 5 % of a service's requests fail (5xx).",
         f"{WHO}: {{{{ with $values.A.Value }}}}{{{{ . | humanizePercentage }}}} {{{{ end }}}}of requests fail",
-        f"sum by ({SERVICE}) (otelflask:errors:rate2m) / sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.05"
-        # A request or two are not a rate.
-        f" and sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.02",
+        _share(
+            f"sum by ({SERVICE}) (otelflask:errors:rate2m) / sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.05"
+            # A request or two are not a rate.
+            f" and sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.02"
+        ),
         "Share of errors",
         amount="{{ $v | humanizePercentage }} of its requests",
     ),
@@ -208,11 +215,13 @@ ALERTS = (
         "A queue of an app or of the collector is more than half full.",
         "A queue of {{ with $labels.service_name }}{{ if ne . `[no value]` }}{{ . }}{{ end }}{{ end }}"
         "{{ with $labels.exporter }}{{ if ne . `[no value]` }}the collector ({{ . }}){{ end }}{{ end }} is filling",
-        "otelcol_exporter_queue_size / otelcol_exporter_queue_capacity > 0.5"
-        f" or sum by ({SERVICE}, instance) (otel_sdk_processor_span_queue_size)"
-        f" / sum by ({SERVICE}, instance) (otel_sdk_processor_span_queue_capacity) > 0.5"
-        f" or sum by ({SERVICE}, instance) (otel_sdk_processor_log_queue_size)"
-        f" / sum by ({SERVICE}, instance) (otel_sdk_processor_log_queue_capacity) > 0.5",
+        _share(
+            "otelcol_exporter_queue_size / otelcol_exporter_queue_capacity > 0.5"
+            f" or sum by ({SERVICE}, instance) (otel_sdk_processor_span_queue_size)"
+            f" / sum by ({SERVICE}, instance) (otel_sdk_processor_span_queue_capacity) > 0.5"
+            f" or sum by ({SERVICE}, instance) (otel_sdk_processor_log_queue_size)"
+            f" / sum by ({SERVICE}, instance) (otel_sdk_processor_log_queue_capacity) > 0.5"
+        ),
         "Queues of the collector",
         amount="{{ $v | humanizePercentage }} full",
         # It may be an app's queue, which another panel shows.
@@ -224,7 +233,7 @@ ALERTS = (
         "5m",
         "The disk of the stack is more than 85 % full.",
         "The disk of the stack is filling",
-        "max by (device) (system_filesystem_utilization_ratio) > 0.85",
+        _share("max by (device) (system_filesystem_utilization_ratio) > 0.85"),
         "Disk and series",
         amount="{{ $labels.device }} is {{ $v | humanizePercentage }} full",
     ),

@@ -33,6 +33,8 @@ DASHBOARDS = {item["uid"]: item for name, item in provisioned.dashboards().items
 #: Panels about losses of any server, which nobody knows while Prometheus cannot read the counters of one of them.
 UNKNOWN = ("Lost", "… by backends")
 SCRAPED = ("loki", "tempo")
+#: Seconds until Prometheus has seen it: the interval, and the timeout of a scrape, with something to spare.
+UNSEEN = 40
 #: The mails that each failure sends.
 DOWN = {
     "prometheus": "Prometheus does not answer: nobody sees metrics, and no alert about them fires",
@@ -206,12 +208,14 @@ def test_what_a_server_does_not_answer_is_marked_and_the_rest_goes_on(
     # First it hangs, which is seen by time limits only.
     stack.run("pause", source)
     try:
+        time.sleep(UNSEEN)
         shown = pages.all_panels(DASHBOARDS, f"hanging-{source}", service="shop", group=group)
         _check(source, shown, _answers(stack, group), healthy)
     finally:
         stack.run("unpause", source)
     stack.run("stop", source)
     try:
+        time.sleep(UNSEEN)
         shown = pages.all_panels(DASHBOARDS, f"no-{source}", service="shop", group=group)
         _check(source, shown, _answers(stack, group), healthy)
         # A page that is opened without a service, by the home page or a bookmark, shows what is there.
