@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -119,6 +120,17 @@ def test_the_pattern_of_a_service_means_the_same_to_each_server(
     assert found == {
         label["value"]["stringValue"] for item in backends.traceql_metrics(spans) for label in item["labels"]
     }
+
+
+@pytest.mark.needs("tempo", "shop")
+def test_the_readmes_queries_have_an_answer_and_count_a_request_once(stack: Stack, traffic: None) -> None:
+    _, _, text = " ".join((ROOT / "README.md").read_text().split()).partition("**Queries.**")
+    logql, traceql = re.findall(r"`([^`]+)`", text)[:2]
+    assert eventually(lambda: stack.backends.traceql(traceql))
+    routes = {item["metric"]["http_route"] for item in eventually(lambda: stack.backends.logql_instant(logql))}
+    assert {"/simulate-error", "/failing-dependency"} <= routes
+    by_request = stack.backends.logql_instant(logql.replace("by (http_route)", "by (trace_id)"))
+    assert {item["value"][1] for item in by_request} == {"1"}
 
 
 @pytest.mark.parametrize("name", provisioned.alerts())
