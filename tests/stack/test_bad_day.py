@@ -1,7 +1,7 @@
 """A bad day: the shop has an outage, and each server of the stack hangs and stops in turn, under load.
 
-What each panel says, in Grafana's API and on the page, and which mails come. `make test-bad-day` runs all of it and
-takes an hour. With ``BAD_DAY=prometheus`` (or another server), only that one goes away, the shop has no outage, and the
+What each panel says, in Grafana's API and on the page, and which mails come. `make test-bad-day` runs all of it, in
+up to an hour. With ``BAD_DAY=prometheus`` (or another server), only that one goes away, the shop has no outage, and the
 mails that say that all is well again are not waited for. Pictures of all dashboards are in ``build/bad-day/``.
 """
 
