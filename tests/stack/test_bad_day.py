@@ -141,7 +141,8 @@ def test_while_all_is_well_no_query_fails_and_the_data_are_fresh(stack: Stack, h
         assert [title for title, shown in panels.items() if shown.failed] == [], uid
         assert int(panels["Newest metrics"].text.removesuffix(" s")) < 60
         assert panels["Newest log"].text == "within a minute"
-        assert panels["Newest trace"].text == "a few seconds ago"
+        # In Grafana's words, up to 45 and up to 90 seconds.
+        assert panels["Newest trace"].text in {"a few seconds ago", "a minute ago"}
     for (uid, title), answer in _answers(stack, group).items():
         assert not answer.failed, (uid, title)
         # What Grafana knows is on the page.

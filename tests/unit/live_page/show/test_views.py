@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from otelflask._internal.export.destinations import SdkDestination
@@ -314,11 +315,11 @@ def test_what_of_the_telemetry_is_lost_is_on_the_runtime_view(
 ) -> None:
     app = make()
     pipeline = app.extensions["otelflask"].pipeline
-    queue = ExportQueue("spans", list, SdkDestination(object(), "x_exporter"), QueueOptions())
+    queue = ExportQueue("spans", list, SdkDestination(InMemorySpanExporter(), "x_exporter"), QueueOptions())
     monkeypatch.setattr(queue, "counts", Counter({"delivered": 1_200, "dropped:queue_full": 34}))
     pipeline.queues.append(queue)
     row = next(row for row in shown(app, "runtime") if row[1:2] == [f"spans {os.getpid()}"])
-    assert row[2:] == ["object", "0 of 2,048", "1,200", "34 dropped:queue_full"]
+    assert row[2:] == ["InMemorySpanExporter", "0 of 2,048", "1,200", "34 dropped:queue_full"]
 
 
 def test_groups_and_statements_can_be_found(make: Make) -> None:
