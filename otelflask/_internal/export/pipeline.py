@@ -6,64 +6,31 @@ A process has one pipeline, and its apps share it.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor
 
 from otelflask._internal.compat import otel_logs, otel_trace
-from otelflask._internal.compat.otel_logs import LogRecordProcessor
 from otelflask._internal.compat.otel_metrics import resource_of
 from otelflask._internal.export.closing import Sender, close
 from otelflask._internal.export.destinations import Signal
+from otelflask._internal.export.handover import Handover
+from otelflask._internal.export.otlp_encoder import Encoder
+from otelflask._internal.export.outputs import Output, Watcher
+from otelflask._internal.export.processors import HandoverLogProcessor, HandoverSpanProcessor
 from otelflask._internal.export.queue import ExportQueue
 from otelflask._internal.export.scrubbed import scrubbed_metrics
 from otelflask._internal.export.self_metrics import QueueMetrics
 from otelflask._internal.limits import Limits
 from otelflask._internal.redaction import Scrubber
+from otelflask._internal.sdk import flat_items
 from otelflask._internal.sdk import resource as resources
 from otelflask._internal.sdk.logger_provider import LoggerProvider
 from otelflask._internal.sdk.meter_provider import MeterProvider
 from otelflask._internal.sdk.periodic_reader import PeriodicReader
 from otelflask._internal.sdk.tracer_provider import TracerProvider
-
-
-class QueueSpanProcessor(SpanProcessor):
-    """Adds ended, sampled spans to the export queue."""
-
-    only_ended_spans = True
-
-    def __init__(self, queue: ExportQueue, shutdown_timeout: float = 5.0) -> None:
-        self.queue = queue
-        self._shutdown_timeout = shutdown_timeout
-
-    def on_end(self, span: Any) -> None:
-        if otel_trace.trace_flags_of(span) & 1:
-            self.queue.append(span)
-
-    def shutdown(self) -> None:
-        close([self.queue], time.monotonic() + self._shutdown_timeout)
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return self.queue.flush(timeout_millis / 1000)
-
-
-class QueueLogProcessor(LogRecordProcessor):
-    """Adds log records to the export queue."""
-
-    def __init__(self, queue: ExportQueue, shutdown_timeout: float = 5.0) -> None:
-        self.queue = queue
-        self._shutdown_timeout = shutdown_timeout
-
-    def on_emit(self, log_record: Any) -> None:
-        self.queue.append(log_record)
-
-    def shutdown(self) -> None:
-        close([self.queue], time.monotonic() + self._shutdown_timeout)
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return self.queue.flush(timeout_millis / 1000)
 
 
 @dataclass
@@ -88,7 +55,41 @@ class Pipeline:
     explicit_instance_id: str | None = None
     #: The providers that otelflask made; the others are the app's.
     owned: list[Any] = field(default_factory=list)
+    handover: Handover = field(default_factory=Handover)
     _closed: bool = False
+
+    def __post_init__(self) -> None:
+        spans, logs = Encoder(self.scrubber, self.span_limits), Encoder(self.scrubber, self.log_limits)
+        #: Where spans and log records go.
+        self.spans = Output(self.handover, spans.span, spans.layer_of_span, flat_items.TRACE_ID_OF_SPAN)
+        self.logs = Output(self.handover, logs.record, logs.layer_of_record, flat_items.TRACE_ID_OF_RECORD)
+        self._hands_over_spans = self._hands_over_logs = False
+
+    def hand_over_spans(self) -> None:
+        """Have the tracer provider hand its spans over, once."""
+        if not self._hands_over_spans:
+            self._hands_over_spans = True
+            self.tracer_provider.add_span_processor(HandoverSpanProcessor(self.spans, self.shutdown_timeout))
+
+    def hand_over_logs(self) -> None:
+        """Have the logger provider hand its log records over, once."""
+        if not self._hands_over_logs:
+            self._hands_over_logs = True
+            self.logger_provider.add_log_record_processor(HandoverLogProcessor(self.logs, self.shutdown_timeout))
+
+    def watch(self, take_span: Watcher, take_record: Watcher, ended: Callable[[], object]) -> None:
+        """Give each encoded span and log record to watchers too.
+
+        Args:
+            take_span: Takes a span.
+            take_record: Takes a log record.
+            ended: Called when the tracer provider has ended.
+        """
+        self.spans.watchers.append(take_span)
+        self.logs.watchers.append(take_record)
+        self.spans.ended.append(ended)
+        self.hand_over_spans()
+        self.hand_over_logs()
 
     @property
     def resource(self) -> dict[str, Any]:
@@ -117,6 +118,7 @@ class Pipeline:
             Whether everything was tried in time.
         """
         deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        self.handover.drain()
         if self.reader is not None:
             self.reader.collect_safely()
         # Each queue is tried, also after one that was late.
@@ -135,6 +137,7 @@ class Pipeline:
             return
         self._closed = True
         deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
+        self.handover.close()
         if self.reader is not None:
             self.reader.collect_last()
         close([*self.queues, *self.senders], deadline)
@@ -159,6 +162,7 @@ class Pipeline:
             elif isinstance(provider, MeterProvider):
                 provider.set_resource(forked)
                 provider.after_fork()
+        self.handover.after_fork()
         for sender in (*self.queues, *self.senders):
             sender.after_fork()
         if self.reader is not None:

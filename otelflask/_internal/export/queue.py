@@ -109,10 +109,10 @@ class ExportQueue:
         """Queue an item. Never blocks: a full or closed queue drops the item and counts it."""
         items = self._items
         if self._task.closing_at is not None:
-            self._count("dropped:already_shutdown", self._weight([item]))
+            self.count("dropped:already_shutdown", self._weight([item]))
             return
         if len(items) >= self._options.max_queue:
-            self._count("dropped:queue_full", self._weight([item]))
+            self.count("dropped:queue_full", self._weight([item]))
             guard.log(f"full:{self.name}", "the %s queue is full; items are dropped and counted", self.name)
             return
         items.append(item)
@@ -125,7 +125,8 @@ class ExportQueue:
     def _weight(self, items: Sequence[Any]) -> int:
         return len(items) if self._weigh is None else sum(map(self._weigh, items))
 
-    def _count(self, outcome: str, count: int) -> None:
+    def count(self, outcome: str, count: int) -> None:
+        """Count the outcome of some items."""
         if count:
             self.counts[outcome] += count
             self.on_result(outcome, count)
@@ -157,7 +158,7 @@ class ExportQueue:
 
     def _count_failed_delivery(self, error: Exception) -> bool:
         """Count a batch whose delivery raised. Returns True, so that the next batch is tried."""
-        self._count(f"dropped:{type(error).__name__}", self._take_in_flight())
+        self.count(f"dropped:{type(error).__name__}", self._take_in_flight())
         guard.log(f"deliver:{self.name}", "%s cannot be sent", self._unit, exc_info=error)
         return True
 
@@ -193,7 +194,7 @@ class ExportQueue:
                 self._count_unsent(TOO_LATE, result.error, self._take_in_flight())
                 return True
             if not closing and time.monotonic() - started + wait >= MAX_RETRY_AGE_S:
-                self._count(f"dropped:{result.error or 'unreachable'}", self._take_in_flight())
+                self.count(f"dropped:{result.error or 'unreachable'}", self._take_in_flight())
                 return True
             self._wait_to_try_again(wait, result)
 
@@ -201,15 +202,15 @@ class ExportQueue:
         """Count what the receiver has decided."""
         count = self._take_in_flight()
         if not result.delivered:
-            self._count(f"dropped:{result.error or 'refused'}", count)
+            self.count(f"dropped:{result.error or 'refused'}", count)
             endpoint = self.destination.endpoint
             guard.log(f"refused:{self.name}", "%s refuses %s (%d): %s", endpoint, self._unit, count, result.reason)
             return
         _accepting_servers.add(server_of(self.destination.endpoint))
         rejected = min(result.rejected, count)
-        self._count("delivered", count - rejected)
+        self.count("delivered", count - rejected)
         if rejected:
-            self._count("rejected", rejected)
+            self.count("rejected", rejected)
             message = "the receiver accepts a batch without some %s (%d)"
             guard.log(f"rejected:{self.name}", message, self._unit, rejected)
 
@@ -231,7 +232,7 @@ class ExportQueue:
             count: How much.
         """
         if count:
-            self._count(f"dropped:{error_type or 'unreachable'}", count)
+            self.count(f"dropped:{error_type or 'unreachable'}", count)
             self.unsent[reason] += count
 
     def _wait_to_try_again(self, wait: float, result: SendResult) -> None:
@@ -266,7 +267,7 @@ class ExportQueue:
         good = [item for item in batch if guard.attempt(self._can_be_encoded, item, on_error=lambda error: False)]
         weight = self._weight(batch) - self._weight(good)
         self._in_flight -= weight
-        self._count("dropped:encoding", weight)
+        self.count("dropped:encoding", weight)
         return self._encode(good) if good else None
 
     def _can_be_encoded(self, item: Any) -> bool:

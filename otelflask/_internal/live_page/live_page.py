@@ -12,7 +12,6 @@ from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.live_page.collect.file import MonitorFile
 from otelflask._internal.live_page.collect.publisher import Publisher
 from otelflask._internal.live_page.collect.ring import Ring
-from otelflask._internal.live_page.collect.rows import Rows
 from otelflask._internal.live_page.collect.store import MonitorStore
 from otelflask._internal.live_page.collect.worker_stats import WorkerStats
 from otelflask._internal.live_page.show.development_server import leave_out_lines_of
@@ -51,17 +50,15 @@ class LivePage(Component):
         facts: Callable[[], dict[str, Any]],
     ) -> None:
         self._scrubber = pipeline.scrubber
-        self.ring = Ring(size, size, SLOW_S)
+        self.ring = Ring(size, size, SLOW_S, pipeline.handover.drain)
         self._folder = folder
         self._file = MonitorFile(folder, service)
         self.publisher = Publisher(
             self.ring,
-            Rows(pipeline.scrubber, pipeline.span_limits, pipeline.log_limits),
             WorkerStats(active, pipeline.queues, pipeline.scrubber, facts),
             MonitorStore(self._file, int(SLOW_S * 1e9)),
         )
-        pipeline.tracer_provider.add_span_processor(self.ring)
-        pipeline.logger_provider.add_log_record_processor(self.ring)
+        pipeline.watch(self.ring.take_span, self.ring.take_record, self.ring.end)
 
     def endpoint(
         self,

@@ -29,8 +29,10 @@ from otelflask._internal.export.destinations import (
     Signal,
 )
 from otelflask._internal.export.environment import exporter_names
-from otelflask._internal.export.otlp_encoder import Encoder
-from otelflask._internal.export.pipeline import Pipeline, QueueLogProcessor, QueueSpanProcessor
+from otelflask._internal.export.otlp_encoder import Encoder, Framing
+from otelflask._internal.export.outputs import Output
+from otelflask._internal.export.pipeline import Pipeline
+from otelflask._internal.export.processors import QueueLogProcessor, QueueSpanProcessor
 from otelflask._internal.export.queue import ExportQueue, QueueOptions
 from otelflask._internal.export.scrubbed import scrubbed_records, scrubbed_spans
 from otelflask._internal.export.self_metrics import QueueMetrics
@@ -134,20 +136,36 @@ def build(
 def _queues(
     pipeline: Pipeline,
     signal: Signal,
-    encoder: Callable[[], Callable[[Sequence[Any]], Any]],
-    fallback: Callable[[Sequence[Any]], Any],
+    output: Output,
+    framing: Framing,
+    copies: Callable[[Sequence[Any]], Any],
     sizes: QueueOptions,
     queue_metrics: QueueMetrics,
 ) -> list[ExportQueue]:
-    made = []
+    """Make the queues of a signal.
+
+    Args:
+        pipeline: The pipeline.
+        signal: The signal.
+        output: Gives encoded items to the queues of OTLP.
+        framing: Makes requests of OTLP.
+        copies: Makes masked copies for exporters with the SDK's interface.
+        sizes: The sizes of a queue.
+        queue_metrics: Counts what a queue does.
+
+    Returns:
+        The queues for the SDK's objects.
+    """
+    of_objects: list[ExportQueue] = []
     for name in exporter_names(signal):
         destination = _destination(signal, name)
-        encode = fallback if isinstance(destination, SdkDestination) else encoder()
+        takes_objects = isinstance(destination, SdkDestination)
+        encode: Callable[[Sequence[Any]], Any] = copies if takes_objects else framing.request
         queue = ExportQueue({"traces": "spans", "logs": "log records"}[signal], encode, destination, sizes)
         queue.on_result = queue_metrics.recorder(signal, queue)
-        made.append(queue)
-    pipeline.queues += made
-    return made
+        (of_objects if takes_objects else output.queues).append(queue)
+        pipeline.queues.append(queue)
+    return of_objects
 
 
 def _limits_of(settings: Settings) -> tuple[SpanLimits, LogRecordLimits]:
@@ -178,17 +196,17 @@ def _build_traces(
         span_limits=span_limits,
     )
     sizes = QueueOptions(settings.span_queue_size, settings.span_batch_size, settings.span_schedule_delay / 1000)
-    for queue in _queues(
-        pipeline,
-        "traces",
-        lambda: Encoder(pipeline.scrubber, pipeline.span_limits).spans,
-        lambda spans: scrubbed_spans(spans, pipeline.scrubber, pipeline.span_limits),
-        sizes,
-        queue_metrics,
-    ):
+    framing = Framing(Encoder(pipeline.scrubber, pipeline.span_limits), lambda: provider.resource)
+
+    def copies(spans: Sequence[Any]) -> Any:
+        return scrubbed_spans(spans, pipeline.scrubber, pipeline.span_limits)
+
+    for queue in _queues(pipeline, "traces", pipeline.spans, framing, copies, sizes, queue_metrics):
         provider.add_span_processor(QueueSpanProcessor(queue, pipeline.shutdown_timeout))
     trace_api.set_tracer_provider(provider)
     pipeline.tracer_provider = provider
+    if pipeline.spans.queues:
+        pipeline.hand_over_spans()
     pipeline.owned.append(provider)
 
 
@@ -197,17 +215,17 @@ def _build_logs(
 ) -> None:
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False, log_record_limits=log_limits)
     sizes = QueueOptions(settings.log_queue_size, settings.log_batch_size, settings.log_schedule_delay / 1000)
-    for queue in _queues(
-        pipeline,
-        "logs",
-        lambda: Encoder(pipeline.scrubber, pipeline.log_limits).logs,
-        lambda records: scrubbed_records(records, pipeline.scrubber, pipeline.log_limits),
-        sizes,
-        queue_metrics,
-    ):
+    framing = Framing(Encoder(pipeline.scrubber, pipeline.log_limits), lambda: provider.resource)
+
+    def copies(records: Sequence[Any]) -> Any:
+        return scrubbed_records(records, pipeline.scrubber, pipeline.log_limits)
+
+    for queue in _queues(pipeline, "logs", pipeline.logs, framing, copies, sizes, queue_metrics):
         provider.add_log_record_processor(QueueLogProcessor(queue, pipeline.shutdown_timeout))
     set_logger_provider(provider)
     pipeline.logger_provider = get_logger_provider()
+    if pipeline.logs.queues:
+        pipeline.hand_over_logs()
     pipeline.owned.append(provider)
 
 

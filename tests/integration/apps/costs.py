@@ -30,6 +30,7 @@ from otelflask._internal.request_record import _NUMBER
 from otelflask._internal.sdk.log_records import Record
 from otelflask._internal.settings import Settings
 from tests.instructions import measure
+from tests.otlp import encoded_logs
 
 KB = 1_024
 SIZES = (KB, 8 * KB, 64 * KB)
@@ -112,7 +113,9 @@ def lines_of(text: str) -> None:
 
 
 def encoded(text: str) -> None:
-    Encoder(scrubber, Limits()).logs([record(text, {"text": text, "inner": {"text": [text]}, "bytes": text.encode()})])
+    encoded_logs(
+        Encoder(scrubber, Limits()), [record(text, {"text": text, "inner": {"text": [text]}, "bytes": text.encode()})]
+    )
 
 
 def context_of(text: str) -> None:

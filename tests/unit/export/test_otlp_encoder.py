@@ -18,6 +18,7 @@ from otelflask._internal.limits import Limits
 from otelflask._internal.redaction import Scrubber
 from otelflask._internal.sdk.spans import SpanStarter
 from otelflask.testing import CapturedTelemetry
+from tests.otlp import encoded_logs, encoded_spans
 
 REMOTE = SpanContext(0xABC, 0xDEF, True, TraceFlags(1), TraceState([("vendor", "value")]))
 
@@ -49,7 +50,7 @@ def spans_of(telemetry: CapturedTelemetry) -> list[Any]:
 def test_spans_decode_to_what_the_sdks_encoder_says(encoder: Encoder, telemetry: CapturedTelemetry) -> None:
     spans = spans_of(telemetry)
     for chunk in ([span] for span in spans):
-        ours = ExportTraceServiceRequest.FromString(encoder.spans(chunk))
+        ours = ExportTraceServiceRequest.FromString(encoded_spans(encoder, chunk))
         expected = encode_spans(chunk)
         for link in expected.resource_spans[0].scope_spans[0].spans[0].links:
             # The SDK's encoder forgets a link's trace state.
@@ -59,7 +60,7 @@ def test_spans_decode_to_what_the_sdks_encoder_says(encoder: Encoder, telemetry:
 
 def test_spans_of_one_scope_are_one_group(encoder: Encoder, telemetry: CapturedTelemetry) -> None:
     spans = spans_of(telemetry)
-    ours = ExportTraceServiceRequest.FromString(encoder.spans(spans))
+    ours = ExportTraceServiceRequest.FromString(encoded_spans(encoder, spans))
     (resource,) = ours.resource_spans
     assert sum(len(scope.spans) for scope in resource.scope_spans) == len(spans)
 
@@ -84,7 +85,7 @@ def test_log_records_decode_to_what_the_sdks_encoder_says(encoder: Encoder, tele
     assert len(records) == 2
     for record in records:
         assert isinstance(record, ReadableLogRecord)
-        assert ExportLogsServiceRequest.FromString(encoder.logs([record])) == encode_logs([record])
+        assert ExportLogsServiceRequest.FromString(encoded_logs(encoder, [record])) == encode_logs([record])
 
 
 @pytest.mark.parametrize("text", ["\ud800 lone", "nul \x00 inside", "\udfff" * 3])
@@ -92,7 +93,7 @@ def test_text_that_protobuf_refuses_is_sent_readable(encoder: Encoder, telemetry
     span = SpanStarter(telemetry.tracer_provider.get_tracer("scope")).start(text, SpanKind.SERVER, ({"k": text},), 1)
     span.set_attribute(text, text)
     span.end()
-    decoded = ExportTraceServiceRequest.FromString(encoder.spans(telemetry.spans))
+    decoded = ExportTraceServiceRequest.FromString(encoded_spans(encoder, telemetry.spans))
     sent = decoded.resource_spans[0].scope_spans[0].spans[0]
     assert "\x00" not in sent.name
     assert len(sent.attributes) == 2
@@ -105,7 +106,7 @@ def test_secrets_and_long_values_do_not_leave(encoder: Encoder, telemetry: Captu
         span.set_attribute("url.query", "page=1&api_key=hunter2&token=hunter2")
         span.set_attribute("note", "postgres://u:hunter2@db/x Bearer hunter2hunter2")
         span.set_attribute("long", "x" * 1_000_000)
-    payload = encoder.spans(telemetry.spans)
+    payload = encoded_spans(encoder, telemetry.spans)
     assert b"hunter2" not in payload
     assert b"page=1" in payload
     assert len(payload) < 10_000
@@ -116,6 +117,6 @@ def test_a_key_set_twice_is_sent_once(encoder: Encoder, telemetry: CapturedTelem
     span = starter.start("own", SpanKind.SERVER, ({"k": "ours"},), 1)
     span.set_attribute("k", "the app's")
     span.end()
-    sent = ExportTraceServiceRequest.FromString(encoder.spans(telemetry.spans))
+    sent = ExportTraceServiceRequest.FromString(encoded_spans(encoder, telemetry.spans))
     (pair,) = sent.resource_spans[0].scope_spans[0].spans[0].attributes
     assert pair.value.string_value == "the app's"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from otelflask._internal.limits import Limits
 from otelflask._internal.redaction import Scrubber
 from otelflask._internal.sdk.spans import SpanStarter
 from otelflask.testing import FakeCollector, Reply
+from tests.otlp import encoded_spans
 
 Send = Callable[[int], None]
 
@@ -33,9 +35,8 @@ def queue(fake_collector: FakeCollector, protocol: str, monkeypatch: pytest.Monk
     for name, value in fake_collector.environment("grpc" if protocol == "grpc" else "http/protobuf").items():
         monkeypatch.setenv(name, value)
     destination: Any = GrpcDestination("traces") if protocol == "grpc" else HttpDestination("traces")
-    queue = ExportQueue(
-        "spans", Encoder(Scrubber(), Limits()).spans, destination, QueueOptions(50, 10, 0.05, export_timeout=2.0)
-    )
+    encode = functools.partial(encoded_spans, Encoder(Scrubber(), Limits()))
+    queue = ExportQueue("spans", encode, destination, QueueOptions(50, 10, 0.05, export_timeout=2.0))
     yield queue
     queue.begin_close(time.monotonic() + 1)
     queue.join(time.monotonic() + 2)

@@ -27,6 +27,8 @@ from otelflask.testing import CapturedTelemetry
 @pytest.fixture(autouse=True)
 def _no_checks_are_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "_declared", [])
+    # Engines of other tests.
+    gc.collect()
 
 
 @pytest.fixture

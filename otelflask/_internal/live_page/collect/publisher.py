@@ -11,7 +11,7 @@ from typing import Any
 from otelflask._internal import clock, guard
 from otelflask._internal.lifecycle.background_task import BackgroundTask
 from otelflask._internal.live_page.collect.ring import Ring
-from otelflask._internal.live_page.collect.rows import Entry, Request, Rows
+from otelflask._internal.live_page.collect.rows import Entry, Request, row_of
 from otelflask._internal.live_page.collect.store import MonitorStore
 from otelflask._internal.live_page.collect.time_series import TimeSeries
 from otelflask._internal.live_page.collect.worker_stats import WorkerStats
@@ -43,15 +43,13 @@ class Publisher:
 
     Args:
         ring: This worker's latest spans and log records.
-        rows: Makes rows of them.
         worker_stats: The state of this worker.
         store: Writes rows to the shared file.
     """
 
-    def __init__(self, ring: Ring, rows: Rows, worker_stats: WorkerStats, store: MonitorStore) -> None:
+    def __init__(self, ring: Ring, worker_stats: WorkerStats, store: MonitorStore) -> None:
         self._ring = ring
         self._series = TimeSeries()
-        self._rows = rows
         self._worker_stats = worker_stats
         self._store = store
         self._publisher_id = next(_publisher_ids)
@@ -175,7 +173,7 @@ class Publisher:
     @guard.guarded("creating a row of the live page")
     def _row(self, item: Any) -> tuple[Entry, Request | None] | None:
         """The row of an item; None where none can be made, so that the other rows are still written."""
-        return self._rows.of(item)
+        return row_of(item)
 
     def _publish_numbers(self) -> None:
         now, worker = clock.time(), f"{os.getpid()}.{self._publisher_id}"

@@ -1,19 +1,26 @@
-"""Spans and log records as rows for the store and the page: without secrets, and bounded."""
+"""Encoded spans and log records as rows for the store and the page.
+
+They are masked and bounded already.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status
 
 from otelflask._internal import attribute_names
 from otelflask._internal.guard import safe_text
-from otelflask._internal.limits import Limits, clean_text, cut
-from otelflask._internal.redaction import Scrubber, scrubbed_attributes
+from otelflask._internal.limits import cut
+from otelflask._internal.live_page.collect.ring import SPAN
+from otelflask._internal.sdk.flat_items import Flat
 
 STATEMENT = "statement"
 #: Attributes of spans that others make.
@@ -23,6 +30,8 @@ TEXT = "db.query.text"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 #: The longest name in characters, and the largest integer of SQLite.
 NAME_LENGTH = 256
+#: The longest text of a log line, in characters.
+TEXT_LENGTH = 8_192
 LARGEST = 2**63 - 1
 
 
@@ -70,118 +79,109 @@ class Request:
     user: str
 
 
-class Rows:
-    """Makes rows.
+def row_of(item: Flat) -> tuple[Entry, Request | None]:
+    """The row of an item of the `Ring`, and for a request's span the row of the request."""
+    kind, scope, message, _ = item
+    name = cut(scope[0], NAME_LENGTH)
+    if kind == SPAN:
+        # An encoded item is a field of these messages.
+        return _of_span(ScopeSpans.FromString(message).spans[0], name)
+    return _of_record(ScopeLogs.FromString(message).log_records[0], name), None
 
-    Args:
-        scrubber: Masks secrets.
-        span_limits: What a span may carry.
-        log_limits: What a log record may carry.
-    """
 
-    def __init__(self, scrubber: Scrubber, span_limits: Limits, log_limits: Limits) -> None:
-        self._scrubber = scrubber
-        self._span_limits = span_limits
-        self._log_limits = log_limits
-
-    def of(self, item: Any) -> tuple[Entry, Request | None]:
-        """The row of an item, and for a request's span the row of the request."""
-        return self._log(item) if hasattr(item, "log_record") else self._span(item)
-
-    def _attributes(self, attributes: Any, limits: Limits) -> dict[str, Any]:
-        return scrubbed_attributes(attributes, self._scrubber, limits)
-
-    def _text(self, value: object, length: int) -> str:
-        # Masked before the cut, after which half a secret would not be recognised.
-        return clean_text(cut(self._scrubber.text(_COLOUR.sub("", safe_text(value))), length))
-
-    def _span(self, span: Any) -> tuple[Entry, Request | None]:
-        context = span.get_span_context()
-        trace_id, span_id = f"{context.trace_id:032x}", f"{context.span_id:016x}"
-        attributes = self._attributes(span.attributes, self._span_limits)
-        failed = span.status.status_code is StatusCode.ERROR
-        start, end = _whole(span.start_time), _whole(span.end_time)
-        body = {
-            "span_id": span_id,
-            "parent_id": f"{span.parent.span_id:016x}" if span.parent is not None else None,
-            "name": self._text(span.name, NAME_LENGTH),
-            "kind": span.kind.name.lower(),
-            "start": start,
-            "end": end,
-            "error": self._text(span.status.description or "", self._span_limits.value_length) if failed else None,
-            "failed": failed,
-            "scope": self._scope(span),
-            "attributes": attributes,
-            "events": [
-                {
-                    "name": self._text(event.name, NAME_LENGTH),
-                    "time": _whole(event.timestamp),
-                    "attributes": self._attributes(event.attributes, self._span_limits),
-                }
-                for event in span.events
-            ],
-        }
-        entry = Entry(
-            "span",
-            trace_id,
-            start,
-            end - start,
-            STATEMENT if SUMMARY in attributes else "",
-            _hash(str(attributes.get(TEXT, attributes[SUMMARY]))) if SUMMARY in attributes else "",
-            _whole(attributes.get("db.response.returned_rows")),
-            int(failed),
-            _json(body),
-        )
-        if span.kind is not SpanKind.SERVER or "http.request.method" not in attributes:
-            return entry, None
-        return entry, Request(
-            trace_id,
-            span_id,
-            start,
-            end - start,
-            str(attributes["http.request.method"]),
-            str(attributes.get("http.route", "")),
-            str(attributes.get("url.path", "")),
-            _whole(attributes.get("http.response.status_code")),
-            _whole(attributes.get(attribute_names.QUERY_COUNT)),
-            _whole(attributes.get(attribute_names.QUERY_DURATION, 0.0), 1e9) / 1e9,
-            str(attributes.get("error.type", "")),
-            str(attributes.get(attribute_names.ERROR_MESSAGE, "")),
-            str(attributes.get("user.id", "")),
-        )
-
-    def _log(self, item: Any) -> tuple[Entry, None]:
-        record = item.log_record
-        trace_id = f"{record.trace_id:032x}" if record.trace_id else ""
-        event = self._text(record.event_name or "", NAME_LENGTH)
-        time = _whole(record.timestamp or record.observed_timestamp)
-        attributes = self._attributes(record.attributes, self._log_limits)
-        logger = self._scope(item)
-        body = {
-            "span_id": f"{record.span_id:016x}" if record.span_id else None,
-            "time": time,
-            "level": self._text(record.severity_text or "", NAME_LENGTH),
-            "logger": logger,
-            "text": self._text(record.body if record.body is not None else "", self._log_limits.value_length),
-            "event": event,
-            "attributes": attributes,
-        }
-        entry = Entry(
-            "log",
-            trace_id,
-            time,
-            0,
-            event,
-            str(attributes.get(attribute_names.ERROR_FINGERPRINT, logger)),
-            _whole(attributes.get(attribute_names.ERROR_COUNT)),
-            record.severity_number.value if record.severity_number is not None else 0,
-            _json(body),
-        )
+def _of_span(span: Span, scope: str) -> tuple[Entry, Request | None]:
+    trace_id, span_id = span.trace_id.hex(), span.span_id.hex()
+    attributes = _attributes(span.attributes)
+    failed = span.status.code == Status.STATUS_CODE_ERROR
+    start, end = _whole(span.start_time_unix_nano), _whole(span.end_time_unix_nano)
+    body = {
+        "span_id": span_id,
+        "parent_id": span.parent_span_id.hex() or None,
+        "name": cut(span.name, NAME_LENGTH),
+        "kind": Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower(),
+        "start": start,
+        "end": end,
+        "error": span.status.message if failed else None,
+        "failed": failed,
+        "scope": scope,
+        "attributes": attributes,
+        "events": [
+            {
+                "name": cut(event.name, NAME_LENGTH),
+                "time": _whole(event.time_unix_nano),
+                "attributes": _attributes(event.attributes),
+            }
+            for event in span.events
+        ],
+    }
+    entry = Entry(
+        "span",
+        trace_id,
+        start,
+        end - start,
+        STATEMENT if SUMMARY in attributes else "",
+        _hash(str(attributes.get(TEXT, attributes[SUMMARY]))) if SUMMARY in attributes else "",
+        _whole(attributes.get("db.response.returned_rows")),
+        int(failed),
+        _json(body),
+    )
+    if span.kind != Span.SPAN_KIND_SERVER or "http.request.method" not in attributes:
         return entry, None
+    return entry, Request(
+        trace_id,
+        span_id,
+        start,
+        end - start,
+        str(attributes["http.request.method"]),
+        str(attributes.get("http.route", "")),
+        str(attributes.get("url.path", "")),
+        _whole(attributes.get("http.response.status_code")),
+        _whole(attributes.get(attribute_names.QUERY_COUNT)),
+        _whole(attributes.get(attribute_names.QUERY_DURATION, 0.0), 1e9) / 1e9,
+        str(attributes.get("error.type", "")),
+        str(attributes.get(attribute_names.ERROR_MESSAGE, "")),
+        str(attributes.get("user.id", "")),
+    )
 
-    def _scope(self, item: Any) -> str:
-        scope = item.instrumentation_scope
-        return self._text(scope.name, NAME_LENGTH) if scope is not None else ""
+
+def _of_record(record: LogRecord, logger: str) -> Entry:
+    event = cut(record.event_name, NAME_LENGTH)
+    time = _whole(record.time_unix_nano or record.observed_time_unix_nano)
+    attributes = _attributes(record.attributes)
+    text = safe_text(_value(record.body)) if record.HasField("body") else ""
+    body = {
+        "span_id": record.span_id.hex() or None,
+        "time": time,
+        "level": cut(record.severity_text, NAME_LENGTH),
+        "logger": logger,
+        "text": cut(_COLOUR.sub("", text), TEXT_LENGTH),
+        "event": event,
+        "attributes": attributes,
+    }
+    return Entry(
+        "log",
+        record.trace_id.hex(),
+        time,
+        0,
+        event,
+        str(attributes.get(attribute_names.ERROR_FINGERPRINT, logger)),
+        _whole(attributes.get(attribute_names.ERROR_COUNT)),
+        record.severity_number,
+        _json(body),
+    )
+
+
+def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
+    return {pair.key: _value(pair.value) for pair in pairs}
+
+
+def _value(value: AnyValue) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(item) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return _attributes(value.kvlist_value.values)
+    return getattr(value, kind) if kind is not None else None
 
 
 def _hash(text: str) -> str:

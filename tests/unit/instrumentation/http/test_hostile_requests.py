@@ -13,6 +13,7 @@ from otelflask._internal.export.otlp_encoder import Encoder
 from otelflask._internal.limits import Limits
 from otelflask._internal.redaction import Scrubber
 from otelflask.testing import CapturedTelemetry
+from tests.otlp import encoded_spans
 
 
 def call(app: flask.Flask, **environ: Any) -> tuple[str, bytes]:
@@ -66,7 +67,7 @@ def test_a_hostile_environ_changes_no_answer_and_loses_nothing(
     if expected:
         assert (status, body) == expected
     (span,) = telemetry.spans
-    assert len(Encoder(Scrubber(), Limits()).spans([span])) < 20_000
+    assert len(encoded_spans(Encoder(Scrubber(), Limits()), [span])) < 20_000
     (record,) = [r for r in telemetry.logs if r.event_name == "http.server.request"]
     assert record.span_id == span.get_span_context().span_id  # type: ignore[union-attr]
     assert len(telemetry.points("http.server.request.duration")) == 1
@@ -76,7 +77,7 @@ def test_a_hostile_environ_changes_no_answer_and_loses_nothing(
 def test_a_hostile_path_is_a_404_with_a_span(app: flask.Flask, telemetry: CapturedTelemetry, path: str) -> None:
     status, _ = call(app, PATH_INFO=path)
     assert status.startswith("404")
-    assert Encoder(Scrubber(), Limits()).spans(telemetry.spans)
+    assert encoded_spans(Encoder(Scrubber(), Limits()), telemetry.spans)
 
 
 def test_methods_that_clients_make_up_are_one_series(app: flask.Flask, telemetry: CapturedTelemetry) -> None:

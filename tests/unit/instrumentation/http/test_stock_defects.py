@@ -18,6 +18,7 @@ from opentelemetry.util.http import get_excluded_urls  # noqa: F401 - contrib re
 
 import otelflask
 from otelflask.testing import CapturedTelemetry
+from tests.otlp import encoded_spans
 
 Configure = Callable[[flask.Flask], None]
 
@@ -193,7 +194,7 @@ def test_7_secrets_in_the_query_do_not_leave(telemetry: CapturedTelemetry, clien
     from otelflask._internal.redaction import Scrubber
 
     client.get("/items/1?token=tok-1234&api_key=key-1234&page=2")
-    payload = Encoder(Scrubber(), Limits()).spans(telemetry.spans)
+    payload = encoded_spans(Encoder(Scrubber(), Limits()), telemetry.spans)
     assert b"tok-1234" not in payload
     assert b"key-1234" not in payload
     assert b"page=2" in payload

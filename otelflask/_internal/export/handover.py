@@ -1,0 +1,111 @@
+"""What ends in the app's threads is handed over here, and an exporting thread makes its telemetry of it.
+
+The app's thread appends one flat tuple (see ``sdk.flat_items``). The exporting thread makes the views of
+the tuple: encoded spans and log records, points of metrics. While it runs Python code, no other thread
+does. So it works in small pieces, and pauses between them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from otelflask._internal import guard
+from otelflask._internal.lifecycle.background_task import BackgroundTask
+from otelflask._internal.locks import new_rlock
+from otelflask._internal.sdk.flat_items import Flat
+
+#: The most seconds that something waits here.
+INTERVAL_S = 1.0
+#: At this number of waiting items the thread begins earlier.
+WAKE_AT = 64
+#: Items of one piece, and the seconds of the pause after it. A piece takes less than a millisecond.
+PIECE = 32
+PAUSE_S = 0.000_5
+#: Above this number of waiting items, a thread that appends one makes some views itself.
+CAPACITY = 4_096
+
+#: Makes the views of an item, whose first element is the number of this function. It does not raise.
+View = Callable[[Flat], None]
+
+
+class Handover:
+    """Flat items on their way from the app's threads to their views.
+
+    Nothing is dropped here: where the exporting thread does not get its turn, the app's threads help.
+    """
+
+    def __init__(self) -> None:
+        self._views: list[View] = []
+        # Re-entrant: a signal handler may interrupt the thread that holds it, and flush.
+        self._lock = new_rlock()
+        self._task = BackgroundTask("handover", self._work, INTERVAL_S)
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Start again in a forked child. The parent has the views of what it handed over."""
+        self._items: deque[Flat] = deque()
+        self._is_woken = False
+        self._is_closed = False
+        self._task.after_fork()
+
+    def add_view(self, view: View) -> int:
+        """Add a kind of items.
+
+        Args:
+            view: Makes their views.
+
+        Returns:
+            The first element of these items.
+        """
+        self._views.append(view)
+        return len(self._views) - 1
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def append(self, item: Flat) -> None:
+        """Hand an item over."""
+        if self._is_closed:
+            # Its queue counts it.
+            self._views[item[0]](item)
+            return
+        items = self._items
+        items.append(item)
+        waiting = len(items)
+        if self._task.thread is None:
+            self._task.start()
+        elif waiting >= WAKE_AT and not self._is_woken:
+            self._is_woken = True
+            self._task.wake()
+        if waiting > CAPACITY:
+            self._make_some(PIECE)
+
+    def _work(self) -> float:
+        self._is_woken = False
+        for _ in range(0, len(self._items), PIECE):
+            self._make_some(PIECE)
+            if not self._is_closed:
+                time.sleep(PAUSE_S)
+        return INTERVAL_S
+
+    def _make_some(self, count: int) -> None:
+        items, views = self._items, self._views
+        with self._lock:
+            for _ in range(count):
+                try:
+                    item = items.popleft()
+                except IndexError:
+                    return
+                guard.call_hook("view of telemetry", views[item[0]], item)
+
+    def drain(self) -> None:
+        """Make the views of all that waits now, in this thread."""
+        self._make_some(len(self._items))
+
+    def close(self) -> None:
+        """Make the remaining views. What comes afterwards gets its views at once."""
+        self._is_closed = True
+        self._task.begin_close(time.monotonic())
+        self.drain()

@@ -1,0 +1,66 @@
+"""Encoded spans or log records, on their way from the handover to export queues and the live page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from otelflask._internal import guard
+from otelflask._internal.export.handover import Handover
+from otelflask._internal.export.queue import ExportQueue
+from otelflask._internal.sdk.flat_items import Flat, LayerBytes
+
+#: Scope (`flat_items.flat_scope`), message as bytes, trace id (0 for none): a flat tuple too.
+EncodedItem = tuple[Flat, bytes, int]
+
+
+#: Sees each item in this process, sampled or not, beside the export.
+Watcher = Callable[[EncodedItem], object]
+
+
+class Output:
+    """Encodes the items of one signal, and gives them to the export queues and watchers.
+
+    Args:
+        handover: Where items come from.
+        encode: Encodes an item.
+        layer_bytes: Encodes what many items share.
+        trace_id_at: The place of the trace id in an item.
+    """
+
+    def __init__(
+        self, handover: Handover, encode: Callable[[Flat], bytes], layer_bytes: LayerBytes, trace_id_at: int
+    ) -> None:
+        self.handover = handover
+        self.layer_bytes = layer_bytes
+        self.queues: list[ExportQueue] = []
+        self.watchers: list[Watcher] = []
+        #: Called when the provider has ended.
+        self.ended: list[Callable[[], object]] = []
+        self._encode = encode
+        self._trace_id_at = trace_id_at
+        self._kind = handover.add_view(self._view)
+
+    def hand_over(self, scope: Flat, item: Flat, is_sampled: bool) -> None:
+        """Hand over an item that has ended in the app's thread."""
+        self.handover.append((self._kind, is_sampled, scope, item))
+
+    def _view(self, handed_over: Flat) -> None:
+        _, is_sampled, scope, item = handed_over
+        data = guard.attempt(self._encode, item, on_error=self._count_lost)
+        if data:
+            self.give((scope, data, item[self._trace_id_at]), is_sampled)
+
+    def give(self, item: EncodedItem, is_sampled: bool) -> None:
+        """Give an encoded item to watchers, and if it is sampled to the export queues."""
+        if is_sampled:
+            for queue in self.queues:
+                queue.append(item)
+        for watcher in self.watchers:
+            watcher(item)
+
+    def _count_lost(self, error: Exception) -> bytes:
+        for queue in self.queues:
+            queue.count("dropped:encoding", 1)
+            message = "some %s cannot be encoded, and are dropped and counted"
+            guard.log(f"encode:{queue.name}", message, queue.name, exc_info=error)
+        return b""
