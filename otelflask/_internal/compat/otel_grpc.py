@@ -14,9 +14,9 @@ from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
-__all__ = ["GZIP", "GrpcClient"]
+__all__ = ["GZIP", "NO_COMPRESSION", "GrpcClient"]
 
-GZIP = grpc.Compression.Gzip
+GZIP, NO_COMPRESSION = grpc.Compression.Gzip, grpc.Compression.NoCompression
 #: The stock exporters by signal.
 _EXPORTERS: dict[str, Callable[..., Any]] = {
     "traces": OTLPSpanExporter,

@@ -1,16 +1,18 @@
 """OpenTelemetry's variables, and our defaults where they are unset.
 
 By the specification the default exporter is ``otlp``, and the stock parts read all other
-variables themselves. Our defaults differ in three: ``http/protobuf``, gzip, and the stable names
-of HTTP and databases. `init` gives them to the parts that it makes. Only the distro, which starts
-a process for them, writes them into its environment.
+variables themselves. Our defaults differ in three: ``http/protobuf``, gzip for a receiver on another machine, and
+the stable names of HTTP and databases. `init` gives them to the parts that it makes. Only the distro,
+which starts a process for them, writes those that do not depend on the receiver into its environment.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from opentelemetry.exporter.otlp.proto.http import Compression
 
@@ -27,7 +29,6 @@ def set_defaults(environ: MutableMapping[str, str]) -> None:
     for signal in ("TRACES", "METRICS", "LOGS"):
         environ.setdefault(f"OTEL_{signal}_EXPORTER", _EXPORTER)
     environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", _PROTOCOL)
-    environ.setdefault("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
     environ.setdefault(_STABLE_NAMES, "http,database")
 
 
@@ -53,15 +54,33 @@ def _entry_point(name: str, signal: str) -> str:
 
 
 def http_compression(signal: str) -> Compression | None:
-    """The compression for the stock HTTP exporter: gzip, or None where a variable sets one."""
-    return None if _of_exporter(signal, "COMPRESSION") else Compression.Gzip
+    """The compression for the stock HTTP exporter; None where a variable sets one."""
+    if _of_exporter(signal, "COMPRESSION"):
+        return None
+    return Compression.NoCompression if _is_on_this_machine(signal) else Compression.Gzip
 
 
 def grpc_compression(signal: str) -> Any:
-    """The compression for the stock gRPC exporter: gzip, or None where a variable sets one."""
-    from otelflask._internal.compat.otel_grpc import GZIP
+    """The compression for the stock gRPC exporter; None where a variable sets one."""
+    from otelflask._internal.compat.otel_grpc import GZIP, NO_COMPRESSION
 
-    return None if _of_exporter(signal, "COMPRESSION") else GZIP
+    if _of_exporter(signal, "COMPRESSION"):
+        return None
+    return NO_COMPRESSION if _is_on_this_machine(signal) else GZIP
+
+
+def _is_on_this_machine(signal: str) -> bool:
+    """Whether the receiver is reached without a network, where compression costs more than it saves."""
+    endpoint = _of_exporter(signal, "ENDPOINT")
+    if endpoint is None or endpoint.startswith("unix:"):
+        # The specification's default is localhost.
+        return True
+    try:
+        host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # The name of a host.
+        return False
 
 
 def _of_exporter(signal: str, what: str) -> str | None:

@@ -69,10 +69,14 @@ class BoundHistogram:
     def _bind(self, value: float, context: Context) -> None:
         """Record through the SDK, which makes the aggregations, and cache them."""
         histogram = self._histogram
+        storages = storages_of(self._consumer)
+        if not storages:
+            # Nobody reads.
+            self._storages, self._aggregations = storages, []
+            return
         if not is_enabled(histogram):
             histogram.record(value, self.attributes, context)
             return
-        storages = storages_of(self._consumer)
         before = aggregations_of(storages, histogram, self.attributes)
         histogram.record(value, self.attributes, context)
         found = aggregations_of(storages, histogram, self.attributes)
