@@ -18,12 +18,12 @@ from opentelemetry import trace as trace_api
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.integrations.excepthook import ExcepthookIntegration
 from sentry_sdk.integrations.threading import ThreadingIntegration
-from sentry_sdk.scope import Scope, register_external_propagation_context, use_isolation_scope, use_scope
+from sentry_sdk.scope import Scope, register_external_propagation_context
 from sentry_sdk.transport import HttpTransport, Transport
 from sentry_sdk.utils import BadDsn, Dsn
 
 from otelflask._internal import guard
-from otelflask._internal.compat.sentry import fingerprint_of, unsent_events
+from otelflask._internal.compat.sentry import enter_scopes, fingerprint_of, leave_scopes, unsent_events, use_scopes
 from otelflask._internal.error_reports.sentry_copies import writes_into_copies
 from otelflask._internal.error_reports.sentry_exceptions import exception_values
 from otelflask._internal.error_reports.sentry_masking import mask
@@ -208,25 +208,27 @@ def _built(event: Any, hint: dict[str, Any], scopes: Scopes | None, breadcrumbs:
 
 
 class RequestScopes(contextlib.AbstractContextManager[Scopes]):
-    """Enter scopes for one request. Entering gives the scopes for `within`."""
+    """Enter scopes for one request, made on first use. Entering gives the scopes for `within`."""
 
-    __slots__ = ("_entered",)
+    __slots__ = ("_tokens",)
 
     def __enter__(self) -> Scopes:
-        attach()
-        self._entered = sentry_sdk.isolation_scope()
-        return self._entered.__enter__(), sentry_sdk.get_current_scope()
+        # The app may have made a new client meanwhile. What it captures asks for the scopes first.
+        scopes, self._tokens = enter_scopes(attach)
+        return scopes
 
     def __exit__(self, *exc_info: Any) -> None:
-        self._entered.__exit__(*exc_info)
+        leave_scopes(self._tokens)
 
 
 @contextlib.contextmanager
 def within(scopes: Scopes) -> Iterator[None]:
     """Make these scopes the current ones during a block."""
-    isolation, current = scopes
-    with use_isolation_scope(isolation), use_scope(current):
+    tokens = use_scopes(*scopes)
+    try:
         yield
+    finally:
+        leave_scopes(tokens)
 
 
 def fingerprint_of_scopes(scopes: Scopes | None) -> Sequence[str]:

@@ -30,6 +30,43 @@ def test_engines_pools_and_creators() -> None:
     engine.dispose()
 
 
+def test_a_scope_is_forked_when_something_reads_it_and_not_before() -> None:
+    used: list[str] = []
+    with sentry_sdk.isolation_scope() as outer:
+        outer.set_tag("outer", "yes")
+        outer.fingerprint = ["outer"]
+        (isolation, current), tokens = sentry.enter_scopes(lambda: used.append("used"))
+        try:
+            assert list(sentry.fingerprint_of(isolation)) == ["outer"]
+            assert sentry.fingerprint_of(current) == ()
+            assert used == []
+            sentry_sdk.set_tag("inner", "yes")
+            assert used == ["used"]
+            assert isolation._tags == {"outer": "yes", "inner": "yes"}
+            sentry_sdk.set_user({"id": "7"})
+            with sentry_sdk.new_scope() as nested:
+                nested.set_tag("nested", "yes")
+                assert nested._tags == {"nested": "yes"}
+            assert current._tags == {}
+            with pytest.raises(AttributeError):
+                _ = isolation.nothing  # type: ignore[attr-defined]
+        finally:
+            sentry.leave_scopes(tokens)
+        assert sentry_sdk.get_isolation_scope() is outer
+        assert (outer._tags, outer._user) == ({"outer": "yes"}, None)
+
+
+def test_what_is_written_to_a_scope_before_anything_is_read_stays() -> None:
+    (isolation, _), tokens = sentry.enter_scopes(lambda: None)
+    try:
+        isolation.fingerprint = ["own"]
+        assert list(sentry.fingerprint_of(isolation)) == ["own"]
+        assert isolation._tags == {}
+        assert isolation._fingerprint == ["own"]
+    finally:
+        sentry.leave_scopes(tokens)
+
+
 def test_the_fingerprint_of_a_scope_and_what_was_not_sent() -> None:
     scope = sentry_sdk.Scope()
     assert sentry.fingerprint_of(scope) == ()
