@@ -126,6 +126,9 @@ _SPIKE = (
     f" and {inbox.seen('1d', **_OF_GROUPS, offset='1h')})"
     f" unless ({_OCCURS} <= 5 * {inbox.occurrences('1h', **_OF_GROUPS, offset=_RECENTLY)} / 6)"
 )
+#: An alert about a rate goes on for so long. After a gap in the samples, the first few requests are not a rate, and would
+#: end it for a moment.
+_WHILE_FEW = "5m"
 #: On no one's own machine.
 _LASTING = 'deployment_environment_name!~"(?i)(dev|test|local).*"'
 
@@ -165,6 +168,7 @@ ALERTS = (
         ),
         "Share of errors",
         amount="{{ $v | humanizePercentage }} of its requests",
+        keep=_WHILE_FEW,
     ),
     _about_a_group(
         "NewErrorGroup",
@@ -195,6 +199,7 @@ ALERTS = (
         f" and sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.02",
         "Duration",
         amount="p95 is {{ $v | humanizeDuration }}",
+        keep=_WHILE_FEW,
     ),
     _is_down("Prometheus", "prometheus", "vector(1) == 0", "metrics, and no alert about them fires"),
     _is_down("Loki", "loki", "vector(1) == 0", "logs and errors, and no alert about errors fires"),

@@ -288,7 +288,7 @@ def test_no_other_mail_has_come(stack: Stack, healthy: Healthy) -> None:
     of_outage = [mail for mail in others if not CHOSEN and OUTAGE.fullmatch(mail)]
     assert [mail for mail in others if not EXPECTED.fullmatch(mail) and mail not in of_outage] == []
     # It began once.
-    assert len([mail for mail in of_outage if not mail.startswith("Resolved") and "requests fail" in mail]) <= 1
+    assert len([mail for mail in of_outage if not mail.startswith("Resolved") and "requests fail" in mail]) <= 1, mails
     # One mail a bug.
     bugs = [mail for mail in others if "never seen before" in mail]
     assert len(bugs) == len(set(bugs))
