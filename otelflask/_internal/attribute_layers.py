@@ -56,3 +56,7 @@ class Interned(Generic[V]):
                 self._items = {}
             item = self._items[key] = self._make(*key)
         return item
+
+    def values(self) -> list[V]:
+        """All objects that are cached now."""
+        return list(self._items.values())

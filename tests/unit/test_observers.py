@@ -7,6 +7,7 @@ import pytest
 
 import otelflask
 from otelflask._internal.error_reports.reporter import Reporter
+from otelflask._internal.instrumentation.http.instrumentor import EXTENSION_KEY
 from otelflask._internal.instrumentation.http.metrics import HttpMetrics
 from otelflask._internal.request_record import RequestRecord
 from otelflask.testing import CapturedTelemetry
@@ -15,8 +16,8 @@ from otelflask.testing import CapturedTelemetry
 def test_observers_stand_in_one_list_in_the_order_in_which_they_are_told(telemetry: CapturedTelemetry) -> None:
     app = flask.Flask("shop")
     otelflask.init(app, environment="development", **telemetry.providers)
-    names = [type(observer).__name__ for observer in app.extensions["otelflask"].telemetry.observers]
-    assert names == ["RequestQueries", "ActiveUsers", "HttpMetrics", "RequestLog", "Reporter", "Ring"]
+    names = [type(observer).__name__ for observer in app.extensions[EXTENSION_KEY]._observers.all]
+    assert names == ["RequestQueries", "ActiveUsers", "Reporter", "HttpMetrics", "RequestSignals", "Ring"]
 
 
 def test_an_observer_that_raises_costs_neither_the_app_nor_the_others_anything(

@@ -9,18 +9,22 @@ attributes and look up its views. Sources: ``opentelemetry.sdk.metrics._internal
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
+from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics._internal._view_instrument_match import _ViewInstrumentMatch
+from opentelemetry.sdk.metrics._internal.aggregation import _ExplicitBucketHistogramAggregation
 from opentelemetry.sdk.metrics._internal.exemplar import Exemplar
 from opentelemetry.sdk.metrics._internal.instrument import _Synchronous
 from opentelemetry.sdk.metrics._internal.measurement import Measurement
 from opentelemetry.sdk.metrics._internal.measurement_consumer import SynchronousMeasurementConsumer
 from opentelemetry.sdk.metrics._internal.metric_reader_storage import MetricReaderStorage
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, MetricsData
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 
 from otelflask._internal.limits import OVERFLOW_ATTRIBUTES
@@ -29,13 +33,16 @@ __all__ = [
     "ClearedMeterProvider",
     "Exemplar",
     "Measurement",
+    "add_to_buckets",
     "aggregations_of",
     "consumer_of",
     "exemplar_filter_of",
     "is_enabled",
+    "offer_exemplar",
     "preferences_of",
     "resource_of",
     "storages_of",
+    "views_of",
 ]
 
 #: Called with the name of a metric that exceeds its cardinality limit, and with the limit.
@@ -45,6 +52,8 @@ _OVERFLOW_KEY = ("otel.metric.overflow",)
 storages_of: Callable[[Any], dict[Any, Any]] = attrgetter("_reader_storages")
 #: The exemplar filter of a consumer.
 exemplar_filter_of: Callable[[Any], Any] = attrgetter("_sdk_config.exemplar_filter")
+#: The views of a consumer.
+views_of: Callable[[Any], Sequence[View]] = attrgetter("_sdk_config.views")
 #: The temporality and aggregation that an exporter prefers for each kind of instrument.
 preferences_of: Callable[[MetricExporter], tuple[dict[type, Any], dict[type, Any]]] = attrgetter(
     "_preferred_temporality", "_preferred_aggregation"
@@ -80,6 +89,43 @@ def aggregations_of(storages: dict[Any, Any], instrument: Any, attributes: dict[
                 if overflow is not None:
                     found.append(overflow)
     return found
+
+
+def add_to_buckets(aggregation: Any, value: float) -> int | None:
+    """Add a value to an aggregation as its own `aggregate` does, without an exemplar.
+
+    Returns:
+        The bucket; None for another kind of aggregation, to which nothing is added.
+    """
+    if type(aggregation) is not _ExplicitBucketHistogramAggregation:
+        return None
+    buckets: Any = aggregation
+    place = bisect_left(buckets._boundaries, value)
+    with buckets._lock:
+        counts = buckets._value
+        if counts is None:
+            counts = buckets._value = buckets._get_empty_bucket_counts()
+        counts[place] += 1
+        buckets._sum += value
+        if buckets._record_min_max:
+            if value < buckets._min:
+                buckets._min = value
+            if value > buckets._max:
+                buckets._max = value
+    return place
+
+
+def offer_exemplar(aggregation: Any, value: float, at: int, attributes: dict[str, Any], context: Context) -> None:
+    """Offer an exemplar to the reservoir of an aggregation.
+
+    Args:
+        aggregation: The aggregation.
+        value: The value.
+        at: Epoch nanoseconds.
+        attributes: The attributes of the measurement.
+        context: The context with its span.
+    """
+    aggregation._reservoir.offer(value, at, attributes, context)
 
 
 class _CappedSets(dict[Any, Any]):
@@ -128,6 +174,7 @@ class _Consumer(SynchronousMeasurementConsumer):
         super().__init__(sdk_config, ())
         self._cap = cap
         self._overflowed = overflowed
+        self.before_collect: list[Callable[[], object]] = []
         for reader in readers:
             self.add_metric_reader(reader)
 
@@ -140,6 +187,11 @@ class _Consumer(SynchronousMeasurementConsumer):
     def add_metric_reader(self, metric_reader: Any) -> None:
         with self._lock:
             self._reader_storages = {**self._reader_storages, metric_reader: self._storage(metric_reader)}
+
+    def collect(self, metric_reader: MetricReader, timeout_millis: float = 10_000) -> MetricsData | None:
+        for settle in self.before_collect:
+            settle()
+        return super().collect(metric_reader, timeout_millis)
 
     def after_fork(self) -> None:
         # The SDK's lock: another of its threads may have held it at the fork.
@@ -165,6 +217,11 @@ class ClearedMeterProvider(MeterProvider):
         self._measurement_consumer = self._consumer
         for reader in metric_readers:
             reader._set_collect_callback(self._consumer.collect)  # type: ignore[arg-type]
+
+    @property
+    def before_collect(self) -> list[Callable[[], object]]:
+        """Called before each collection of a reader, in order, in its thread."""
+        return self._consumer.before_collect
 
     @property
     def readers(self) -> list[MetricReader]:

@@ -26,6 +26,7 @@ from otelflask._internal.error_reports.occurrences import Occurrence, outermost
 from otelflask._internal.error_reports.request_errors import RequestErrors, request_errors
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.exceptions.walk import Walk, trace_of, walk
+from otelflask._internal.instrumentation.http.attributes import of_end
 from otelflask._internal.logging_records import Raised, belongs_to, message_of
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.request_record import RequestRecord
@@ -210,7 +211,7 @@ class Reporter(RequestObserver):
             self._builder.count(error_type, True, record.route, False)
 
     def _report(self, record: RequestRecord, occurrences: list[Occurrence]) -> None:
-        attributes = record.attributes
+        attributes = of_end(record)
         context = {**attributes.request, **attributes.outcome, **attributes.details}
         _handling.active = True
         try:

@@ -8,7 +8,7 @@ opentelemetry-proto 1.x, ``trace.proto``, ``logs.proto``, ``common.proto``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
@@ -29,7 +29,7 @@ SPAN_ATTRIBUTE, RECORD_ATTRIBUTE = b"\x4a", b"\x32"
 _UNSET = 0
 #: The longest value, in characters, with cached bytes.
 _CACHED_LENGTH = 256
-_MAX_NAMES = 2_000
+_MAX_SHORT_TEXTS = 2_000
 
 
 def varint(number: int) -> bytes:
@@ -52,8 +52,17 @@ def field(tag: bytes, payload: bytes) -> bytes:
     return tag + (_VARINTS[size] if size < 128 else varint(size)) + payload
 
 
+def tagged(pairs: Sequence[bytes], tag: bytes) -> bytes:
+    """Encoded attributes, each with the tag of an attribute of a span or log record before it."""
+    return tag + tag.join(pairs) if pairs else b""
+
+
+def _keys_of_layers() -> dict[bytes, object]:
+    return {SPAN_ATTRIBUTE: object(), RECORD_ATTRIBUTE: object()}
+
+
 class Encoder:
-    """Encodes spans or log records, and caches what repeats.
+    """Encodes spans and log records, and caches what repeats.
 
     Args:
         scrubber: Masks secrets.
@@ -65,16 +74,16 @@ class Encoder:
         self._limits = limits
         self._keys: dict[str, bytes] = {}
         self._pairs: dict[tuple[str, Any, type], bytes] = {}
-        self._names: dict[str, bytes] = {}
+        self._short_texts: dict[str, bytes] = {}
         self._generation = scrubber.generation
-        #: The cache key for the bytes of layers.
-        self._key = object()
+        #: The cache keys for the bytes of layers, by the tag of an attribute.
+        self._keys_of_layers = _keys_of_layers()
 
     def _check_generation(self) -> None:
         if self._generation is not self._scrubber.generation:
             # The cached bytes were masked by other rules.
-            self._generation, self._key, self._pairs = self._scrubber.generation, object(), {}
-            self._names = {}
+            self._generation, self._keys_of_layers, self._pairs = self._scrubber.generation, _keys_of_layers(), {}
+            self._short_texts = {}
 
     def span(self, span: Flat) -> bytes:
         """A ``Span`` message of `flat_items.flat_span`, as a field of ``ScopeSpans``."""
@@ -103,7 +112,7 @@ class Encoder:
             parts.append(field(b"\x1a", self._bytes(state)))
         if parent_id:
             parts += (b"\x22\x08", parent_id.to_bytes(8, "big"))
-        parts += (field(b"\x2a", self._name(name)), _SPAN_KINDS[kind], _times(0x39, start, 0x41, end))
+        parts += (field(b"\x2a", self.short_text(name)), _SPAN_KINDS[kind], _times(0x39, start, 0x41, end))
         parts += [part if type(part) is bytes else self._attributes(part, SPAN_ATTRIBUTE) for part in attributes]
         if dropped:
             parts += (b"\x50", varint(dropped))
@@ -121,15 +130,16 @@ class Encoder:
         parts += (b"\x85\x01", flags.to_bytes(4, "little"))
         return field(b"\x12", b"".join(parts))
 
-    def _name(self, name: str) -> bytes:
-        """The name of a span. Most are known."""
-        known = self._names.get(name)
+    def short_text(self, text: str) -> bytes:
+        """A masked and bounded text as UTF-8. Most are known: names, levels, paths."""
+        self._check_generation()
+        known = self._short_texts.get(text)
         if known is None:
-            known = self._text(name)
-            if len(name) <= _CACHED_LENGTH:
-                if len(self._names) >= _MAX_NAMES:
-                    self._names.clear()
-                self._names[name] = known
+            known = self._text(text)
+            if len(text) <= _CACHED_LENGTH:
+                if len(self._short_texts) >= _MAX_SHORT_TEXTS:
+                    self._short_texts.clear()
+                self._short_texts[text] = known
         return known
 
     def _event(self, name: str, timestamp: int, attributes: Flat, dropped: int) -> bytes:
@@ -157,16 +167,23 @@ class Encoder:
             )
         )
 
-    def record(self, record: Flat) -> bytes:
-        """A ``LogRecord`` message of `flat_items.flat_record`, as a field of ``ScopeLogs``."""
+    def record(self, record: Flat, masked_body: bytes = b"") -> bytes:
+        """A ``LogRecord`` message of `flat_items.flat_record`, as a field of ``ScopeLogs``.
+
+        Args:
+            record: The record.
+            masked_body: Its body as UTF-8, where that is masked and bounded already.
+        """
         self._check_generation()
         timestamp, observed, severity, text, body, attributes, dropped, flags, trace_id, span_id, event = record
         parts = [b"\x09", _fixed64(timestamp)]
         if severity:
             parts += (b"\x10", _VARINTS[severity])
         if text:
-            parts.append(field(b"\x1a", self._text(text)))
-        if body is not None:
+            parts.append(field(b"\x1a", self.short_text(text)))
+        if masked_body:
+            parts.append(field(b"\x2a", field(b"\x0a", masked_body)))
+        elif body is not None:
             parts.append(field(b"\x2a", self._value("", body, BODY_LENGTH)))
         parts += [part if type(part) is bytes else self._attributes(part, RECORD_ATTRIBUTE) for part in attributes]
         if dropped:
@@ -192,22 +209,29 @@ class Encoder:
 
     def _layer(self, layer: Layer, tag: bytes) -> bytes:
         self._check_generation()
-        encoded = layer.encoded.get(self._key)
+        key = self._keys_of_layers[tag]
+        encoded = layer.encoded.get(key)
         if encoded is None:
-            encoded = layer.encoded[self._key] = self._attributes(flat_attributes(layer), tag)
+            encoded = layer.encoded[key] = self._attributes(flat_attributes(layer), tag)
         return encoded
 
+    def pairs(self, attributes: Mapping[str, Any]) -> list[bytes]:
+        """Attributes without the tag that is before each of them in a span or log record (see `tagged`)."""
+        self._check_generation()
+        return self._flat_pairs(flat_attributes(attributes))
+
     def _attributes(self, attributes: Flat, tag: bytes) -> bytes:
-        pairs = self._pairs
-        parts = []
+        return tagged(self._flat_pairs(attributes), tag) if attributes else b""
+
+    def _flat_pairs(self, attributes: Flat) -> list[bytes]:
+        known = self._pairs
+        pairs = []
         flat = iter(attributes)
         for key, value in zip(flat, flat, strict=True):
             kind = type(value)
-            cached = pairs.get((key, value, kind)) if kind is str or kind is int or kind is bool else None
-            if cached is None:
-                cached = self._pair(key, value, kind)
-            parts.append(tag + cached)
-        return b"".join(parts)
+            cached = known.get((key, value, kind)) if kind is str or kind is int or kind is bool else None
+            pairs.append(self._pair(key, value, kind) if cached is None else cached)
+        return pairs
 
     def _pair(self, key: str, value: Any, kind: type) -> bytes:
         """A KeyValue with its length before it. Small values are cached."""

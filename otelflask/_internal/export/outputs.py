@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from otelflask._internal import guard
 from otelflask._internal.export.handover import Handover
+from otelflask._internal.export.otlp_encoder import Encoder
 from otelflask._internal.export.queue import ExportQueue
 from otelflask._internal.sdk.flat_items import Flat, LayerBytes
 
@@ -22,15 +23,22 @@ class Output:
 
     Args:
         handover: Where items come from.
-        encode: Encodes an item.
-        layer_bytes: Encodes what many items share.
+        encoder: Encodes items, and what many of them share.
+        encode: The encoder's method for this signal.
+        layer_bytes: The encoder's method for attributes that many items share.
         trace_id_at: The place of the trace id in an item.
     """
 
     def __init__(
-        self, handover: Handover, encode: Callable[[Flat], bytes], layer_bytes: LayerBytes, trace_id_at: int
+        self,
+        handover: Handover,
+        encoder: Encoder,
+        encode: Callable[[Flat], bytes],
+        layer_bytes: LayerBytes,
+        trace_id_at: int,
     ) -> None:
         self.handover = handover
+        self.encoder = encoder
         self.layer_bytes = layer_bytes
         self.queues: list[ExportQueue] = []
         self.watchers: list[Watcher] = []

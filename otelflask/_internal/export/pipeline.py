@@ -59,10 +59,12 @@ class Pipeline:
     _closed: bool = False
 
     def __post_init__(self) -> None:
-        spans, logs = Encoder(self.scrubber, self.span_limits), Encoder(self.scrubber, self.log_limits)
+        spans = logs = Encoder(self.scrubber, self.span_limits)
+        if self.log_limits != self.span_limits:
+            logs = Encoder(self.scrubber, self.log_limits)
         #: Where spans and log records go.
-        self.spans = Output(self.handover, spans.span, spans.layer_of_span, flat_items.TRACE_ID_OF_SPAN)
-        self.logs = Output(self.handover, logs.record, logs.layer_of_record, flat_items.TRACE_ID_OF_RECORD)
+        self.spans = Output(self.handover, spans, spans.span, spans.layer_of_span, flat_items.TRACE_ID_OF_SPAN)
+        self.logs = Output(self.handover, logs, logs.record, logs.layer_of_record, flat_items.TRACE_ID_OF_RECORD)
         self._hands_over_spans = self._hands_over_logs = False
 
     def hand_over_spans(self) -> None:

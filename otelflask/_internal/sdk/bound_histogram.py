@@ -6,17 +6,23 @@ from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import Histogram
-from opentelemetry.sdk.metrics import TraceBasedExemplarFilter
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, AlwaysOnExemplarFilter, TraceBasedExemplarFilter
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from otelflask._internal import clock
 from otelflask._internal.attribute_layers import Layer
 from otelflask._internal.compat.otel_metrics import (
+    add_to_buckets,
     aggregations_of,
     consumer_of,
     exemplar_filter_of,
     is_enabled,
+    offer_exemplar,
     storages_of,
+    views_of,
 )
+
+_STOCK_FILTERS = (TraceBasedExemplarFilter, AlwaysOffExemplarFilter, AlwaysOnExemplarFilter)
 
 
 class BoundHistogram:
@@ -31,7 +37,15 @@ class BoundHistogram:
         attributes: The attribute set. It must not change.
     """
 
-    __slots__ = ("_aggregations", "_consumer", "_histogram", "_storages", "attributes")
+    __slots__ = (
+        "_aggregations",
+        "_consumer",
+        "_exemplars",
+        "_histogram",
+        "_storages",
+        "_takes_exemplars",
+        "attributes",
+    )
 
     def __init__(self, histogram: Histogram, attributes: dict[str, Any]) -> None:
         self._histogram = histogram
@@ -40,6 +54,10 @@ class BoundHistogram:
         self._consumer = consumer_of(histogram)
         self._storages: Any = None
         self._aggregations: list[Any] = []
+        #: Bucket → value, time, trace id and span id.
+        self._exemplars: dict[int, tuple[float, int, int, int]] = {}
+        #: Whether each value may be an exemplar, or none; None where the span decides.
+        self._takes_exemplars: bool | None = None
 
     def record(self, value: float, context: Context, sampled: bool) -> None:
         """Record a value.
@@ -66,10 +84,44 @@ class BoundHistogram:
         for aggregation in self._aggregations:
             aggregation.aggregate(measurement, exemplar)
 
+    def add(self, value: float, at: int, trace_id: int, span_id: int, sampled: bool) -> None:
+        """Record a value that was measured earlier, for a histogram of our own provider.
+
+        Args:
+            value: The value.
+            at: Epoch nanoseconds.
+            trace_id: The trace of the exemplar's span.
+            span_id: That span.
+            sampled: Whether that span is sampled.
+        """
+        if self._storages is not storages_of(self._consumer):
+            self._bind(value, _context_of(trace_id, span_id, sampled))
+            return
+        if self._takes_exemplars is not None:
+            sampled = self._takes_exemplars
+        for aggregation in self._aggregations:
+            place = add_to_buckets(aggregation, value)
+            if place is None:
+                # Not a histogram of explicit buckets.
+                context = _context_of(trace_id, span_id, sampled)
+                aggregation.aggregate(_Measurement(value, at, self._histogram, context, self.attributes), sampled)
+            elif sampled:
+                # The last one of a bucket is its exemplar.
+                self._exemplars[place] = (value, at, trace_id, span_id)
+
+    def offer_exemplars(self) -> None:
+        """Offer the exemplars of `add` to the reservoirs. They ask for them when metrics are collected."""
+        exemplars, self._exemplars = self._exemplars, {}
+        for value, at, trace_id, span_id in exemplars.values():
+            context = _context_of(trace_id, span_id, True)
+            for aggregation in self._aggregations:
+                offer_exemplar(aggregation, value, at, self.attributes, context)
+
     def _bind(self, value: float, context: Context) -> None:
         """Record through the SDK, which makes the aggregations, and cache them."""
         histogram = self._histogram
         storages = storages_of(self._consumer)
+        self._exemplars = {}
         if not storages:
             # Nobody reads.
             self._storages, self._aggregations = storages, []
@@ -83,6 +135,20 @@ class BoundHistogram:
         if found or before:
             self._aggregations = found
             self._storages = storages
+            exemplar_filter = type(exemplar_filter_of(self._consumer))
+            if exemplar_filter is not TraceBasedExemplarFilter:
+                self._takes_exemplars = exemplar_filter is AlwaysOnExemplarFilter
+
+
+def measures_by_default(histogram: Histogram) -> bool:
+    """Whether neither a view nor an exemplar filter of the user sees the measurements of a histogram."""
+    consumer = consumer_of(histogram)
+    return consumer is not None and type(exemplar_filter_of(consumer)) in _STOCK_FILTERS and not views_of(consumer)
+
+
+def _context_of(trace_id: int, span_id: int, sampled: bool) -> Context:
+    flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
+    return set_span_in_context(NonRecordingSpan(SpanContext(trace_id, span_id, False, flags)), Context())
 
 
 class _Measurement:

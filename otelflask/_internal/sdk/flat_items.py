@@ -126,7 +126,8 @@ def flags_of(parent: SpanContext | None) -> int:
     return _HAS_IS_REMOTE | (_IS_REMOTE if parent is not None and parent.is_remote else 0)
 
 
-def _state_of(context: SpanContext) -> str:
+def state_of(context: SpanContext) -> str:
+    """The ``tracestate`` of a span; empty for none."""
     return context.trace_state.to_header() if context.trace_state else ""
 
 
@@ -144,7 +145,7 @@ def flat_links(span: ReadableSpan) -> Flat:
         (
             link.context.trace_id,
             link.context.span_id,
-            _state_of(link.context),
+            state_of(link.context),
             flags_of(link.context),
             flat_attributes(link.attributes),
         )
@@ -167,7 +168,7 @@ def flat_span(span: ReadableSpan, layer_bytes: LayerBytes) -> Flat:
     return (
         context.trace_id,
         context.span_id,
-        _state_of(context),
+        state_of(context),
         parent.span_id if parent is not None else 0,
         flags_of(parent),
         safe_text(span.name),

@@ -17,7 +17,7 @@ from otelflask._internal.instrumentation import libraries
 from otelflask._internal.instrumentation.database.request_queries import RequestQueries
 from otelflask._internal.instrumentation.database.start import await_sqlalchemy
 from otelflask._internal.instrumentation.http.metrics import HttpMetrics
-from otelflask._internal.instrumentation.http.request_log import RequestLog
+from otelflask._internal.instrumentation.http.views import RequestViews
 from otelflask._internal.instrumentation.logs import capture, events
 from otelflask._internal.instrumentation.runtime import RuntimeMetrics
 from otelflask._internal.instrumentation.users.active_users import ActiveUsers
@@ -53,14 +53,15 @@ def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telem
     pipeline = providers.build(settings, service_name, *(hooks.get(name) for name in PROVIDERS))
     logger_provider, meter_provider = pipeline.logger_provider, pipeline.meter_provider
     service = _service_of(pipeline, settings.service_name or service_name, settings.environment)
+    metrics = HttpMetrics.by(meter_provider)
     telemetry = Telemetry(
         settings,
         pipeline,
         service,
         events.Events(logger_provider, meter_provider, pipeline.log_limits),
         registry.Breakers(logger_provider, meter_provider, settings.breaker_redis, service),
-        HttpMetrics.by(meter_provider),
-        RequestLog(logger_provider),
+        metrics,
+        RequestViews(pipeline, metrics),
         made_with={
             name: getattr(settings, name) for name in PER_PROCESS if name not in WHEN_WANTED and name != "environment"
         }

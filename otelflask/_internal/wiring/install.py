@@ -148,7 +148,8 @@ def _instrument_arguments(telemetry: Telemetry, settings: Settings, has_live_pag
         "meter_provider": pipeline.meter_provider,
         "logger_provider": pipeline.logger_provider,
         "settings": settings,
-        "observers": telemetry.observers_of(settings, has_live_page),
+        "observers": telemetry.observers_of(has_live_page),
+        "views": telemetry.views,
     }
 
 

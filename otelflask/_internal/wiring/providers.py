@@ -121,6 +121,9 @@ def build(
     )
     if pipeline.meter_provider is None:
         _build_metrics(pipeline, settings, resource)
+    if isinstance(pipeline.meter_provider, MeterProvider):
+        # Before other functions, which complete what it measures.
+        pipeline.meter_provider.before_collect.insert(0, pipeline.handover.drain)
     queue_metrics = pipeline.queue_metrics = QueueMetrics(pipeline.meter_provider)
     for queue in pipeline.queues:
         queue.on_result = queue_metrics.recorder("metrics", queue)

@@ -19,7 +19,7 @@ from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.health.checks import Checks
 from otelflask._internal.instrumentation.database.request_queries import RequestQueries
 from otelflask._internal.instrumentation.http.metrics import HttpMetrics
-from otelflask._internal.instrumentation.http.request_log import RequestLog
+from otelflask._internal.instrumentation.http.views import RequestViews
 from otelflask._internal.instrumentation.logs.events import Events
 from otelflask._internal.instrumentation.users.active_users import ActiveUsers
 from otelflask._internal.lifecycle import forks
@@ -44,7 +44,7 @@ class Telemetry:
     events: Events
     breakers: Breakers
     metrics: HttpMetrics
-    request_log: RequestLog
+    views: RequestViews
     #: Settings that the process has used, by name. A later app that differs gets a log line.
     made_with: dict[str, Any] = field(default_factory=dict)
     queries: RequestQueries | None = None
@@ -76,24 +76,19 @@ class Telemetry:
 
     @property
     def observers(self) -> list[RequestObserver]:
-        """All observers of requests, in the order in which they are called."""
+        """The observers of requests beside those of their own signals, in the order in which they are called."""
         ring = self.monitor.ring if self.monitor is not None else None
-        observers = (self.queries, self.users, self.metrics, self.request_log, self.reports, ring)
+        observers = (self.queries, self.users, self.reports, ring)
         return [observer for observer in observers if observer is not None]
 
-    def observers_of(self, settings: Settings, has_live_page: bool) -> list[RequestObserver]:
+    def observers_of(self, has_live_page: bool) -> list[RequestObserver]:
         """The observers of one app's requests.
 
         Args:
-            settings: The app's settings.
             has_live_page: Whether somebody may see its live page.
         """
-        left_out: list[object] = []
-        if not settings.request_log:
-            left_out.append(self.request_log)
-        if not has_live_page and self.monitor is not None:
-            left_out.append(self.monitor.ring)
-        return [observer for observer in self.observers if observer not in left_out]
+        ring = self.monitor.ring if self.monitor is not None else None
+        return [observer for observer in self.observers if has_live_page or observer is not ring]
 
     @property
     def shutdown_timeout(self) -> float:
@@ -102,7 +97,7 @@ class Telemetry:
 
     def after_fork(self) -> None:
         """Reset everything in a forked child."""
-        for part in (*self.observers, *self.parts):
+        for part in (self.metrics, *self.observers, *self.parts):
             forks.reset(part)
         forks.reset(self.pipeline)
 

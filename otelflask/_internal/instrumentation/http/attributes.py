@@ -6,7 +6,39 @@ from typing import Any
 
 from otelflask._internal import attribute_names
 from otelflask._internal.attribute_layers import Interned, Layer
+from otelflask._internal.instrumentation.http.ended_request import EndedRequest
 from otelflask._internal.request_record import RequestAttributes, RequestRecord
+
+#: The names of all attributes of a request, its log record's included.
+NAMES = frozenset(
+    {
+        "client.address",
+        "error.type",
+        "exception.message",
+        "exception.type",
+        "http.request.body.size",
+        "http.request.method",
+        "http.request.method_original",
+        "http.response.body.size",
+        "http.response.status_code",
+        "http.route",
+        "http.server.request.duration",
+        "network.protocol.version",
+        "server.address",
+        "server.port",
+        "url.path",
+        "url.query",
+        "url.scheme",
+        "user.id",
+        "user_agent.original",
+        attribute_names.ERROR_CODE,
+        attribute_names.ERROR_MESSAGE,
+        attribute_names.PROFILE_ID,
+        attribute_names.QUERY_COUNT,
+        attribute_names.QUERY_DURATION,
+        attribute_names.REQUEST_ID,
+    }
+)
 
 
 def _server(host: str, scheme: str) -> tuple[str, int | None]:
@@ -41,20 +73,31 @@ def _method_layer(method: str) -> Layer:
 _method_layers: Interned[Layer] = Interned(_method_layer)
 
 
+def own_attributes(request: RequestRecord | EndedRequest) -> dict[str, Any]:
+    """What only this request has, as far as it is known when it arrives."""
+    # Not a layer: its bytes are used once.
+    own: dict[str, Any] = {"url.path": request.path}
+    if request.query_string:
+        own["url.query"] = request.query_string
+    if request.client:
+        own["client.address"] = request.client
+    if request.method == "_OTHER":
+        own["http.request.method_original"] = request.method_original
+    if request.request_id:
+        own[attribute_names.REQUEST_ID] = request.request_id
+    return own
+
+
+def connection_layer(request: RequestRecord | EndedRequest) -> Layer:
+    """What requests on similar connections have in common."""
+    return _connection_layers(request.scheme, request.host, request.protocol, request.user_agent)
+
+
 def of_arrival(record: RequestRecord) -> RequestAttributes:
     """The attributes that are known when a request arrives. Samplers decide by them."""
-    # Not a layer: its bytes are used once.
-    own: dict[str, Any] = {"url.path": record.path}
-    if record.query_string:
-        own["url.query"] = record.query_string
-    if record.client:
-        own["client.address"] = record.client
-    if record.method == "_OTHER":
-        own["http.request.method_original"] = record.method_original
-    if record.request_id:
-        own[attribute_names.REQUEST_ID] = record.request_id
-    connection = _connection_layers(record.scheme, record.host, record.protocol, record.user_agent)
-    return RequestAttributes(outcome=_method_layers(record.method), request=own, connection=connection)
+    return RequestAttributes(
+        outcome=_method_layers(record.method), request=own_attributes(record), connection=connection_layer(record)
+    )
 
 
 def _outcome_layer(method: str, route: str | None, status: int, error_type: str | None) -> Layer:
@@ -70,20 +113,33 @@ def _outcome_layer(method: str, route: str | None, status: int, error_type: str 
 _outcome_layers: Interned[Layer] = Interned(_outcome_layer)
 
 
+def outcome_layer(request: RequestRecord | EndedRequest) -> Layer:
+    """Method, status, route and error type."""
+    return _outcome_layers(request.method, request.route, request.status, request.error_type)
+
+
+def measured_attributes(request: RequestRecord | EndedRequest) -> dict[str, Any]:
+    """Sizes and counts, and who it was. Known at the end."""
+    measured: dict[str, Any] = {"http.response.body.size": request.response_size}
+    if request.request_size is not None:
+        measured["http.request.body.size"] = request.request_size
+    if request.user_id is not None:
+        measured["user.id"] = request.user_id
+    if request.statement_count:
+        measured[attribute_names.QUERY_COUNT] = request.statement_count
+        measured[attribute_names.QUERY_DURATION] = request.statement_time_ns / 1e9
+    if request.app_error is not None:
+        measured[attribute_names.ERROR_CODE], measured[attribute_names.ERROR_MESSAGE] = request.app_error
+    if request.profile_id:
+        measured[attribute_names.PROFILE_ID] = request.profile_id
+    return measured
+
+
 def of_end(record: RequestRecord) -> RequestAttributes:
-    """All attributes of a request that has ended."""
-    measured: dict[str, Any] = {"http.response.body.size": record.response_size}
-    if record.request_size is not None:
-        measured["http.request.body.size"] = record.request_size
-    if record.user_id is not None:
-        measured["user.id"] = record.user_id
-    if record.statement_count:
-        measured[attribute_names.QUERY_COUNT] = record.statement_count
-        measured[attribute_names.QUERY_DURATION] = record.statement_time_ns / 1e9
-    if record.app_error is not None:
-        measured[attribute_names.ERROR_CODE], measured[attribute_names.ERROR_MESSAGE] = record.app_error
-    if record.profile_id:
-        measured[attribute_names.PROFILE_ID] = record.profile_id
-    outcome = _outcome_layers(record.method, record.route, record.status, record.error_type)
+    """All attributes of a request that has ended. They are made once."""
     known = record.attributes
-    return RequestAttributes(outcome, known.request, measured, known.connection)
+    if not known.details:
+        record.attributes = RequestAttributes(
+            outcome_layer(record), known.request, measured_attributes(record), known.connection
+        )
+    return record.attributes

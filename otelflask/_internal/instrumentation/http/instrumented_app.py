@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flask
@@ -23,12 +23,11 @@ from otelflask._internal.instrumentation.http.contrib import AnyOf, TakenOver, a
 from otelflask._internal.instrumentation.http.metrics import SCHEMA_URL, HttpMetrics
 from otelflask._internal.instrumentation.http.middleware import Middleware, MiddlewareOptions
 from otelflask._internal.instrumentation.http.request_log import RequestLog
-from otelflask._internal.instrumentation.http.spans import RequestSpans
+from otelflask._internal.instrumentation.http.signals import RequestSignals
 from otelflask._internal.lifecycle.forks import on_fork
 from otelflask._internal.observers import Observers, RequestObserver
 from otelflask._internal.request_record import ENVIRON_KEY, RequestRecord, route_of
 from otelflask._internal.sdk.spans import SpanStarter
-from otelflask._internal.settings import Settings
 from otelflask._internal.settings.loading import load as load_settings
 from otelflask._internal.version import __version__
 from otelflask._internal.wsgi import WsgiApp
@@ -78,19 +77,22 @@ class InstrumentedApp:
         if patterns and patterns not in self._excluded:
             self._excluded.append(patterns)
         tracer = trace_api.get_tracer("otelflask.http", __version__, of("tracer_provider"), schema_url=SCHEMA_URL)
-        spans = RequestSpans(SpanStarter(tracer, settings.remote_sampling == "trust"), settings)
-        given_observers = self._given_observers(given, settings)
+        metrics = HttpMetrics.by(of("meter_provider") or get_meter_provider())
+        on_fork(metrics)
+        log = RequestLog(of("logger_provider") or get_logger_provider()) if settings.request_log else None
+        starter = SpanStarter(tracer, settings.remote_sampling == "trust")
+        signals = RequestSignals(starter, settings, metrics, log, of("views"))
+        observers: Sequence[RequestObserver] = of("observers") or ()
         self._observers = Observers(
             [
-                *(item for item in given_observers if not item.after_span),
-                spans,
-                *(item for item in given_observers if item.after_span),
+                *(item for item in observers if not item.after_span),
+                metrics,
+                signals,
+                *(item for item in observers if item.after_span),
             ]
         )
         _compare("tracer_provider", "spans", self._taken.tracer, tracer, _processor_of)
-        for observer in self._observers.all:
-            if isinstance(observer, HttpMetrics):
-                _compare("meter_provider", "durations", self._taken.histogram, observer.duration, consumer_of)
+        _compare("meter_provider", "durations", self._taken.histogram, metrics.duration, consumer_of)
         parts = MiddlewareOptions(
             settings,
             self._observers,
@@ -112,36 +114,6 @@ class InstrumentedApp:
         if self._taken.excluded_urls is not None:
             lists.append(self._taken.excluded_urls)
         return AnyOf(*lists) if lists else None
-
-    def _given_observers(self, given: dict[str, Any], settings: Settings) -> list[RequestObserver]:
-        """The app's observers, by this call's arguments. Providers count also where an earlier call gave observers."""
-        known = self._given.get("observers")
-        if known is None:
-            return self._standalone(settings)
-        if "observers" not in given:
-            known = [self._by_providers(item, given) for item in known]
-            self._given["observers"] = known
-        return list(known)
-
-    @staticmethod
-    def _by_providers(observer: RequestObserver, given: dict[str, Any]) -> RequestObserver:
-        if isinstance(observer, HttpMetrics) and "meter_provider" in given:
-            metrics = HttpMetrics.by(given["meter_provider"])
-            on_fork(metrics)
-            return metrics
-        if isinstance(observer, RequestLog) and "logger_provider" in given:
-            return RequestLog(given["logger_provider"])
-        return observer
-
-    def _standalone(self, settings: Settings) -> list[RequestObserver]:
-        """The observers of an app without `otelflask.init`: metrics and request log."""
-        of = self._given.get
-        metrics = HttpMetrics.by(of("meter_provider") or get_meter_provider())
-        on_fork(metrics)
-        observers: list[RequestObserver] = [metrics]
-        if settings.request_log:
-            observers.append(RequestLog(of("logger_provider") or get_logger_provider()))
-        return observers
 
     def _add_hooks(self) -> None:
         """Add the request hook as the first before_request, so that none of the app's can answer before it."""

@@ -17,6 +17,7 @@ from otelflask._internal import guard
 from otelflask._internal.compat.otel_instrumentation import FlaskInstrumentorBase, InstrumentedFlask, is_marked, mark
 from otelflask._internal.instrumentation.http.contrib import TakenOver, take_over
 from otelflask._internal.instrumentation.http.instrumented_app import InstrumentedApp
+from otelflask._internal.instrumentation.http.views import RequestViews
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.settings import Settings
 from otelflask._internal.supported_versions import OLDEST, is_supported
@@ -35,7 +36,7 @@ class FlaskInstrumentor(FlaskInstrumentorBase):
     `FlaskInstrumentor`: ``request_hook(span, environ)``, ``response_hook(span, status, headers)``,
     ``tracer_provider``, ``meter_provider``, ``excluded_urls``, ``enable_commenter``,
     ``commenter_options``. Both also take ``logger_provider``, and ``user``, which returns the user of the
-    current request. The arguments ``settings`` and ``observers`` are for otelflask itself.
+    current request. The arguments ``settings``, ``observers`` and ``views`` are for otelflask itself.
 
     An app that OpenTelemetry's instrumentor has instrumented before is taken over, with its hooks.
     """
@@ -90,6 +91,7 @@ class FlaskInstrumentor(FlaskInstrumentorBase):
         settings: Settings | None = None,
         user: Callable[[], object] | None = None,
         observers: Sequence[RequestObserver] | None = None,
+        views: RequestViews | None = None,
     ) -> None:
         """Instrument one app. A second call adds its arguments: hooks to hooks, excluded URLs to excluded URLs.
 

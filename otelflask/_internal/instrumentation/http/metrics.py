@@ -7,14 +7,17 @@ from collections.abc import Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from otelflask._internal.attribute_layers import Interned
+from otelflask._internal.instrumentation.http.ended_request import EndedRequest
 from otelflask._internal.locks import new_lock
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk import durations
-from otelflask._internal.sdk.bound_histogram import BoundHistogram
+from otelflask._internal.sdk.bound_histogram import BoundHistogram, measures_by_default
+from otelflask._internal.sdk.meter_provider import MeterProvider as SdkMeterProvider
 from otelflask._internal.version import __version__
 
 SIZE_BOUNDARIES = (0.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 16_777_216.0)
@@ -52,6 +55,10 @@ class HttpMetrics(RequestObserver):
         )
         self._bound: Interned[tuple[BoundHistogram, BoundHistogram, BoundHistogram]] = Interned(self._bind)
         self._lock = new_lock()
+        #: Whether `add` may be used. Otherwise the user's views and exemplar filters may want the request's context.
+        self.measures_later = type(meter_provider) is SdkMeterProvider and measures_by_default(self.duration)
+        if isinstance(meter_provider, SdkMeterProvider):
+            meter_provider.before_collect.append(self.offer_exemplars)
         self.after_fork()
 
     @classmethod
@@ -105,14 +112,40 @@ class HttpMetrics(RequestObserver):
     def closed(self, record: RequestRecord) -> None:
         with self._lock:
             self._active[record.method, record.scheme] -= 1
-        duration, request_size, response_size = self._bound(
-            record.method, record.route, record.status, record.error_type, record.scheme, record.protocol
+
+    def measure(self, request: EndedRequest, context: Context) -> None:
+        """Measure a request now.
+
+        Args:
+            request: The request.
+            context: Its context.
+        """
+        duration, request_size, response_size = self._histograms_of(request)
+        sampled = request.is_sampled
+        duration.record(request.duration, context, sampled)
+        if request.request_size is not None:
+            request_size.record(request.request_size, context, sampled)
+        response_size.record(request.response_size, context, sampled)
+
+    def add(self, request: EndedRequest) -> None:
+        """Measure a request that was handed over. Only where `measures_later`."""
+        duration, request_size, response_size = self._histograms_of(request)
+        of_span = request.ended_at, request.trace_id, request.span_id, request.is_sampled
+        duration.add(request.duration, *of_span)
+        if request.request_size is not None:
+            request_size.add(request.request_size, *of_span)
+        response_size.add(request.response_size, *of_span)
+
+    def _histograms_of(self, request: EndedRequest) -> tuple[BoundHistogram, BoundHistogram, BoundHistogram]:
+        return self._bound(
+            request.method, request.route, request.status, request.error_type, request.scheme, request.protocol
         )
-        context, sampled = record.context, record.sampled
-        duration.record(record.duration, context, sampled)
-        if record.request_size is not None:
-            request_size.record(record.request_size, context, sampled)
-        response_size.record(record.response_size, context, sampled)
+
+    def offer_exemplars(self) -> None:
+        """Offer what `add` has kept as exemplars."""
+        for histograms in self._bound.values():
+            for histogram in histograms:
+                histogram.offer_exemplars()
 
 
 #: A provider holds its metrics by their callbacks, so they live as long as it does.

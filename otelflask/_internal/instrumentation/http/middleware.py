@@ -21,7 +21,7 @@ from werkzeug.wsgi import get_current_url
 from otelflask._internal import clock, guard
 from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
 from otelflask._internal.exceptions.walk import forget
-from otelflask._internal.instrumentation.http.attributes import of_arrival, of_end
+from otelflask._internal.instrumentation.http.attributes import of_arrival
 from otelflask._internal.instrumentation.http.body import observed
 from otelflask._internal.observers import Observers
 from otelflask._internal.request_record import ENVIRON_KEY, MAX_URL_PART_LENGTH, RequestRecord, route_of
@@ -169,7 +169,6 @@ class Middleware:
             return
         record.closed = True
         record.stop(clock.perf_counter_ns())
-        record.attributes = of_end(record)
         try:
             self._observers.closed(record)
         finally:

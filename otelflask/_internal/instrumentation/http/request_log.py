@@ -6,44 +6,61 @@ from typing import Any
 
 from otelflask._internal import event_names
 from otelflask._internal.compat.otel_api import SeverityNumber
-from otelflask._internal.exceptions.attributes import exception_layer
-from otelflask._internal.observers import RequestObserver
+from otelflask._internal.instrumentation.http.attributes import of_end
+from otelflask._internal.instrumentation.http.ended_request import EndedRequest
 from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 
 
-class RequestLog(RequestObserver):
-    """Emits the record at INFO, WARN (4xx) or ERROR (5xx)."""
+def severity_of(request: EndedRequest) -> tuple[SeverityNumber, str]:
+    """INFO, WARN (4xx) or ERROR (5xx)."""
+    status = request.status
+    if status < 400 and not request.broken:
+        return SeverityNumber.INFO, "INFO"
+    if status < 500 and not request.broken:
+        return SeverityNumber.WARN, "WARN"
+    return SeverityNumber.ERROR, "ERROR"
+
+
+def log_attributes(request: EndedRequest) -> dict[str, Any]:
+    """The attributes of the log record that the span does not have."""
+    own: dict[str, Any] = {"http.server.request.duration": request.duration}
+    if request.exception:
+        # The stack is on the span's event, and on the line that logged the exception.
+        own["exception.type"], own["exception.message"] = request.exception[:2]
+    return own
+
+
+def outcome_text(request: EndedRequest) -> str:
+    """The end of the record's body, after method and path."""
+    return f" {request.status} {request.duration * 1000:.1f} ms"
+
+
+class RequestLog:
+    """Emits the records of requests.
+
+    Args:
+        logger_provider: Where they are emitted.
+    """
 
     def __init__(self, logger_provider: Any) -> None:
-        self._logger = logger_provider.get_logger("otelflask.http", __version__)
+        self.logger = logger_provider.get_logger("otelflask.http", __version__)
 
-    def closed(self, record: RequestRecord) -> None:
-        status = record.status
-        if status < 400 and not record.broken:
-            severity, text = SeverityNumber.INFO, "INFO"
-        elif status < 500 and not record.broken:
-            severity, text = SeverityNumber.WARN, "WARN"
-        else:
-            severity, text = SeverityNumber.ERROR, "ERROR"
-        own: dict[str, Any] = {"http.server.request.duration": record.duration}
-        if record.error is not None and record.error_type is not None:
-            # The stack is on the span's event, and on the line that logged the exception.
-            layer = exception_layer(record.error, record.context)
-            own["exception.type"] = layer["exception.type"]
-            own["exception.message"] = layer["exception.message"]
-        body = f"{record.method} {record.path} {status} {record.duration * 1000:.1f} ms"
-        if record.app_error is not None:
-            body += f": {record.app_error[1]}"
+    def emit(self, record: RequestRecord, request: EndedRequest) -> None:
+        """Emit a request's record, as an object."""
+        severity, text = severity_of(request)
+        body = f"{request.method} {request.path}{outcome_text(request)}"
+        if request.app_error is not None:
+            body += f": {request.app_error[1]}"
         emit(
-            self._logger,
+            self.logger,
             Record(
-                record.ended_at,
+                request.ended_at,
                 severity,
                 text,
                 body,
-                (*record.attributes, own),
+                (*of_end(record), log_attributes(request)),
                 record.span.get_span_context(),
                 record.context,
                 event_names.REQUEST,

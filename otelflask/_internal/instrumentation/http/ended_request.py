@@ -1,0 +1,105 @@
+"""A request that has ended, as the flat tuple that is handed over, and what its views have in common."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from otelflask._internal import guard
+from otelflask._internal.exceptions.attributes import exception_layer
+from otelflask._internal.request_record import RequestRecord
+from otelflask._internal.sdk.flat_items import Flat, flat_value
+
+#: The longest status description of a span, in characters.
+MAX_DESCRIPTION = 1_024
+
+
+class EndedRequest(NamedTuple):
+    """What the views of a request are made of. The fields of a `RequestRecord` have its names.
+
+    Attributes:
+        app_error: Code and message of the `AppError` that the app has raised as its answer.
+        trace_id, span_id, trace_flags: Of its span. The first bit of the flags says whether it is sampled.
+        exception: Type, message, stack trace and description of the exception that ended it; empty without
+            one.
+    """
+
+    method: str
+    method_original: str
+    route: str | None
+    status: int
+    error_type: str | None
+    broken: bool
+    scheme: str
+    host: str
+    protocol: str | None
+    user_agent: str
+    path: str
+    query_string: str
+    client: str
+    request_id: str
+    request_size: int | None
+    response_size: int
+    user_id: str | None
+    statement_count: int
+    statement_time_ns: int
+    app_error: tuple[str | int, str] | None
+    profile_id: str
+    ended_at: int
+    duration: float
+    trace_id: int
+    span_id: int
+    trace_flags: int
+    exception: tuple[str, ...]
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether its span is sampled."""
+        return bool(self.trace_flags & 1)
+
+
+def flat_request(record: RequestRecord) -> Flat:
+    """The fields of an `EndedRequest` as a plain tuple, which the garbage collector does not track."""
+    context = record.span.get_span_context()
+    method = record.method
+    # In the order of EndedRequest.
+    return (
+        method,
+        record.method_original if method == "_OTHER" else "",
+        record.route,
+        record.status,
+        record.error_type,
+        record.broken,
+        record.scheme,
+        record.host,
+        record.protocol,
+        record.user_agent,
+        record.path,
+        record.query_string,
+        record.client,
+        record.request_id,
+        record.request_size,
+        record.response_size,
+        record.user_id,
+        record.statement_count,
+        record.statement_time_ns,
+        tuple(map(flat_value, record.app_error)) if record.app_error is not None else None,
+        record.profile_id,
+        record.ended_at,
+        record.duration,
+        context.trace_id,
+        context.span_id,
+        int(context.trace_flags),
+        _exception_of(record) if record.error is not None and record.error_type is not None else (),
+    )
+
+
+def _exception_of(record: RequestRecord) -> tuple[str, ...]:
+    error = record.error
+    assert error is not None
+    layer: dict[str, Any] = exception_layer(error, record.context)
+    return (
+        layer["exception.type"],
+        layer["exception.message"],
+        layer["exception.stacktrace"],
+        guard.safe_text(error)[:MAX_DESCRIPTION],
+    )

@@ -1,0 +1,115 @@
+"""The signals of a request: a span, started at its arrival, and at its end all of them."""
+
+from __future__ import annotations
+
+from opentelemetry import trace as trace_api
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.status import Status, StatusCode
+
+from otelflask._internal import guard
+from otelflask._internal.exceptions.attributes import exception_layer
+from otelflask._internal.exceptions.walk import remembering
+from otelflask._internal.instrumentation.http.attributes import of_end
+from otelflask._internal.instrumentation.http.captured_headers import CapturedHeaders
+from otelflask._internal.instrumentation.http.ended_request import EndedRequest, flat_request
+from otelflask._internal.instrumentation.http.metrics import HttpMetrics
+from otelflask._internal.instrumentation.http.remote_context import remote_context
+from otelflask._internal.instrumentation.http.request_log import RequestLog
+from otelflask._internal.instrumentation.http.views import LOG, METRICS, SPAN, RequestViews
+from otelflask._internal.observers import RequestObserver
+from otelflask._internal.request_record import RequestRecord
+from otelflask._internal.sdk.spans import Span, SpanStarter
+from otelflask._internal.settings import Settings
+
+
+class RequestSignals(RequestObserver):
+    """Span, log record and measurements of one app's requests.
+
+    Args:
+        starter: Starts the spans.
+        settings: The app's settings.
+        metrics: Measures.
+        log: Emits log records; None for none.
+        views: Takes what need not be an object in the app's thread; None where everything must.
+    """
+
+    def __init__(
+        self,
+        starter: SpanStarter,
+        settings: Settings,
+        metrics: HttpMetrics,
+        log: RequestLog | None,
+        views: RequestViews | None,
+    ) -> None:
+        self._starter = starter
+        self._remote = settings.remote_context
+        self._headers = CapturedHeaders(settings)
+        self._captures_headers = bool(settings.request_headers or settings.response_headers)
+        self._metrics = metrics
+        self._log = log
+        self._views = views
+
+    def opened(self, record: RequestRecord) -> None:
+        """Start the span. The app's code runs in the record's context."""
+        parent, links = remote_context(record.environ, self._remote)
+        name = record.method if record.method != "_OTHER" else "HTTP"
+        span = self._starter.start(name, SpanKind.SERVER, record.attributes, record.started_at, parent, links)
+        record.span = span
+        record.sampled = bool(span.get_span_context().trace_flags & 1)
+        record.context = remembering(trace_api.set_span_in_context(span, parent))
+        if self._captures_headers and span.is_recording():
+            span.set_attributes(self._headers.of_request(record.environ))
+
+    def closed(self, record: RequestRecord) -> None:
+        """Hand the request over. What the user sees as objects is made now."""
+        if self._captures_headers and record.span.is_recording():
+            record.span.set_attributes(self._headers.of_response(record.response_headers))
+        fields = flat_request(record)
+        log, done = self._log, 0
+        if self._views is not None:
+            done = self._views.hand_over(record, fields, self._metrics, log.logger if log is not None else None)
+        if done != METRICS | LOG | SPAN:
+            self._make(record, EndedRequest._make(fields), done)
+
+    def _make(self, record: RequestRecord, request: EndedRequest, done: int) -> None:
+        try:
+            if not done & METRICS:
+                guard.call_hook("measurement of a request", self._metrics.measure, request, record.context)
+            if not done & LOG and self._log is not None:
+                self._log.emit(record, request)
+        finally:
+            # The span ends even where something raises.
+            if not done & SPAN:
+                self._end(record, request)
+
+    @staticmethod
+    def _end(record: RequestRecord, request: EndedRequest) -> None:
+        """Add the outcome to the span, and end it."""
+        span = record.span
+        try:
+            if span.is_recording():
+                _finish(record, span, request)
+        finally:
+            span.end(record.ended_at)
+
+
+def _finish(record: RequestRecord, span: trace_api.Span, request: EndedRequest) -> None:
+    if record.route is not None and getattr(span, "name", None) in (record.method, "HTTP"):
+        # A name that the app has set stays.
+        span.update_name(f"{'HTTP' if record.method == '_OTHER' else record.method} {record.route}")
+    attributes = of_end(record)
+    if isinstance(span, Span):
+        span.set_layers(attributes)
+    else:
+        span.set_attributes({**attributes.outcome, **attributes.details})
+    if record.error_type is None:
+        return
+    if record.error is None:
+        span.set_status(Status(StatusCode.ERROR))
+        return
+    of_error = exception_layer(record.error, record.context)
+    if isinstance(span, Span):
+        span.add_known_event("exception", of_error, record.ended_at)
+    else:
+        span.add_event("exception", of_error, record.ended_at)
+    span.set_status(Status(StatusCode.ERROR, request.exception[-1]))
