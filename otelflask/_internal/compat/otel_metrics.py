@@ -33,7 +33,7 @@ __all__ = [
     "ClearedMeterProvider",
     "Exemplar",
     "Measurement",
-    "add_to_buckets",
+    "adders_of",
     "aggregations_of",
     "consumer_of",
     "exemplar_filter_of",
@@ -91,28 +91,35 @@ def aggregations_of(storages: dict[Any, Any], instrument: Any, attributes: dict[
     return found
 
 
-def add_to_buckets(aggregation: Any, value: float) -> int | None:
-    """Add a value to an aggregation as its own `aggregate` does, without an exemplar.
+def adders_of(aggregations: Sequence[Any]) -> list[Callable[[float], int]]:
+    """A function for each aggregation that adds a value as its `aggregate` does, without an exemplar.
 
-    Returns:
-        The bucket; None for another kind of aggregation, to which nothing is added.
+    The function returns the bucket. The list is empty where an aggregation has no explicit buckets.
     """
-    if type(aggregation) is not _ExplicitBucketHistogramAggregation:
-        return None
-    buckets: Any = aggregation
-    place = bisect_left(buckets._boundaries, value)
-    with buckets._lock:
-        counts = buckets._value
-        if counts is None:
-            counts = buckets._value = buckets._get_empty_bucket_counts()
-        counts[place] += 1
-        buckets._sum += value
-        if buckets._record_min_max:
-            if value < buckets._min:
-                buckets._min = value
-            if value > buckets._max:
-                buckets._max = value
-    return place
+    if any(type(aggregation) is not _ExplicitBucketHistogramAggregation for aggregation in aggregations):
+        return []
+    return [_adder_of(aggregation) for aggregation in aggregations]
+
+
+def _adder_of(buckets: Any) -> Callable[[float], int]:
+    boundaries, lock = buckets._boundaries, buckets._lock
+
+    def add(value: float) -> int:
+        place = bisect_left(boundaries, value)
+        with lock:
+            counts = buckets._value
+            if counts is None:
+                counts = buckets._value = buckets._get_empty_bucket_counts()
+            counts[place] += 1
+            buckets._sum += value
+            if buckets._record_min_max:
+                if value < buckets._min:
+                    buckets._min = value
+                if value > buckets._max:
+                    buckets._max = value
+        return place
+
+    return add
 
 
 def offer_exemplar(aggregation: Any, value: float, at: int, attributes: dict[str, Any], context: Context) -> None:

@@ -79,6 +79,26 @@ class Encoder:
         #: The cache keys for the bytes of layers, by the tag of an attribute.
         self._keys_of_layers = _keys_of_layers()
 
+    @property
+    def generation(self) -> object:
+        """Another object when values are masked by other rules. Then encoded values must not be used again."""
+        return self._scrubber.generation
+
+    def prefix(self, key: str, value_size: int, tag: bytes) -> bytes:
+        """The beginning of an attribute, before its encoded AnyValue.
+
+        Args:
+            key: Its name.
+            value_size: The bytes of the AnyValue.
+            tag: `SPAN_ATTRIBUTE` or `RECORD_ATTRIBUTE`.
+        """
+        pair = field(b"\x0a", self._bytes(key)) + b"\x12" + varint(value_size)
+        return tag + varint(len(pair) + value_size) + pair
+
+    def is_never_masked(self, key: str) -> bool:
+        """Whether no rule masks letters and digits alone under this name."""
+        return not self._scrubber.patterns and not self._scrubber.is_sensitive(key)
+
     def _check_generation(self) -> None:
         if self._generation is not self._scrubber.generation:
             # The cached bytes were masked by other rules.
@@ -116,7 +136,7 @@ class Encoder:
         parts += [part if type(part) is bytes else self._attributes(part, SPAN_ATTRIBUTE) for part in attributes]
         if dropped:
             parts += (b"\x50", varint(dropped))
-        parts += [field(b"\x5a", self._event(*event)) for event in events]
+        parts += [field(b"\x5a", self.event(*event)) for event in events]
         if dropped_events:
             parts += (b"\x60", varint(dropped_events))
         parts += [field(b"\x6a", self._link(*link)) for link in links]
@@ -142,7 +162,8 @@ class Encoder:
                 self._short_texts[text] = known
         return known
 
-    def _event(self, name: str, timestamp: int, attributes: Flat, dropped: int) -> bytes:
+    def event(self, name: str, timestamp: int, attributes: Flat, dropped: int) -> bytes:
+        """An ``Event`` message of `flat_items.flat_events`."""
         return b"".join(
             (
                 b"\x09",

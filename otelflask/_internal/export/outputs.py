@@ -54,7 +54,7 @@ class Output:
 
     def _view(self, handed_over: Flat) -> None:
         _, is_sampled, scope, item = handed_over
-        data = guard.attempt(self._encode, item, on_error=self._count_lost)
+        data = guard.attempt(self._encode, item, on_error=self.count_lost)
         if data:
             self.give((scope, data, item[self._trace_id_at]), is_sampled)
 
@@ -66,7 +66,8 @@ class Output:
         for watcher in self.watchers:
             watcher(item)
 
-    def _count_lost(self, error: Exception) -> bytes:
+    def count_lost(self, error: Exception) -> bytes:
+        """Count an item that cannot be encoded. Returns no bytes."""
         for queue in self.queues:
             queue.count("dropped:encoding", 1)
             message = "some %s cannot be encoded, and are dropped and counted"

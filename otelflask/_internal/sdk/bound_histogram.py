@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.context import Context
@@ -12,7 +13,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_s
 from otelflask._internal import clock
 from otelflask._internal.attribute_layers import Layer
 from otelflask._internal.compat.otel_metrics import (
-    add_to_buckets,
+    adders_of,
     aggregations_of,
     consumer_of,
     exemplar_filter_of,
@@ -38,6 +39,7 @@ class BoundHistogram:
     """
 
     __slots__ = (
+        "_adders",
         "_aggregations",
         "_consumer",
         "_exemplars",
@@ -54,6 +56,8 @@ class BoundHistogram:
         self._consumer = consumer_of(histogram)
         self._storages: Any = None
         self._aggregations: list[Any] = []
+        #: Add a value to each of the aggregations; empty where not all have explicit buckets.
+        self._adders: list[Callable[[float], int]] = []
         #: Bucket → value, time, trace id and span id.
         self._exemplars: dict[int, tuple[float, int, int, int]] = {}
         #: Whether each value may be an exemplar, or none; None where the span decides.
@@ -99,15 +103,18 @@ class BoundHistogram:
             return
         if self._takes_exemplars is not None:
             sampled = self._takes_exemplars
-        for aggregation in self._aggregations:
-            place = add_to_buckets(aggregation, value)
-            if place is None:
-                # Not a histogram of explicit buckets.
-                context = _context_of(trace_id, span_id, sampled)
-                aggregation.aggregate(_Measurement(value, at, self._histogram, context, self.attributes), sampled)
-            elif sampled:
+        place = -1
+        for add in self._adders:
+            place = add(value)
+        if place >= 0:
+            if sampled:
                 # The last one of a bucket is its exemplar.
                 self._exemplars[place] = (value, at, trace_id, span_id)
+        elif self._aggregations:
+            context = _context_of(trace_id, span_id, sampled)
+            measurement = _Measurement(value, at, self._histogram, context, self.attributes)
+            for aggregation in self._aggregations:
+                aggregation.aggregate(measurement, sampled)
 
     def offer_exemplars(self) -> None:
         """Offer the exemplars of `add` to the reservoirs. They ask for them when metrics are collected."""
@@ -124,7 +131,7 @@ class BoundHistogram:
         self._exemplars = {}
         if not storages:
             # Nobody reads.
-            self._storages, self._aggregations = storages, []
+            self._storages, self._aggregations, self._adders = storages, [], []
             return
         if not is_enabled(histogram):
             histogram.record(value, self.attributes, context)
@@ -134,6 +141,7 @@ class BoundHistogram:
         found = aggregations_of(storages, histogram, self.attributes)
         if found or before:
             self._aggregations = found
+            self._adders = adders_of(found)
             self._storages = storages
             exemplar_filter = type(exemplar_filter_of(self._consumer))
             if exemplar_filter is not TraceBasedExemplarFilter:

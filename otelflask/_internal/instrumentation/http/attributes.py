@@ -6,7 +6,7 @@ from typing import Any
 
 from otelflask._internal import attribute_names
 from otelflask._internal.attribute_layers import Interned, Layer
-from otelflask._internal.instrumentation.http.ended_request import EndedRequest
+from otelflask._internal.instrumentation.http.ended_request import EndedRequest, RequestKind
 from otelflask._internal.request_record import RequestAttributes, RequestRecord
 
 #: The names of all attributes of a request, its log record's included.
@@ -73,31 +73,39 @@ def _method_layer(method: str) -> Layer:
 _method_layers: Interned[Layer] = Interned(_method_layer)
 
 
-def own_attributes(request: RequestRecord | EndedRequest) -> dict[str, Any]:
-    """What only this request has, as far as it is known when it arrives."""
-    # Not a layer: its bytes are used once.
-    own: dict[str, Any] = {"url.path": request.path}
-    if request.query_string:
-        own["url.query"] = request.query_string
-    if request.client:
-        own["client.address"] = request.client
-    if request.method == "_OTHER":
-        own["http.request.method_original"] = request.method_original
-    if request.request_id:
-        own[attribute_names.REQUEST_ID] = request.request_id
+def client_attributes(
+    path: str, query_string: str, client: str, method_original: str, request_size: int | None, response_size: int | None
+) -> dict[str, Any]:
+    """What repeats where a client asks for the same again. Sizes are in bytes; None where they are not known."""
+    own: dict[str, Any] = {"url.path": path}
+    if query_string:
+        own["url.query"] = query_string
+    if client:
+        own["client.address"] = client
+    if method_original:
+        own["http.request.method_original"] = method_original
+    if request_size is not None:
+        own["http.request.body.size"] = request_size
+    if response_size is not None:
+        own["http.response.body.size"] = response_size
     return own
 
 
-def connection_layer(request: RequestRecord | EndedRequest) -> Layer:
+def connection_layer(request: RequestRecord | RequestKind) -> Layer:
     """What requests on similar connections have in common."""
     return _connection_layers(request.scheme, request.host, request.protocol, request.user_agent)
 
 
 def of_arrival(record: RequestRecord) -> RequestAttributes:
     """The attributes that are known when a request arrives. Samplers decide by them."""
-    return RequestAttributes(
-        outcome=_method_layers(record.method), request=own_attributes(record), connection=connection_layer(record)
-    )
+    own = client_attributes(record.path, record.query_string, record.client, _original_of(record), None, None)
+    if record.request_id:
+        own[attribute_names.REQUEST_ID] = record.request_id
+    return RequestAttributes(_method_layers(record.method), own, connection=connection_layer(record))
+
+
+def _original_of(record: RequestRecord) -> str:
+    return record.method_original if record.method == "_OTHER" else ""
 
 
 def _outcome_layer(method: str, route: str | None, status: int, error_type: str | None) -> Layer:
@@ -113,16 +121,14 @@ def _outcome_layer(method: str, route: str | None, status: int, error_type: str 
 _outcome_layers: Interned[Layer] = Interned(_outcome_layer)
 
 
-def outcome_layer(request: RequestRecord | EndedRequest) -> Layer:
+def outcome_layer(request: RequestRecord | RequestKind) -> Layer:
     """Method, status, route and error type."""
     return _outcome_layers(request.method, request.route, request.status, request.error_type)
 
 
-def measured_attributes(request: RequestRecord | EndedRequest) -> dict[str, Any]:
-    """Sizes and counts, and who it was. Known at the end."""
-    measured: dict[str, Any] = {"http.response.body.size": request.response_size}
-    if request.request_size is not None:
-        measured["http.request.body.size"] = request.request_size
+def details_of(request: RequestRecord | EndedRequest) -> dict[str, Any]:
+    """What most requests do not have: user, statements, the app's error, a profile."""
+    measured: dict[str, Any] = {}
     if request.user_id is not None:
         measured["user.id"] = request.user_id
     if request.statement_count:
@@ -139,7 +145,8 @@ def of_end(record: RequestRecord) -> RequestAttributes:
     """All attributes of a request that has ended. They are made once."""
     known = record.attributes
     if not known.details:
-        record.attributes = RequestAttributes(
-            outcome_layer(record), known.request, measured_attributes(record), known.connection
-        )
+        details: dict[str, Any] = {"http.response.body.size": record.response_size, **details_of(record)}
+        if record.request_size is not None:
+            details["http.request.body.size"] = record.request_size
+        record.attributes = RequestAttributes(outcome_layer(record), known.request, details, known.connection)
     return record.attributes

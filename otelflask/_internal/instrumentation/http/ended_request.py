@@ -9,8 +9,24 @@ from otelflask._internal.exceptions.attributes import exception_layer
 from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.flat_items import Flat, flat_value
 
+#: How many fields of an `EndedRequest` are its `RequestKind`, and where those that repeat for a client end.
+OF_KIND, OF_CLIENT = 9, 15
 #: The longest status description of a span, in characters.
 MAX_DESCRIPTION = 1_024
+
+
+class RequestKind(NamedTuple):
+    """What many requests have in common: the first fields of `EndedRequest`."""
+
+    method: str
+    route: str | None
+    status: int
+    error_type: str | None
+    broken: bool
+    scheme: str
+    protocol: str | None
+    host: str
+    user_agent: str
 
 
 class EndedRequest(NamedTuple):
@@ -24,21 +40,23 @@ class EndedRequest(NamedTuple):
     """
 
     method: str
-    method_original: str
     route: str | None
     status: int
     error_type: str | None
     broken: bool
     scheme: str
-    host: str
     protocol: str | None
+    host: str
     user_agent: str
+    # Up to here a `RequestKind`. The next ones repeat where a client asks for the same again.
+    method_original: str
     path: str
     query_string: str
     client: str
-    request_id: str
     request_size: int | None
     response_size: int
+    # The others differ.
+    request_id: str
     user_id: str | None
     statement_count: int
     statement_time_ns: int
@@ -64,21 +82,21 @@ def flat_request(record: RequestRecord) -> Flat:
     # In the order of EndedRequest.
     return (
         method,
-        record.method_original if method == "_OTHER" else "",
         record.route,
         record.status,
         record.error_type,
         record.broken,
         record.scheme,
-        record.host,
         record.protocol,
+        record.host,
         record.user_agent,
+        record.method_original if method == "_OTHER" else "",
         record.path,
         record.query_string,
         record.client,
-        record.request_id,
         record.request_size,
         record.response_size,
+        record.request_id,
         record.user_id,
         record.statement_count,
         record.statement_time_ns,

@@ -11,7 +11,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from otelflask._internal.attribute_layers import Interned
-from otelflask._internal.instrumentation.http.ended_request import EndedRequest
+from otelflask._internal.instrumentation.http.ended_request import EndedRequest, RequestKind
 from otelflask._internal.locks import new_lock
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.request_record import RequestRecord
@@ -22,6 +22,10 @@ from otelflask._internal.version import __version__
 
 SIZE_BOUNDARIES = (0.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 16_777_216.0)
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
+
+
+#: Of duration, request size and response size.
+Histograms = tuple[BoundHistogram, BoundHistogram, BoundHistogram]
 
 
 class HttpMetrics(RequestObserver):
@@ -53,7 +57,7 @@ class HttpMetrics(RequestObserver):
             unit="{request}",
             description="Number of active HTTP server requests.",
         )
-        self._bound: Interned[tuple[BoundHistogram, BoundHistogram, BoundHistogram]] = Interned(self._bind)
+        self._bound: Interned[Histograms] = Interned(self._bind)
         self._lock = new_lock()
         #: Whether `add` may be used. Otherwise the user's views and exemplar filters may want the request's context.
         self.measures_later = type(meter_provider) is SdkMeterProvider and measures_by_default(self.duration)
@@ -78,7 +82,7 @@ class HttpMetrics(RequestObserver):
 
     def _bind(
         self, method: str, route: str | None, status: int, error_type: str | None, scheme: str, protocol: str | None
-    ) -> tuple[BoundHistogram, BoundHistogram, BoundHistogram]:
+    ) -> Histograms:
         attributes: dict[str, Any] = {
             "http.request.method": method,
             "url.scheme": scheme,
@@ -120,23 +124,30 @@ class HttpMetrics(RequestObserver):
             request: The request.
             context: Its context.
         """
-        duration, request_size, response_size = self._histograms_of(request)
+        duration, request_size, response_size = self.histograms_of(request)
         sampled = request.is_sampled
         duration.record(request.duration, context, sampled)
         if request.request_size is not None:
             request_size.record(request.request_size, context, sampled)
         response_size.record(request.response_size, context, sampled)
 
-    def add(self, request: EndedRequest) -> None:
-        """Measure a request that was handed over. Only where `measures_later`."""
-        duration, request_size, response_size = self._histograms_of(request)
-        of_span = request.ended_at, request.trace_id, request.span_id, request.is_sampled
-        duration.add(request.duration, *of_span)
-        if request.request_size is not None:
-            request_size.add(request.request_size, *of_span)
-        response_size.add(request.response_size, *of_span)
+    @staticmethod
+    def add(request: EndedRequest, histograms: Histograms) -> None:
+        """Measure a request that was handed over. Only where `measures_later`.
 
-    def _histograms_of(self, request: EndedRequest) -> tuple[BoundHistogram, BoundHistogram, BoundHistogram]:
+        Args:
+            request: The request.
+            histograms: What `histograms_of` returns for it.
+        """
+        duration, request_size, response_size = histograms
+        at, trace_id, span_id, sampled = request.ended_at, request.trace_id, request.span_id, request.is_sampled
+        duration.add(request.duration, at, trace_id, span_id, sampled)
+        if request.request_size is not None:
+            request_size.add(request.request_size, at, trace_id, span_id, sampled)
+        response_size.add(request.response_size, at, trace_id, span_id, sampled)
+
+    def histograms_of(self, request: EndedRequest | RequestKind) -> Histograms:
+        """The histograms of a request's attributes: duration, and sizes of request and response."""
         return self._bound(
             request.method, request.route, request.status, request.error_type, request.scheme, request.protocol
         )

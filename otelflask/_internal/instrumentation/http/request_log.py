@@ -7,13 +7,13 @@ from typing import Any
 from otelflask._internal import event_names
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.instrumentation.http.attributes import of_end
-from otelflask._internal.instrumentation.http.ended_request import EndedRequest
+from otelflask._internal.instrumentation.http.ended_request import EndedRequest, RequestKind
 from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 
 
-def severity_of(request: EndedRequest) -> tuple[SeverityNumber, str]:
+def severity_of(request: EndedRequest | RequestKind) -> tuple[SeverityNumber, str]:
     """INFO, WARN (4xx) or ERROR (5xx)."""
     status = request.status
     if status < 400 and not request.broken:

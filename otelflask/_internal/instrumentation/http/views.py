@@ -9,23 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from opentelemetry.sdk.trace import SpanLimits
-from opentelemetry.trace import NonRecordingSpan, SpanKind, StatusCode
+from opentelemetry.trace import NonRecordingSpan, StatusCode
 
-from otelflask._internal import event_names
+from otelflask._internal import guard
 from otelflask._internal.compat.otel_logs import is_logger_enabled, parts_of_logger
-from otelflask._internal.export.otlp_encoder import RECORD_ATTRIBUTE, SPAN_ATTRIBUTE, Encoder, tagged
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.export.processors import SoleOutput
-from otelflask._internal.instrumentation.http.attributes import (
-    NAMES,
-    connection_layer,
-    measured_attributes,
-    outcome_layer,
-    own_attributes,
-)
+from otelflask._internal.instrumentation.http.attributes import NAMES
 from otelflask._internal.instrumentation.http.ended_request import EndedRequest
 from otelflask._internal.instrumentation.http.metrics import HttpMetrics
-from otelflask._internal.instrumentation.http.request_log import log_attributes, outcome_text, severity_of
+from otelflask._internal.instrumentation.http.plans import RequestPlans
 from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.flat_items import (
     Flat,
@@ -65,6 +58,7 @@ class RequestViews:
         self._metrics = metrics
         self._limits: SpanLimits | None = None
         self._room = 0
+        self._plans = RequestPlans(pipeline.spans.encoder, pipeline.logs.encoder, metrics)
         self._kind = pipeline.handover.add_view(self._view)
 
     def hand_over(self, record: RequestRecord, request: Flat, metrics: HttpMetrics, logger: Any) -> int:
@@ -116,19 +110,23 @@ class RequestViews:
     def _view(self, item: Flat) -> None:
         _, signals, fields, of_span, log_scope = item
         request = EndedRequest._make(fields)
+        plans = self._plans
+        plan = plans.of(fields)
         if signals & METRICS:
-            self._metrics.add(request)
-        attributes = {**own_attributes(request), **measured_attributes(request)}
-        spans, logs = self._spans.encoder, self._logs.encoder
-        pairs = spans.pairs(attributes)
+            self._metrics.add(request, plan.histograms)
+        if not signals & (SPAN | LOG):
+            return
+        span_attributes, record_attributes, path = plans.attributes(request, plan)
         if signals & SPAN:
-            scope, *part = of_span
-            data = spans.span(_flat_span(request, part, tagged(pairs, SPAN_ATTRIBUTE), spans))
-            self._spans.give((scope, data, request.trace_id), request.is_sampled)
+            output, part = self._spans, (request, span_attributes, of_span[1:])
+            data = guard.attempt(plans.span, *part, on_error=output.count_lost)
+            if data:
+                output.give((of_span[0], data, request.trace_id), request.is_sampled)
         if signals & LOG:
-            if logs is not spans:
-                pairs = logs.pairs(attributes)
-            self._logs.give((log_scope, _encoded_record(request, pairs, logs), request.trace_id), True)
+            output = self._logs
+            data = guard.attempt(plans.record, request, plan, record_attributes, path, on_error=output.count_lost)
+            if data:
+                output.give((log_scope, data, request.trace_id), True)
 
 
 def _room(limits: SpanLimits) -> int:
@@ -148,84 +146,21 @@ def _flat_part(span: Span, record: RequestRecord) -> Flat:
     if record.route is not None and name in (record.method, "HTTP"):
         # A name that the app has set stays.
         name = f"{'HTTP' if record.method == '_OTHER' else record.method} {record.route}"
-    context = span.get_span_context()
+    has_events, has_links = span.has_events, span.has_links
     return (
         flat_scope(span.instrumentation_scope),
-        state_of(context),
+        state_of(span.get_span_context()),
         parent.span_id if parent is not None else 0,
         flags_of(parent),
         name,
         record.started_at,
-        flat_attributes(span.own),
-        span.dropped,
-        flat_events(span) if span.has_events else (),
-        span.dropped_events if span.has_events else 0,
-        flat_links(span) if span.has_links else (),
-        span.dropped_links if span.has_links else 0,
         code,
         description,
+        flat_attributes(span.own),
+        span.dropped,
+        flat_events(span) if has_events else (),
+        flat_links(span) if has_links else (),
+        (span.dropped_events if has_events else 0, span.dropped_links if has_links else 0)
+        if has_events or has_links
+        else (),
     )
-
-
-def _flat_span(request: EndedRequest, part: list[Any], of_request: bytes, encoder: Encoder) -> Flat:
-    """The span for `Encoder.span`."""
-    state, parent_id, flags, name, started_at, own, dropped, *others, status, description = part
-    events, dropped_events, links, dropped_links = others
-    if request.exception:
-        kind, message, stack, text = request.exception
-        of_event = ("exception.type", kind, "exception.message", message, "exception.stacktrace", stack)
-        events = (*events, ("exception", request.ended_at, of_event, 0))
-        description = description or text
-    attributes = (
-        encoder.layer_of_span(outcome_layer(request)),
-        of_request,
-        encoder.layer_of_span(connection_layer(request)),
-        own,
-    )
-    return (
-        request.trace_id,
-        request.span_id,
-        state,
-        parent_id,
-        flags,
-        name,
-        SpanKind.SERVER.value,
-        started_at,
-        request.ended_at,
-        attributes,
-        dropped,
-        events,
-        dropped_events,
-        links,
-        dropped_links,
-        status,
-        description if status == StatusCode.ERROR.value else "",
-    )
-
-
-def _encoded_record(request: EndedRequest, pairs: list[bytes], encoder: Encoder) -> bytes:
-    """The log record as bytes."""
-    severity, text = severity_of(request)
-    body = b"%s %s%s" % (request.method.encode(), encoder.short_text(request.path), outcome_text(request).encode())
-    if request.app_error is not None:
-        body += b": " + encoder.short_text(request.app_error[1])
-    attributes = (
-        encoder.layer_of_record(outcome_layer(request)),
-        tagged(pairs, RECORD_ATTRIBUTE),
-        encoder.layer_of_record(connection_layer(request)),
-        flat_attributes(log_attributes(request)),
-    )
-    record = (
-        request.ended_at,
-        request.ended_at,
-        severity.value,
-        text,
-        None,
-        attributes,
-        0,
-        request.trace_flags,
-        request.trace_id,
-        request.span_id,
-        event_names.REQUEST,
-    )
-    return encoder.record(record, body)

@@ -1,0 +1,188 @@
+"""Encode the span and the log record of a request, from what many requests have in common.
+
+A plan has the bytes of one route and outcome on one kind of connection. A block has those of one path and
+client. What is left is written for each request: ids, times, sizes.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple
+
+from opentelemetry.trace import SpanKind, StatusCode
+
+from otelflask._internal import attribute_names, event_names
+from otelflask._internal.attribute_layers import Interned
+from otelflask._internal.export.otlp_encoder import RECORD_ATTRIBUTE, SPAN_ATTRIBUTE, Encoder, field, tagged, varint
+from otelflask._internal.instrumentation.http.attributes import (
+    client_attributes,
+    connection_layer,
+    details_of,
+    outcome_layer,
+)
+from otelflask._internal.instrumentation.http.ended_request import OF_CLIENT, OF_KIND, EndedRequest, RequestKind
+from otelflask._internal.instrumentation.http.metrics import Histograms, HttpMetrics
+from otelflask._internal.instrumentation.http.request_log import outcome_text, severity_of
+from otelflask._internal.sdk.flat_items import Flat
+
+_times = struct.Struct("<BQBQ").pack
+_time = struct.Struct("<BQ").pack
+_double = struct.Struct("<Bd").pack
+#: The length of a request id that otelflask makes.
+_ID_LENGTH = 32
+_ERROR = StatusCode.ERROR.value
+_DURATION = "http.server.request.duration"
+
+
+class Block(NamedTuple):
+    """Attributes of requests with one path, query, client and size, for the span and for the log record."""
+
+    of_span: bytes
+    of_record: bytes
+    path: bytes
+
+
+class Plan(NamedTuple):
+    """What requests of one route and outcome, on one kind of connection, have in common."""
+
+    of_span: bytes
+    of_record: bytes
+    severity: bytes
+    histograms: Histograms
+
+
+class RequestPlans:
+    """Encodes requests, and caches plans and blocks. Not thread-safe.
+
+    Args:
+        spans: Encodes spans.
+        logs: Encodes log records. It may be the same.
+        metrics: The metrics of requests.
+    """
+
+    def __init__(self, spans: Encoder, logs: Encoder, metrics: HttpMetrics) -> None:
+        self._spans, self._logs = spans, logs
+        self._metrics = metrics
+        self._forget()
+
+    def _forget(self) -> None:
+        self._generation = self._spans.generation
+        self._plans: Interned[Plan] = Interned(self._plan)
+        self._blocks: Interned[Block] = Interned(self._block)
+        name, size = attribute_names.REQUEST_ID, _ID_LENGTH + 2
+        text = b"\x0a" + varint(_ID_LENGTH)
+        self._id_of_span = self._spans.prefix(name, size, SPAN_ATTRIBUTE) + text
+        self._id_of_record = self._logs.prefix(name, size, RECORD_ATTRIBUTE) + text
+        self._knows_ids = self._spans.is_never_masked(name)
+        self._duration = self._logs.prefix(_DURATION, 9, RECORD_ATTRIBUTE)
+
+    def of(self, fields: Flat) -> Plan:
+        """The plan of a request, given as a flat tuple."""
+        if self._generation is not self._spans.generation:
+            # What is cached was masked by other rules.
+            self._forget()
+        return self._plans(*fields[:OF_KIND])
+
+    def _plan(self, *fields: Any) -> Plan:
+        kind = RequestKind._make(fields)
+        severity, text = severity_of(kind)
+        outcome, connection = outcome_layer(kind), connection_layer(kind)
+        return Plan(
+            self._spans.layer_of_span(outcome) + self._spans.layer_of_span(connection),
+            self._logs.layer_of_record(outcome) + self._logs.layer_of_record(connection),
+            b"\x10" + varint(severity.value) + field(b"\x1a", text.encode()),
+            self._metrics.histograms_of(kind),
+        )
+
+    def _block(self, original: str, path: str, query: str, client: str, size: int | None, response_size: int) -> Block:
+        attributes = client_attributes(path, query, client, original, size, response_size)
+        return Block(
+            tagged(self._spans.pairs(attributes), SPAN_ATTRIBUTE),
+            tagged(self._logs.pairs(attributes), RECORD_ATTRIBUTE),
+            self._logs.short_text(path),
+        )
+
+    def attributes(self, request: EndedRequest, plan: Plan) -> tuple[bytes, bytes, bytes]:
+        """Encoded attributes of span and log record, and the path for the log record's body."""
+        of_span, of_record, path = self._blocks(*request[OF_KIND:OF_CLIENT])
+        own = details_of(request)
+        identity = request.request_id
+        if self._knows_ids and len(identity) == _ID_LENGTH and identity.isalnum() and identity.isascii():
+            known = identity.encode()
+            of_span += self._id_of_span + known
+            of_record += self._id_of_record + known
+        elif identity:
+            own[attribute_names.REQUEST_ID] = identity
+        if own:
+            of_span += tagged(self._spans.pairs(own), SPAN_ATTRIBUTE)
+            of_record += tagged(self._logs.pairs(own), RECORD_ATTRIBUTE)
+        return plan.of_span + of_span, plan.of_record + of_record, path
+
+    def span(self, request: EndedRequest, attributes: bytes, part: Flat) -> bytes:
+        """The span as a field of ``ScopeSpans``.
+
+        Args:
+            request: The request.
+            attributes: Its encoded attributes.
+            part: What only the span has (`views.flat_part`).
+        """
+        state, parent_id, flags, name, started_at, status, description, own, dropped, events, links, lost = part
+        if request.exception:
+            kind, message, stack, text = request.exception
+            of_event = ("exception.type", kind, "exception.message", message, "exception.stacktrace", stack)
+            events = (*events, ("exception", request.ended_at, of_event, 0))
+            description = description or text
+        dropped_events, dropped_links = lost or (0, 0)
+        span = (
+            request.trace_id,
+            request.span_id,
+            state,
+            parent_id,
+            flags,
+            name,
+            SpanKind.SERVER.value,
+            started_at,
+            request.ended_at,
+            (attributes, own) if own else (attributes,),
+            dropped,
+            events,
+            dropped_events,
+            links,
+            dropped_links,
+            status,
+            description if status == _ERROR else "",
+        )
+        return self._spans.span(span)
+
+    def record(self, request: EndedRequest, plan: Plan, attributes: bytes, path: bytes) -> bytes:
+        """The log record as a field of ``ScopeLogs``."""
+        body = b"%s %s%s" % (request.method.encode(), path, outcome_text(request).encode())
+        if request.app_error is not None:
+            body += b": " + self._logs.short_text(request.app_error[1])
+        more = b""
+        if request.exception:
+            kind, message, *_ = request.exception
+            more = tagged(self._logs.pairs({"exception.type": kind, "exception.message": message}), RECORD_ATTRIBUTE)
+        flags = request.trace_flags
+        return field(
+            b"\x12",
+            b"".join(
+                (
+                    _time(0x09, request.ended_at),
+                    plan.severity,
+                    field(b"\x2a", field(b"\x0a", body)),
+                    attributes,
+                    self._duration,
+                    _double(0x21, request.duration),
+                    more,
+                    b"\x45" + flags.to_bytes(4, "little") if flags else b"",
+                    b"\x4a\x10" + request.trace_id.to_bytes(16, "big") if request.trace_id else b"",
+                    b"\x52\x08" + request.span_id.to_bytes(8, "big") if request.span_id else b"",
+                    _time(0x59, request.ended_at),
+                    _EVENT,
+                )
+            ),
+        )
+
+
+_EVENT = field(b"\x62", event_names.REQUEST.encode())
