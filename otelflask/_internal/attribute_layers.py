@@ -25,6 +25,13 @@ class Layer(dict[str, Any]):
 
 
 Layers = tuple[dict[str, Any], ...]
+#: Layers, or what makes them when something reads them.
+LazyLayers = Layers | Callable[[], Layers]
+
+
+def made(layers: LazyLayers) -> Layers:
+    """The layers themselves."""
+    return layers() if callable(layers) else layers
 
 
 def merged(layers: Layers) -> dict[str, Any]:

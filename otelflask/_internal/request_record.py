@@ -7,11 +7,11 @@ fields. Data that only one observer needs is kept by a `PerRequest`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, Span
+from opentelemetry.trace import INVALID_SPAN, INVALID_SPAN_CONTEXT, Span, SpanContext
 
 #: The key of the record in the WSGI environ.
 ENVIRON_KEY = "otelflask.record"
@@ -27,7 +27,7 @@ _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _NUMBER = re.compile(r"\d{1,18}\Z", re.A)
 _EMPTY_CONTEXT = Context()
 #: Shared, and never written to.
-_NOTHING: dict[str, Any] = {}
+_NOTHING: dict[Any, Any] = {}
 
 T = TypeVar("T")
 
@@ -69,43 +69,40 @@ class RequestRecord:
         broken: Whether an exception was raised while the server read the response's body.
     """
 
-    __slots__ = (
-        "_started_perf_ns",
-        "app_error",
-        "attributes",
-        "broken",
-        "client",
-        "closed",
-        "context",
-        "duration",
-        "ended_at",
-        "environ",
-        "error",
-        "error_type",
-        "host",
-        "method",
-        "own_observers",
-        "path",
-        "profile_id",
-        "protocol",
-        "query_string",
-        "request_id",
-        "request_size",
-        "response_headers",
-        "response_size",
-        "route",
-        "sampled",
-        "scheme",
-        "span",
-        "started_at",
-        "statement_count",
-        "statement_time_ns",
-        "states",
-        "status",
-        "unhandled",
-        "user_agent",
-        "user_id",
-    )
+    #: What most requests do not change is an attribute of the class.
+    request_id = ""
+    span: Span = INVALID_SPAN
+    #: Of the span.
+    span_context: SpanContext = INVALID_SPAN_CONTEXT
+    context: Context = _EMPTY_CONTEXT
+    attributes = RequestAttributes()
+    user_id: str | None = None
+    route: str | None = None
+    status = 0
+    request_size: int | None = None
+    response_size = 0
+    #: The response's Content-Length; None where it has none.
+    content_length: int | None = None
+    response_headers: Sequence[tuple[str, str]] = ()
+    error: BaseException | None = None
+    #: ``error.type``: the type of the exception that ended the request, else the status as text; None without a
+    #: failure. Set at the end.
+    error_type: str | None = None
+    #: Code and message of the `AppError` that the app has raised as its answer.
+    app_error: tuple[str | int, str] | None = None
+    unhandled = False
+    broken = False
+    #: The number of SQL statements, and their total time in nanoseconds.
+    statement_count = 0
+    statement_time_ns = 0
+    #: The id of the stored profile of this request; empty if there is none.
+    profile_id = ""
+    states: dict[PerRequest[Any], Any] = _NOTHING
+    #: Observers of this one request. They are called at its end, before those of the app.
+    own_observers: tuple[Any, ...] = ()
+    duration = 0.0
+    ended_at = 0
+    closed = False
 
     def __init__(self, environ: dict[str, Any], started_at: int, started_perf_ns: int) -> None:
         self.started_at = started_at
@@ -124,36 +121,11 @@ class RequestRecord:
         self.query_string: str = (get("QUERY_STRING") or "")[:MAX_URL_PART_LENGTH]
         # An app's own middleware for proxies may set REMOTE_ADDR to None.
         self.client: str = (get("REMOTE_ADDR") or "")[:64]
-        self.request_id = ""
-        self.span: Span = INVALID_SPAN
-        self.sampled = False
-        self.context: Context = _EMPTY_CONTEXT
-        self.attributes = _NO_ATTRIBUTES
-        self.user_id: str | None = None
-        self.route: str | None = None
-        self.status = 0
-        self.request_size: int | None = None
-        self.response_size = 0
-        self.response_headers: list[tuple[str, str]] = []
-        self.error: BaseException | None = None
-        #: ``error.type``: the type of the exception that ended the request, else the status as text; None without a
-        #: failure. Set at the end.
-        self.error_type: str | None = None
-        #: Code and message of the `AppError` that the app has raised as its answer.
-        self.app_error: tuple[str | int, str] | None = None
-        self.unhandled = False
-        self.broken = False
-        #: The number of SQL statements, and their total time in nanoseconds.
-        self.statement_count = 0
-        self.statement_time_ns = 0
-        #: The id of the stored profile of this request; empty if there is none.
-        self.profile_id = ""
-        self.states: dict[PerRequest[Any], Any] = {}
-        #: Observers of this one request. They are called at its end, before those of the app.
-        self.own_observers: tuple[Any, ...] = ()
-        self.duration = 0.0
-        self.ended_at = 0
-        self.closed = False
+
+    @property
+    def sampled(self) -> bool:
+        """Whether its span is sampled."""
+        return bool(self.span_context.trace_flags & 1)
 
     @property
     def method_original(self) -> str:
@@ -181,7 +153,7 @@ class RequestRecord:
     def release(self) -> None:
         """Drop large objects, and the environ, which refers back to this record."""
         self.environ = {}
-        self.states = {}
+        self.states = _NOTHING
         self.own_observers = ()
         self.error = None
 
@@ -195,9 +167,6 @@ class RequestRecord:
             name = error_type.__qualname__
             return name if error_type.__module__ == "builtins" else f"{error_type.__module__}.{name}"
         return str(self.status)
-
-
-_NO_ATTRIBUTES = RequestAttributes()
 
 
 class PerRequest(Generic[T]):
@@ -214,9 +183,12 @@ class PerRequest(Generic[T]):
 
     def get_or_create(self, record: RequestRecord) -> T:
         """The data of a request. It is created on first use."""
-        found = record.states.get(self)
+        states = record.states
+        found = states.get(self)
         if found is None:
-            found = record.states[self] = self._factory()
+            if states is _NOTHING:
+                states = record.states = {}
+            found = states[self] = self._factory()
         return found
 
     def get(self, record: RequestRecord) -> T | None:

@@ -48,12 +48,13 @@ def _items(collector: FakeCollector) -> dict[str, list[str]]:
     return {"spans": sorted(spans), "logs": sorted(logs), "points": sorted(points)}
 
 
-@pytest.fixture(scope="module")
-def arrived() -> dict[str, dict[str, list[str]]]:
+@pytest.fixture(scope="module", params=["few", "more"])
+def arrived(request: pytest.FixtureRequest) -> dict[str, dict[str, list[str]]]:
+    """What arrived both ways, with few attributes and with captured headers."""
     found = {}
     for mode in ("alone", "beside"):
         with FakeCollector() as collector:
-            subprocess.run([sys.executable, str(SCRIPT), mode], env=collector.environment(), check=True)
+            subprocess.run([sys.executable, str(SCRIPT), mode, request.param], env=collector.environment(), check=True)
             found[mode] = _items(collector)
     return found
 

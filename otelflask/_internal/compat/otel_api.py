@@ -6,9 +6,12 @@ Sources: ``opentelemetry.context``, ``opentelemetry.trace``, ``opentelemetry.met
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import ContextVar
 from operator import attrgetter
 from typing import Any
 
+from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
 from opentelemetry._logs import (
     LoggerProvider,
@@ -20,19 +23,24 @@ from opentelemetry._logs import (
 )
 from opentelemetry._logs import _internal as logs_internal
 from opentelemetry.attributes import _clean_attribute_value as clean_attribute_value
+from opentelemetry.context import _RUNTIME_CONTEXT, Context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY as SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.metrics import _internal as metrics_internal
 from opentelemetry.semconv._incubating.metrics import otel_metrics
+from opentelemetry.trace.propagation import _SPAN_KEY as SPAN_KEY
 from opentelemetry.util._decorator import _agnosticcontextmanager as context_manager
 
 __all__ = [
+    "SPAN_KEY",
     "SUPPRESS_INSTRUMENTATION_KEY",
     "LogRecord",
     "LoggerProvider",
     "NoOpLogger",
     "SeverityNumber",
+    "attach",
     "clean_attribute_value",
     "context_manager",
+    "detach",
     "get_logger_provider",
     "otel_metrics",
     "parts_of_propagator",
@@ -40,6 +48,11 @@ __all__ = [
     "set_logger_provider",
 ]
 
+_context_variable: ContextVar[Context] | None = getattr(_RUNTIME_CONTEXT, "_current_context", None)
+#: Make a context the current one, and undo it in the same call of a function. Where OpenTelemetry keeps contexts in a
+#: context variable, they are the variable's own: the calls in between, in each request, cost as much as its span.
+attach: Callable[[Context], Any] = context_api.attach if _context_variable is None else _context_variable.set
+detach: Callable[[Any], None] = context_api.detach if _context_variable is None else _context_variable.reset
 #: The propagators of a composite one, in order.
 parts_of_propagator = attrgetter("_propagators")
 

@@ -34,6 +34,7 @@ __all__ = [
     "SimpleLogRecordProcessor",
     "is_logger_enabled",
     "parts_of_logger",
+    "processors_of_logger",
     "set_provider_resource",
 ]
 
@@ -42,6 +43,10 @@ is_logger_enabled: Callable[[Any], bool] = Logger._is_enabled
 #: What a logger gives its records and where it emits them: resource, scope, limits, processors.
 parts_of_logger: Callable[[Any], tuple[Resource, InstrumentationScope, LogRecordLimits, Any]] = attrgetter(
     "_resource", "_instrumentation_scope", "_log_record_limits", "_multi_log_record_processor"
+)
+#: The processors of a logger's provider. The tuple is replaced when one is added.
+processors_of_logger: Callable[[Any], tuple[Any, ...]] = attrgetter(
+    "_multi_log_record_processor._log_record_processors"
 )
 
 

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.trace import SpanContext, SpanKind
 from opentelemetry.trace.status import Status, StatusCode
 
-from otelflask._internal.attribute_layers import Layers, merged
+from otelflask._internal.attribute_layers import Layers, LazyLayers, merged
 
 #: The class of the SDK's spans.
 SdkSpan = sdk_trace._Span
@@ -45,6 +45,11 @@ _ASK_OTHERS = (sampling.ParentBased, sampling.ParentBasedTraceIdRatio)
 #: More than the number of attributes that our layers have together.
 _OF_LAYERS = 32
 _UNSET = Status(StatusCode.UNSET)
+
+
+def processors_of_tracer(tracer: Any) -> tuple[Any, ...] | None:
+    """The processors of a tracer. The tuple is replaced when one is added. None where there is no list of them."""
+    return getattr(tracer.span_processor, "_span_processors", None)
 
 
 def asks_nobody_else(sampler: Sampler) -> bool:
@@ -119,7 +124,7 @@ class LayeredSpan(SdkSpan):
         context: The span's context.
         parent: The parent's context.
         kind: The kind.
-        layers: Attributes that are valid already.
+        layers: Attributes that are valid already, or what makes them when something reads them.
         start_time: Epoch nanoseconds.
     """
 
@@ -131,28 +136,48 @@ class LayeredSpan(SdkSpan):
         context: SpanContext,
         parent: SpanContext | None,
         kind: SpanKind,
-        layers: Layers,
+        layers: LazyLayers,
         start_time: int,
     ) -> None:
         self.tracer = tracer
         #: The SDK's limits of a span.
         self.limits: sdk_trace.SpanLimits = tracer._span_limits
-        #: Attributes that are valid already. The dicts must not change afterwards.
-        self.layers = layers
+        self._layers = layers
         #: Attributes of this span alone.
         self.own: dict[str, Any] = {}
-        #: The number of its own attributes that were dropped.
-        self.dropped = 0
         self._name = name
         self._context = context
         self._parent = parent
         self._kind = kind
         self._start_time = start_time
-        #: Its end in epoch nanoseconds; None before.
-        self.ended_at: int | None = None
-        self._status = _UNSET
-        self._resource = tracer.resource
-        self._instrumentation_scope = tracer._instrumentation_scope
+
+    #: The number of its own attributes that were dropped.
+    dropped = 0
+    #: Its end in epoch nanoseconds; None before.
+    ended_at: int | None = None
+    _status = _UNSET
+    _resource = property(attrgetter("tracer.resource"))
+    _instrumentation_scope = property(attrgetter("tracer._instrumentation_scope"))
+
+    @property
+    def layers(self) -> Layers:
+        """Attributes that are valid already. The dicts must not change."""
+        layers = self._layers
+        if callable(layers):
+            layers = self._layers = layers()
+        return layers
+
+    def set_layers(self, layers: Layers) -> None:
+        """Replace the layers.
+
+        Above the limit of a span, the first attributes are kept.
+        """
+        self._layers = layers
+
+    @property
+    def has_status(self) -> bool:
+        """Whether the app has set its status."""
+        return self._status is not _UNSET
 
     # Containers of the SDK's span, made on first use.
     _events = _MadeOnDemand(lambda span: span._new_events())

@@ -187,7 +187,7 @@ class Reporter(RequestObserver):
     def failed(self, record: RequestRecord, error: Exception) -> None:
         """Read local variables now, before database sessions are rolled back and closed."""
         walked = first_error(walk(error, record.context), record)
-        occurrence = Occurrence(walked, False, record.span.get_span_context())
+        occurrence = Occurrence(walked, False, record.span_context)
         _handling.active = True
         try:
             occurrence.prepared = self._builder.prepare(occurrence, record, live=True)
@@ -201,7 +201,7 @@ class Reporter(RequestObserver):
         walked = first_error(walk(record.error, record.context), record) if record.error is not None else None
         if record.error_type is not None and walked is not None and not _is_prepared(occurrences, walked.error):
             # Not after the end of the request, which is longer ago where telemetry is slow.
-            span, at = record.span.get_span_context(), record.ended_at
+            span, at = record.span_context, record.ended_at
             occurrences.append(Occurrence(walked, not record.unhandled, span, at=at))
         if occurrences:
             self._report(record, occurrences)

@@ -13,9 +13,11 @@ from typing import Any
 
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
+from opentelemetry.trace import Span
 
 from otelflask._internal import guard
 from otelflask._internal.attribute_layers import Layer
+from otelflask._internal.compat.otel_api import SPAN_KEY
 
 #: The most exceptions of a walk, itself included; the most members of a group; the longest chain of causes in a view;
 #: the most frames of a stack.
@@ -152,9 +154,9 @@ def _found_members(error: BaseException) -> tuple[list[BaseException], int]:
     return [item for item in found[:MAX_MEMBERS] if isinstance(item, BaseException)], len(found)
 
 
-def remembering(context: Context) -> Context:
-    """A context within which each exception is walked once."""
-    return context_api.set_value(_KEY, [], context)
+def remembering(context: Context, span: Span) -> Context:
+    """A context with a span, within which each exception is walked once."""
+    return Context({**context, SPAN_KEY: span, _KEY: []})
 
 
 def forget(context: Context) -> None:

@@ -23,7 +23,8 @@ _fixed64 = struct.Struct("<Q").pack
 _double = struct.Struct("<d").pack
 _times = struct.Struct("<BQBQ").pack
 _VARINTS = tuple(bytes((n,)) for n in range(128))
-_SPAN_KINDS = tuple(b"\x30" + _VARINTS[n] for n in range(1, 6))
+#: The kind of a span, by the value of the API's `SpanKind`.
+SPAN_KINDS = tuple(b"\x30" + _VARINTS[n] for n in range(1, 6))
 #: The tag of an attribute of a span, and of a log record.
 SPAN_ATTRIBUTE, RECORD_ATTRIBUTE = b"\x4a", b"\x32"
 _UNSET = 0
@@ -132,7 +133,7 @@ class Encoder:
             parts.append(field(b"\x1a", self._bytes(state)))
         if parent_id:
             parts += (b"\x22\x08", parent_id.to_bytes(8, "big"))
-        parts += (field(b"\x2a", self.short_text(name)), _SPAN_KINDS[kind], _times(0x39, start, 0x41, end))
+        parts += (field(b"\x2a", self.short_text(name)), SPAN_KINDS[kind], _times(0x39, start, 0x41, end))
         parts += [part if type(part) is bytes else self._attributes(part, SPAN_ATTRIBUTE) for part in attributes]
         if dropped:
             parts += (b"\x50", varint(dropped))

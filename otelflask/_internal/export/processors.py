@@ -42,34 +42,6 @@ class _Handing:
         return all(done)
 
 
-class SoleOutput:
-    """Tells whether a provider hands all of its items to one output, and nobody else sees them.
-
-    Then an item need not be an object.
-
-    Args:
-        output: The output.
-    """
-
-    __slots__ = ("_known", "_output", "_sees_all")
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-        self._known: object = None
-        self._sees_all = False
-
-    def sees_all(self, processors: tuple[Any, ...]) -> bool:
-        """Whether only our output sees the items of a provider.
-
-        Args:
-            processors: The provider's processors. A provider makes a new tuple when it gets another.
-        """
-        if processors is not self._known:
-            self._sees_all = [getattr(item, "output", None) for item in processors] == [self._output]
-            self._known = processors
-        return self._sees_all
-
-
 class HandoverSpanProcessor(_Handing, SpanProcessor):
     """Hands ended spans over."""
 

@@ -51,7 +51,7 @@ class ContinuousProfiler(Component):
             record = environ.get(ENVIRON_KEY)
             if not isinstance(record, RequestRecord) or not record.sampled:
                 return wsgi_app(environ, start_response)
-            span_id = f"{record.span.get_span_context().span_id:016x}"
+            span_id = f"{record.span_context.span_id:016x}"
             record.span.set_attribute(SPAN_ATTRIBUTE, span_id)
             guard.call_hook("agent of Pyroscope", pyroscope.add_thread_tag, TAG, span_id)
             try:

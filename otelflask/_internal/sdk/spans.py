@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
 from otelflask._internal import clock, guard
-from otelflask._internal.attribute_layers import Layer, Layers, merged
+from otelflask._internal.attribute_layers import Layer, LazyLayers, made, merged
 from otelflask._internal.compat.otel_trace import (
     ENDING,
     LayeredSpan,
@@ -38,13 +38,6 @@ _SAMPLED_RANDOM = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
 
 class Span(LayeredSpan, AppSpan):
     """A span with attributes in layers."""
-
-    def set_layers(self, layers: Layers) -> None:
-        """Replace the initial attributes by layers with valid attributes. The dicts must not change afterwards.
-
-        Above the limit, the first attributes are kept.
-        """
-        self.layers = layers
 
     def set_attribute(self, key: str, value: Any) -> None:
         if self.ended_at is not None:
@@ -168,7 +161,7 @@ class SpanStarter:
         self,
         name: str,
         kind: SpanKind,
-        layers: Layers,
+        layers: LazyLayers,
         start_time: int,
         context: Context | None = None,
         links: Sequence[trace_api.Link] = (),
@@ -178,7 +171,7 @@ class SpanStarter:
         Args:
             name: The name.
             kind: The kind.
-            layers: The attributes.
+            layers: The attributes, or what makes them when something reads them.
             start_time: Epoch nanoseconds.
             context: The parent's context (default: the current one).
             links: Links.
@@ -198,18 +191,21 @@ class SpanStarter:
         self,
         name: str,
         kind: SpanKind,
-        layers: Layers,
+        layers: LazyLayers,
         start_time: int,
         context: Context | None,
         links: Sequence[trace_api.Link],
     ) -> trace_api.Span:
         tracer = self._tracer
         if not self._sdk:
-            made: trace_api.Span = tracer.start_span(
-                name, context, kind=kind, attributes=merged(layers), links=links, start_time=start_time
+            started: trace_api.Span = tracer.start_span(
+                name, context, kind=kind, attributes=merged(made(layers)), links=links, start_time=start_time
             )
-            return made
-        parent: SpanContext | None = trace_api.get_current_span(context).get_span_context()
+            return started
+        # An empty context has no span.
+        parent: SpanContext | None = (
+            None if context is not None and not context else trace_api.get_current_span(context).get_span_context()
+        )
         if not is_tracer_enabled(tracer):
             return trace_api.NonRecordingSpan(parent or trace_api.INVALID_SPAN_CONTEXT)
         generator = tracer.id_generator
@@ -232,7 +228,7 @@ class SpanStarter:
         if sampler is sampling.ALWAYS_ON:
             recording = sampled = True
         else:
-            result = sampler.should_sample(context, trace_id, name, kind, merged(layers), links)
+            result = sampler.should_sample(context, trace_id, name, kind, merged(made(layers)), links)
             recording = result.decision.is_recording()
             sampled = result.decision.is_sampled()
             trace_state = result.trace_state
@@ -247,7 +243,7 @@ class SpanStarter:
         span = Span(tracer, name, span_context, parent, kind, layers, start_time)
         if extra:
             # A sampler returns the attributes that it was given, and its own.
-            known = merged(layers)
+            known = merged(span.layers)
             for key, value in extra.items():
                 if key not in known:
                     span.set_attribute(key, value)

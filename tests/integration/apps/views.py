@@ -1,4 +1,4 @@
-"""Answer requests of many kinds, with otelflask alone or with parts of the user: ``views.py (alone|beside)``."""
+"""Answer requests of many kinds, alone or beside parts of the user: ``views.py (alone|beside) (few|more)``."""
 
 from __future__ import annotations
 
@@ -108,7 +108,8 @@ def broken() -> flask.Response:
     return flask.Response(chunks())
 
 
-otelflask.init(app, runtime_metrics=False, database=False, request_headers="x-shown", response_headers="content-type")
+captured = {"request_headers": "x-shown", "response_headers": "content-type"} if sys.argv[2] == "more" else {}
+otelflask.init(app, runtime_metrics=False, database=False, **captured)
 if sys.argv[1] == "beside":
     pipeline = app.extensions["otelflask"].pipeline
     pipeline.tracer_provider.add_span_processor(_Spans())

@@ -110,7 +110,7 @@ class RequestQueries(RequestObserver):
                 "WARN",
                 text,
                 (own,),
-                record.span.get_span_context(),
+                record.span_context,
                 record.context,
                 event_names.REPEATED_QUERY,
             ),

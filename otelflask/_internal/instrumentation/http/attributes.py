@@ -97,11 +97,13 @@ def connection_layer(request: RequestRecord | RequestKind) -> Layer:
 
 
 def of_arrival(record: RequestRecord) -> RequestAttributes:
-    """The attributes that are known when a request arrives. Samplers decide by them."""
-    own = client_attributes(record.path, record.query_string, record.client, _original_of(record), None, None)
-    if record.request_id:
-        own[attribute_names.REQUEST_ID] = record.request_id
-    return RequestAttributes(_method_layers(record.method), own, connection=connection_layer(record))
+    """The attributes that are known when a request arrives. Samplers decide by them. They are made once."""
+    if not record.attributes.outcome:
+        own = client_attributes(record.path, record.query_string, record.client, _original_of(record), None, None)
+        if record.request_id:
+            own[attribute_names.REQUEST_ID] = record.request_id
+        record.attributes = RequestAttributes(_method_layers(record.method), own, connection=connection_layer(record))
+    return record.attributes
 
 
 def _original_of(record: RequestRecord) -> str:
@@ -143,7 +145,7 @@ def details_of(request: RequestRecord | EndedRequest) -> dict[str, Any]:
 
 def of_end(record: RequestRecord) -> RequestAttributes:
     """All attributes of a request that has ended. They are made once."""
-    known = record.attributes
+    known = of_arrival(record)
     if not known.details:
         details: dict[str, Any] = {"http.response.body.size": record.response_size, **details_of(record)}
         if record.request_size is not None:

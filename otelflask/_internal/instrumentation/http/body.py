@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from opentelemetry import context as context_api
-
 from otelflask._internal import guard
+from otelflask._internal.compat.otel_api import attach, detach
 from otelflask._internal.request_record import RequestRecord
 
 #: Called at a request's end. A server that closes twice calls it twice.
@@ -58,7 +57,7 @@ def observed(
     Returns:
         The body for the server: a wrapper, or the app's own body where its end is noticed otherwise.
     """
-    size = _content_length(record)
+    size = record.content_length
     if "SERVER_SOFTWARE" not in environ and size is not None:
         # No server, so a test client: it keeps a response open until its body is read, which a test may never do. A
         # response of known length is closed at once. What a stream with a Content-Length does later is not recorded
@@ -80,13 +79,6 @@ def observed(
     return body_class(
         record, result, on_end, stream_context_of(record) if size is None and stream_context_of is not None else None
     )
-
-
-def _content_length(record: RequestRecord) -> int | None:
-    for name, value in record.response_headers:
-        if name.lower() == "content-length" and value.isdigit():
-            return int(value)
-    return None
 
 
 def _length(chunk: Any) -> int:
@@ -139,7 +131,7 @@ class _Body:
     def _next_chunk(self, chunks: Iterator[bytes]) -> bytes:
         """The next chunk, made with the request's span as the current one. Raises StopIteration at the end."""
         record = self._record
-        token = context_api.attach(record.context)
+        token = attach(record.context)
         try:
             if self._stream_context is None:
                 chunk = next(chunks)
@@ -156,20 +148,20 @@ class _Body:
             record.unhandled = True
             raise
         finally:
-            context_api.detach(token)
+            detach(token)
         record.response_size += len(chunk) if type(chunk) is bytes else _length(chunk)
         return chunk
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function of the app with the request's span as the current one. `_next_chunk` inlines this."""
-        token = context_api.attach(self._record.context)
+        token = attach(self._record.context)
         try:
             if self._stream_context is None:
                 return function(*arguments)
             with self._stream_context():
                 return function(*arguments)
         finally:
-            context_api.detach(token)
+            detach(token)
 
     def __del__(self) -> None:
         # A test client that never reads the body, or a server that never closes it.

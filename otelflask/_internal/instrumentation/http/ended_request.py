@@ -77,7 +77,7 @@ class EndedRequest(NamedTuple):
 
 def flat_request(record: RequestRecord) -> Flat:
     """The fields of an `EndedRequest` as a plain tuple, which the garbage collector does not track."""
-    context = record.span.get_span_context()
+    context = record.span_context
     method = record.method
     # In the order of EndedRequest.
     return (

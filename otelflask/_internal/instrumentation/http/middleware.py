@@ -19,9 +19,8 @@ from opentelemetry.instrumentation.wsgi import default_response_propagation_sett
 from werkzeug.wsgi import get_current_url
 
 from otelflask._internal import clock, guard
-from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
+from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY, attach, detach
 from otelflask._internal.exceptions.walk import forget
-from otelflask._internal.instrumentation.http.attributes import of_arrival
 from otelflask._internal.instrumentation.http.body import observed
 from otelflask._internal.observers import Observers
 from otelflask._internal.request_record import ENVIRON_KEY, MAX_URL_PART_LENGTH, RequestRecord, route_of
@@ -61,6 +60,7 @@ class Middleware:
         self._traceresponse = parts.settings.traceresponse
         header = parts.settings.request_id_header
         self._request_id_header = header
+        self._request_id_name = header.lower()
         self._request_id_key = "HTTP_" + header.upper().replace("-", "_") if header else ""
 
     def wrap(self, wsgi_app: WsgiApp) -> WsgiApp:
@@ -80,7 +80,7 @@ class Middleware:
             if record is None:
                 return wsgi_app(environ, start_response)
             observers = self._observers
-            token = context_api.attach(record.context)
+            token = attach(record.context)
             scopes = observers.enter(record)
             try:
                 try:
@@ -96,7 +96,7 @@ class Middleware:
                 self._close(record)
                 raise
             finally:
-                context_api.detach(token)
+                detach(token)
             return observed(record, result, environ, self._close, observers.stream_context)
 
         return application
@@ -121,7 +121,6 @@ class Middleware:
         if self._request_id_key:
             given = environ.get(self._request_id_key, "")
             record.request_id = given if _REQUEST_ID.match(given) else f"{random.getrandbits(128):032x}"
-        record.attributes = of_arrival(record)
         environ[ENVIRON_KEY] = record
         # Last: a record that observers know must also be closed.
         self._observers.opened(record)
@@ -148,11 +147,19 @@ class Middleware:
         if record.user_id is None and has_request_context():
             found = guard.call_hook("hook `user`", self._user)
             record.user_id = None if found is None else guard.safe_text(found)[:256]
-        names = {name.lower() for name, _ in headers}
-        if record.request_id and self._request_id_header.lower() not in names:
+        has_id, has_trace = not record.request_id, not self._traceresponse
+        for name, value in given:
+            name = name.lower()
+            if name == "content-length":
+                record.content_length = int(value) if value.isdigit() else None
+            elif name == self._request_id_name:
+                has_id = True
+            elif name == "traceresponse":
+                has_trace = True
+        if not has_id:
             headers.append((self._request_id_header, record.request_id))
-        context = record.span.get_span_context()
-        if self._traceresponse and context.is_valid and "traceresponse" not in names:
+        context = record.span_context
+        if not has_trace and context.is_valid:
             headers.append(
                 ("traceresponse", f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}")
             )

@@ -9,11 +9,19 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple
 
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 from otelflask._internal import attribute_names, event_names
 from otelflask._internal.attribute_layers import Interned
-from otelflask._internal.export.otlp_encoder import RECORD_ATTRIBUTE, SPAN_ATTRIBUTE, Encoder, field, tagged, varint
+from otelflask._internal.export.otlp_encoder import (
+    RECORD_ATTRIBUTE,
+    SPAN_ATTRIBUTE,
+    SPAN_KINDS,
+    Encoder,
+    field,
+    tagged,
+    varint,
+)
 from otelflask._internal.instrumentation.http.attributes import (
     client_attributes,
     connection_layer,
@@ -23,7 +31,7 @@ from otelflask._internal.instrumentation.http.attributes import (
 from otelflask._internal.instrumentation.http.ended_request import OF_CLIENT, OF_KIND, EndedRequest, RequestKind
 from otelflask._internal.instrumentation.http.metrics import Histograms, HttpMetrics
 from otelflask._internal.instrumentation.http.request_log import outcome_text, severity_of
-from otelflask._internal.sdk.flat_items import Flat
+from otelflask._internal.sdk.flat_items import Flat, flags_of
 
 _times = struct.Struct("<BQBQ").pack
 _time = struct.Struct("<BQ").pack
@@ -31,6 +39,16 @@ _double = struct.Struct("<Bd").pack
 #: The length of a request id that otelflask makes.
 _ID_LENGTH = 32
 _ERROR = StatusCode.ERROR.value
+#: Status and flags → the end of a span without a description.
+_ENDS = {
+    (status.value, flags): (b"\x7a\x00" if status is StatusCode.UNSET else b"\x7a\x02\x18" + varint(status.value))
+    + b"\x85\x01"
+    + flags.to_bytes(4, "little")
+    for status in StatusCode
+    for flags in (flags_of(None), flags_of(SpanContext(1, 1, is_remote=True)))
+}
+#: What a span has that the app has not touched.
+_NO_REST: Flat = ("", (), 0, (), 0, (), 0)
 _DURATION = "http.server.request.duration"
 
 
@@ -43,8 +61,15 @@ class Block(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What requests of one route and outcome, on one kind of connection, have in common."""
+    """What requests of one route and outcome, on one kind of connection, have in common.
 
+    Attributes:
+        name: The name of their spans.
+        head: The encoded name and kind of their spans.
+    """
+
+    name: str
+    head: bytes
     of_span: bytes
     of_record: bytes
     severity: bytes
@@ -87,7 +112,11 @@ class RequestPlans:
         kind = RequestKind._make(fields)
         severity, text = severity_of(kind)
         outcome, connection = outcome_layer(kind), connection_layer(kind)
+        method = "HTTP" if kind.method == "_OTHER" else kind.method
+        name = method if kind.route is None else f"{method} {kind.route}"
         return Plan(
+            name,
+            field(b"\x2a", self._spans.short_text(name)) + SPAN_KINDS[SpanKind.SERVER.value],
             self._spans.layer_of_span(outcome) + self._spans.layer_of_span(connection),
             self._logs.layer_of_record(outcome) + self._logs.layer_of_record(connection),
             b"\x10" + varint(severity.value) + field(b"\x1a", text.encode()),
@@ -118,21 +147,33 @@ class RequestPlans:
             of_record += tagged(self._logs.pairs(own), RECORD_ATTRIBUTE)
         return plan.of_span + of_span, plan.of_record + of_record, path
 
-    def span(self, request: EndedRequest, attributes: bytes, part: Flat) -> bytes:
+    def span(self, request: EndedRequest, plan: Plan, attributes: bytes, part: Flat) -> bytes:
         """The span as a field of ``ScopeSpans``.
 
         Args:
             request: The request.
+            plan: Its plan.
             attributes: Its encoded attributes.
-            part: What only the span has (`views.flat_part`).
+            part: What only the span has (`views.RequestViews`).
         """
-        state, parent_id, flags, name, started_at, status, description, own, dropped, events, links, lost = part
+        started_at, parent_id, flags, status, name, state, rest = part
+        if rest or request.exception or name or state:
+            return self._whole_span(request, attributes, part, name or plan.name)
+        trace_id, span_id = request.trace_id.to_bytes(16, "big"), request.span_id.to_bytes(8, "big")
+        parent = b"\x22\x08" + parent_id.to_bytes(8, "big") if parent_id else b""
+        times = _times(0x39, started_at, 0x41, request.ended_at)
+        end = _ENDS[status, flags]
+        data = b"\x0a\x10%b\x12\x08%b%b%b%b%b%b" % (trace_id, span_id, parent, plan.head, times, attributes, end)
+        return b"\x12" + varint(len(data)) + data
+
+    def _whole_span(self, request: EndedRequest, attributes: bytes, part: Flat, name: str) -> bytes:
+        started_at, parent_id, flags, status, _, state, rest = part
+        description, own, dropped, events, dropped_events, links, dropped_links = rest or _NO_REST
         if request.exception:
             kind, message, stack, text = request.exception
             of_event = ("exception.type", kind, "exception.message", message, "exception.stacktrace", stack)
             events = (*events, ("exception", request.ended_at, of_event, 0))
             description = description or text
-        dropped_events, dropped_links = lost or (0, 0)
         span = (
             request.trace_id,
             request.span_id,
@@ -163,26 +204,23 @@ class RequestPlans:
         if request.exception:
             kind, message, *_ = request.exception
             more = tagged(self._logs.pairs({"exception.type": kind, "exception.message": message}), RECORD_ATTRIBUTE)
-        flags = request.trace_flags
-        return field(
-            b"\x12",
-            b"".join(
-                (
-                    _time(0x09, request.ended_at),
-                    plan.severity,
-                    field(b"\x2a", field(b"\x0a", body)),
-                    attributes,
-                    self._duration,
-                    _double(0x21, request.duration),
-                    more,
-                    b"\x45" + flags.to_bytes(4, "little") if flags else b"",
-                    b"\x4a\x10" + request.trace_id.to_bytes(16, "big") if request.trace_id else b"",
-                    b"\x52\x08" + request.span_id.to_bytes(8, "big") if request.span_id else b"",
-                    _time(0x59, request.ended_at),
-                    _EVENT,
-                )
-            ),
+        data = b"".join(
+            (
+                _time(0x09, request.ended_at),
+                plan.severity,
+                field(b"\x2a", field(b"\x0a", body)),
+                attributes,
+                self._duration,
+                _double(0x21, request.duration),
+                more,
+                b"\x45" + request.trace_flags.to_bytes(4, "little") if request.trace_flags else b"",
+                b"\x4a\x10" + request.trace_id.to_bytes(16, "big") if request.trace_id else b"",
+                b"\x52\x08" + request.span_id.to_bytes(8, "big") if request.span_id else b"",
+                _time(0x59, request.ended_at),
+                _EVENT,
+            )
         )
+        return b"\x12" + varint(len(data)) + data
 
 
 _EVENT = field(b"\x62", event_names.REQUEST.encode())

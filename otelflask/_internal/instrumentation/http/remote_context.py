@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from opentelemetry import propagate
@@ -22,6 +23,7 @@ _W3C_HEADERS = ("HTTP_TRACEPARENT", "HTTP_BAGGAGE")
 _EMPTY = Context()
 
 
+@functools.lru_cache(maxsize=4)
 def _is_w3c(propagator: Any) -> bool:
     parts = parts_of_propagator(propagator) if isinstance(propagator, CompositePropagator) else [propagator]
     return all(isinstance(part, (TraceContextTextMapPropagator, W3CBaggagePropagator)) for part in parts)
@@ -37,7 +39,7 @@ def remote_context(environ: dict[str, Any], mode: str) -> tuple[Context, tuple[L
     if mode == "ignore":
         return _EMPTY, ()
     propagator = propagate.get_global_textmap()
-    if _is_w3c(propagator) and not any(header in environ for header in _W3C_HEADERS):
+    if "HTTP_TRACEPARENT" not in environ and "HTTP_BAGGAGE" not in environ and _is_w3c(propagator):
         return _EMPTY, ()
     carrier = environ
     if any(len(environ.get(header, "")) > MAX_HEADER_LENGTH for header in (*_W3C_HEADERS, "HTTP_TRACESTATE")):

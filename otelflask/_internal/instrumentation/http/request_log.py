@@ -61,7 +61,7 @@ class RequestLog:
                 text,
                 body,
                 (*of_end(record), log_attributes(request)),
-                record.span.get_span_context(),
+                record.span_context,
                 record.context,
                 event_names.REQUEST,
             ),

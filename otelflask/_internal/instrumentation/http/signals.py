@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from opentelemetry import trace as trace_api
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.status import Status, StatusCode
@@ -9,7 +11,7 @@ from opentelemetry.trace.status import Status, StatusCode
 from otelflask._internal import guard
 from otelflask._internal.exceptions.attributes import exception_layer
 from otelflask._internal.exceptions.walk import remembering
-from otelflask._internal.instrumentation.http.attributes import of_end
+from otelflask._internal.instrumentation.http.attributes import of_arrival, of_end
 from otelflask._internal.instrumentation.http.captured_headers import CapturedHeaders
 from otelflask._internal.instrumentation.http.ended_request import EndedRequest, flat_request
 from otelflask._internal.instrumentation.http.metrics import HttpMetrics
@@ -53,10 +55,11 @@ class RequestSignals(RequestObserver):
         """Start the span. The app's code runs in the record's context."""
         parent, links = remote_context(record.environ, self._remote)
         name = record.method if record.method != "_OTHER" else "HTTP"
-        span = self._starter.start(name, SpanKind.SERVER, record.attributes, record.started_at, parent, links)
+        attributes = functools.partial(of_arrival, record)
+        span = self._starter.start(name, SpanKind.SERVER, attributes, record.started_at, parent, links)
         record.span = span
-        record.sampled = bool(span.get_span_context().trace_flags & 1)
-        record.context = remembering(trace_api.set_span_in_context(span, parent))
+        record.span_context = span.get_span_context()
+        record.context = remembering(parent, span)
         if self._captures_headers and span.is_recording():
             span.set_attributes(self._headers.of_request(record.environ))
 

@@ -12,9 +12,10 @@ from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace import NonRecordingSpan, StatusCode
 
 from otelflask._internal import guard
-from otelflask._internal.compat.otel_logs import is_logger_enabled, parts_of_logger
+from otelflask._internal.compat.otel_logs import is_logger_enabled, parts_of_logger, processors_of_logger
+from otelflask._internal.compat.otel_trace import processors_of_tracer
+from otelflask._internal.export.outputs import Output
 from otelflask._internal.export.pipeline import Pipeline
-from otelflask._internal.export.processors import SoleOutput
 from otelflask._internal.instrumentation.http.attributes import NAMES
 from otelflask._internal.instrumentation.http.ended_request import EndedRequest
 from otelflask._internal.instrumentation.http.metrics import HttpMetrics
@@ -31,13 +32,13 @@ from otelflask._internal.sdk.flat_items import (
 )
 from otelflask._internal.sdk.logger_provider import Logger
 from otelflask._internal.sdk.spans import Span
-from otelflask._internal.sdk.tracer_provider import SpanProcessors
 
 #: What a request may have: parts of a bit mask.
 METRICS, LOG, SPAN = 1, 2, 4
 #: The attributes of the event of an exception.
 _OF_EXCEPTION = 3
 _UNLIMITED = 1_000_000
+_UNSET, _ERROR = StatusCode.UNSET.value, StatusCode.ERROR.value
 
 
 class RequestViews:
@@ -54,10 +55,16 @@ class RequestViews:
     def __init__(self, pipeline: Pipeline, metrics: HttpMetrics) -> None:
         self._handover = pipeline.handover
         self._spans, self._logs = pipeline.spans, pipeline.logs
-        self._sole_spans, self._sole_logs = SoleOutput(pipeline.spans), SoleOutput(pipeline.logs)
         self._metrics = metrics
-        self._limits: SpanLimits | None = None
-        self._room = 0
+        # What is known of the last logger and the last tracer. A provider makes a new tuple when it gets a processor.
+        self._logger: Any = None
+        self._log_processors: Any = None
+        self._takes_records = False
+        self._log_scope: Flat = ()
+        self._tracer: Any = None
+        self._span_processors: Any = None
+        self._span_scope: Flat = ()
+        self._room = -1
         self._plans = RequestPlans(pipeline.spans.encoder, pipeline.logs.encoder, metrics)
         self._kind = pipeline.handover.add_view(self._view)
 
@@ -74,38 +81,53 @@ class RequestViews:
             The signals for which nothing is left to do.
         """
         signals = METRICS if metrics is self._metrics and metrics.measures_later else 0
+        nothing = 0
+        span = record.span
         of_span: Flat = ()
-        span, log_scope = record.span, of_span
-        if logger is not None and self._takes_records_of(logger):
+        if logger is None:
+            nothing = LOG
+        elif self._takes_records_of(logger):
             signals |= LOG
-            log_scope = flat_scope(parts_of_logger(logger)[1])
-        if isinstance(span, Span) and self._takes(span, record):
+        if type(span) is not Span:
+            nothing |= SPAN if type(span) is NonRecordingSpan else 0
+        elif self._takes(span, record):
             signals |= SPAN
-            of_span = _flat_part(span, record)
+            of_span = _flat_part(span, record, self._span_scope)
             span.ended_at = record.ended_at
+            # What makes its attributes holds the record.
+            span.set_layers(())
         if signals:
-            self._handover.append((self._kind, signals, request, of_span, log_scope))
-        # Nothing is left to do for what nobody wants.
-        nothing = (LOG if logger is None else 0) | (SPAN if type(span) is NonRecordingSpan else 0)
+            self._handover.append((self._kind, signals, request, of_span, self._log_scope))
         return signals | nothing
 
     def _takes_records_of(self, logger: Any) -> bool:
         if type(logger) is not Logger or not is_logger_enabled(logger):
             return False
-        _, _, limits, processors = parts_of_logger(logger)
-        count = limits.max_log_record_attributes
-        return (count is None or count >= len(NAMES)) and self._sole_logs.sees_all(processors.processors)
+        processors = processors_of_logger(logger)
+        if logger is not self._logger or processors is not self._log_processors:
+            self._logger, self._log_processors = logger, processors
+            _, scope, limits, _ = parts_of_logger(logger)
+            self._log_scope = flat_scope(scope)
+            count = limits.max_log_record_attributes
+            self._takes_records = (count is None or count >= len(NAMES)) and _hands_over(processors, self._logs)
+        return self._takes_records
 
     def _takes(self, span: Span, record: RequestRecord) -> bool:
-        processors = span.tracer.span_processor
-        if type(processors) is not SpanProcessors or not self._sole_spans.sees_all(processors.processors):
-            return False
-        if span.ended_at is not None or (record.error is not None and span.has_events):
-            return False
-        if span.limits is not self._limits:
-            self._limits, self._room = span.limits, _room(span.limits)
-        # Where the app has replaced one of our attributes, its value counts.
-        return len(span.own) <= self._room and NAMES.isdisjoint(span.own)
+        tracer = span.tracer
+        processors = processors_of_tracer(tracer)
+        if tracer is not self._tracer or processors is not self._span_processors:
+            self._tracer, self._span_processors = tracer, processors
+            self._span_scope = flat_scope(span.instrumentation_scope)
+            takes = processors is not None and _hands_over(processors, self._spans)
+            self._room = _room(span.limits) if takes else -1
+        own = span.own
+        return (
+            # Where the app has replaced one of our attributes, its value counts.
+            len(own) <= self._room
+            and span.ended_at is None
+            and (not own or NAMES.isdisjoint(own))
+            and (record.error is None or not span.has_events)
+        )
 
     def _view(self, item: Flat) -> None:
         _, signals, fields, of_span, log_scope = item
@@ -118,7 +140,7 @@ class RequestViews:
             return
         span_attributes, record_attributes, path = plans.attributes(request, plan)
         if signals & SPAN:
-            output, part = self._spans, (request, span_attributes, of_span[1:])
+            output, part = self._spans, (request, plan, span_attributes, of_span[1:])
             data = guard.attempt(plans.span, *part, on_error=output.count_lost)
             if data:
                 output.give((of_span[0], data, request.trace_id), request.is_sampled)
@@ -137,30 +159,57 @@ def _room(limits: SpanLimits) -> int:
     return _UNLIMITED if count is None else count - len(NAMES)
 
 
-def _flat_part(span: Span, record: RequestRecord) -> Flat:
-    """What only the span has, and not the request."""
-    parent, name, status = span.parent, span.name, span.status
-    code, description = status.status_code.value, status.description or ""
-    if record.error_type is not None and status.status_code is not StatusCode.OK:
-        code, description = StatusCode.ERROR.value, ""
-    if record.route is not None and name in (record.method, "HTTP"):
+def _hands_over(processors: tuple[Any, ...], output: Output) -> bool:
+    """Whether a provider hands all of its items to an output, and nobody else sees them."""
+    return [getattr(item, "output", None) for item in processors] == [output]
+
+
+def _flat_part(span: Span, record: RequestRecord, scope: Flat) -> Flat:
+    """What only the span has, and not the request. `RequestPlans.span` reads it.
+
+    Returns:
+        Scope, start, parent's id, flags, status, name (empty where it is the request's), trace state, and the
+        rest; empty where there is no rest.
+    """
+    parent, name = span.parent, span.name
+    failed = record.error_type is not None
+    if name == record.method or name == "HTTP":
         # A name that the app has set stays.
-        name = f"{'HTTP' if record.method == '_OTHER' else record.method} {record.route}"
+        name = ""
+    context = record.span_context
+    state = state_of(context) if context.trace_state else ""
+    if not span.own and not span.has_events and not span.has_links and not span.has_status:
+        return (
+            scope,
+            record.started_at,
+            parent.span_id if parent is not None else 0,
+            flags_of(parent),
+            _ERROR if failed else _UNSET,
+            name,
+            state,
+            (),
+        )
+    status = span.status
+    code, description = status.status_code.value, status.description or ""
+    if failed and status.status_code is not StatusCode.OK:
+        code, description = _ERROR, ""
     has_events, has_links = span.has_events, span.has_links
-    return (
-        flat_scope(span.instrumentation_scope),
-        state_of(span.get_span_context()),
-        parent.span_id if parent is not None else 0,
-        flags_of(parent),
-        name,
-        record.started_at,
-        code,
+    rest = (
         description,
         flat_attributes(span.own),
         span.dropped,
         flat_events(span) if has_events else (),
+        span.dropped_events if has_events else 0,
         flat_links(span) if has_links else (),
-        (span.dropped_events if has_events else 0, span.dropped_links if has_links else 0)
-        if has_events or has_links
-        else (),
+        span.dropped_links if has_links else 0,
+    )
+    return (
+        scope,
+        record.started_at,
+        parent.span_id if parent is not None else 0,
+        flags_of(parent),
+        code,
+        name,
+        state,
+        rest,
     )

@@ -71,7 +71,7 @@ class Ring(RequestObserver):
         self.has_ended = True
 
     def closed(self, record: RequestRecord) -> None:
-        trace_id = record.span.get_span_context().trace_id
+        trace_id = record.span_context.trace_id
         failed = record.error_type is not None or record.status >= 500
         self._requests.append((record.started_at, record.duration, record.route or "", record.status, failed, trace_id))
 
