@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).parent / "apps" / "views.py"
 #: What differs from one run to the next.
 CHANGING = re.compile(
     r"(trace|span|parent)_?id$|time_?unix_?nano$|^observed|^otelflask.error|^http.server.request.duration$"
-    r"|^http.request.id$|^process.pid$|^service.instance.id$|^sum$|^min$|^max$|^bucket_?counts$|^exemplars$",
+    r"|^http.request.id$|^otelflask.db.query.duration$|^process.pid$|^service.instance.id$",
     re.I,
 )
 DURATION = re.compile(r"\d+\.\d ms")
@@ -42,7 +42,12 @@ def _items(collector: FakeCollector) -> dict[str, list[str]]:
     )
     points = [
         repr((sorted(attributes.items()), point.count, [len(point.bucket_counts), bool(point.exemplars)]))
-        for name in ("http.server.request.duration", "http.server.request.body.size", "http.server.response.body.size")
+        for name in (
+            "http.server.request.duration",
+            "http.server.request.body.size",
+            "http.server.response.body.size",
+            "db.client.operation.duration",
+        )
         for _, attributes, point in collector.points(name)
     ]
     return {"spans": sorted(spans), "logs": sorted(logs), "points": sorted(points)}

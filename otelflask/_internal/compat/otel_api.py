@@ -40,12 +40,14 @@ __all__ = [
     "attach",
     "clean_attribute_value",
     "context_manager",
+    "current_context",
     "detach",
     "get_logger_provider",
     "otel_metrics",
     "parts_of_propagator",
     "providers_that_are_set",
     "set_logger_provider",
+    "without_instrumentation",
 ]
 
 _context_variable: ContextVar[Context] | None = getattr(_RUNTIME_CONTEXT, "_current_context", None)
@@ -53,8 +55,14 @@ _context_variable: ContextVar[Context] | None = getattr(_RUNTIME_CONTEXT, "_curr
 #: context variable, they are the variable's own: the calls in between, in each request, cost as much as its span.
 attach: Callable[[Context], Any] = context_api.attach if _context_variable is None else _context_variable.set
 detach: Callable[[Any], None] = context_api.detach if _context_variable is None else _context_variable.reset
+current_context: Callable[[], Context] = context_api.get_current if _context_variable is None else _context_variable.get
 #: The propagators of a composite one, in order.
 parts_of_propagator = attrgetter("_propagators")
+
+
+def without_instrumentation() -> Context:
+    """The current context, within which nothing is recorded."""
+    return context_api.set_value(SUPPRESS_INSTRUMENTATION_KEY, True)
 
 
 def providers_that_are_set() -> tuple[Any, Any, Any]:

@@ -15,6 +15,7 @@ from opentelemetry.sdk import trace as sdk_trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor, sampling
 from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind
 from opentelemetry.trace.status import Status, StatusCode
 
@@ -24,6 +25,8 @@ from otelflask._internal.attribute_layers import Layers, LazyLayers, merged
 SdkSpan = sdk_trace._Span
 #: Whether a tracer makes spans at all.
 is_tracer_enabled: Callable[[Any], bool] = sdk_trace.Tracer._is_enabled
+#: The instrumentation scope of a tracer.
+scope_of_tracer: Callable[[Any], InstrumentationScope] = attrgetter("_instrumentation_scope")
 #: The name of a processor's method that is called with a span that is about to end.
 ENDING = "_on_ending"
 #: ``trace_flags`` of a span of the SDK.
@@ -58,6 +61,13 @@ def asks_nobody_else(sampler: Sampler) -> bool:
     if kind in _ASK_OTHERS:
         return all(map(asks_nobody_else, _PARTS_OF_SAMPLER(sampler)))
     return kind in _DECIDE_ALONE
+
+
+def samples_children(sampler: Sampler) -> bool:
+    """Whether a sampler samples each span within a sampled span of this process."""
+    if type(sampler) in _ASK_OTHERS:
+        sampler = sampler._local_parent_sampled  # type: ignore[attr-defined]
+    return sampler is sampling.ALWAYS_ON
 
 
 def set_provider_resource(provider: sdk_trace.TracerProvider, resource: Resource) -> None:

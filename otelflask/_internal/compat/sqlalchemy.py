@@ -1,7 +1,6 @@
 """SQLAlchemy: private parts of engines, pools and execution contexts. SQLAlchemy is not imported.
 
-Sources: ``sqlalchemy.engine.base.OptionEngine``, ``sqlalchemy.pool.QueuePool``, ``sqlalchemy.pool.Pool``,
-``sqlalchemy.engine.interfaces.Dialect``.
+Sources: ``sqlalchemy.engine.base``, ``sqlalchemy.pool``, ``sqlalchemy.orm.context.ORMCompileState``.
 """
 
 from __future__ import annotations
@@ -13,27 +12,27 @@ from typing import Any
 _when_made: list[Callable[[Any], None]] = []
 
 
-def when_made(dialect_class: Any, action: Callable[[Any], None]) -> Callable[[], None]:
-    """Call `action` with each engine that is made from now on. SQLAlchemy has no event for it, but a dialect's hook.
+def when_made(engine_class: Any, action: Callable[[Any], None]) -> Callable[[], None]:
+    """Call `action` with each engine that is made from now on. SQLAlchemy has no event for it.
 
     Args:
-        dialect_class: SQLAlchemy's base class of dialects.
+        engine_class: SQLAlchemy's class of engines.
         action: Must not raise.
 
     Returns:
         A function that ends this.
     """
-    if not hasattr(dialect_class, "_otelflask"):
-        original = dialect_class.engine_created.__func__
+    if not hasattr(engine_class, "_otelflask"):
+        original = engine_class.__init__
 
         @functools.wraps(original)
-        def engine_created(cls: Any, engine: Any) -> None:
-            original(cls, engine)
+        def made(engine: Any, *args: Any, **kwargs: Any) -> None:
+            original(engine, *args, **kwargs)
             for each in _when_made:
                 each(engine)
 
-        dialect_class.engine_created = classmethod(engine_created)
-        dialect_class._otelflask = True
+        engine_class.__init__ = made
+        engine_class._otelflask = True
     _when_made.append(action)
     return functools.partial(_when_made.remove, action)
 
@@ -54,3 +53,19 @@ def most_overflow(pool: Any) -> int | None:
 def is_made_by_url(pool: Any) -> bool:
     """Whether a pool connects by the engine's URL, and not by a function of the app."""
     return getattr(pool._creator, "__module__", "") == "sqlalchemy.engine.create"
+
+
+def resets_by_commit(pool: Any) -> bool:
+    """Whether a pool ends what is left of a transaction by COMMIT when a connection returns."""
+    return getattr(pool._reset_on_return, "name", "") == "reset_commit"
+
+
+def relationship_of(execution: Any) -> Any:
+    """The path of the relationship that the ORM loads by a statement, such as that of a lazy load; None for none.
+
+    Args:
+        execution: SQLAlchemy's execution context, or None.
+    """
+    compiled = getattr(execution, "compiled", None)
+    path = getattr(getattr(compiled, "compile_state", None), "current_path", None)
+    return path if path is not None and not path.is_root else None

@@ -42,6 +42,14 @@ class _Handing:
         return all(done)
 
 
+def hands_over(processors: tuple[Any, ...] | None, output: Output) -> bool:
+    """Whether a provider hands all of its items to an output, and nobody else sees them.
+
+    Then an item need not be an object.
+    """
+    return [getattr(item, "output", None) for item in processors or ()] == [output]
+
+
 class HandoverSpanProcessor(_Handing, SpanProcessor):
     """Hands ended spans over."""
 

@@ -26,6 +26,7 @@ from otelflask._internal.compat.otel_trace import (
     asks_nobody_else,
     is_tracer_enabled,
     sampler_of_roots,
+    samples_children,
 )
 from otelflask._internal.exceptions.attributes import exception_layer
 from otelflask._internal.guard import safe_text
@@ -156,6 +157,19 @@ class SpanStarter:
         self._sdk = isinstance(tracer, sdk_trace.Tracer)
         self._trust = trust_remote_sampling
         self._stock = _stock_parts(tracer)
+
+    @property
+    def sdk_tracer(self) -> Any:
+        """The tracer, where its sampler and id generator are the SDK's; else None."""
+        tracer, stock = self._tracer, self._stock
+        if stock is None or tracer.sampler is not stock[1] or tracer.id_generator is not stock[2]:
+            return None
+        return tracer if is_tracer_enabled(tracer) else None
+
+    @property
+    def keeps_what_is_sampled(self) -> bool:
+        """Whether each span within a sampled span is sampled."""
+        return self._stock is not None and samples_children(self._stock[1])
 
     def start(
         self,

@@ -73,7 +73,16 @@ def named() -> str:
 def query() -> str:
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text("SELECT 1"))
-        connection.execute(sqlalchemy.text("CREATE TABLE IF NOT EXISTS things (id INTEGER)"))
+        connection.execute(sqlalchemy.text("CREATE TABLE IF NOT EXISTS things (id INTEGER, name TEXT)"))
+        connection.execute(sqlalchemy.text("INSERT INTO things VALUES (:id, 'hunter2')"), [{"id": 1}, {"id": 2}])
+        connection.execute(sqlalchemy.text("UPDATE things SET id = 3"))
+        connection.exec_driver_sql("PRAGMA user_version")
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("DELETE FROM things"))
+        try:
+            connection.execute(sqlalchemy.text("SELECT * FROM nothing"))
+        except sqlalchemy.exc.OperationalError:
+            connection.rollback()
     return "done"
 
 
@@ -109,7 +118,7 @@ def broken() -> flask.Response:
 
 
 captured = {"request_headers": "x-shown", "response_headers": "content-type"} if sys.argv[2] == "more" else {}
-otelflask.init(app, runtime_metrics=False, database=False, **captured)
+otelflask.init(app, runtime_metrics=False, repeated_query_count=1000, **captured)
 if sys.argv[1] == "beside":
     pipeline = app.extensions["otelflask"].pipeline
     pipeline.tracer_provider.add_span_processor(_Spans())

@@ -1,7 +1,7 @@
 """Our SQLAlchemy instrumentor, in place of OpenTelemetry's. It accepts the same arguments.
 
 OpenTelemetry's declares ``sqlalchemy < 2.1``. With 2.1 installed it does nothing but log one line.
-This one uses the public events of both versions.
+This one works with both versions.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 from opentelemetry import trace as trace_api
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.metrics import get_meter_provider
-from sqlalchemy import event
-from sqlalchemy.engine import Dialect, Engine
-from sqlalchemy.orm import Session
+from sqlalchemy.engine import Engine
 
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import get_logger_provider
 from otelflask._internal.compat.sqlalchemy import when_made
-from otelflask._internal.instrumentation.database.engine import SCHEMA_URL, DatabaseTelemetry
+from otelflask._internal.instrumentation.database.commenter import Commenter
 from otelflask._internal.instrumentation.database.plan import PlanReader
-from otelflask._internal.instrumentation.database.request_queries import RequestQueries, note_relationship
+from otelflask._internal.instrumentation.database.request_queries import RequestQueries
 from otelflask._internal.instrumentation.database.slow_queries import SlowQueries
+from otelflask._internal.instrumentation.database.telemetry import DatabaseTelemetry
+from otelflask._internal.instrumentation.database.views import SCHEMA_URL, StatementViews
 from otelflask._internal.sdk.spans import SpanStarter
 from otelflask._internal.settings import Settings
 from otelflask._internal.supported_versions import OLDEST, is_supported
@@ -35,8 +35,8 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
     Takes the arguments of OpenTelemetry's `SQLAlchemyInstrumentor`: ``engine``, ``engines`` (then only
     these), ``tracer_provider``, ``meter_provider``, ``logger_provider``, ``enable_commenter``,
-    ``commenter_options``, ``enable_attribute_commenter``. The arguments ``settings`` and ``queries`` are
-    for otelflask itself.
+    ``commenter_options``, ``enable_attribute_commenter``. The arguments ``settings``, ``queries``
+    and ``pipeline`` are for otelflask itself.
     """
 
     telemetry: DatabaseTelemetry | None = None
@@ -63,22 +63,20 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 PlanReader() if settings.slow_query_plan else None,
             ),
             kwargs.get("queries") or self._joining(kwargs.get("logger_provider") or get_logger_provider(), settings),
-            bool(kwargs.get("enable_commenter", False)),
-            kwargs.get("commenter_options"),
-            bool(kwargs.get("enable_attribute_commenter", False)),
+            Commenter(kwargs.get("commenter_options") or {}, bool(kwargs.get("enable_attribute_commenter", False)))
+            if kwargs.get("enable_commenter", False)
+            else None,
+            StatementViews(kwargs["pipeline"]) if "pipeline" in kwargs else None,
         )
-        event.listen(Session, "do_orm_execute", note_relationship)
         given = [engine for engine in [kwargs.get("engine"), *(kwargs.get("engines") or ())] if engine is not None]
         self._all = not given
         if given:
             for engine in given:
                 self.telemetry.instrument_engine(getattr(engine, "sync_engine", engine))
             return
-        # A listener on the class sees every engine when it is first used.
         for engine in _made_before():
             self.telemetry.instrument_engine(engine)
-        event.listen(Engine, "engine_connect", self._connected)
-        self._no_more = when_made(Dialect, self._made)
+        self._no_more = when_made(Engine, self._made)
 
     @staticmethod
     def _joining(logger_provider: Any, settings: Settings) -> RequestQueries:
@@ -86,20 +84,12 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             logger_provider, settings.repeated_query_count, lambda: settings.repeated_query_time, joins=True
         )
 
-    def _connected(self, conn: Any) -> None:
-        telemetry = self.telemetry
-        if telemetry is None:
-            return
-        guard.notify_each("instrumenting an engine", (telemetry.instrument_engine,), conn.engine)
-
     def _made(self, engine: Engine) -> None:
         if self.telemetry is not None:
-            guard.notify_each("a new engine", (self.telemetry.note,), engine)
+            guard.notify_each("instrumenting an engine", (self.telemetry.instrument_engine,), engine)
 
     def _uninstrument(self, **kwargs: Any) -> None:
-        event.remove(Session, "do_orm_execute", note_relationship)
         if self._all:
-            event.remove(Engine, "engine_connect", self._connected)
             self._no_more()
         if self.telemetry is not None:
             self.telemetry.detach_all()

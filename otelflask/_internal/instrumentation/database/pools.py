@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -13,6 +13,17 @@ from sqlalchemy.pool import Pool
 from otelflask._internal.compat.sqlalchemy import most_overflow
 
 POOL_NAME = "db.client.connection.pool.name"
+
+
+class PoolOwner(Protocol):
+    """What owns a pool."""
+
+    is_used: bool
+
+    @property
+    def pool_name(self) -> str:
+        """The pool's name."""
+        ...
 
 
 class PoolMetrics:
@@ -55,23 +66,39 @@ class PoolMetrics:
             if hasattr(pool, "size") and overflow is not None:
                 yield Observation(pool.size() + overflow, {POOL_NAME: name})
 
-    def count_timeouts(self, pool: Pool, name: str) -> None:
-        """Count each time that a pool has no connection to give in time. SQLAlchemy has no event for it."""
+    def observe(self, pool: Pool, engine: PoolOwner) -> None:
+        """Count each time that a pool, or the next one of its engine, has no connection to give in time.
+
+        SQLAlchemy has no event for it.
+
+        Args:
+            pool: The pool.
+            engine: Knows the name of the pool, and gets the mark that it is used.
+        """
         # Weak, so that a pool that nobody uses is freed at once, with its connections.
         reference = weakref.ref(pool)
-        attributes = {POOL_NAME: name}
 
         def connect() -> Any:
             live: Any = reference()
+            engine.is_used = True
             try:
                 return type(live).connect(live)
             except PoolTimeoutError:
-                self._timeouts.add(1, attributes)
+                self._timeouts.add(1, {POOL_NAME: engine.pool_name})
                 raise
 
+        def recreate() -> Pool:
+            live: Any = reference()
+            made: Pool = type(live).recreate(live)
+            self.observe(made, engine)
+            return made
+
         pool.connect = connect  # type: ignore[method-assign]
+        # `Engine.dispose` replaces the pool.
+        pool.recreate = recreate  # type: ignore[method-assign]
 
     @staticmethod
     def leave(pool: Pool) -> None:
-        """Undo `count_timeouts`."""
+        """Undo `observe`."""
         pool.__dict__.pop("connect", None)
+        pool.__dict__.pop("recreate", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, NamedTuple
@@ -73,22 +74,23 @@ class QueryStatistics:
     def __init__(self) -> None:
         self._texts: dict[str, Repeated] = {}
 
-    def add(self, statement: str, elapsed: int, relationship: Any) -> None:
+    def add(self, statement: str, elapsed: int, relationship: Callable[[], Any]) -> None:
         """Count one run.
 
         Args:
             statement: The text without literals.
             elapsed: Nanoseconds.
-            relationship: The relationship that it loads, if any.
+            relationship: Returns the relationship that it loads, if any.
         """
         known = self._texts.get(statement)
         if known is None:
             if len(self._texts) < MAX_TEXTS:
-                self._texts[statement] = Repeated(elapsed=elapsed, relationship=relationship)
+                self._texts[statement] = Repeated(elapsed=elapsed)
             return
         known.count += 1
         known.elapsed += elapsed
-        known.relationship = known.relationship or relationship
+        if known.relationship is None:
+            known.relationship = relationship()
         runs = known.locations.setdefault(caller_location(), [0, 0])
         runs[0] += 1
         runs[1] += elapsed

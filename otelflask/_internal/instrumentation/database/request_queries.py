@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any
 
-from otelflask._internal import attribute_names, clock, event_names, guard
+from otelflask._internal import attribute_names, clock, event_names
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.current_request import current_record
 from otelflask._internal.instrumentation.database.query_statistics import (
@@ -19,18 +18,9 @@ from otelflask._internal.request_record import PerRequest, RequestRecord
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 
-#: SQLAlchemy's path of the relationship that the ORM is about to load with the next statement.
-loading: ContextVar[Any] = ContextVar("otelflask_loading", default=None)
-
 _statistics = PerRequest(QueryStatistics)
 #: The exception of the last statement that failed, in a list of one.
 _failures: PerRequest[list[BaseException]] = PerRequest(list)
-
-
-@guard.guarded("recording a relationship")
-def note_relationship(state: Any) -> None:
-    """SQLAlchemy's ``do_orm_execute``: remember which relationship the next statement loads."""
-    loading.set(state.loader_strategy_path if state.is_relationship_load else None)
 
 
 def note_failure(error: BaseException) -> None:
@@ -62,12 +52,13 @@ class RequestQueries(RequestObserver):
         self._least = repeated
         self._repeated_time = repeated_time
 
-    def ran(self, statement: str, elapsed: int) -> None:
+    def ran(self, statement: str, elapsed: int, relationship: Callable[[], Any]) -> None:
         """Count a statement that has ended.
 
         Args:
             statement: The text without literals.
             elapsed: Nanoseconds.
+            relationship: Returns the relationship that it loads, if any.
         """
         record = current_record()
         if record is None or record.closed:
@@ -76,7 +67,7 @@ class RequestQueries(RequestObserver):
         record.statement_time_ns += elapsed
         if self._joins and self not in record.own_observers:
             record.own_observers = (*record.own_observers, self)
-        _statistics.get_or_create(record).add(statement, elapsed, loading.get())
+        _statistics.get_or_create(record).add(statement, elapsed, relationship)
 
     def closed(self, record: RequestRecord) -> None:
         statistics = _statistics.get(record)

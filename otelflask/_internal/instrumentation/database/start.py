@@ -59,6 +59,7 @@ def _start(
             logger_provider=pipeline.logger_provider,
             settings=settings,
             queries=queries,
+            pipeline=pipeline,
         )
     finally:
         _lock.release()

@@ -14,8 +14,8 @@ from opentelemetry.trace import NonRecordingSpan, StatusCode
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_logs import is_logger_enabled, parts_of_logger, processors_of_logger
 from otelflask._internal.compat.otel_trace import processors_of_tracer
-from otelflask._internal.export.outputs import Output
 from otelflask._internal.export.pipeline import Pipeline
+from otelflask._internal.export.processors import hands_over
 from otelflask._internal.instrumentation.http.attributes import NAMES
 from otelflask._internal.instrumentation.http.ended_request import EndedRequest
 from otelflask._internal.instrumentation.http.metrics import HttpMetrics
@@ -109,7 +109,7 @@ class RequestViews:
             _, scope, limits, _ = parts_of_logger(logger)
             self._log_scope = flat_scope(scope)
             count = limits.max_log_record_attributes
-            self._takes_records = (count is None or count >= len(NAMES)) and _hands_over(processors, self._logs)
+            self._takes_records = (count is None or count >= len(NAMES)) and hands_over(processors, self._logs)
         return self._takes_records
 
     def _takes(self, span: Span, record: RequestRecord) -> bool:
@@ -118,7 +118,7 @@ class RequestViews:
         if tracer is not self._tracer or processors is not self._span_processors:
             self._tracer, self._span_processors = tracer, processors
             self._span_scope = flat_scope(span.instrumentation_scope)
-            takes = processors is not None and _hands_over(processors, self._spans)
+            takes = hands_over(processors, self._spans)
             self._room = _room(span.limits) if takes else -1
         own = span.own
         return (
@@ -157,11 +157,6 @@ def _room(limits: SpanLimits) -> int:
     if events == 0 or (of_event is not None and of_event < _OF_EXCEPTION):
         return -1
     return _UNLIMITED if count is None else count - len(NAMES)
-
-
-def _hands_over(processors: tuple[Any, ...], output: Output) -> bool:
-    """Whether a provider hands all of its items to an output, and nobody else sees them."""
-    return [getattr(item, "output", None) for item in processors] == [output]
 
 
 def _flat_part(span: Span, record: RequestRecord, scope: Flat) -> Flat:

@@ -1,0 +1,134 @@
+"""The views of a statement that the exporting thread makes: its span and its duration."""
+
+from __future__ import annotations
+
+import struct
+from random import getrandbits
+from typing import Any, NamedTuple
+
+from opentelemetry.metrics import Histogram
+from opentelemetry.trace import SpanContext, SpanKind
+
+from otelflask._internal.attribute_layers import Interned
+from otelflask._internal.compat.otel_trace import processors_of_tracer, scope_of_tracer
+from otelflask._internal.export.otlp_encoder import SPAN_ATTRIBUTE, SPAN_KINDS, field, tagged, varint
+from otelflask._internal.export.pipeline import Pipeline
+from otelflask._internal.export.processors import hands_over
+from otelflask._internal.instrumentation.database.statements import KnownStatement
+from otelflask._internal.sdk.bound_histogram import BoundHistogram, measures_by_default
+from otelflask._internal.sdk.flat_items import Flat, flags_of, flat_scope
+from otelflask._internal.sdk.meter_provider import MeterProvider
+from otelflask._internal.sdk.spans import SpanStarter
+
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
+_times = struct.Struct("<BQBQ").pack
+#: No status, and a local parent.
+_END = b"\x7a\x00\x85\x01" + flags_of(None).to_bytes(4, "little")
+
+
+class _Plan(NamedTuple):
+    """What all runs of one statement on one server have in common."""
+
+    head: bytes
+    attributes: bytes
+    duration: BoundHistogram
+
+
+class StatementViews:
+    """Hands statements over, and makes their views.
+
+    Only statements that succeed, within a sampled span of ours, and whose spans and durations the user sees
+    as no objects.
+
+    Args:
+        pipeline: Where the views go.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._handover = pipeline.handover
+        self._spans = pipeline.spans
+        self._processors: Any = None
+        self._takes = False
+        self._scope: Flat = ()
+        self._duration: Histogram | None = None
+        self._plans: Interned[_Plan] = Interned(self._plan)
+        self._generation = pipeline.spans.encoder.generation
+        self._kind = pipeline.handover.add_view(self._view)
+        if isinstance(pipeline.meter_provider, MeterProvider):
+            pipeline.meter_provider.before_collect.append(self.offer_exemplars)
+
+    def takes(self, starter: SpanStarter, duration: Histogram) -> bool:
+        """Whether statements may be handed over.
+
+        Args:
+            starter: What would start their spans.
+            duration: The histogram of their durations.
+        """
+        tracer = starter.sdk_tracer
+        if tracer is None:
+            return False
+        processors = processors_of_tracer(tracer)
+        if processors is not self._processors or duration is not self._duration:
+            self._processors, self._duration = processors, duration
+            self._scope = flat_scope(scope_of_tracer(tracer))
+            self._takes = (
+                hands_over(processors, self._spans) and starter.keeps_what_is_sampled and measures_by_default(duration)
+            )
+        return self._takes
+
+    def hand_over(
+        self, server: Flat, statement: str, parent: SpanContext, started_at: int, elapsed: int, rows: int, batch: int
+    ) -> None:
+        """Hand a statement over that has succeeded.
+
+        Args:
+            server: The attributes of the server (`flat_items.flat_attributes`).
+            statement: The statement.
+            parent: The span around it.
+            started_at: Epoch nanoseconds.
+            elapsed: Nanoseconds.
+            rows: The number of rows; -1 where it is unknown.
+            batch: The number of sets of parameters; 0 for a single one.
+        """
+        ids = parent.trace_id, getrandbits(64) or 1, parent.span_id
+        self._handover.append((self._kind, server, statement, *ids, started_at, elapsed, rows, batch))
+
+    def _view(self, item: Flat) -> None:
+        _, server, statement, trace_id, span_id, parent_id, started_at, elapsed, rows, batch = item
+        encoder = self._spans.encoder
+        if self._generation is not encoder.generation:
+            # What is cached was masked by other rules.
+            self._generation, self._plans = encoder.generation, Interned(self._plan)
+        plan = self._plans(server, statement)
+        ended_at = started_at + elapsed
+        # The exemplar is the span around it.
+        plan.duration.add(elapsed / 1e9, ended_at, trace_id, parent_id, True)
+        ids = trace_id.to_bytes(16, "big"), span_id.to_bytes(8, "big"), parent_id.to_bytes(8, "big")
+        times = _times(0x39, started_at, 0x41, ended_at)
+        own = self._own(rows, batch) if rows >= 0 or batch else b""
+        data = b"\x0a\x10%b\x12\x08%b\x22\x08%b%b%b%b%b%b" % (*ids, plan.head, times, plan.attributes, own, _END)
+        self._spans.give((self._scope, b"\x12" + varint(len(data)) + data, trace_id), True)
+
+    def _own(self, rows: int, batch: int) -> bytes:
+        attributes: dict[str, Any] = {}
+        if batch:
+            attributes["db.operation.batch.size"] = batch
+        if rows >= 0:
+            attributes["db.response.returned_rows"] = rows
+        return tagged(self._spans.encoder.pairs(attributes), SPAN_ATTRIBUTE)
+
+    def _plan(self, server: Flat, statement: str) -> _Plan:
+        assert self._duration is not None
+        flat = iter(server)
+        known = KnownStatement(statement, dict(zip(flat, flat, strict=True)), self._duration)
+        encoder = self._spans.encoder
+        return _Plan(
+            field(b"\x2a", encoder.short_text(known.name)) + SPAN_KINDS[SpanKind.CLIENT.value],
+            encoder.layer_of_span(known.layer),
+            known.duration,
+        )
+
+    def offer_exemplars(self) -> None:
+        """Offer what was kept as exemplars, before metrics are collected."""
+        for plan in self._plans.values():
+            plan.duration.offer_exemplars()
