@@ -1,6 +1,6 @@
 """SQLAlchemy: private parts of engines, pools and execution contexts. SQLAlchemy is not imported.
 
-Sources: ``sqlalchemy.engine.base``, ``sqlalchemy.pool``, ``sqlalchemy.orm.context.ORMCompileState``.
+Sources: ``sqlalchemy.engine``, ``sqlalchemy.pool``, ``sqlalchemy.orm.context.ORMCompileState``.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from typing import Any
 _when_made: list[Callable[[Any], None]] = []
 
 
-def when_made(engine_class: Any, action: Callable[[Any], None]) -> Callable[[], None]:
-    """Call `action` with each engine that is made from now on. SQLAlchemy has no event for it.
+def when_made(dialect_class: Any, action: Callable[[Any], None]) -> Callable[[], None]:
+    """Call `action` with each engine that `create_engine` makes from now on. SQLAlchemy has no event for it.
 
     Args:
-        engine_class: SQLAlchemy's class of engines.
+        dialect_class: SQLAlchemy's base class of dialects.
         action: Must not raise.
 
     Returns:
         A function that ends this.
     """
-    if not hasattr(engine_class, "_otelflask"):
-        original = engine_class.__init__
+    if not hasattr(dialect_class, "_otelflask"):
+        original = dialect_class.engine_created.__func__
 
         @functools.wraps(original)
-        def made(engine: Any, *args: Any, **kwargs: Any) -> None:
-            original(engine, *args, **kwargs)
+        def engine_created(cls: Any, engine: Any) -> None:
+            original(cls, engine)
             for each in _when_made:
                 each(engine)
 
-        engine_class.__init__ = made
-        engine_class._otelflask = True
+        dialect_class.engine_created = classmethod(engine_created)
+        dialect_class._otelflask = True
     _when_made.append(action)
     return functools.partial(_when_made.remove, action)
 

@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from opentelemetry import context as context_api
+from opentelemetry import trace as trace_api
 from sentry_sdk.utils import get_error_message
 
 from otelflask._internal import attribute_names, guard
+from otelflask._internal.attribute_layers import Interned
 from otelflask._internal.error_reports import fingerprint, sentry
 from otelflask._internal.error_reports.breadcrumbs import breadcrumbs
 from otelflask._internal.error_reports.event_attributes import MAX_MESSAGE, cut, event_attributes
@@ -21,6 +23,7 @@ from otelflask._internal.error_reports.request_errors import request_errors
 from otelflask._internal.exceptions.attributes import attributes_of, exception_type
 from otelflask._internal.redaction import Scrubber
 from otelflask._internal.request_record import RequestRecord
+from otelflask._internal.sdk.bound_histogram import BoundCounter
 from otelflask._internal.settings import Settings
 from otelflask._internal.version import __version__
 
@@ -60,6 +63,7 @@ class ReportBuilder:
         self._counter = meter_provider.get_meter("otelflask.errors", __version__).create_counter(
             "otelflask.errors", unit="{error}", description="Errors, by type and route, and whether they were reported."
         )
+        self._bound: Interned[BoundCounter] = Interned(self._bind)
         self.scrubber = scrubber
         self._group = group
         self._notify = notify
@@ -73,6 +77,11 @@ class ReportBuilder:
 
     def count(self, error_type: str, handled: bool, route: str | None, reported: bool) -> None:
         """Count one error on the metric."""
+        context = context_api.get_current()
+        span = trace_api.get_current_span(context).get_span_context()
+        self._bound(error_type, handled, route, reported).record(1, context, bool(span.trace_flags & 1))
+
+    def _bind(self, error_type: str, handled: bool, route: str | None, reported: bool) -> BoundCounter:
         labels: dict[str, Any] = {
             "error.type": error_type,
             attribute_names.ERROR_HANDLED: handled,
@@ -80,7 +89,7 @@ class ReportBuilder:
         }
         if route is not None:
             labels["http.route"] = route
-        self._counter.add(1, labels)
+        return BoundCounter(self._counter, labels)
 
     def prepare(self, occurrence: Occurrence, record: RequestRecord | None, live: bool) -> Prepared:
         """Decide about an occurrence, and read what it needs of frames and scopes.

@@ -31,6 +31,10 @@ _UNSET = 0
 #: The longest value, in characters, with cached bytes.
 _CACHED_LENGTH = 256
 _MAX_SHORT_TEXTS = 2_000
+_MAX_PAIRS = 8_192
+#: Long texts of an error, which occurs again and again.
+_OF_EXCEPTION = frozenset({"exception.message", "exception.stacktrace"})
+_MAX_LONG_PAIRS = 64
 
 
 def varint(number: int) -> bytes:
@@ -75,6 +79,8 @@ class Encoder:
         self._limits = limits
         self._keys: dict[str, bytes] = {}
         self._pairs: dict[tuple[str, Any, type], bytes] = {}
+        #: The same for long texts that repeat.
+        self._long_pairs: dict[tuple[str, Any, type], bytes] = {}
         self._short_texts: dict[str, bytes] = {}
         self._generation = scrubber.generation
         #: The cache keys for the bytes of layers, by the tag of an attribute.
@@ -104,7 +110,7 @@ class Encoder:
         if self._generation is not self._scrubber.generation:
             # The cached bytes were masked by other rules.
             self._generation, self._keys_of_layers, self._pairs = self._scrubber.generation, _keys_of_layers(), {}
-            self._short_texts = {}
+            self._short_texts, self._long_pairs = {}, {}
 
     def span(self, span: Flat) -> bytes:
         """A ``Span`` message of `flat_items.flat_span`, as a field of ``ScopeSpans``."""
@@ -252,6 +258,8 @@ class Encoder:
         for key, value in zip(flat, flat, strict=True):
             kind = type(value)
             cached = known.get((key, value, kind)) if kind is str or kind is int or kind is bool else None
+            if cached is None and key in _OF_EXCEPTION:
+                cached = self._long_pairs.get((key, value, kind))
             pairs.append(self._pair(key, value, kind) if cached is None else cached)
         return pairs
 
@@ -268,10 +276,11 @@ class Encoder:
         else:
             limit = self._limits.value_length
         encoded = field(b"", prefix + field(b"\x12", self._value(key, value, limit)))
-        if (kind is str and len(value) <= _CACHED_LENGTH) or kind is int or kind is bool:
-            if len(self._pairs) >= 8_192:
-                self._pairs.clear()
-            self._pairs[(key, value, kind)] = encoded
+        if kind is int or kind is bool or (kind is str and (len(value) <= _CACHED_LENGTH or key in _OF_EXCEPTION)):
+            known = self._pairs if kind is not str or len(value) <= _CACHED_LENGTH else self._long_pairs
+            if len(known) >= (_MAX_PAIRS if known is self._pairs else _MAX_LONG_PAIRS):
+                known.clear()
+            known[(key, value, kind)] = encoded
         return encoded
 
     def _value(self, key: str, value: Any, limit: int) -> bytes:

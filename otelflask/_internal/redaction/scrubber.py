@@ -49,6 +49,8 @@ _JWT_MIN_LENGTH = 6
 _SCHEME_CREDENTIAL = re.compile(r"(?i)\b(bearer|basic|digest|negotiate)(\s+)([A-Za-z0-9+/=._~-]{6,})")
 _URL_CREDENTIAL = re.compile(r"(://)[^/?#\s@]*@")
 _CARD = re.compile(r"(?<![\w.-])[3-6](?:[ -]?[0-9]){12,18}(?![\w-])")
+#: Digits of a card number, and characters of an AWS key.
+_LONGEST_CARD = 20
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S)
 _VENDOR_TOKEN = re.compile(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\b(?:ghp|gho|ghs|github_pat|glpat|xox[abp])[_-][A-Za-z0-9_-]{16,}"
@@ -168,7 +170,8 @@ class Scrubber:
             pairs: Whether to mask the values of ``name=value`` and ``name: value`` by their names. In
                 source code the value is an expression, which is not masked.
         """
-        if len(text) < 4:
+        if len(text) < 4 or (len(text) > _LONGEST_CARD and text.isalnum() and not self.patterns):
+            # An id of letters and digits: what has no separator is too long for a key of AWS or a card.
             return text
         lowered = text.lower()
         if "eyJ" in text:

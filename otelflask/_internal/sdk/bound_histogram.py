@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import Histogram
+from opentelemetry.metrics import Counter, Histogram
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, AlwaysOnExemplarFilter, TraceBasedExemplarFilter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
@@ -49,8 +49,8 @@ class BoundHistogram:
         "attributes",
     )
 
-    def __init__(self, histogram: Histogram, attributes: dict[str, Any]) -> None:
-        self._histogram = histogram
+    def __init__(self, histogram: Histogram | Counter, attributes: dict[str, Any]) -> None:
+        self._histogram: Any = histogram
         #: The attribute set. It does not change.
         self.attributes = Layer(attributes)
         self._consumer = consumer_of(histogram)
@@ -73,7 +73,7 @@ class BoundHistogram:
         """
         consumer = self._consumer
         if consumer is None:
-            self._histogram.record(value, self.attributes, context)
+            self._measure(value, context)
             return
         if self._storages is not storages_of(consumer):
             self._bind(value, context)
@@ -124,6 +124,10 @@ class BoundHistogram:
             for aggregation in self._aggregations:
                 offer_exemplar(aggregation, value, at, self.attributes, context)
 
+    def _measure(self, value: float, context: Context) -> None:
+        """Measure by the instrument's own method."""
+        self._histogram.record(value, self.attributes, context)
+
     def _bind(self, value: float, context: Context) -> None:
         """Record through the SDK, which makes the aggregations, and cache them."""
         histogram = self._histogram
@@ -134,10 +138,10 @@ class BoundHistogram:
             self._storages, self._aggregations, self._adders = storages, [], []
             return
         if not is_enabled(histogram):
-            histogram.record(value, self.attributes, context)
+            self._measure(value, context)
             return
         before = aggregations_of(storages, histogram, self.attributes)
-        histogram.record(value, self.attributes, context)
+        self._measure(value, context)
         found = aggregations_of(storages, histogram, self.attributes)
         if found or before:
             self._aggregations = found
@@ -146,6 +150,15 @@ class BoundHistogram:
             exemplar_filter = type(exemplar_filter_of(self._consumer))
             if exemplar_filter is not TraceBasedExemplarFilter:
                 self._takes_exemplars = exemplar_filter is AlwaysOnExemplarFilter
+
+
+class BoundCounter(BoundHistogram):
+    """The same for a counter: `record` adds to it."""
+
+    __slots__ = ()
+
+    def _measure(self, value: float, context: Context) -> None:
+        self._histogram.add(value, self.attributes, context)
 
 
 def measures_by_default(histogram: Histogram) -> bool:

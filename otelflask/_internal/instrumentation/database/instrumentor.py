@@ -13,7 +13,7 @@ from typing import Any
 from opentelemetry import trace as trace_api
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.metrics import get_meter_provider
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Dialect, Engine
 
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import get_logger_provider
@@ -76,7 +76,7 @@ class SQLAlchemyInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             return
         for engine in _made_before():
             self.telemetry.instrument_engine(engine)
-        self._no_more = when_made(Engine, self._made)
+        self._no_more = when_made(Dialect, self._made)
 
     @staticmethod
     def _joining(logger_provider: Any, settings: Settings) -> RequestQueries:
