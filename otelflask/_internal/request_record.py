@@ -97,6 +97,8 @@ class RequestRecord:
     statement_time_ns = 0
     #: The id of the stored profile of this request; empty if there is none.
     profile_id = ""
+    #: sentry-sdk's scopes of this request; None where reports are off.
+    scopes: Any = None
     states: dict[PerRequest[Any], Any] = _NOTHING
     #: Observers of this one request. They are called at its end, before those of the app.
     own_observers: tuple[Any, ...] = ()
@@ -156,6 +158,7 @@ class RequestRecord:
         self.states = _NOTHING
         self.own_observers = ()
         self.error = None
+        self.scopes = None
 
     def _error_type(self) -> str | None:
         if self.status < 500 and not self.broken:

@@ -70,6 +70,11 @@ def samples_children(sampler: Sampler) -> bool:
     return sampler is sampling.ALWAYS_ON
 
 
+def samples_roots(sampler: Sampler) -> bool:
+    """Whether a sampler samples each span without a parent."""
+    return (sampler_of_roots(sampler) if type(sampler) in _ASK_OTHERS else sampler) is sampling.ALWAYS_ON
+
+
 def set_provider_resource(provider: sdk_trace.TracerProvider, resource: Resource) -> None:
     """Replace the resource of a provider and of the tracers that it has made."""
     provider._resource = resource

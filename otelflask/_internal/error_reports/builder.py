@@ -19,7 +19,6 @@ from otelflask._internal.error_reports.fingerprint import Group
 from otelflask._internal.error_reports.group_counts import GroupCounts
 from otelflask._internal.error_reports.occurrences import Occurrence, Prepared
 from otelflask._internal.error_reports.report import Report, bounded, emit_count, emit_report
-from otelflask._internal.error_reports.request_errors import request_errors
 from otelflask._internal.exceptions.attributes import attributes_of, exception_type
 from otelflask._internal.redaction import Scrubber
 from otelflask._internal.request_record import RequestRecord
@@ -178,12 +177,12 @@ class ReportBuilder:
         """The fingerprint that the app gives, as far as it is known without an event."""
         if occurrence.event is not None:
             return occurrence.event.get("fingerprint") or ()
-        return sentry.fingerprint_of_scopes(None if live or record is None else _scopes_of(record))
+        return sentry.fingerprint_of_scopes(None if live or record is None else record.scopes)
 
     @staticmethod
     def _event_of(occurrence: Occurrence, record: RequestRecord | None, live: bool) -> sentry.Event | None:
         """sentry-sdk's event, made as if within the request; None where the app's `before_send` drops it."""
-        scopes = _scopes_of(record) if record is not None and not live else None
+        scopes = record.scopes if record is not None and not live else None
         token = context_api.attach(record.context) if record is not None and not live else None
         try:
             if occurrence.walk is not None:
@@ -199,11 +198,6 @@ class ReportBuilder:
         if not explicit and self._group is not None:
             explicit = guard.call_hook("hook `error_fingerprint`", self._group, occurrence.walk.error) or ()
         return fingerprint.of_exception(occurrence.walk, explicit)
-
-
-def _scopes_of(record: RequestRecord) -> sentry.Scopes | None:
-    known = request_errors.get(record)
-    return known.scopes if known is not None else None
 
 
 def _type_of(occurrence: Occurrence) -> str:

@@ -23,7 +23,7 @@ from otelflask._internal.error_reports.builder import ReportBuilder
 from otelflask._internal.error_reports.event_attributes import MAX_MESSAGE
 from otelflask._internal.error_reports.first_error import first_error
 from otelflask._internal.error_reports.occurrences import Occurrence, outermost
-from otelflask._internal.error_reports.request_errors import RequestErrors, request_errors
+from otelflask._internal.error_reports.request_errors import request_errors
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.exceptions.walk import Walk, trace_of, walk
 from otelflask._internal.instrumentation.http.attributes import of_end
@@ -79,11 +79,11 @@ class Reporter(RequestObserver):
 
     def around(self, record: RequestRecord) -> AbstractContextManager[Any]:
         """sentry-sdk's scopes for one request: its tags, user and breadcrumbs."""
-        return _Scopes(request_errors.get_or_create(record))
+        return sentry.RequestScopes(record)
 
     def stream_context(self, record: RequestRecord) -> Callable[[], AbstractContextManager[Any]] | None:
         """The same scopes while a stream goes on."""
-        scopes = request_errors.get_or_create(record).scopes
+        scopes = record.scopes
         # The closed record drops the scopes, but the server may go on.
         return functools.partial(sentry.within, scopes) if scopes is not None else None
 
@@ -197,6 +197,8 @@ class Reporter(RequestObserver):
 
     def closed(self, record: RequestRecord) -> None:
         """Report the request's occurrences, each group of causes once. Count 4xx responses."""
+        if record.error is None and record.status < 400 and request_errors.get(record) is None:
+            return
         occurrences = request_errors.get_or_create(record).occurrences
         walked = first_error(walk(record.error, record.context), record) if record.error is not None else None
         if record.error_type is not None and walked is not None and not _is_prepared(occurrences, walked.error):
@@ -232,19 +234,6 @@ class Reporter(RequestObserver):
                     _mark(occurrence.walk.error)
         finally:
             _handling.active = False
-
-
-class _Scopes(sentry.RequestScopes):
-    """The scopes of one request, kept for when its stream goes on."""
-
-    __slots__ = ("_errors",)
-
-    def __init__(self, errors: RequestErrors) -> None:
-        self._errors = errors
-
-    def __enter__(self) -> sentry.Scopes:
-        scopes = self._errors.scopes = super().__enter__()
-        return scopes
 
 
 def _is_prepared(occurrences: list[Occurrence], error: BaseException) -> bool:

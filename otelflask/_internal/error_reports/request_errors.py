@@ -6,19 +6,17 @@ import logging
 from collections import deque
 
 from otelflask._internal.error_reports.occurrences import Occurrence
-from otelflask._internal.error_reports.sentry import Scopes
 from otelflask._internal.request_record import PerRequest
 
 
 class RequestErrors:
-    """Occurrences that may be reported, log lines (with their text, where it may change), and the scopes."""
+    """Occurrences that may be reported, and log lines (with their text, where it may change)."""
 
-    __slots__ = ("lines", "occurrences", "scopes")
+    __slots__ = ("lines", "occurrences")
 
     def __init__(self) -> None:
         self.occurrences: list[Occurrence] = []
         self.lines: deque[tuple[logging.LogRecord, str | None]] | None = None
-        self.scopes: Scopes | None = None
 
 
 request_errors = PerRequest(RequestErrors)

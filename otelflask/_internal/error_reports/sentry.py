@@ -29,6 +29,7 @@ from otelflask._internal.error_reports.sentry_exceptions import exception_values
 from otelflask._internal.error_reports.sentry_masking import mask
 from otelflask._internal.exceptions.walk import Walk
 from otelflask._internal.redaction import Scrubber
+from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.settings import SettingError, Settings
 
 Event = dict[str, Any]
@@ -207,17 +208,23 @@ def _built(event: Any, hint: dict[str, Any], scopes: Scopes | None, breadcrumbs:
     return built[0] if built else None
 
 
-class RequestScopes(contextlib.AbstractContextManager[Scopes]):
-    """Enter scopes for one request, made on first use. Entering gives the scopes for `within`."""
+class RequestScopes:
+    """Enters scopes for one request, which are made on first use, and keeps them on its record.
 
-    __slots__ = ("_tokens",)
+    Its reports, and its stream after the record is closed, need them (`within`).
+    """
 
-    def __enter__(self) -> Scopes:
+    __slots__ = ("_record", "_tokens")
+
+    def __init__(self, record: RequestRecord) -> None:
+        self._record = record
+
+    def __enter__(self) -> RequestScopes:
         # The app may have made a new client meanwhile. What it captures asks for the scopes first.
-        scopes, self._tokens = enter_scopes(attach)
-        return scopes
+        self._record.scopes, self._tokens = enter_scopes(attach)
+        return self
 
-    def __exit__(self, *exc_info: Any) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         leave_scopes(self._tokens)
 
 

@@ -41,6 +41,8 @@ def varint(number: int) -> bytes:
     """A base-128 varint. Negative numbers are 64-bit two's complement."""
     if 0 <= number < 128:
         return _VARINTS[number]
+    if 0 < number < 16_384:
+        return bytes((number & 127 | 128, number >> 7))
     if number < 0:
         number &= 0xFFFFFFFFFFFFFFFF
     parts = bytearray()

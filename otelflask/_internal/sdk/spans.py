@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from random import getrandbits
 from typing import Any
 
 from opentelemetry import trace as trace_api
@@ -27,6 +28,7 @@ from otelflask._internal.compat.otel_trace import (
     is_tracer_enabled,
     sampler_of_roots,
     samples_children,
+    samples_roots,
 )
 from otelflask._internal.exceptions.attributes import exception_layer
 from otelflask._internal.guard import safe_text
@@ -34,6 +36,7 @@ from otelflask._internal.limits import MAX_ITEMS, cut
 from otelflask._internal.sdk.tracer_provider import AppSpan, SpanProcessors, no_span
 from otelflask._internal.sdk.user_parts import notify_started, processor_failed
 
+_EMPTY = Context()
 _SAMPLED_RANDOM = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
 
 
@@ -157,6 +160,7 @@ class SpanStarter:
         self._sdk = isinstance(tracer, sdk_trace.Tracer)
         self._trust = trust_remote_sampling
         self._stock = _stock_parts(tracer)
+        self._samples_all_roots = self._stock is not None and samples_roots(self._stock[1])
 
     @property
     def sdk_tracer(self) -> Any:
@@ -197,9 +201,21 @@ class SpanStarter:
             and tracer.sampler is stock[1]
             and tracer.id_generator is stock[2]
         ):
+            if self._samples_all_roots and context is not None and not context and is_tracer_enabled(tracer):
+                return self._new_trace(name, kind, layers, start_time)
             return self._start(name, kind, layers, start_time, context, links)
         given = (name, kind, layers, start_time, context, links)
         return guard.attempt(self._start, *given, on_error=functools.partial(no_span, context))
+
+    def _new_trace(self, name: str, kind: SpanKind, layers: LazyLayers, start_time: int) -> Span:
+        """Start a span without a parent, as most requests have it, where all of them are sampled."""
+        tracer = self._tracer
+        context = SpanContext(getrandbits(128) or 1, getrandbits(64) or 1, False, _SAMPLED_RANDOM)
+        span = Span(tracer, name, context, None, kind, layers, start_time)
+        processors = tracer.span_processor
+        if processors.listeners_before_end:
+            processors.on_start(span, _EMPTY)
+        return span
 
     def _start(
         self,

@@ -7,9 +7,9 @@ Endpoints of otelflask are wrapped around it, and excluded URLs pass it unrecord
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Callable, Iterable
+from random import getrandbits
 from typing import Any, NamedTuple
 
 from flask import has_request_context
@@ -119,8 +119,8 @@ class Middleware:
     def _open(self, environ: dict[str, Any]) -> RequestRecord | None:
         record = RequestRecord(environ, clock.time_ns(), clock.perf_counter_ns())
         if self._request_id_key:
-            given = environ.get(self._request_id_key, "")
-            record.request_id = given if _REQUEST_ID.match(given) else f"{random.getrandbits(128):032x}"
+            given = environ.get(self._request_id_key)
+            record.request_id = given if given and _REQUEST_ID.match(given) else f"{getrandbits(128):032x}"
         environ[ENVIRON_KEY] = record
         # Last: a record that observers know must also be closed.
         self._observers.opened(record)
