@@ -52,7 +52,7 @@ _UNSET = Status(StatusCode.UNSET)
 
 def processors_of_tracer(tracer: Any) -> tuple[Any, ...] | None:
     """The processors of a tracer. The tuple is replaced when one is added. None where there is no list of them."""
-    return getattr(tracer.span_processor, "_span_processors", None)
+    return getattr(getattr(tracer, "span_processor", None), "_span_processors", None)
 
 
 def asks_nobody_else(sampler: Sampler) -> bool:

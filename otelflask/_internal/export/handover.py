@@ -73,14 +73,15 @@ class Handover:
             return
         items = self._items
         items.append(item)
-        waiting = len(items)
         if self._task.thread is None:
             self._task.start()
-        elif waiting >= WAKE_AT and not self._is_woken:
-            self._is_woken = True
-            self._task.wake()
-        if waiting > CAPACITY:
-            self._make_some(PIECE)
+        waiting = len(items)
+        if waiting >= WAKE_AT:
+            if not self._is_woken:
+                self._is_woken = True
+                self._task.wake()
+            if waiting > CAPACITY:
+                self._make_some(PIECE)
 
     def _work(self) -> float:
         self._is_woken = False

@@ -213,6 +213,8 @@ class Encoder:
             parts.append(field(b"\x1a", self.short_text(text)))
         if masked_body:
             parts.append(field(b"\x2a", field(b"\x0a", masked_body)))
+        elif type(body) is str and len(body) <= _CACHED_LENGTH <= self._limits.value_length:
+            parts.append(field(b"\x2a", field(b"\x0a", self.short_text(body))))
         elif body is not None:
             parts.append(field(b"\x2a", self._value("", body, BODY_LENGTH)))
         parts += [part if type(part) is bytes else self._attributes(part, RECORD_ATTRIBUTE) for part in attributes]

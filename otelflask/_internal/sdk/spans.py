@@ -17,6 +17,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk_trace
 from opentelemetry.sdk.trace import sampling
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
 from otelflask._internal import clock, guard
@@ -26,9 +27,11 @@ from otelflask._internal.compat.otel_trace import (
     LayeredSpan,
     asks_nobody_else,
     is_tracer_enabled,
+    processors_of_tracer,
     sampler_of_roots,
     samples_children,
     samples_roots,
+    scope_of_tracer,
 )
 from otelflask._internal.exceptions.attributes import exception_layer
 from otelflask._internal.guard import safe_text
@@ -163,12 +166,25 @@ class SpanStarter:
         self._samples_all_roots = self._stock is not None and samples_roots(self._stock[1])
 
     @property
-    def sdk_tracer(self) -> Any:
-        """The tracer, where its sampler and id generator are the SDK's; else None."""
+    def processors(self) -> tuple[Any, ...] | None:
+        """The processors that see its spans. The tuple is replaced when one is added. None for unknown ones."""
+        return processors_of_tracer(self._tracer)
+
+    @property
+    def scope(self) -> InstrumentationScope | None:
+        """The scope of its spans; None for a tracer that is not the SDK's."""
+        return scope_of_tracer(self._tracer) if self._sdk else None
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether sampler and id generator are the SDK's, as when it was made, and its tracer makes spans."""
         tracer, stock = self._tracer, self._stock
-        if stock is None or tracer.sampler is not stock[1] or tracer.id_generator is not stock[2]:
-            return None
-        return tracer if is_tracer_enabled(tracer) else None
+        return (
+            stock is not None
+            and tracer.sampler is stock[1]
+            and tracer.id_generator is stock[2]
+            and is_tracer_enabled(tracer)
+        )
 
     @property
     def keeps_what_is_sampled(self) -> bool:

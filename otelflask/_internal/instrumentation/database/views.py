@@ -10,7 +10,6 @@ from opentelemetry.metrics import Histogram
 from opentelemetry.trace import SpanContext, SpanKind
 
 from otelflask._internal.attribute_layers import Interned
-from otelflask._internal.compat.otel_trace import processors_of_tracer, scope_of_tracer
 from otelflask._internal.export.otlp_encoder import SPAN_ATTRIBUTE, SPAN_KINDS, field, tagged, varint
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.export.processors import hands_over
@@ -48,6 +47,7 @@ class StatementViews:
         self._handover = pipeline.handover
         self._spans = pipeline.spans
         self._processors: Any = None
+        self._starter: SpanStarter | None = None
         self._takes = False
         self._scope: Flat = ()
         self._duration: Histogram | None = None
@@ -64,17 +64,14 @@ class StatementViews:
             starter: What would start their spans.
             duration: The histogram of their durations.
         """
-        tracer = starter.sdk_tracer
-        if tracer is None:
-            return False
-        processors = processors_of_tracer(tracer)
-        if processors is not self._processors or duration is not self._duration:
-            self._processors, self._duration = processors, duration
-            self._scope = flat_scope(scope_of_tracer(tracer))
+        processors = starter.processors
+        if processors is not self._processors or duration is not self._duration or starter is not self._starter:
+            self._processors, self._duration, self._starter = processors, duration, starter
             self._takes = (
                 hands_over(processors, self._spans) and starter.keeps_what_is_sampled and measures_by_default(duration)
             )
-        return self._takes
+            self._scope = flat_scope(starter.scope)
+        return self._takes and starter.is_unchanged
 
     def hand_over(
         self, server: Flat, statement: str, parent: SpanContext, started_at: int, elapsed: int, rows: int, batch: int
