@@ -138,8 +138,8 @@ def resources(requests: Requests, labels: Labels) -> Item:
     """The last resource of each signal that the first process sent with."""
     found: Item = {}
     for signal in ("traces", "logs", "metrics"):
-        for _, resource, scope in items(requests, signal):
-            found[signal] = {"attributes": _resource(resource, labels), "schema": scope.schema_url}
+        for _, resource, _ in items(requests, signal):
+            found[signal] = _resource(resource, labels)
             break
     return found
 
