@@ -25,7 +25,7 @@ from typing import NamedTuple
 import psutil
 
 from otelflask.testing import FakeCollector
-from tests.benchmarks.bench import ROOT, python_of
+from tests.benchmarks.environments import ROOT, python_of
 
 ROUTES = ("/ping", "/api/products")
 VARIANTS = ("bare", "contrib", "otelflask")

@@ -41,7 +41,7 @@ def _items(collector: FakeCollector) -> dict[str, list[str]]:
         for items in (collector.spans, collector.logs)
     )
     points = [
-        repr((sorted(attributes.items()), point.count, [len(point.bucket_counts), bool(point.exemplars)]))
+        repr((name, sorted(attributes.items()), point.count, bool(point.exemplars), hasattr(point, "bucket_counts")))
         for name in (
             "http.server.request.duration",
             "http.server.request.body.size",
@@ -53,13 +53,39 @@ def _items(collector: FakeCollector) -> dict[str, list[str]]:
     return {"spans": sorted(spans), "logs": sorted(logs), "points": sorted(points)}
 
 
-@pytest.fixture(scope="module", params=["few", "more"])
+#: What decides which of its parts a request has, and what they contain.
+SURROUNDINGS = {
+    "few attributes": {},
+    "captured headers": {
+        "OTELFLASK_REQUEST_HEADERS": "x-shown",
+        "OTELFLASK_RESPONSE_HEADERS": "content-type",
+    },
+    "no sampled trace": {"OTEL_TRACES_SAMPLER": "always_off"},
+    "another sampler": {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "1.0"},
+    "all are exemplars": {"OTEL_METRICS_EXEMPLAR_FILTER": "always_on", "OTEL_TRACES_SAMPLER": "always_off"},
+    "no exemplars": {"OTEL_METRICS_EXEMPLAR_FILTER": "always_off"},
+    "exponential histograms": {
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": "base2_exponential_bucket_histogram"
+    },
+    "deltas": {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta"},
+    "narrow limits": {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "9", "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": "7"},
+    "short values": {"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "66", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": "9"},
+    "no events": {"OTEL_SPAN_EVENT_COUNT_LIMIT": "0"},
+    "secrets of the app": {"OTELFLASK_REDACT_PATTERNS": "[0-9a-f]{32}|items", "OTELFLASK_REDACT_NAMES": "address"},
+    "no request log": {"OTELFLASK_REQUEST_LOG": "off"},
+    "callers are ignored": {"OTELFLASK_REMOTE_CONTEXT": "ignore"},
+    "callers are linked": {"OTELFLASK_REMOTE_CONTEXT": "link"},
+}
+
+
+@pytest.fixture(scope="module", params=SURROUNDINGS)
 def arrived(request: pytest.FixtureRequest) -> dict[str, dict[str, list[str]]]:
-    """What arrived both ways, with few attributes and with captured headers."""
+    """What arrived both ways."""
     found = {}
     for mode in ("alone", "beside"):
         with FakeCollector() as collector:
-            subprocess.run([sys.executable, str(SCRIPT), mode, request.param], env=collector.environment(), check=True)
+            environment = {**collector.environment(), **SURROUNDINGS[request.param]}
+            subprocess.run([sys.executable, str(SCRIPT), mode], env=environment, check=True)
             found[mode] = _items(collector)
     return found
 
@@ -67,7 +93,11 @@ def arrived(request: pytest.FixtureRequest) -> dict[str, dict[str, list[str]]]:
 @pytest.mark.parametrize("signal", ["spans", "logs", "points"])
 def test_both_ways_send_the_same(arrived: dict[str, dict[str, list[str]]], signal: str) -> None:
     assert arrived["alone"][signal] == arrived["beside"][signal]
-    assert len(arrived["alone"][signal]) >= 14
+
+
+def test_all_of_it_arrives(arrived: dict[str, dict[str, list[str]]]) -> None:
+    assert len(arrived["alone"]["points"]) > 20
+    assert len(arrived["alone"]["logs"]) >= 3
 
 
 def test_nothing_secret_is_sent(arrived: dict[str, dict[str, list[str]]]) -> None:

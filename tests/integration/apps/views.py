@@ -1,4 +1,4 @@
-"""Answer requests of many kinds, alone or beside parts of the user: ``views.py (alone|beside) (few|more)``."""
+"""Answer requests of many kinds, alone or beside parts of the user: ``views.py (alone|beside)``."""
 
 from __future__ import annotations
 
@@ -117,8 +117,7 @@ def broken() -> flask.Response:
     return flask.Response(chunks())
 
 
-captured = {"request_headers": "x-shown", "response_headers": "content-type"} if sys.argv[2] == "more" else {}
-otelflask.init(app, runtime_metrics=False, repeated_query_count=1000, **captured)
+otelflask.init(app, runtime_metrics=False, repeated_query_count=1000)
 if sys.argv[1] == "beside":
     pipeline = app.extensions["otelflask"].pipeline
     pipeline.tracer_provider.add_span_processor(_Spans())

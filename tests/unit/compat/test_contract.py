@@ -50,6 +50,19 @@ def test_the_key_that_suppresses_instrumentation() -> None:
     assert is_instrumentation_enabled()
 
 
+def test_a_context_that_is_made_the_current_one_is_opentelemetrys() -> None:
+    mine = context_api.set_value("color", "red")
+    token = otel_api.attach(mine)
+    try:
+        assert context_api.get_current() is otel_api.current_context() is mine
+    finally:
+        otel_api.detach(token)
+    assert context_api.get_value("color") is None
+    assert otel_api.without_instrumentation()[otel_api.SUPPRESS_INSTRUMENTATION_KEY] is True
+    span = trace_api.NonRecordingSpan(trace_api.SpanContext(1, 2, False))
+    assert trace_api.get_current_span(context_api.Context({otel_api.SPAN_KEY: span})) is span
+
+
 def test_the_parts_of_a_composite_propagator() -> None:
     assert len(otel_api.parts_of_propagator(propagate.get_global_textmap())) == 2
 
@@ -132,6 +145,48 @@ def test_the_samplers_that_a_parent_based_one_asks() -> None:
         assert otel_trace.asks_nobody_else(alone)
     for asks in (mine, sampling.ParentBased(mine), sampling.ParentBased(sampling.ParentBased(mine))):
         assert not otel_trace.asks_nobody_else(asks)
+
+
+def test_what_samplers_do_with_roots_and_with_children() -> None:
+    on, off = sampling.ALWAYS_ON, sampling.ALWAYS_OFF
+    assert otel_trace.samples_roots(on)
+    assert otel_trace.samples_roots(sampling.ParentBased(on))
+    assert not otel_trace.samples_roots(sampling.ParentBased(off))
+    assert otel_trace.samples_children(sampling.ParentBased(off))
+    assert not otel_trace.samples_children(sampling.ParentBased(on, local_parent_sampled=off))
+    assert not otel_trace.samples_children(off)
+
+
+def test_a_tracers_processors_and_scope(provider: sdk_trace.TracerProvider) -> None:
+    tracer = provider.get_tracer("shop", "1.2")
+    before = otel_trace.processors_of_tracer(tracer)
+    assert before == provider._active_span_processor._span_processors
+    provider.add_span_processor(sdk_trace.SpanProcessor())
+    after = otel_trace.processors_of_tracer(tracer)
+    assert before is not None
+    assert after is not None
+    assert len(after) == len(before) + 1
+    assert otel_trace.scope_of_tracer(tracer).name == "shop"
+    assert otel_trace.processors_of_tracer(trace_api.NoOpTracer()) is None
+
+
+def test_a_layered_span_makes_its_attributes_when_something_reads_them(provider: sdk_trace.TracerProvider) -> None:
+    tracer = provider.get_tracer("shop")
+    assert isinstance(tracer, sdk_trace.Tracer)
+    made: list[int] = []
+
+    def make() -> tuple[dict[str, str], ...]:
+        made.append(1)
+        return ({"color": "red"},)
+
+    context = trace_api.SpanContext(1, 2, False)
+    span = otel_trace.LayeredSpan(tracer, "work", context, None, SpanKind.SERVER, make, 5)
+    assert made == []
+    assert span.attributes == span.attributes == {"color": "red"}
+    assert made == [1]
+    assert not span.has_status
+    span.set_status(trace_api.StatusCode.OK)
+    assert span.has_status
 
 
 def test_a_layered_span_is_a_whole_span_of_the_sdk(provider: sdk_trace.TracerProvider) -> None:
@@ -225,6 +280,29 @@ def test_the_aggregations_of_an_attribute_set() -> None:
     provider.shutdown()
     assert otel_metrics.consumer_of(object()) is None
     assert not otel_metrics.is_enabled(object())
+
+
+def test_a_value_that_is_added_to_buckets_is_as_the_sdk_aggregates_it() -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    ours, theirs = (provider.get_meter("shop").create_histogram(name) for name in ("ours", "theirs"))
+    storages = otel_metrics.storages_of(otel_metrics.consumer_of(ours))
+    ours.record(1.0)
+    theirs.record(1.0)
+    (add,) = otel_metrics.adders_of(otel_metrics.aggregations_of(storages, ours, {}))
+    for value, bucket in ((0.0, 0), (7.0, 2), (50_000.0, 15)):
+        assert add(value) == bucket
+        theirs.record(value)
+    data = reader.get_metrics_data()
+    assert data is not None
+    points = [metric.data.data_points[0] for metric in data.resource_metrics[0].scope_metrics[0].metrics]
+    one, other = ((p.count, p.sum, p.min, p.max, p.bucket_counts) for p in points)  # type: ignore[union-attr]
+    assert one == other
+    counter = provider.get_meter("shop").create_counter("count")
+    counter.add(1)
+    assert otel_metrics.adders_of(otel_metrics.aggregations_of(storages, counter, {})) == []
+    assert otel_metrics.views_of(otel_metrics.consumer_of(ours)) == ()
+    provider.shutdown()
 
 
 def test_a_measurement_has_what_ours_has() -> None:

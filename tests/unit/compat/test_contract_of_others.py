@@ -30,6 +30,13 @@ def test_engines_pools_and_creators() -> None:
     engine.dispose()
 
 
+def test_how_a_pool_resets_its_connections() -> None:
+    assert sqlalchemy.resets_by_commit(sa.create_engine("sqlite://", pool_reset_on_return="commit").pool)
+    assert not sqlalchemy.resets_by_commit(sa.create_engine("sqlite://").pool)
+    assert not sqlalchemy.resets_by_commit(sa.create_engine("sqlite://", pool_reset_on_return=None).pool)
+    assert sqlalchemy.relationship_of(None) is None
+
+
 def test_a_scope_is_forked_when_something_reads_it_and_not_before() -> None:
     used: list[str] = []
     with sentry_sdk.isolation_scope() as outer:
