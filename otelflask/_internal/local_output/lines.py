@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import re
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -18,8 +21,20 @@ from otelflask._internal.request_record import RequestRecord
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}
 _SHOWN |= {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}
+
+
+def escaping(escapes: Mapping[int, str]) -> Callable[[str], str]:
+    """A function that replaces characters (by code point) in a text.
+
+    `str.translate` raises and catches an exception for each other character, unless all of the text is ASCII.
+    """
+    characters = "".join(map(re.escape, map(chr, escapes)))
+    return functools.partial(re.compile(f"[{characters}]").sub, lambda found: escapes[ord(found.group())])
+
+
+_shown = escaping(_SHOWN)
 #: The same for JSON, which escapes the first 32 itself.
-_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS if code >= 0x20}
+_json_escaped = escaping({code: f"\\u{code:04x}" for code in _CONTROLS if code >= 0x20})
 #: Attributes that a text line does not show: its text has them, or people do not need them.
 _LEFT_OUT = ("code.", "exception.", "http.", "url.", "network.", "server.", "client.", "user_agent.", "user.", "error.")
 
@@ -91,7 +106,7 @@ class LineFormat:
             line.setdefault(name, value)
         text = json.dumps(line, ensure_ascii=False, default=safe_text, separators=(",", ":"))
         # JSON allows these characters only in strings, and there as escapes. A lone surrogate has no UTF-8.
-        return text.translate(_JSON_ESCAPES).encode("utf-8", "backslashreplace").decode()
+        return _json_escaped(text).encode("utf-8", "backslashreplace").decode()
 
     def text(self, item: Any, request: RequestInfo) -> str:
         """One line, followed by the stack of an exception, with a bar before each of its lines."""
@@ -130,4 +145,4 @@ def _own(attributes: dict[str, Any]) -> dict[str, Any]:
 def shown(value: Any) -> str:
     """A value as text that cannot break a line."""
     text = value if isinstance(value, str) else safe_text(value)
-    return text.translate(_SHOWN).encode("utf-8", "backslashreplace").decode()
+    return _shown(text).encode("utf-8", "backslashreplace").decode()

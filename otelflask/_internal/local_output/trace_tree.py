@@ -21,6 +21,7 @@ from otelflask._internal.app_code import is_in_app
 from otelflask._internal.compat.otel_logs import LogRecordProcessor
 from otelflask._internal.lifecycle.component import Component
 from otelflask._internal.limits import clean_text
+from otelflask._internal.local_output.lines import escaping
 from otelflask._internal.locks import new_lock
 from otelflask._internal.redaction import Scrubber
 
@@ -32,7 +33,7 @@ MAX_ITEMS = 400
 _WIDTH = 118
 _FILE = re.compile(r'File "([^"]+)"')
 _COLOURS = {"red": "31", "yellow": "33", "green": "32", "blue": "34", "grey": "90", "bold": "1"}
-_CONTROL = dict.fromkeys([*range(32), *range(127, 160), 8232, 8233], "·")
+_without_controls = escaping(dict.fromkeys([*range(32), *range(127, 160), 8232, 8233], "·"))
 
 
 @dataclass
@@ -184,7 +185,7 @@ class ConsoleView(Component, SpanProcessor, LogRecordProcessor):
 
     def _text(self, text: str, width: int) -> str:
         """One line: masked, without control characters, cut to `width` characters."""
-        text = clean_text(self._scrubber.text(" ".join(text[:4_096].split()))).translate(_CONTROL)
+        text = _without_controls(clean_text(self._scrubber.text(" ".join(text[:4_096].split()))))
         return text if len(text) <= width else text[: width - 1] + "…"
 
     def _paint(self, colour: str, text: str) -> str:
