@@ -27,7 +27,7 @@ import psutil
 from otelflask.testing import FakeCollector
 from tests.benchmarks.environments import ROOT, python_of
 
-ROUTES = ("/ping", "/api/products")
+ROUTES = ("/ping", "/api/products", "/boom")
 VARIANTS = ("bare", "contrib", "otelflask")
 ROUNDS, SECONDS, WARM_UP_S = 5, 6, 2
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
