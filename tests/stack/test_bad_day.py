@@ -208,14 +208,14 @@ def test_what_a_server_does_not_answer_is_marked_and_the_rest_goes_on(
 ) -> None:
     # First it hangs, which is seen by time limits only.
     stack.run("pause", source)
+    undo = "unpause"
     try:
         time.sleep(UNSEEN)
         shown = pages.all_panels(DASHBOARDS, f"hanging-{source}", service="shop", group=group)
         _check(source, shown, _answers(stack, group), healthy)
-    finally:
-        stack.run("unpause", source)
-    stack.run("stop", source)
-    try:
+        # Without an answer in between, after which its alert would end, and begin again.
+        stack.run("stop", source)
+        undo = "start"
         time.sleep(UNSEEN)
         shown = pages.all_panels(DASHBOARDS, f"no-{source}", service="shop", group=group)
         _check(source, shown, _answers(stack, group), healthy)
@@ -230,7 +230,7 @@ def test_what_a_server_does_not_answer_is_marked_and_the_rest_goes_on(
             f"{source.capitalize()}Down" in pages.panels("otelflask-service", f"told-no-{source}")["Firing alerts"].text
         )
     finally:
-        stack.run("start", source)
+        stack.run(undo, source)
         stack.wait(source)
     _resolved(stack, source)
 
