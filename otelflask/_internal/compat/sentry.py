@@ -44,13 +44,14 @@ class LazyScope(Scope):
         on_use = self._on_use
         if on_use is None:
             raise AttributeError(name)
-        self._on_use = None
         made = self._outer.fork() if self._outer is not None else Scope(ty=self._kind)
         for slot in Scope.__slots__:
             # What the app has written before it read anything stays.
             with contextlib.suppress(AttributeError):
                 if not _has(self, slot):
                     setattr(self, slot, getattr(made, slot))
+        # Not earlier: another thread of the app that reads meanwhile must find everything.
+        self._on_use = None
         on_use()
         return object.__getattribute__(self, name)
 

@@ -67,12 +67,12 @@ class Handover:
 
     def append(self, item: Flat) -> None:
         """Hand an item over."""
-        if self._is_closed:
-            # Its queue counts it.
-            self._views[item[0]](item)
-            return
         items = self._items
         items.append(item)
+        if self._is_closed:
+            # Its queue counts it.
+            self.drain()
+            return
         if self._task.thread is None:
             self._task.start()
         waiting = len(items)

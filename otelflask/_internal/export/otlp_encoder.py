@@ -59,6 +59,11 @@ def field(tag: bytes, payload: bytes) -> bytes:
     return tag + (_VARINTS[size] if size < 128 else varint(size)) + payload
 
 
+def framed(message: bytes) -> bytes:
+    """A span or a log record as a field of its scope's message."""
+    return field(b"\x12", message)
+
+
 def tagged(pairs: Sequence[bytes], tag: bytes) -> bytes:
     """Encoded attributes, each with the tag of an attribute of a span or log record before it."""
     return tag + tag.join(pairs) if pairs else b""
@@ -82,7 +87,7 @@ class Encoder:
         self._keys: dict[str, bytes] = {}
         self._pairs: dict[tuple[str, Any, type], bytes] = {}
         #: The same for long texts that repeat.
-        self._long_pairs: dict[tuple[str, Any, type], bytes] = {}
+        self._long_pairs: dict[tuple[str, Any], bytes] = {}
         self._short_texts: dict[str, bytes] = {}
         self._generation = scrubber.generation
         #: The cache keys for the bytes of layers, by the tag of an attribute.
@@ -157,7 +162,7 @@ class Encoder:
             described = field(b"\x12", self._text(description)) if description else b""
             parts.append(field(b"\x7a", described + b"\x18" + _VARINTS[status]))
         parts += (b"\x85\x01", flags.to_bytes(4, "little"))
-        return field(b"\x12", b"".join(parts))
+        return framed(b"".join(parts))
 
     def short_text(self, text: str) -> bytes:
         """A masked and bounded text as UTF-8. Most are known: names, levels, paths."""
@@ -229,7 +234,7 @@ class Encoder:
         parts += (b"\x59", _fixed64(observed))
         if event:
             parts.append(field(b"\x62", self._bytes(event)))
-        return field(b"\x12", b"".join(parts))
+        return framed(b"".join(parts))
 
     def layer_of_span(self, layer: Layer) -> bytes:
         """The bytes of a layer as attributes of a span."""
@@ -263,7 +268,7 @@ class Encoder:
             kind = type(value)
             cached = known.get((key, value, kind)) if kind is str or kind is int or kind is bool else None
             if cached is None and key in _OF_EXCEPTION:
-                cached = self._long_pairs.get((key, value, kind))
+                cached = self._long_pairs.get((key, value))
             pairs.append(self._pair(key, value, kind) if cached is None else cached)
         return pairs
 
@@ -280,11 +285,14 @@ class Encoder:
         else:
             limit = self._limits.value_length
         encoded = field(b"", prefix + field(b"\x12", self._value(key, value, limit)))
-        if kind is int or kind is bool or (kind is str and (len(value) <= _CACHED_LENGTH or key in _OF_EXCEPTION)):
-            known = self._pairs if kind is not str or len(value) <= _CACHED_LENGTH else self._long_pairs
-            if len(known) >= (_MAX_PAIRS if known is self._pairs else _MAX_LONG_PAIRS):
-                known.clear()
-            known[(key, value, kind)] = encoded
+        if kind is int or kind is bool or (kind is str and len(value) <= _CACHED_LENGTH):
+            if len(self._pairs) >= _MAX_PAIRS:
+                self._pairs.clear()
+            self._pairs[(key, value, kind)] = encoded
+        elif kind is str and key in _OF_EXCEPTION and len(value) <= STACKTRACE_LENGTH:
+            if len(self._long_pairs) >= _MAX_LONG_PAIRS:
+                self._long_pairs.clear()
+            self._long_pairs[key, value] = encoded
         return encoded
 
     def _value(self, key: str, value: Any, limit: int) -> bytes:
@@ -317,7 +325,11 @@ class Encoder:
         return field(b"\x2a", b"".join(field(b"\x0a", self._value(key, item, limit)) for item in value[1:]))
 
     def _text(self, text: str) -> bytes:
-        return self._bytes(self._limits.text(self._scrubber.text(bounded(text, self._limits.value_length))))
+        return self.masked(text, self._limits.value_length)
+
+    def masked(self, text: str, limit: int) -> bytes:
+        """A text as UTF-8: masked by what it contains, and cut to `limit` characters."""
+        return self._bytes(self._limits.text(self._scrubber.text(bounded(text, limit)), limit))
 
     @staticmethod
     def _bytes(text: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from otelflask._internal import guard
 from otelflask._internal.export.handover import Handover
@@ -12,8 +13,6 @@ from otelflask._internal.sdk.flat_items import Flat, LayerBytes
 
 #: Scope (`flat_items.flat_scope`), message as bytes, trace id (0 for none): a flat tuple too.
 EncodedItem = tuple[Flat, bytes, int]
-
-
 #: Sees each item in this process, sampled or not, beside the export.
 Watcher = Callable[[EncodedItem], object]
 
@@ -54,19 +53,29 @@ class Output:
 
     def _view(self, handed_over: Flat) -> None:
         _, is_sampled, scope, item = handed_over
-        data = guard.attempt(self._encode, item, on_error=self.count_lost)
-        if data:
-            self.give((scope, data, item[self._trace_id_at]), is_sampled)
+        self.give(scope, item[self._trace_id_at], is_sampled, self._encode, item)
 
-    def give(self, item: EncodedItem, is_sampled: bool) -> None:
-        """Give an encoded item to watchers, and if it is sampled to the export queues."""
+    def give(self, scope: Flat, trace_id: int, is_sampled: bool, encode: Callable[..., bytes], *arguments: Any) -> None:
+        """Encode an item, and give it to the watchers, and if it is sampled to the export queues.
+
+        Args:
+            scope: Its scope (`flat_items.flat_scope`).
+            trace_id: Its trace; 0 for none.
+            is_sampled: Whether it is exported.
+            encode: Makes the message.
+            *arguments: The arguments of `encode`.
+        """
+        message = guard.attempt(encode, *arguments, on_error=self._count_lost)
+        if not message:
+            return
+        item = (scope, message, trace_id)
         if is_sampled:
             for queue in self.queues:
                 queue.append(item)
         for watcher in self.watchers:
             watcher(item)
 
-    def count_lost(self, error: Exception) -> bytes:
+    def _count_lost(self, error: Exception) -> bytes:
         """Count an item that cannot be encoded. Returns no bytes."""
         for queue in self.queues:
             queue.count("dropped:encoding", 1)

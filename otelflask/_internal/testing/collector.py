@@ -28,7 +28,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+
+from otelflask._internal.export.otlp_values import attributes_of, plain
 
 _REQUESTS: dict[str, Any] = {
     "traces": ExportTraceServiceRequest,
@@ -88,21 +89,6 @@ class Received:
     resource: dict[str, Any]
     scope: str
     message: Any
-
-
-def plain(value: AnyValue) -> Any:
-    """An OTLP AnyValue as a Python value."""
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [plain(item) for item in value.array_value.values]
-    if kind == "kvlist_value":
-        return attributes_of(value.kvlist_value.values)
-    return getattr(value, kind) if kind else None
-
-
-def attributes_of(pairs: Any) -> dict[str, Any]:
-    """OTLP KeyValues as a dict."""
-    return {pair.key: plain(pair.value) for pair in pairs}
 
 
 class FakeCollector:

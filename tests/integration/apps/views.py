@@ -77,6 +77,8 @@ def query() -> str:
         connection.execute(sqlalchemy.text("INSERT INTO things VALUES (:id, 'hunter2')"), [{"id": 1}, {"id": 2}])
         connection.execute(sqlalchemy.text("UPDATE things SET id = 3"))
         connection.exec_driver_sql("PRAGMA user_version")
+        connection.execution_options(no_parameters=True).exec_driver_sql("SELECT 2")
+        connection.exec_driver_sql(f"SELECT id FROM things WHERE id IN ({', '.join(['0'] * 20_000)})")
     with engine.connect() as connection:
         connection.execute(sqlalchemy.text("DELETE FROM things"))
         try:
@@ -131,6 +133,7 @@ client.get("/ping?page=1&api_key=hunter2", headers={"User-Agent": "tester/1.0"},
 client.post("/items/7", data=b"body", headers={"X-Request-ID": "odd\x01"})
 client.open("/ping", method="BREW")
 client.get("/nowhere/\u00e4?q=\udcff".encode("utf-8", "surrogateescape").decode("latin-1"))
+client.get(f"/nowhere/{'long/' * 100}?q={'x' * 1_000}")
 for path in ("/span", "/named", "/query", "/fail", "/fail-late", "/conflict", "/unavailable"):
     client.get(path)
 try:

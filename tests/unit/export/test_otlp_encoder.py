@@ -120,3 +120,11 @@ def test_a_key_set_twice_is_sent_once(encoder: Encoder, telemetry: CapturedTelem
     sent = ExportTraceServiceRequest.FromString(encoded_spans(encoder, telemetry.spans))
     (pair,) = sent.resource_spans[0].scope_spans[0].spans[0].attributes
     assert pair.value.string_value == "the app's"
+
+
+def test_texts_of_errors_are_kept_as_bytes_only_where_they_are_short(encoder: Encoder) -> None:
+    for number in range(300):
+        encoder.pairs({"exception.message": f"{number} {'m' * 1_000_000}", "exception.stacktrace": f"{number} " * 100})
+    kept = [len(pair) for pair in encoder._long_pairs.values()]
+    assert 0 < len(kept) <= 64
+    assert sum(kept) < 100_000

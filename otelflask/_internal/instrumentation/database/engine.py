@@ -47,8 +47,8 @@ from otelflask._internal.instrumentation.database.views import StatementViews
 from otelflask._internal.sdk.flat_items import Flat, flat_attributes
 from otelflask._internal.sdk.spans import Span, SpanStarter
 
-#: The functions of a dialect that send a statement, and whether they send several sets of parameters.
-_SENDING = {"do_execute": False, "do_executemany": True, "do_execute_no_params": False}
+#: The functions of a dialect that send a statement.
+_SENDING = ("do_execute", "do_executemany", "do_execute_no_params")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,18 @@ class _Run:
     """
 
     known: KnownStatement
+    #: What is read of it, and what is sent.
     statement: str
+    sent: str
+    parameters: Any
+    #: SQLAlchemy's execution context; None for the end of a transaction.
+    execution: Any
     context: Context
     started_at: int
     started: int
-    batch: int
-    span: trace_api.Span | None
+    #: The number of sets of parameters; 0 for a single one.
+    batch: int = 0
+    span: trace_api.Span | None = None
 
 
 class EngineTelemetry:
@@ -96,8 +102,8 @@ class EngineTelemetry:
         #: Connections (by id) with a transaction that has written or failed.
         self._written: set[int] = set()
         dialect: Any = engine.dialect
-        for name, is_batch in _SENDING.items():
-            setattr(dialect, name, self._sending(getattr(dialect, name), is_batch))
+        for name in _SENDING:
+            setattr(dialect, name, self._sending(getattr(dialect, name), name))
         dialect.do_commit = self._ending(dialect.do_commit, "COMMIT")
         dialect.do_rollback = self._ending(dialect.do_rollback, "ROLLBACK")
         # What SQLAlchemy asks at the first connection.
@@ -134,41 +140,48 @@ class EngineTelemetry:
     def _read(self, statement: str) -> KnownStatement:
         return KnownStatement(statement, self._server, self._shared.duration)
 
-    def _sending(self, original: Callable[..., None], is_batch: bool) -> Callable[..., None]:
+    def _sending(self, original: Callable[..., None], name: str) -> Callable[..., None]:
         """Wrap a function of the dialect that sends a statement: ``(cursor, statement, [parameters,] context)``."""
+        # The place of the execution context among the arguments after the statement.
+        at = 0 if name == "do_execute_no_params" else 1
+        is_batch = name == "do_executemany"
 
         @functools.wraps(original)
         def send(cursor: Any, statement: str, *args: Any, **kwargs: Any) -> None:
-            run = self._begin(statement, args, kwargs, is_batch)
+            parameters = args[0] if at and args else kwargs.get("parameters", ())
+            execution = args[at] if len(args) > at else kwargs.get("context")
+            run = self._begin(statement, parameters, execution, is_batch)
             if run is None:
                 return original(cursor, statement, *args, **kwargs)
             try:
-                # With its comment.
-                original(cursor, run.statement, *args, **kwargs)
+                original(cursor, run.sent, *args, **kwargs)
             except BaseException as error:
-                self._failed(run, _execution(args, kwargs), error)
+                self._failed(run, error)
                 raise
-            self._done(run, cursor, statement, args, kwargs)
+            self._done(run, cursor)
             return None
 
         return send
 
     @guard.guarded("starting a database span")
-    def _begin(self, statement: str, args: tuple[Any, ...], kwargs: dict[str, Any], is_batch: bool) -> _Run | None:
+    def _begin(
+        self, statement: str, parameters: Any = (), execution: Any = None, is_batch: bool = False
+    ) -> _Run | None:
         context = current_context()
         if context.get(SUPPRESS_INSTRUMENTATION_KEY):
             return None
         shared = self._shared
-        known = self._statements(statement if len(statement) < MAX_READ else statement[:MAX_READ])
-        batch = len(args[0]) if is_batch and args and len(args[0]) > 1 else 0
-        run = _Run(known, statement, context, clock.time_ns(), clock.perf_counter_ns(), batch, None)
+        read = statement if len(statement) < MAX_READ else statement[:MAX_READ]
+        known = self._statements(read)
+        batch = len(parameters) if is_batch and len(parameters) > 1 else 0
+        started_at, started = clock.time_ns(), clock.perf_counter_ns()
+        run = _Run(known, read, statement, parameters, execution, context, started_at, started, batch)
         views = shared.views
         if shared.commenter is not None or views is None or not views.takes(shared.starter, shared.duration):
             run.span = self._span(run)
             if shared.commenter is not None:
-                execution = _execution(args, kwargs)
                 driver = execution.dialect.driver if execution is not None else ""
-                run.statement = shared.commenter.commented(statement, driver, run.span, context)
+                run.sent = shared.commenter.commented(statement, driver, run.span, context)
         return run
 
     def _span(self, run: _Run) -> trace_api.Span:
@@ -178,21 +191,25 @@ class EngineTelemetry:
         return self._shared.starter.start(run.known.name, SpanKind.CLIENT, layers, run.started_at, run.context)
 
     @guard.guarded("ending a database span")
-    def _done(self, run: _Run, cursor: Any, statement: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _done(self, run: _Run, cursor: Any) -> None:
         elapsed = clock.perf_counter_ns() - run.started
         shared, known = self._shared, run.known
-        execution = _execution(args, kwargs)
-        if known.writes and execution is not None:
-            self._written.add(id(execution.root_connection.connection))
+        if known.writes:
+            self._mark_written(run)
         rows = getattr(cursor, "rowcount", -1)
         # DB-API: -1 where the driver does not know, as for SELECT on SQLite.
         rows = rows if isinstance(rows, int) and rows >= 0 else -1
-        shared.queries.ran(known.text, elapsed, functools.partial(relationship_of, execution))
+        shared.queries.ran(known.text, elapsed, functools.partial(relationship_of, run.execution))
         if elapsed >= shared.slow.after_ns:
             run.span = run.span or self._span(run)
-            found = Execution(self._engine(), statement, args[0] if args else (), bool(run.batch))
+            found = Execution(self._engine(), run.sent, run.parameters, bool(run.batch))
             shared.slow.ended(known.layer, elapsed, rows if rows >= 0 else None, run.span, run.context, found)
         self._ended(run, elapsed, rows)
+
+    def _mark_written(self, run: _Run) -> None:
+        """Remember that a connection has something to commit or to roll back."""
+        if run.execution is not None:
+            self._written.add(id(run.execution.root_connection.connection))
 
     def _ended(self, run: _Run, elapsed: int, rows: int = -1) -> None:
         span, shared = run.span, self._shared
@@ -213,11 +230,10 @@ class EngineTelemetry:
         span.end(run.started_at + elapsed)
 
     @guard.guarded("ending a failed database span")
-    def _failed(self, run: _Run, execution: Any, error: BaseException) -> None:
+    def _failed(self, run: _Run, error: BaseException) -> None:
         elapsed = clock.perf_counter_ns() - run.started
         span = run.span or self._span(run)
-        if execution is not None:
-            self._written.add(id(execution.root_connection.connection))
+        self._mark_written(run)
         kind = exception_type(error)
         code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
         if code is None:
@@ -243,7 +259,7 @@ class EngineTelemetry:
             try:
                 original(connection)
             except BaseException as error:
-                self._failed(run, None, error)
+                self._failed(run, error)
                 raise
             self._end_ended(run)
             return None
@@ -257,16 +273,11 @@ class EngineTelemetry:
         if not has_written and (operation == "ROLLBACK" or self._resets_by_commit):
             # A connection that only read is rolled back each time it returns to its pool. Such a rollback gets no span.
             return None
-        return self._begin(operation, (), {}, False)
+        return self._begin(operation)
 
     @guard.guarded("ending a transaction's span")
     def _end_ended(self, run: _Run) -> None:
         self._ended(run, clock.perf_counter_ns() - run.started)
-
-
-def _execution(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """SQLAlchemy's execution context among the arguments of a sending function."""
-    return kwargs.get("context", args[-1] if args else None)
 
 
 @guard.guarded("recording a failed statement")

@@ -10,7 +10,7 @@ from opentelemetry.metrics import Histogram
 from opentelemetry.trace import SpanContext, SpanKind
 
 from otelflask._internal.attribute_layers import Interned
-from otelflask._internal.export.otlp_encoder import SPAN_ATTRIBUTE, SPAN_KINDS, field, tagged, varint
+from otelflask._internal.export.otlp_encoder import SPAN_ATTRIBUTE, SPAN_KINDS, field, framed, tagged
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.export.processors import hands_over
 from otelflask._internal.instrumentation.database.statements import KnownStatement
@@ -20,6 +20,8 @@ from otelflask._internal.sdk.meter_provider import MeterProvider
 from otelflask._internal.sdk.spans import SpanStarter
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
+#: The most statements whose plan is kept.
+_MAX_KEPT = 1_000
 _times = struct.Struct("<BQBQ").pack
 #: No status, and a local parent.
 _END = b"\x7a\x00\x85\x01" + flags_of(None).to_bytes(4, "little")
@@ -46,12 +48,11 @@ class StatementViews:
     def __init__(self, pipeline: Pipeline) -> None:
         self._handover = pipeline.handover
         self._spans = pipeline.spans
-        self._processors: Any = None
-        self._starter: SpanStarter | None = None
-        self._takes = False
+        # What decides, and the decision: replaced as a whole, because threads read it.
+        self._known: tuple[Any, SpanStarter | None, Histogram | None, bool] = (None, None, None, False)
         self._scope: Flat = ()
         self._duration: Histogram | None = None
-        self._plans: Interned[_Plan] = Interned(self._plan)
+        self._plans: Interned[_Plan] = Interned(self._plan, _MAX_KEPT)
         self._generation = pipeline.spans.encoder.generation
         self._kind = pipeline.handover.add_view(self._view)
         if isinstance(pipeline.meter_provider, MeterProvider):
@@ -64,14 +65,14 @@ class StatementViews:
             starter: What would start their spans.
             duration: The histogram of their durations.
         """
-        processors = starter.processors
-        if processors is not self._processors or duration is not self._duration or starter is not self._starter:
-            self._processors, self._duration, self._starter = processors, duration, starter
-            self._takes = (
+        processors, known = starter.processors, self._known
+        if processors is not known[0] or starter is not known[1] or duration is not known[2]:
+            takes = (
                 hands_over(processors, self._spans) and starter.keeps_what_is_sampled and measures_by_default(duration)
             )
-            self._scope = flat_scope(starter.scope)
-        return self._takes and starter.is_unchanged
+            self._scope, self._duration = flat_scope(starter.scope), duration
+            known = self._known = (processors, starter, duration, takes)
+        return known[3] and starter.is_unchanged
 
     def hand_over(
         self, server: Flat, statement: str, parent: SpanContext, started_at: int, elapsed: int, rows: int, batch: int
@@ -91,20 +92,24 @@ class StatementViews:
         self._handover.append((self._kind, server, statement, *ids, started_at, elapsed, rows, batch))
 
     def _view(self, item: Flat) -> None:
-        _, server, statement, trace_id, span_id, parent_id, started_at, elapsed, rows, batch = item
+        _, server, statement, trace_id, _, parent_id, started_at, elapsed, *_ = item
         encoder = self._spans.encoder
         if self._generation is not encoder.generation:
             # What is cached was masked by other rules.
-            self._generation, self._plans = encoder.generation, Interned(self._plan)
+            self._generation, self._plans = encoder.generation, Interned(self._plan, _MAX_KEPT)
         plan = self._plans(server, statement)
-        ended_at = started_at + elapsed
         # The exemplar is the span around it.
-        plan.duration.add(elapsed / 1e9, ended_at, trace_id, parent_id, True)
+        plan.duration.add(elapsed / 1e9, started_at + elapsed, trace_id, parent_id, True)
+        self._spans.give(self._scope, trace_id, True, self._encoded, item, plan)
+
+    def _encoded(self, item: Flat, plan: _Plan) -> bytes:
+        """The span as a field of ``ScopeSpans``."""
+        _, _, _, trace_id, span_id, parent_id, started_at, elapsed, rows, batch = item
         ids = trace_id.to_bytes(16, "big"), span_id.to_bytes(8, "big"), parent_id.to_bytes(8, "big")
-        times = _times(0x39, started_at, 0x41, ended_at)
+        times = _times(0x39, started_at, 0x41, started_at + elapsed)
         own = self._own(rows, batch) if rows >= 0 or batch else b""
         data = b"\x0a\x10%b\x12\x08%b\x22\x08%b%b%b%b%b%b" % (*ids, plan.head, times, plan.attributes, own, _END)
-        self._spans.give((self._scope, b"\x12" + varint(len(data)) + data, trace_id), True)
+        return framed(data)
 
     def _own(self, rows: int, batch: int) -> bytes:
         attributes: dict[str, Any] = {}

@@ -6,7 +6,7 @@ from typing import Any
 
 from otelflask._internal import attribute_names
 from otelflask._internal.attribute_layers import Interned, Layer
-from otelflask._internal.instrumentation.http.ended_request import EndedRequest, RequestKind
+from otelflask._internal.instrumentation.http.ended_request import EndedRequest
 from otelflask._internal.request_record import RequestAttributes, RequestRecord
 
 #: The names of all attributes of a request, its log record's included.
@@ -63,7 +63,8 @@ def _caller_layer(scheme: str, host: str, protocol: str | None, user_agent: str)
     return layer
 
 
-_connection_layers: Interned[Layer] = Interned(_caller_layer)
+#: What requests on similar connections have in common, by scheme, host, protocol and user agent.
+connection_layers: Interned[Layer] = Interned(_caller_layer)
 
 
 def _method_layer(method: str) -> Layer:
@@ -91,18 +92,14 @@ def client_attributes(
     return own
 
 
-def connection_layer(request: RequestRecord | RequestKind) -> Layer:
-    """What requests on similar connections have in common."""
-    return _connection_layers(request.scheme, request.host, request.protocol, request.user_agent)
-
-
 def of_arrival(record: RequestRecord) -> RequestAttributes:
     """The attributes that are known when a request arrives. Samplers decide by them. They are made once."""
     if not record.attributes.outcome:
         own = client_attributes(record.path, record.query_string, record.client, _original_of(record), None, None)
         if record.request_id:
             own[attribute_names.REQUEST_ID] = record.request_id
-        record.attributes = RequestAttributes(_method_layers(record.method), own, connection=connection_layer(record))
+        connection = connection_layers(record.scheme, record.host, record.protocol, record.user_agent)
+        record.attributes = RequestAttributes(_method_layers(record.method), own, connection=connection)
     return record.attributes
 
 
@@ -119,13 +116,8 @@ def _outcome_layer(method: str, route: str | None, status: int, error_type: str 
     return layer
 
 
-#: As many as the app has routes and outcomes.
-_outcome_layers: Interned[Layer] = Interned(_outcome_layer)
-
-
-def outcome_layer(request: RequestRecord | RequestKind) -> Layer:
-    """Method, status, route and error type."""
-    return _outcome_layers(request.method, request.route, request.status, request.error_type)
+#: By method, route, status and error type: as many as the app has routes and outcomes.
+outcome_layers: Interned[Layer] = Interned(_outcome_layer)
 
 
 def details_of(request: RequestRecord | EndedRequest) -> dict[str, Any]:
@@ -150,5 +142,6 @@ def of_end(record: RequestRecord) -> RequestAttributes:
         details: dict[str, Any] = {"http.response.body.size": record.response_size, **details_of(record)}
         if record.request_size is not None:
             details["http.request.body.size"] = record.request_size
-        record.attributes = RequestAttributes(outcome_layer(record), known.request, details, known.connection)
+        outcome = outcome_layers(record.method, record.route, record.status, record.error_type)
+        record.attributes = RequestAttributes(outcome, known.request, details, known.connection)
     return record.attributes

@@ -9,24 +9,10 @@ from otelflask._internal.exceptions.attributes import exception_layer
 from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.flat_items import Flat, flat_value
 
-#: How many fields of an `EndedRequest` are its `RequestKind`, and where those that repeat for a client end.
+#: Where the fields of an `EndedRequest` end that many requests have in common, and those that repeat for a client.
 OF_KIND, OF_CLIENT = 9, 15
 #: The longest status description of a span, in characters.
 MAX_DESCRIPTION = 1_024
-
-
-class RequestKind(NamedTuple):
-    """What many requests have in common: the first fields of `EndedRequest`."""
-
-    method: str
-    route: str | None
-    status: int
-    error_type: str | None
-    broken: bool
-    scheme: str
-    protocol: str | None
-    host: str
-    user_agent: str
 
 
 class EndedRequest(NamedTuple):
@@ -48,7 +34,7 @@ class EndedRequest(NamedTuple):
     protocol: str | None
     host: str
     user_agent: str
-    # Up to here a `RequestKind`. The next ones repeat where a client asks for the same again.
+    # Up to here what many requests have in common. The next ones repeat where a client asks for the same again.
     method_original: str
     path: str
     query_string: str

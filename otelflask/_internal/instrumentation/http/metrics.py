@@ -11,7 +11,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from otelflask._internal.attribute_layers import Interned
-from otelflask._internal.instrumentation.http.ended_request import EndedRequest, RequestKind
+from otelflask._internal.instrumentation.http.ended_request import EndedRequest
 from otelflask._internal.locks import new_lock
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.request_record import RequestRecord
@@ -57,7 +57,8 @@ class HttpMetrics(RequestObserver):
             unit="{request}",
             description="Number of active HTTP server requests.",
         )
-        self._bound: Interned[Histograms] = Interned(self._bind)
+        #: By method, route, status, error type, scheme and protocol.
+        self.histograms: Interned[Histograms] = Interned(self._bind)
         self._lock = new_lock()
         #: Whether `add` may be used. Otherwise the user's views and exemplar filters may want the request's context.
         self.measures_later = type(meter_provider) is SdkMeterProvider and measures_by_default(self.duration)
@@ -124,7 +125,9 @@ class HttpMetrics(RequestObserver):
             request: The request.
             context: Its context.
         """
-        duration, request_size, response_size = self.histograms_of(request)
+        duration, request_size, response_size = self.histograms(
+            request.method, request.route, request.status, request.error_type, request.scheme, request.protocol
+        )
         sampled = request.is_sampled
         duration.record(request.duration, context, sampled)
         if request.request_size is not None:
@@ -137,7 +140,7 @@ class HttpMetrics(RequestObserver):
 
         Args:
             request: The request.
-            histograms: What `histograms_of` returns for it.
+            histograms: Its `histograms`.
         """
         duration, request_size, response_size = histograms
         at, trace_id, span_id, sampled = request.ended_at, request.trace_id, request.span_id, request.is_sampled
@@ -146,15 +149,9 @@ class HttpMetrics(RequestObserver):
             request_size.add(request.request_size, at, trace_id, span_id, sampled)
         response_size.add(request.response_size, at, trace_id, span_id, sampled)
 
-    def histograms_of(self, request: EndedRequest | RequestKind) -> Histograms:
-        """The histograms of a request's attributes: duration, and sizes of request and response."""
-        return self._bound(
-            request.method, request.route, request.status, request.error_type, request.scheme, request.protocol
-        )
-
     def offer_exemplars(self) -> None:
         """Offer what `add` has kept as exemplars."""
-        for histograms in self._bound.values():
+        for histograms in self.histograms.values():
             for histogram in histograms:
                 histogram.offer_exemplars()
 

@@ -7,6 +7,7 @@ client. What is left is written for each request: ids, times, sizes.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
@@ -19,18 +20,20 @@ from otelflask._internal.export.otlp_encoder import (
     SPAN_KINDS,
     Encoder,
     field,
+    framed,
     tagged,
     varint,
 )
 from otelflask._internal.instrumentation.http.attributes import (
     client_attributes,
-    connection_layer,
+    connection_layers,
     details_of,
-    outcome_layer,
+    outcome_layers,
 )
-from otelflask._internal.instrumentation.http.ended_request import OF_CLIENT, OF_KIND, EndedRequest, RequestKind
+from otelflask._internal.instrumentation.http.ended_request import OF_CLIENT, OF_KIND, EndedRequest
 from otelflask._internal.instrumentation.http.metrics import Histograms, HttpMetrics
 from otelflask._internal.instrumentation.http.request_log import outcome_text, severity_of
+from otelflask._internal.limits import BODY_LENGTH
 from otelflask._internal.sdk.flat_items import Flat, flags_of
 
 _times = struct.Struct("<BQBQ").pack
@@ -38,6 +41,9 @@ _time = struct.Struct("<BQ").pack
 _double = struct.Struct("<Bd").pack
 #: The length of a request id that otelflask makes.
 _ID_LENGTH = 32
+#: The longest path and query, together, whose block is kept, and the most plans and blocks.
+_CACHED_LENGTH = 256
+_MAX_KEPT = 1_000
 _ERROR = StatusCode.ERROR.value
 #: Status and flags → the end of a span without a description.
 _ENDS = {
@@ -92,8 +98,8 @@ class RequestPlans:
 
     def _forget(self) -> None:
         self._generation = self._spans.generation
-        self._plans: Interned[Plan] = Interned(self._plan)
-        self._blocks: Interned[Block] = Interned(self._block)
+        self._plans: Interned[Plan] = Interned(self._plan, _MAX_KEPT)
+        self._blocks: Interned[Block] = Interned(self._block, _MAX_KEPT)
         name, size = attribute_names.REQUEST_ID, _ID_LENGTH + 2
         text = b"\x0a" + varint(_ID_LENGTH)
         self._id_of_span = self._spans.prefix(name, size, SPAN_ATTRIBUTE) + text
@@ -108,19 +114,30 @@ class RequestPlans:
             self._forget()
         return self._plans(*fields[:OF_KIND])
 
-    def _plan(self, *fields: Any) -> Plan:
-        kind = RequestKind._make(fields)
-        severity, text = severity_of(kind)
-        outcome, connection = outcome_layer(kind), connection_layer(kind)
-        method = "HTTP" if kind.method == "_OTHER" else kind.method
-        name = method if kind.route is None else f"{method} {kind.route}"
+    def _plan(
+        self,
+        method: str,
+        route: str | None,
+        status: int,
+        error_type: str | None,
+        broken: bool,
+        scheme: str,
+        protocol: str | None,
+        host: str,
+        user_agent: str,
+    ) -> Plan:
+        severity, text = severity_of(status, broken)
+        outcome = outcome_layers(method, route, status, error_type)
+        connection = connection_layers(scheme, host, protocol, user_agent)
+        verb = "HTTP" if method == "_OTHER" else method
+        name = verb if route is None else f"{verb} {route}"
         return Plan(
             name,
             field(b"\x2a", self._spans.short_text(name)) + SPAN_KINDS[SpanKind.SERVER.value],
             self._spans.layer_of_span(outcome) + self._spans.layer_of_span(connection),
             self._logs.layer_of_record(outcome) + self._logs.layer_of_record(connection),
             b"\x10" + varint(severity.value) + field(b"\x1a", text.encode()),
-            self._metrics.histograms_of(kind),
+            self._metrics.histograms(method, route, status, error_type, scheme, protocol),
         )
 
     def _block(self, original: str, path: str, query: str, client: str, size: int | None, response_size: int) -> Block:
@@ -128,12 +145,15 @@ class RequestPlans:
         return Block(
             tagged(self._spans.pairs(attributes), SPAN_ATTRIBUTE),
             tagged(self._logs.pairs(attributes), RECORD_ATTRIBUTE),
-            self._logs.short_text(path),
+            self._logs.masked(path, BODY_LENGTH),
         )
 
     def attributes(self, request: EndedRequest, plan: Plan) -> tuple[bytes, bytes, bytes]:
         """Encoded attributes of span and log record, and the path for the log record's body."""
-        of_span, of_record, path = self._blocks(*request[OF_KIND:OF_CLIENT])
+        # A stranger's long paths and queries are not kept.
+        is_short = len(request.path) + len(request.query_string) <= _CACHED_LENGTH
+        block_of: Callable[..., Block] = self._blocks if is_short else self._block
+        of_span, of_record, path = block_of(*request[OF_KIND:OF_CLIENT])
         own = details_of(request)
         identity = request.request_id
         if self._knows_ids and len(identity) == _ID_LENGTH and identity.isalnum() and identity.isascii():
@@ -147,7 +167,7 @@ class RequestPlans:
             of_record += tagged(self._logs.pairs(own), RECORD_ATTRIBUTE)
         return plan.of_span + of_span, plan.of_record + of_record, path
 
-    def span(self, request: EndedRequest, plan: Plan, attributes: bytes, part: Flat) -> bytes:
+    def span(self, request: EndedRequest, plan: Plan, attributes: bytes, part: Sequence[Any]) -> bytes:
         """The span as a field of ``ScopeSpans``.
 
         Args:
@@ -164,9 +184,9 @@ class RequestPlans:
         times = _times(0x39, started_at, 0x41, request.ended_at)
         end = _ENDS[status, flags]
         data = b"\x0a\x10%b\x12\x08%b%b%b%b%b%b" % (trace_id, span_id, parent, plan.head, times, attributes, end)
-        return b"\x12" + varint(len(data)) + data
+        return framed(data)
 
-    def _whole_span(self, request: EndedRequest, attributes: bytes, part: Flat, name: str) -> bytes:
+    def _whole_span(self, request: EndedRequest, attributes: bytes, part: Sequence[Any], name: str) -> bytes:
         started_at, parent_id, flags, status, _, state, rest = part
         description, own, dropped, events, dropped_events, links, dropped_links = rest or _NO_REST
         if request.exception:
@@ -199,7 +219,7 @@ class RequestPlans:
         """The log record as a field of ``ScopeLogs``."""
         body = b"%s %s%s" % (request.method.encode(), path, outcome_text(request).encode())
         if request.app_error is not None:
-            body += b": " + self._logs.short_text(request.app_error[1])
+            body += b": " + self._logs.masked(request.app_error[1], BODY_LENGTH)
         more = b""
         if request.exception:
             kind, message, *_ = request.exception
@@ -220,7 +240,7 @@ class RequestPlans:
                 _EVENT,
             )
         )
-        return b"\x12" + varint(len(data)) + data
+        return framed(data)
 
 
 _EVENT = field(b"\x62", event_names.REQUEST.encode())

@@ -7,18 +7,17 @@ from typing import Any
 from otelflask._internal import event_names
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.instrumentation.http.attributes import of_end
-from otelflask._internal.instrumentation.http.ended_request import EndedRequest, RequestKind
+from otelflask._internal.instrumentation.http.ended_request import EndedRequest
 from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 
 
-def severity_of(request: EndedRequest | RequestKind) -> tuple[SeverityNumber, str]:
-    """INFO, WARN (4xx) or ERROR (5xx)."""
-    status = request.status
-    if status < 400 and not request.broken:
+def severity_of(status: int, broken: bool) -> tuple[SeverityNumber, str]:
+    """INFO, WARN (4xx) or ERROR (5xx, or a response that broke)."""
+    if status < 400 and not broken:
         return SeverityNumber.INFO, "INFO"
-    if status < 500 and not request.broken:
+    if status < 500 and not broken:
         return SeverityNumber.WARN, "WARN"
     return SeverityNumber.ERROR, "ERROR"
 
@@ -49,7 +48,7 @@ class RequestLog:
 
     def emit(self, record: RequestRecord, request: EndedRequest) -> None:
         """Emit a request's record, as an object."""
-        severity, text = severity_of(request)
+        severity, text = severity_of(request.status, request.broken)
         body = f"{request.method} {request.path}{outcome_text(request)}"
         if request.app_error is not None:
             body += f": {request.app_error[1]}"

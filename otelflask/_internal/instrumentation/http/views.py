@@ -6,12 +6,11 @@ requests have in common, method, route and status, and the connection, is encode
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace import NonRecordingSpan, StatusCode
 
-from otelflask._internal import guard
 from otelflask._internal.compat.otel_logs import is_logger_enabled, parts_of_logger, processors_of_logger
 from otelflask._internal.compat.otel_trace import processors_of_tracer
 from otelflask._internal.export.pipeline import Pipeline
@@ -41,6 +40,24 @@ _UNLIMITED = 1_000_000
 _UNSET, _ERROR = StatusCode.UNSET.value, StatusCode.ERROR.value
 
 
+class _OfLogger(NamedTuple):
+    """Whether the records of a logger may be handed over, and their scope."""
+
+    logger: Any
+    processors: Any
+    takes: bool
+    scope: Flat
+
+
+class _OfTracer(NamedTuple):
+    """How many attributes the app may add to a span of a tracer that is handed over, -1 for none, and its scope."""
+
+    tracer: Any
+    processors: Any
+    margin: int
+    scope: Flat
+
+
 class RequestViews:
     """Hands requests over, and makes their views.
 
@@ -56,15 +73,10 @@ class RequestViews:
         self._handover = pipeline.handover
         self._spans, self._logs = pipeline.spans, pipeline.logs
         self._metrics = metrics
-        # What is known of the last logger and the last tracer. A provider makes a new tuple when it gets a processor.
-        self._logger: Any = None
-        self._log_processors: Any = None
-        self._takes_records = False
-        self._log_scope: Flat = ()
-        self._tracer: Any = None
-        self._span_processors: Any = None
-        self._span_scope: Flat = ()
-        self._room = -1
+        # What is known of the last logger and of the last tracer. Each is replaced as a whole, because threads read it.
+        # A provider makes a new tuple of processors when it gets another.
+        self._of_logger = _OfLogger(None, None, False, ())
+        self._of_tracer = _OfTracer(None, None, -1, ())
         self._plans = RequestPlans(pipeline.spans.encoder, pipeline.logs.encoder, metrics)
         self._kind = pipeline.handover.add_view(self._view)
 
@@ -84,50 +96,44 @@ class RequestViews:
         nothing = 0
         span = record.span
         of_span: Flat = ()
+        log_scope: Flat = ()
         if logger is None:
             nothing = LOG
-        elif self._takes_records_of(logger):
-            signals |= LOG
+        elif type(logger) is Logger and is_logger_enabled(logger):
+            of_logger = self._read_logger(logger)
+            log_scope = of_logger.scope
+            signals |= LOG if of_logger.takes else 0
         if type(span) is not Span:
             nothing |= SPAN if type(span) is NonRecordingSpan else 0
-        elif self._takes(span, record):
-            signals |= SPAN
-            of_span = _flat_part(span, record, self._span_scope)
-            span.ended_at = record.ended_at
-            # What makes its attributes holds the record.
-            span.set_layers(())
+        else:
+            of_tracer = self._read_tracer(span)
+            if _fits(span, record, of_tracer.margin):
+                signals |= SPAN
+                of_span = _flat_part(span, record, of_tracer.scope)
+                span.ended_at = record.ended_at
+                # What makes its attributes holds the record.
+                span.set_layers(())
         if signals:
-            self._handover.append((self._kind, signals, request, of_span, self._log_scope))
+            self._handover.append((self._kind, signals, request, of_span, log_scope))
+        # Nothing is left to do for what nobody wants.
         return signals | nothing
 
-    def _takes_records_of(self, logger: Any) -> bool:
-        if type(logger) is not Logger or not is_logger_enabled(logger):
-            return False
-        processors = processors_of_logger(logger)
-        if logger is not self._logger or processors is not self._log_processors:
-            self._logger, self._log_processors = logger, processors
+    def _read_logger(self, logger: Any) -> _OfLogger:
+        processors, known = processors_of_logger(logger), self._of_logger
+        if logger is not known.logger or processors is not known.processors:
             _, scope, limits, _ = parts_of_logger(logger)
-            self._log_scope = flat_scope(scope)
             count = limits.max_log_record_attributes
-            self._takes_records = (count is None or count >= len(NAMES)) and hands_over(processors, self._logs)
-        return self._takes_records
+            takes = (count is None or count >= len(NAMES)) and hands_over(processors, self._logs)
+            known = self._of_logger = _OfLogger(logger, processors, takes, flat_scope(scope))
+        return known
 
-    def _takes(self, span: Span, record: RequestRecord) -> bool:
-        tracer = span.tracer
+    def _read_tracer(self, span: Span) -> _OfTracer:
+        tracer, known = span.tracer, self._of_tracer
         processors = processors_of_tracer(tracer)
-        if tracer is not self._tracer or processors is not self._span_processors:
-            self._tracer, self._span_processors = tracer, processors
-            self._span_scope = flat_scope(span.instrumentation_scope)
-            takes = hands_over(processors, self._spans)
-            self._room = _room(span.limits) if takes else -1
-        own = span.own
-        return (
-            # Where the app has replaced one of our attributes, its value counts.
-            len(own) <= self._room
-            and span.ended_at is None
-            and (not own or NAMES.isdisjoint(own))
-            and (record.error is None or not span.has_events)
-        )
+        if tracer is not known.tracer or processors is not known.processors:
+            margin = _margin(span.limits) if hands_over(processors, self._spans) else -1
+            known = self._of_tracer = _OfTracer(tracer, processors, margin, flat_scope(span.instrumentation_scope))
+        return known
 
     def _view(self, item: Flat) -> None:
         _, signals, fields, of_span, log_scope = item
@@ -140,18 +146,27 @@ class RequestViews:
             return
         span_attributes, record_attributes, path = plans.attributes(request, plan)
         if signals & SPAN:
-            output, part = self._spans, (request, plan, span_attributes, of_span[1:])
-            data = guard.attempt(plans.span, *part, on_error=output.count_lost)
-            if data:
-                output.give((of_span[0], data, request.trace_id), request.is_sampled)
+            scope, *part = of_span
+            self._spans.give(
+                scope, request.trace_id, request.is_sampled, plans.span, request, plan, span_attributes, part
+            )
         if signals & LOG:
-            output = self._logs
-            data = guard.attempt(plans.record, request, plan, record_attributes, path, on_error=output.count_lost)
-            if data:
-                output.give((log_scope, data, request.trace_id), True)
+            self._logs.give(log_scope, request.trace_id, True, plans.record, request, plan, record_attributes, path)
 
 
-def _room(limits: SpanLimits) -> int:
+def _fits(span: Span, record: RequestRecord, margin: int) -> bool:
+    """Whether a span can be made of the request and of what the app has added."""
+    own = span.own
+    return (
+        # Where the app has replaced one of our attributes, its value counts.
+        len(own) <= margin
+        and span.ended_at is None
+        and (not own or NAMES.isdisjoint(own))
+        and (record.error is None or not span.has_events)
+    )
+
+
+def _margin(limits: SpanLimits) -> int:
     """How many attributes the app may add to the span of a request; -1 for limits that our own exceed."""
     events, of_event, count = limits.max_events, limits.max_event_attributes, limits.max_span_attributes
     if events == 0 or (of_event is not None and of_event < _OF_EXCEPTION):
@@ -167,44 +182,31 @@ def _flat_part(span: Span, record: RequestRecord, scope: Flat) -> Flat:
         rest; empty where there is no rest.
     """
     parent, name = span.parent, span.name
-    failed = record.error_type is not None
-    if name == record.method or name == "HTTP":
-        # A name that the app has set stays.
-        name = ""
-    context = record.span_context
-    state = state_of(context) if context.trace_state else ""
-    if not span.own and not span.has_events and not span.has_links and not span.has_status:
-        return (
-            scope,
-            record.started_at,
-            parent.span_id if parent is not None else 0,
-            flags_of(parent),
-            _ERROR if failed else _UNSET,
-            name,
-            state,
-            (),
+    code = _UNSET if record.error_type is None else _ERROR
+    rest: Flat = ()
+    if span.own or span.has_events or span.has_links or span.has_status:
+        status = span.status
+        if code == _UNSET or status.status_code is StatusCode.OK:
+            code = status.status_code.value
+        has_events, has_links = span.has_events, span.has_links
+        rest = (
+            (status.description or "") if record.error_type is None else "",
+            flat_attributes(span.own),
+            span.dropped,
+            flat_events(span) if has_events else (),
+            span.dropped_events if has_events else 0,
+            flat_links(span) if has_links else (),
+            span.dropped_links if has_links else 0,
         )
-    status = span.status
-    code, description = status.status_code.value, status.description or ""
-    if failed and status.status_code is not StatusCode.OK:
-        code, description = _ERROR, ""
-    has_events, has_links = span.has_events, span.has_links
-    rest = (
-        description,
-        flat_attributes(span.own),
-        span.dropped,
-        flat_events(span) if has_events else (),
-        span.dropped_events if has_events else 0,
-        flat_links(span) if has_links else (),
-        span.dropped_links if has_links else 0,
-    )
+    context = record.span_context
     return (
         scope,
         record.started_at,
         parent.span_id if parent is not None else 0,
         flags_of(parent),
         code,
-        name,
-        state,
+        # A name that the app has set stays.
+        "" if name == record.method or name == "HTTP" else name,
+        state_of(context) if context.trace_state else "",
         rest,
     )

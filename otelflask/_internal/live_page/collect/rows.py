@@ -8,15 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status
 
 from otelflask._internal import attribute_names
+from otelflask._internal.export.otlp_values import attributes_of, plain
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import cut
 from otelflask._internal.live_page.collect.ring import SPAN
@@ -91,7 +90,7 @@ def row_of(item: Flat) -> tuple[Entry, Request | None]:
 
 def _of_span(span: Span, scope: str) -> tuple[Entry, Request | None]:
     trace_id, span_id = span.trace_id.hex(), span.span_id.hex()
-    attributes = _attributes(span.attributes)
+    attributes = attributes_of(span.attributes)
     failed = span.status.code == Status.STATUS_CODE_ERROR
     start, end = _whole(span.start_time_unix_nano), _whole(span.end_time_unix_nano)
     body = {
@@ -109,7 +108,7 @@ def _of_span(span: Span, scope: str) -> tuple[Entry, Request | None]:
             {
                 "name": cut(event.name, NAME_LENGTH),
                 "time": _whole(event.time_unix_nano),
-                "attributes": _attributes(event.attributes),
+                "attributes": attributes_of(event.attributes),
             }
             for event in span.events
         ],
@@ -147,8 +146,8 @@ def _of_span(span: Span, scope: str) -> tuple[Entry, Request | None]:
 def _of_record(record: LogRecord, logger: str) -> Entry:
     event = cut(record.event_name, NAME_LENGTH)
     time = _whole(record.time_unix_nano or record.observed_time_unix_nano)
-    attributes = _attributes(record.attributes)
-    text = safe_text(_value(record.body)) if record.HasField("body") else ""
+    attributes = attributes_of(record.attributes)
+    text = safe_text(plain(record.body)) if record.HasField("body") else ""
     body = {
         "span_id": record.span_id.hex() or None,
         "time": time,
@@ -169,19 +168,6 @@ def _of_record(record: LogRecord, logger: str) -> Entry:
         record.severity_number,
         _json(body),
     )
-
-
-def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
-    return {pair.key: _value(pair.value) for pair in pairs}
-
-
-def _value(value: AnyValue) -> Any:
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [_value(item) for item in value.array_value.values]
-    if kind == "kvlist_value":
-        return _attributes(value.kvlist_value.values)
-    return getattr(value, kind) if kind is not None else None
 
 
 def _hash(text: str) -> str:
