@@ -31,6 +31,9 @@ MAX_CALLER = 60
 #: The placeholder for the default fingerprint, as sentry-sdk names it.
 DEFAULT = "{{ default }}"
 
+#: The variable of a function whose frames are left out, as in pytest.
+_MARK = "__tracebackhide__"
+
 #: Functions of their own up to Python 3.11, part of the surrounding one from 3.12 on (PEP 709).
 _COMPREHENSIONS = frozenset({"<listcomp>", "<dictcomp>", "<setcomp>"})
 
@@ -77,12 +80,27 @@ def of_exception(walk: Walk, explicit: Sequence[str] = ()) -> Group:
         walk: Its walk.
         explicit: The user's fingerprint; ``{{ default }}`` in it stands for the default one.
     """
-    parts: list[str] = []
-    where = _identify(walk.root, set(), parts, 0)
     error = walk.error
     kind = exception_type(error)
-    default = Group(_digest(parts), f"{kind} in {where}" if where else f"{kind}: {normalised(safe_text(error))}")
+    digest, where = _identity(walk.root)
+    default = Group(digest, f"{kind} in {where}" if where else f"{kind}: {normalised(safe_text(error))}")
     return _explicit(explicit, default)
+
+
+def _identity(root: Node) -> tuple[str, str]:
+    """The default fingerprint, and where the exception happened; empty where it has no frame in the app.
+
+    A stack of the app identifies an exception that stands alone.
+    """
+    known = root.stack.group if root.is_alone else None
+    if known is not None:
+        return known
+    parts: list[str] = []
+    where = _identify(root, set(), parts, 0)
+    identity = _digest(parts), where
+    if where and root.is_alone and not any(_MARK in frame.tb_frame.f_code.co_varnames for frame in root.frames):
+        root.stack.group = identity
+    return identity
 
 
 def of_log(logger: str, template: str, text: str, explicit: Sequence[str] = ()) -> Group:
@@ -170,7 +188,7 @@ def _frames(traces: Iterable[TracebackType]) -> Iterator[_Place]:
         if code.co_name in _COMPREHENSIONS or not is_in_app(path):
             continue
         # Look for the name first: reading a frame's variables copies them.
-        if "__tracebackhide__" in code.co_varnames and frame.f_locals.get("__tracebackhide__"):
+        if _MARK in code.co_varnames and frame.f_locals.get(_MARK):
             continue
         module = frame.f_globals.get("__name__") or ""
         if "__jinja_exception__" in frame.f_globals:

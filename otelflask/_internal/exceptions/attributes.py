@@ -16,6 +16,7 @@ from opentelemetry.context import Context
 
 from otelflask._internal import guard
 from otelflask._internal.attribute_layers import Layer
+from otelflask._internal.exceptions.stacks import MAX_KNOWN_FRAMES, Stack
 from otelflask._internal.exceptions.walk import Node, Walk, walk
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import STACKTRACE_LENGTH, cut, cut_stacktrace
@@ -23,12 +24,16 @@ from otelflask._internal.limits import STACKTRACE_LENGTH, cut, cut_stacktrace
 #: The most frames at each end of a stack, and the most notes of an exception.
 _MAX_FRAMES = 60
 _MAX_NOTES = 10
+_HEAD = "Traceback (most recent call last):\n"
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 #: The text, in characters, after which no further member is shown. In the end its middle is cut out.
 MAX_TEXT = 4 * STACKTRACE_LENGTH
 #: The longest message within a stack trace, in characters.
 _MAX_MESSAGE = 8_192
+#: The longest message, in characters, and the most exceptions whose attributes are the same `Layer` each time.
+_MAX_KNOWN_MESSAGE = 256
+_MAX_KNOWN = 64
 
 
 def exception_type(error: BaseException) -> str:
@@ -52,22 +57,53 @@ def attributes_of(walked: Walk) -> Layer:
     """``exception.type``, ``.message`` and ``.stacktrace`` of a walk."""
     layer = walked.attributes
     if layer is None:
-        layer = walked.attributes = Layer(
-            {
-                "exception.type": exception_type(walked.error),
-                "exception.message": safe_text(walked.error),
-                "exception.stacktrace": cut_stacktrace(_stacktrace(walked.root)),
-            }
-        )
+        root = walked.root
+        layer = walked.attributes = guard.attempt(_layer_of, root, on_error=functools.partial(_of_frames_alone, root))
     return layer
 
 
-def _stacktrace(root: Node) -> str:
-    return guard.attempt(_Text().of, root, on_error=functools.partial(_frames_alone, root))
+#: Attributes of exceptions that repeat. The encoder keeps their bytes on them.
+_known: dict[tuple[Stack, str, str], Layer] = {}
 
 
-def _frames_alone(root: Node, error: Exception) -> str:
-    return "".join(traceback.format_tb(root.error.__traceback__, limit=-_MAX_FRAMES))
+def _layer_of(root: Node) -> Layer:
+    message = safe_text(root.error)
+    if len(message) > _MAX_KNOWN_MESSAGE or not _repeats(root):
+        return _make(root, message, _Text().of(root))
+    key = (root.stack, exception_type(root.error), message)
+    layer = _known.get(key)
+    if layer is None:
+        layer = _make(root, message, _Text().of(root))
+        if len(_known) >= _MAX_KNOWN:
+            _known.clear()
+        _known[key] = layer
+    return layer
+
+
+def _repeats(root: Node) -> bool:
+    """Whether stack, type and message are all that the exception's text shows."""
+    error = root.error
+    return (
+        root.is_alone
+        and len(root.frames) <= MAX_KNOWN_FRAMES
+        and not isinstance(error, SyntaxError)
+        and not getattr(error, "__notes__", ())
+    )
+
+
+def _of_frames_alone(root: Node, error: Exception) -> Layer:
+    frames = traceback.format_tb(root.error.__traceback__, limit=-_MAX_FRAMES)
+    return _make(root, safe_text(root.error), "".join(frames))
+
+
+def _make(root: Node, message: str, stacktrace: str) -> Layer:
+    return Layer(
+        {
+            "exception.type": exception_type(root.error),
+            "exception.message": message,
+            "exception.stacktrace": cut_stacktrace(stacktrace),
+        }
+    )
 
 
 class _Text:
@@ -121,8 +157,11 @@ def _indented(text: str, prefix: str) -> str:
 
 def _one(node: Node) -> str:
     error = node.error
-    lines = ["Traceback (most recent call last):\n"] if node.frames else []
-    lines += _frames(node.frames)
+    stack = node.stack
+    text = stack.text
+    if text is None:
+        text = stack.text = _HEAD + "".join(_frames(node.frames)) if node.frames else ""
+    lines = [text]
     if isinstance(error, SyntaxError):
         # It shows the line that cannot be parsed.
         lines += traceback.format_exception_only(type(error), error)

@@ -18,6 +18,7 @@ from opentelemetry.trace import Span
 from otelflask._internal import guard
 from otelflask._internal.attribute_layers import Layer
 from otelflask._internal.compat.otel_api import SPAN_KEY
+from otelflask._internal.exceptions.stacks import Stack, stack_of
 
 #: The most exceptions of a walk, itself included; the most members of a group; the longest chain of causes in a view;
 #: the most frames of a stack.
@@ -42,7 +43,7 @@ class Node:
         member_count: The number of all members.
     """
 
-    __slots__ = ("_frames", "cause", "error", "is_direct", "member_count", "members")
+    __slots__ = ("_frames", "_stack", "cause", "error", "is_direct", "member_count", "members")
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -51,6 +52,7 @@ class Node:
         self.members: list[Node] = []
         self.member_count = 0
         self._frames: list[TracebackType] | None = None
+        self._stack: Stack | None = None
 
     @property
     def frames(self) -> list[TracebackType]:
@@ -65,6 +67,18 @@ class Node:
                 found[MAX_FRAMES // 2 : -MAX_FRAMES // 2] = []
             self._frames = found
         return self._frames
+
+    @property
+    def stack(self) -> Stack:
+        """The stack that these frames went through."""
+        if self._stack is None:
+            self._stack = stack_of(self.frames)
+        return self._stack
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it has neither cause nor members."""
+        return self.cause is None and not self.member_count
 
     def chain(self) -> Iterator[Node]:
         """This exception and its causes, each once, as many as a view shows."""
