@@ -68,5 +68,8 @@ def current_user_id() -> str | None:
         return None
     if record.user_id is not None:
         return record.user_id
+    kept = current_g()
+    if "user_id" not in kept and "_login_user" not in kept:
+        return None
     found = guard.attempt(known_user, on_error=lambda error: None)
     return None if found is None else guard.attempt(_text_of, found, on_error=lambda error: None)

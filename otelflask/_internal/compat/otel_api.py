@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from opentelemetry import context as context_api
@@ -27,6 +27,7 @@ from opentelemetry.context import _RUNTIME_CONTEXT, Context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY as SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.metrics import _internal as metrics_internal
 from opentelemetry.semconv._incubating.metrics import otel_metrics
+from opentelemetry.trace import SpanContext
 from opentelemetry.trace.propagation import _SPAN_KEY as SPAN_KEY
 from opentelemetry.util._decorator import _agnosticcontextmanager as context_manager
 
@@ -43,6 +44,7 @@ __all__ = [
     "current_context",
     "detach",
     "get_logger_provider",
+    "ids_of",
     "otel_metrics",
     "parts_of_propagator",
     "providers_that_are_set",
@@ -56,6 +58,8 @@ _context_variable: ContextVar[Context] | None = getattr(_RUNTIME_CONTEXT, "_curr
 attach: Callable[[Context], Any] = context_api.attach if _context_variable is None else _context_variable.set
 detach: Callable[[Any], None] = context_api.detach if _context_variable is None else _context_variable.reset
 current_context: Callable[[], Context] = context_api.get_current if _context_variable is None else _context_variable.get
+#: Trace id, span id and flags of a span's context, which is a tuple. Each of its properties costs a call.
+ids_of: Callable[[SpanContext], tuple[int, int, int]] = itemgetter(0, 1, 3)
 #: The propagators of a composite one, in order.
 parts_of_propagator = attrgetter("_propagators")
 

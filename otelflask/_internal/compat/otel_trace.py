@@ -29,6 +29,8 @@ is_tracer_enabled: Callable[[Any], bool] = sdk_trace.Tracer._is_enabled
 scope_of_tracer: Callable[[Any], InstrumentationScope] = attrgetter("_instrumentation_scope")
 #: The name of a processor's method that is called with a span that is about to end.
 ENDING = "_on_ending"
+#: Name and parent of a span of the SDK.
+name_and_parent_of: Callable[[Any], tuple[str, SpanContext | None]] = attrgetter("_name", "_parent")
 #: ``trace_flags`` of a span of the SDK.
 trace_flags_of: Callable[[Any], int] = attrgetter("_context.trace_flags")
 #: Whether a span records the exception that ends its block, and whether the exception sets its status.
@@ -189,11 +191,6 @@ class LayeredSpan(SdkSpan):
         """
         self._layers = layers
 
-    @property
-    def has_status(self) -> bool:
-        """Whether the app has set its status."""
-        return self._status is not _UNSET
-
     # Containers of the SDK's span, made on first use.
     _events = _MadeOnDemand(lambda span: span._new_events())
     _links = _MadeOnDemand(lambda span: span._new_links(()))
@@ -225,6 +222,12 @@ class LayeredSpan(SdkSpan):
         if limit is None or len(self.own) + _OF_LAYERS <= limit:
             return False
         return len(self.own) + sum(map(len, self.layers)) > limit
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it has, and had, neither attributes of its own, nor events, links or a status."""
+        state = self.__dict__
+        return not self.own and "_events" not in state and "_links" not in state and "_status" not in state
 
     @property
     def has_events(self) -> bool:

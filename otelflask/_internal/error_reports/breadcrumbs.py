@@ -8,12 +8,19 @@ from datetime import datetime, timezone
 
 from otelflask._internal.current_request import current_record
 from otelflask._internal.error_reports.event_attributes import MAX_MESSAGE
-from otelflask._internal.error_reports.request_errors import request_errors
 from otelflask._internal.error_reports.sentry import MAX_BREADCRUMBS, Event
 from otelflask._internal.logging_records import message_of
-from otelflask._internal.request_record import RequestRecord
+from otelflask._internal.request_record import PerRequest, RequestRecord
 
-_CONSTANT = (str, int, float, bool, type(None))
+_CONSTANT = frozenset({str, int, float, bool, type(None)})
+
+
+def _new_lines() -> deque[tuple[logging.LogRecord, str | None]]:
+    return deque(maxlen=MAX_BREADCRUMBS)
+
+
+#: Log lines with their text, where it may change.
+_lines = PerRequest(_new_lines)
 
 
 def remember(request: RequestRecord, line: logging.LogRecord) -> None:
@@ -21,23 +28,16 @@ def remember(request: RequestRecord, line: logging.LogRecord) -> None:
 
     It is formatted when it is needed, unless its arguments may change before.
     """
-    known = request_errors.get_or_create(request)
-    if known.lines is None:
-        known.lines = deque(maxlen=MAX_BREADCRUMBS)
     arguments = line.args
-    constant = not arguments or (
-        isinstance(arguments, tuple) and all(type(argument) in _CONSTANT for argument in arguments)
-    )
-    known.lines.append((line, None if constant else message_of(line)[: 4 * MAX_MESSAGE]))
+    constant = not arguments or (isinstance(arguments, tuple) and _CONSTANT.issuperset(map(type, arguments)))
+    _lines.get_or_create(request).append((line, None if constant else message_of(line)[: 4 * MAX_MESSAGE]))
 
 
 def breadcrumbs(request: RequestRecord | None) -> list[Event]:
     """The lines of a request so far, oldest first."""
-    known = request_errors.get(request) if request is not None else None
-    if known is None or known.lines is None:
-        return []
+    known = _lines.get(request) if request is not None else None
     found = []
-    for line, text in list(known.lines):
+    for line, text in list(known or ()):
         moment = datetime.fromtimestamp(line.created, timezone.utc)
         message = text if text is not None else message_of(line)[: 4 * MAX_MESSAGE]
         level = line.levelname.lower()

@@ -23,13 +23,12 @@ from otelflask._internal.error_reports.builder import ReportBuilder
 from otelflask._internal.error_reports.event_attributes import MAX_MESSAGE
 from otelflask._internal.error_reports.first_error import first_error
 from otelflask._internal.error_reports.occurrences import Occurrence, outermost
-from otelflask._internal.error_reports.request_errors import request_errors
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.exceptions.walk import Walk, trace_of, walk
 from otelflask._internal.instrumentation.http.attributes import of_end
 from otelflask._internal.logging_records import Raised, belongs_to, message_of
 from otelflask._internal.observers import RequestObserver
-from otelflask._internal.request_record import RequestRecord
+from otelflask._internal.request_record import PerRequest, RequestRecord
 from otelflask._internal.settings import Settings
 
 #: The maximum number of occurrences that `logging` and sentry-sdk add to one request. Further ones are only counted.
@@ -42,6 +41,9 @@ SAME_MESSAGE_S = 1.0
 _PACKAGES = frozenset({"otelflask", "opentelemetry", "sentry_sdk"})
 #: The attribute of an exception that holds when, and on which thread, it was reported.
 _MARK = "__otelflask_reported__"
+
+#: What a request has met that may become error reports, kept until it ends.
+_occurrences: PerRequest[list[Occurrence]] = PerRequest(list)
 
 #: Whether this thread is handling a record (then what is logged is no further occurrence), and its last message.
 _handling = threading.local()
@@ -114,7 +116,7 @@ class Reporter(RequestObserver):
             # The development server logs an exception that reached it, as text. The request reports it.
             return
         if request is not None and walked is not None:
-            occurrences = request_errors.get_or_create(request).occurrences
+            occurrences = _occurrences.get_or_create(request)
             if _is_prepared(occurrences, walked.error):
                 # Flask logs each exception without an error handler. The request reports it.
                 return
@@ -157,7 +159,7 @@ class Reporter(RequestObserver):
             if not self._remember_and_check(occurrence, source):
                 self._builder.send(self._builder.prepare(occurrence, None, live=True), occurrence, None, {})
             return
-        occurrences = request_errors.get_or_create(record).occurrences
+        occurrences = _occurrences.get_or_create(record)
         if len(occurrences) < MAX_PENDING:
             occurrences.append(occurrence)
         else:
@@ -193,13 +195,13 @@ class Reporter(RequestObserver):
             occurrence.prepared = self._builder.prepare(occurrence, record, live=True)
         finally:
             _handling.active = False
-        request_errors.get_or_create(record).occurrences.append(occurrence)
+        _occurrences.get_or_create(record).append(occurrence)
 
     def closed(self, record: RequestRecord) -> None:
         """Report the request's occurrences, each group of causes once. Count 4xx responses."""
-        if record.error is None and record.status < 400 and request_errors.get(record) is None:
+        if record.error is None and record.status < 400 and _occurrences.get(record) is None:
             return
-        occurrences = request_errors.get_or_create(record).occurrences
+        occurrences = _occurrences.get_or_create(record)
         walked = first_error(walk(record.error, record.context), record) if record.error is not None else None
         if record.error_type is not None and walked is not None and not _is_prepared(occurrences, walked.error):
             # Not after the end of the request, which is longer ago where telemetry is slow.

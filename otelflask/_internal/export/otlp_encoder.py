@@ -31,6 +31,7 @@ _UNSET = 0
 #: The longest value, in characters, with cached bytes.
 _CACHED_LENGTH = 256
 _MAX_SHORT_TEXTS = 2_000
+_MAX_LEVELS = 100
 _MAX_PAIRS = 8_192
 #: Long texts of an error, which occurs again and again.
 _OF_EXCEPTION = frozenset({"exception.message", "exception.stacktrace"})
@@ -89,6 +90,7 @@ class Encoder:
         #: The same for long texts that repeat.
         self._long_pairs: dict[tuple[str, Any], bytes] = {}
         self._short_texts: dict[str, bytes] = {}
+        self._levels: dict[tuple[int, str], bytes] = {}
         self._generation = scrubber.generation
         #: The cache keys for the bytes of layers, by the tag of an attribute.
         self._keys_of_layers = _keys_of_layers()
@@ -117,7 +119,7 @@ class Encoder:
         if self._generation is not self._scrubber.generation:
             # The cached bytes were masked by other rules.
             self._generation, self._keys_of_layers, self._pairs = self._scrubber.generation, _keys_of_layers(), {}
-            self._short_texts, self._long_pairs = {}, {}
+            self._short_texts, self._long_pairs, self._levels = {}, {}, {}
 
     def span(self, span: Flat) -> bytes:
         """A ``Span`` message of `flat_items.flat_span`, as a field of ``ScopeSpans``."""
@@ -211,18 +213,18 @@ class Encoder:
         """
         self._check_generation()
         timestamp, observed, severity, text, body, attributes, dropped, flags, trace_id, span_id, event = record
-        parts = [b"\x09", _fixed64(timestamp)]
-        if severity:
-            parts += (b"\x10", _VARINTS[severity])
-        if text:
-            parts.append(field(b"\x1a", self.short_text(text)))
+        level = self._levels.get((severity, text))
+        if level is None:
+            level = self._level(severity, text)
+        parts = [_times(0x09, timestamp, 0x59, observed), level]
         if masked_body:
             parts.append(field(b"\x2a", field(b"\x0a", masked_body)))
         elif type(body) is str and len(body) <= _CACHED_LENGTH <= self._limits.value_length:
             parts.append(field(b"\x2a", field(b"\x0a", self.short_text(body))))
         elif body is not None:
             parts.append(field(b"\x2a", self._value("", body, BODY_LENGTH)))
-        parts += [part if type(part) is bytes else self._attributes(part, RECORD_ATTRIBUTE) for part in attributes]
+        for part in attributes:
+            parts.append(part if type(part) is bytes else self._attributes(part, RECORD_ATTRIBUTE))
         if dropped:
             parts += (b"\x38", varint(dropped))
         if flags:
@@ -231,10 +233,20 @@ class Encoder:
             parts += (b"\x4a\x10", trace_id.to_bytes(16, "big"))
         if span_id:
             parts += (b"\x52\x08", span_id.to_bytes(8, "big"))
-        parts += (b"\x59", _fixed64(observed))
         if event:
             parts.append(field(b"\x62", self._bytes(event)))
         return framed(b"".join(parts))
+
+    def _level(self, severity: int, text: str) -> bytes:
+        """The severity of records: its number and its text, which an app may choose."""
+        encoded = b"\x10" + _VARINTS[severity] if severity else b""
+        if text:
+            encoded += field(b"\x1a", self.short_text(text))
+        if len(text) <= _CACHED_LENGTH:
+            if len(self._levels) >= _MAX_LEVELS:
+                self._levels.clear()
+            self._levels[severity, text] = encoded
+        return encoded
 
     def layer_of_span(self, layer: Layer) -> bytes:
         """The bytes of a layer as attributes of a span."""

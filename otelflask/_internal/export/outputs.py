@@ -65,8 +65,10 @@ class Output:
             encode: Makes the message.
             *arguments: The arguments of `encode`.
         """
-        message = guard.attempt(encode, *arguments, on_error=self._count_lost)
-        if not message:
+        try:
+            message = encode(*arguments)
+        except Exception as error:
+            self._count_lost(error)
             return
         item = (scope, message, trace_id)
         if is_sampled:
@@ -75,10 +77,9 @@ class Output:
         for watcher in self.watchers:
             watcher(item)
 
-    def _count_lost(self, error: Exception) -> bytes:
-        """Count an item that cannot be encoded. Returns no bytes."""
+    def _count_lost(self, error: Exception) -> None:
+        """Count an item that cannot be encoded."""
         for queue in self.queues:
             queue.count("dropped:encoding", 1)
             message = "some %s cannot be encoded, and are dropped and counted"
             guard.log(f"encode:{queue.name}", message, queue.name, exc_info=error)
-        return b""

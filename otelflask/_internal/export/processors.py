@@ -8,11 +8,17 @@ from typing import Any
 from opentelemetry.sdk.trace import SpanProcessor
 
 from otelflask._internal.compat import otel_trace
-from otelflask._internal.compat.otel_logs import LogRecordProcessor
+from otelflask._internal.compat.otel_logs import (
+    LogRecordProcessor,
+    is_logger_enabled,
+    parts_of_logger,
+    processors_of_logger,
+)
 from otelflask._internal.export.closing import close
 from otelflask._internal.export.outputs import Output
 from otelflask._internal.export.queue import ExportQueue
-from otelflask._internal.sdk.flat_items import flat_record, flat_scope, flat_span
+from otelflask._internal.sdk.flat_items import Flat, flat_record, flat_scope, flat_span
+from otelflask._internal.sdk.logger_provider import Logger
 
 
 class _Handing:
@@ -48,6 +54,40 @@ def hands_over(processors: tuple[Any, ...] | None, output: Output) -> bool:
     Then an item need not be an object.
     """
     return [getattr(item, "output", None) for item in processors or ()] == [output]
+
+
+class LoggerOutput:
+    """Where the records of a logger go as flat tuples, as long as nobody sees them as objects.
+
+    Attributes:
+        logger: The logger.
+        scope: Its scope (`flat_items.flat_scope`).
+        limit: The most attributes of its records; None for no limit.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        self.logger = logger
+        self.scope: Flat = ()
+        self.limit: int | None = None
+        self._is_ours = type(logger) is Logger
+        # The processors, and what they make of it. Replaced as a whole, because threads read it.
+        self._known: tuple[Any, Output | None] = ((), None)
+
+    def find(self) -> tuple[bool, Output | None]:
+        """Whether its records reach anyone, and the output that takes all of them; None where they must be objects."""
+        logger = self.logger
+        if not self._is_ours:
+            return True, None
+        if not is_logger_enabled(logger):
+            return False, None
+        processors, known = processors_of_logger(logger), self._known
+        # A provider makes a new tuple of processors when it gets another.
+        if processors is not known[0]:
+            _, scope, limits, _ = parts_of_logger(logger)
+            self.scope, self.limit = flat_scope(scope), limits.max_log_record_attributes
+            output = getattr(processors[0], "output", None) if len(processors) == 1 else None
+            known = self._known = (processors, output if isinstance(output, Output) else None)
+        return bool(processors), known[1]
 
 
 class HandoverSpanProcessor(_Handing, SpanProcessor):

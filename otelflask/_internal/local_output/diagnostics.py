@@ -11,7 +11,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_logs import ReadableLogRecord
-from otelflask._internal.instrumentation.logs.capture import record_of
+from otelflask._internal.instrumentation.logs.lines import record_of
 from otelflask._internal.local_output.lines import LineFormat, RequestInfo
 from otelflask._internal.logging_records import Raised
 

@@ -101,8 +101,9 @@ def flat_scope(scope: InstrumentationScope | None) -> Flat:
     return flat
 
 
-def _parts(layers: Iterable[dict[str, Any]], layer_bytes: LayerBytes) -> Flat:
-    return tuple(layer_bytes(layer) if type(layer) is Layer else flat_attributes(layer) for layer in layers)
+def flat_layers(layers: Iterable[dict[str, Any]], layer_bytes: LayerBytes) -> Flat:
+    """Attributes in layers: each `Layer` as bytes, the others as flat attributes."""
+    return tuple([layer_bytes(layer) if type(layer) is Layer else flat_attributes(layer) for layer in layers])
 
 
 def _parts_of_span(span: ReadableSpan, layer_bytes: LayerBytes) -> tuple[Flat, int]:
@@ -114,11 +115,11 @@ def _parts_of_span(span: ReadableSpan, layer_bytes: LayerBytes) -> tuple[Flat, i
     if span.is_over_limit:
         return (flat_attributes(span.attributes),), span.dropped_attributes
     if not own:
-        return _parts(layers, layer_bytes), span.dropped
+        return flat_layers(layers, layer_bytes), span.dropped
     if any(key in layer for key in own for layer in layers):
         # The app has replaced one of our attributes. Keys must be unique, and the app's value counts.
         return (flat_attributes(merged((*layers, own))),), span.dropped
-    return (*_parts(layers, layer_bytes), flat_attributes(own)), span.dropped
+    return (*flat_layers(layers, layer_bytes), flat_attributes(own)), span.dropped
 
 
 def flags_of(parent: SpanContext | None) -> int:
@@ -195,7 +196,7 @@ def flat_record(item: ReadableLogRecord, layer_bytes: LayerBytes) -> Flat:
     """
     record = item.log_record
     if isinstance(record, Record):
-        parts, dropped = _parts(record.layers, layer_bytes), record.dropped
+        parts, dropped = flat_layers(record.layers, layer_bytes), record.dropped
     else:
         parts, dropped = (flat_attributes(record.attributes),), item.dropped_attributes
     severity = record.severity_number

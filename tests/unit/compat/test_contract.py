@@ -183,9 +183,9 @@ def test_a_layered_span_makes_its_attributes_when_something_reads_them(provider:
     assert made == []
     assert span.attributes == span.attributes == {"color": "red"}
     assert made == [1]
-    assert not span.has_status
+    assert span.is_untouched
     span.set_status(trace_api.StatusCode.OK)
-    assert span.has_status
+    assert not span.is_untouched
 
 
 def test_a_layered_span_is_a_whole_span_of_the_sdk(provider: sdk_trace.TracerProvider) -> None:

@@ -216,7 +216,8 @@ class _Closable(_Body):
         try:
             self._call(self._result.close)
         finally:
-            self._on_end(self._record)
+            if not self._record.closed:
+                self._on_end(self._record)
 
 
 def _make_body_class(sized: bool, iterator: bool, closable: bool) -> Callable[..., Iterable[bytes]]:

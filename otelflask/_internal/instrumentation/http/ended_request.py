@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from otelflask._internal import guard
+from otelflask._internal.compat.otel_api import ids_of
 from otelflask._internal.exceptions.attributes import exception_layer
 from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.flat_items import Flat, flat_value
@@ -63,7 +64,7 @@ class EndedRequest(NamedTuple):
 
 def flat_request(record: RequestRecord) -> Flat:
     """The fields of an `EndedRequest` as a plain tuple, which the garbage collector does not track."""
-    context = record.span_context
+    trace_id, span_id, flags = ids_of(record.span_context)
     method = record.method
     # In the order of EndedRequest.
     return (
@@ -90,9 +91,9 @@ def flat_request(record: RequestRecord) -> Flat:
         record.profile_id,
         record.ended_at,
         record.duration,
-        context.trace_id,
-        context.span_id,
-        int(context.trace_flags),
+        trace_id,
+        span_id,
+        int(flags),
         _exception_of(record) if record.error is not None and record.error_type is not None else (),
     )
 

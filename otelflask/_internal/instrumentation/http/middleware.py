@@ -19,7 +19,7 @@ from opentelemetry.instrumentation.wsgi import default_response_propagation_sett
 from werkzeug.wsgi import get_current_url
 
 from otelflask._internal import clock, guard
-from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY, attach, detach
+from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY, attach, detach, ids_of
 from otelflask._internal.exceptions.walk import forget
 from otelflask._internal.instrumentation.http.body import observed
 from otelflask._internal.observers import Observers
@@ -120,7 +120,7 @@ class Middleware:
         record = RequestRecord(environ, clock.time_ns(), clock.perf_counter_ns())
         if self._request_id_key:
             given = environ.get(self._request_id_key)
-            record.request_id = given if given and _REQUEST_ID.match(given) else f"{getrandbits(128):032x}"
+            record.request_id = given if given and _REQUEST_ID.match(given) else _hex(getrandbits(128), 16)
         environ[ENVIRON_KEY] = record
         # Last: a record that observers know must also be closed.
         self._observers.opened(record)
@@ -158,11 +158,10 @@ class Middleware:
                 has_trace = True
         if not has_id:
             headers.append((self._request_id_header, record.request_id))
-        context = record.span_context
-        if not has_trace and context.is_valid:
-            headers.append(
-                ("traceresponse", f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}")
-            )
+        if not has_trace:
+            trace_id, span_id, flags = ids_of(record.span_context)
+            if trace_id and span_id:
+                headers.append(("traceresponse", f"00-{_hex(trace_id, 16)}-{_hex(span_id, 8)}-0{flags & 1}"))
         propagator = get_global_response_propagator()  # type: ignore[no-untyped-call]
         if propagator is not None:
             propagator.inject(headers, context=record.context, setter=default_response_propagation_setter)
@@ -181,3 +180,8 @@ class Middleware:
         finally:
             forget(record.context)
             record.release()
+
+
+def _hex(number: int, size: int) -> str:
+    """An id of `size` bytes as hex digits. Formatting a large integer takes twice as long."""
+    return number.to_bytes(size, "big").hex()

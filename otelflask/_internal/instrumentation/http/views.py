@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace import NonRecordingSpan, StatusCode
 
-from otelflask._internal.compat.otel_logs import is_logger_enabled, parts_of_logger, processors_of_logger
-from otelflask._internal.compat.otel_trace import processors_of_tracer
+from otelflask._internal.compat.otel_trace import name_and_parent_of, processors_of_tracer
 from otelflask._internal.export.pipeline import Pipeline
-from otelflask._internal.export.processors import hands_over
+from otelflask._internal.export.processors import LoggerOutput, hands_over
 from otelflask._internal.instrumentation.http.attributes import NAMES
 from otelflask._internal.instrumentation.http.ended_request import EndedRequest
 from otelflask._internal.instrumentation.http.metrics import HttpMetrics
@@ -29,7 +28,6 @@ from otelflask._internal.sdk.flat_items import (
     flat_scope,
     state_of,
 )
-from otelflask._internal.sdk.logger_provider import Logger
 from otelflask._internal.sdk.spans import Span
 
 #: What a request may have: parts of a bit mask.
@@ -38,15 +36,6 @@ METRICS, LOG, SPAN = 1, 2, 4
 _OF_EXCEPTION = 3
 _UNLIMITED = 1_000_000
 _UNSET, _ERROR = StatusCode.UNSET.value, StatusCode.ERROR.value
-
-
-class _OfLogger(NamedTuple):
-    """Whether the records of a logger may be handed over, and their scope."""
-
-    logger: Any
-    processors: Any
-    takes: bool
-    scope: Flat
 
 
 class _OfTracer(NamedTuple):
@@ -75,7 +64,7 @@ class RequestViews:
         self._metrics = metrics
         # What is known of the last logger and of the last tracer. Each is replaced as a whole, because threads read it.
         # A provider makes a new tuple of processors when it gets another.
-        self._of_logger = _OfLogger(None, None, False, ())
+        self._of_logger = LoggerOutput(None)
         self._of_tracer = _OfTracer(None, None, -1, ())
         self._plans = RequestPlans(pipeline.spans.encoder, pipeline.logs.encoder, metrics)
         self._kind = pipeline.handover.add_view(self._view)
@@ -97,17 +86,24 @@ class RequestViews:
         span = record.span
         of_span: Flat = ()
         log_scope: Flat = ()
-        if logger is None:
+        of_logger = self._of_logger
+        if logger is not of_logger.logger:
+            of_logger = self._of_logger = LoggerOutput(logger)
+        is_heard, output = of_logger.find()
+        if logger is None or not is_heard:
             nothing = LOG
-        elif type(logger) is Logger and is_logger_enabled(logger):
-            of_logger = self._read_logger(logger)
+        elif output is self._logs and (of_logger.limit is None or of_logger.limit >= len(NAMES)):
             log_scope = of_logger.scope
-            signals |= LOG if of_logger.takes else 0
+            signals |= LOG
         if type(span) is not Span:
             nothing |= SPAN if type(span) is NonRecordingSpan else 0
         else:
             of_tracer = self._read_tracer(span)
-            if _fits(span, record, of_tracer.margin):
+            if of_tracer.processors == ():
+                nothing |= SPAN
+                span.ended_at = span.ended_at or record.ended_at
+                span.set_layers(())
+            elif _fits(span, record, of_tracer.margin):
                 signals |= SPAN
                 of_span = _flat_part(span, record, of_tracer.scope)
                 span.ended_at = record.ended_at
@@ -117,15 +113,6 @@ class RequestViews:
             self._handover.append((self._kind, signals, request, of_span, log_scope))
         # Nothing is left to do for what nobody wants.
         return signals | nothing
-
-    def _read_logger(self, logger: Any) -> _OfLogger:
-        processors, known = processors_of_logger(logger), self._of_logger
-        if logger is not known.logger or processors is not known.processors:
-            _, scope, limits, _ = parts_of_logger(logger)
-            count = limits.max_log_record_attributes
-            takes = (count is None or count >= len(NAMES)) and hands_over(processors, self._logs)
-            known = self._of_logger = _OfLogger(logger, processors, takes, flat_scope(scope))
-        return known
 
     def _read_tracer(self, span: Span) -> _OfTracer:
         tracer, known = span.tracer, self._of_tracer
@@ -181,10 +168,10 @@ def _flat_part(span: Span, record: RequestRecord, scope: Flat) -> Flat:
         Scope, start, parent's id, flags, status, name (empty where it is the request's), trace state, and the
         rest; empty where there is no rest.
     """
-    parent, name = span.parent, span.name
+    name, parent = name_and_parent_of(span)
     code = _UNSET if record.error_type is None else _ERROR
     rest: Flat = ()
-    if span.own or span.has_events or span.has_links or span.has_status:
+    if not span.is_untouched:
         status = span.status
         if code == _UNSET or status.status_code is StatusCode.OK:
             code = status.status_code.value

@@ -11,38 +11,19 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from datetime import date, time
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from opentelemetry import context as context_api
-from opentelemetry import trace as trace_api
-from opentelemetry.instrumentation.log_utils import std_to_otel
+from otelflask._internal import guard
+from otelflask._internal.attribute_layers import Interned
+from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY, current_context
+from otelflask._internal.export.processors import LoggerOutput
+from otelflask._internal.instrumentation.logs.lines import flat_line, record_of
+from otelflask._internal.limits import Limits
+from otelflask._internal.logging_records import Raised, belongs_to
+from otelflask._internal.sdk.log_records import emit
 
-from otelflask._internal import event_names, guard
-from otelflask._internal.attribute_layers import Interned, Layer, merged
-from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY, SeverityNumber
-from otelflask._internal.current_request import current_user_id
-from otelflask._internal.exceptions.attributes import attributes_of
-from otelflask._internal.limits import MAX_ITEMS, Limits, cut_stacktrace
-from otelflask._internal.logging_records import Raised, belongs_to, message_of
-from otelflask._internal.sdk.log_records import Record, emit
-
-_FIELDS = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None)))
-#: Attributes of a record that are not from ``extra=``. Handlers add the last three (``taskName`` until Python 3.11).
-_RESERVED = _FIELDS | {"message", "asctime", "taskName"}
 #: Packages of telemetry.
 _PACKAGES = frozenset({"otelflask", "opentelemetry"})
-_SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
-#: How deep containers in ``extra=`` are followed.
-_MAX_DEPTH = 4
-
-
-def _code_layer(path: str, function: str, line: int) -> Layer:
-    return Layer({"code.file.path": path, "code.function.name": function, "code.line.number": line})
-
-
-_code_layers: Interned[Layer] = Interned(_code_layer)
-
 
 #: Whether this thread is handling a record, for any capture.
 _handling = threading.local()
@@ -61,13 +42,20 @@ class Capture:
         self.logger_provider = logger_provider
         self.level = level
         self._limits = limits
-        self._loggers: Interned[Any] = Interned(logger_provider.get_logger, size=500)
+        self._loggers: Interned[LoggerOutput | Literal[False]] = Interned(self._logger_of, size=500)
+
+    def _logger_of(self, name: str) -> LoggerOutput | Literal[False]:
+        """The logger for a name; False for telemetry's own: each export would cause more of their records."""
+        return False if belongs_to(name, _PACKAGES) else LoggerOutput(self.logger_provider.get_logger(name))
 
     def observe(self, record: logging.LogRecord, raised: Raised) -> None:
         """Emit one record with its exception."""
+        if record.levelno < self.level:
+            return
         # A hand-made record may have no name.
-        name = record.name or ""
-        if record.levelno < self.level or _is_suppressed(name):
+        known = self._loggers(record.name or "")
+        # Suppressed instrumentation: export threads, endpoints and excluded requests.
+        if known is False or current_context().get(SUPPRESS_INSTRUMENTATION_KEY):
             return
         handling = _handling
         if getattr(handling, "active", False):
@@ -75,99 +63,19 @@ class Capture:
             return
         handling.active = True
         try:
-            emit(self._loggers(name), record_of(record, self._limits, raised))
+            self._emit(known, record, raised)
         finally:
             handling.active = False
 
-
-def record_of(record: logging.LogRecord, limits: Limits, raised: Raised) -> Record:
-    """Convert a record of `logging`, with the current trace, the user, its source location and its extras.
-
-    Args:
-        record: The record.
-        limits: The limits of its attributes.
-        raised: Its exception, read on first use; empty if there is none.
-    """
-    attributes: dict[str, Any] = {}
-    event_name = None
-    dropped = 0
-    state = record.__dict__
-    if len(state) > len(_FIELDS):
-        for name, value in state.items():
-            if name in _RESERVED:
-                continue
-            if name == "otel.event.name" or name == "event.name":
-                event_name = guard.safe_text(value)
-                if event_names.is_reserved(event_name):
-                    # It would look like one of ours. The line keeps the name as an attribute.
-                    guard.log(f"event:{event_name}", event_names.NOT_ALLOWED, event_name)
-                    attributes["event.name"], event_name = event_name, None
-            elif len(attributes) < limits.attribute_count:
-                attributes[name] = attribute_value(value, limits)
-            else:
-                dropped += 1
-    layer = attributes_of(raised.walk) if raised.walk is not None else None
-    if record.stack_info:
-        attributes["code.stacktrace"] = cut_stacktrace(record.stack_info)
-    code = _code_layers(record.pathname, record.funcName or "", record.lineno)
-    layers: tuple[dict[str, Any], ...] = (code,) if layer is None else (code, layer)
-    user_id = current_user_id()
-    if user_id is not None:
-        layers = (*layers, {"user.id": user_id})
-    if attributes:
-        if any(name in part for name in attributes for part in layers):
-            # Keys must be unique, and the app's value wins.
-            layers = (merged((*layers, attributes)),)
-        else:
-            layers = (*layers, attributes)
-    context = context_api.get_current()
-    severity = std_to_otel(record.levelno)
-    made = Record(
-        int(record.created * 1e9),
-        severity if severity is not SeverityNumber.UNSPECIFIED else SeverityNumber.TRACE,
-        _SEVERITY_TEXT.get(record.levelname, record.levelname),
-        message_of(record),
-        layers,
-        trace_api.get_current_span(context).get_span_context(),
-        context,
-        event_name,
-    )
-    made.dropped = dropped
-    return made
-
-
-def _is_suppressed(name: str) -> bool:
-    """Whether a record is not exported.
-
-    If records of telemetry's own loggers were exported, each export would cause more of them.
-    """
-    if belongs_to(name, _PACKAGES):
-        return True
-    # Suppressed instrumentation: export threads, endpoints and excluded requests.
-    return bool(context_api.get_value(SUPPRESS_INSTRUMENTATION_KEY))
-
-
-def attribute_value(value: Any, limits: Limits, depth: int = 0) -> Any:
-    """Convert a value for OTLP: types that OTLP supports stay, others become text."""
-    kind = type(value)
-    if kind in (str, int, bool, float, bytes) or value is None:
-        return value
-    return guard.attempt(_converted, value, limits, depth, on_error=lambda error: guard.safe_text(value))
-
-
-def _converted(value: Any, limits: Limits, depth: int) -> Any:
-    if depth < _MAX_DEPTH:
-        if isinstance(value, dict):
-            items = list(value.items())[:MAX_ITEMS]
-            return {guard.safe_text(key): attribute_value(item, limits, depth + 1) for key, item in items}
-        if isinstance(value, (list, tuple, set, frozenset)):
-            return [attribute_value(item, limits, depth + 1) for item in list(value)[:MAX_ITEMS]]
-    if isinstance(value, (str, int, float)):
-        # Subclasses (enums, numpy numbers) become plain values.
-        return str.__str__(value) if isinstance(value, str) else value.real
-    if isinstance(value, (date, time)):
-        return value.isoformat()
-    return limits.text(guard.safe_text(value))
+    def _emit(self, known: LoggerOutput, record: logging.LogRecord, raised: Raised) -> None:
+        is_heard, output = known.find()
+        if output is not None:
+            item = flat_line(record, self._limits, raised, known.limit, output.layer_bytes)
+            if item:
+                output.hand_over(known.scope, item, True)
+                return
+        if is_heard:
+            emit(known.logger, record_of(record, self._limits, raised))
 
 
 class LogObserver(Protocol):

@@ -11,7 +11,7 @@ from otelflask._internal import clock, event_names, guard
 from otelflask._internal.app_or_process import AppOrProcess
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.current_request import current_user_id
-from otelflask._internal.instrumentation.logs.capture import attribute_value
+from otelflask._internal.instrumentation.logs.lines import attribute_value
 from otelflask._internal.limits import Limits
 from otelflask._internal.locks import new_lock
 from otelflask._internal.sdk.log_records import Record, emit
