@@ -91,7 +91,7 @@ class Handover:
                 time.sleep(PAUSE_S)
         return INTERVAL_S
 
-    @guard.guarded("making views of telemetry")
+    @guard.guarded("encoding telemetry")
     def _make_some(self, count: int) -> None:
         items, views = self._items, self._views
         with self._lock:

@@ -51,6 +51,7 @@ class StatementViews:
         # What decides, and the decision: replaced as a whole, because threads read it.
         self._known: tuple[Any, SpanStarter | None, Histogram | None, bool] = (None, None, None, False)
         self._scope: Flat = ()
+        self._makes_spans = True
         self._duration: Histogram | None = None
         self._plans: Interned[_Plan] = Interned(self._plan, _MAX_KEPT)
         self._generation = pipeline.spans.encoder.generation
@@ -67,10 +68,11 @@ class StatementViews:
         """
         processors, known = starter.processors, self._known
         if processors is not known[0] or starter is not known[1] or duration is not known[2]:
-            takes = (
-                hands_over(processors, self._spans) and starter.keeps_what_is_sampled and measures_by_default(duration)
-            )
+            # Without any processor, nobody wants spans.
+            takes = processors == () or (hands_over(processors, self._spans) and starter.keeps_what_is_sampled)
+            takes = takes and measures_by_default(duration)
             self._scope, self._duration = flat_scope(starter.scope), duration
+            self._makes_spans = bool(processors)
             known = self._known = (processors, starter, duration, takes)
         return known[3] and starter.is_unchanged
 
@@ -100,7 +102,8 @@ class StatementViews:
         plan = self._plans(server, statement)
         # The exemplar is the span around it.
         plan.duration.add(elapsed / 1e9, started_at + elapsed, trace_id, parent_id, True)
-        self._spans.give(self._scope, trace_id, True, self._encoded, item, plan)
+        if self._makes_spans:
+            self._spans.give(self._scope, trace_id, True, self._encoded, item, plan)
 
     def _encoded(self, item: Flat, plan: _Plan) -> bytes:
         """The span as a field of ``ScopeSpans``."""

@@ -121,18 +121,15 @@ outcome_layers: Interned[Layer] = Interned(_outcome_layer)
 
 
 def details_of(request: RequestRecord | EndedRequest) -> dict[str, Any]:
-    """What most requests do not have: user, statements, the app's error, a profile."""
-    measured: dict[str, Any] = {}
+    """What most requests do not have: user, the app's error, a profile."""
+    found: dict[str, Any] = {}
     if request.user_id is not None:
-        measured["user.id"] = request.user_id
-    if request.statement_count:
-        measured[attribute_names.QUERY_COUNT] = request.statement_count
-        measured[attribute_names.QUERY_DURATION] = request.statement_time_ns / 1e9
+        found["user.id"] = request.user_id
     if request.app_error is not None:
-        measured[attribute_names.ERROR_CODE], measured[attribute_names.ERROR_MESSAGE] = request.app_error
+        found[attribute_names.ERROR_CODE], found[attribute_names.ERROR_MESSAGE] = request.app_error
     if request.profile_id:
-        measured[attribute_names.PROFILE_ID] = request.profile_id
-    return measured
+        found[attribute_names.PROFILE_ID] = request.profile_id
+    return found
 
 
 def of_end(record: RequestRecord) -> RequestAttributes:
@@ -140,6 +137,9 @@ def of_end(record: RequestRecord) -> RequestAttributes:
     known = of_arrival(record)
     if not known.details:
         details: dict[str, Any] = {"http.response.body.size": record.response_size, **details_of(record)}
+        if record.statement_count:
+            details[attribute_names.QUERY_COUNT] = record.statement_count
+            details[attribute_names.QUERY_DURATION] = record.statement_time_ns / 1e9
         if record.request_size is not None:
             details["http.request.body.size"] = record.request_size
         outcome = outcome_layers(record.method, record.route, record.status, record.error_type)

@@ -106,6 +106,8 @@ class RequestPlans:
         self._id_of_record = self._logs.prefix(name, size, RECORD_ATTRIBUTE) + text
         self._knows_ids = self._spans.is_never_masked(name)
         self._duration = self._logs.prefix(_DURATION, 9, RECORD_ATTRIBUTE)
+        #: The number of statements, and the beginning of their time, as attributes of span and log record.
+        self._counts: Interned[tuple[bytes, bytes]] = Interned(self._statements, _MAX_KEPT)
 
     def of(self, fields: Flat) -> Plan:
         """The plan of a request, given as a flat tuple."""
@@ -142,11 +144,19 @@ class RequestPlans:
 
     def _block(self, original: str, path: str, query: str, client: str, size: int | None, response_size: int) -> Block:
         attributes = client_attributes(path, query, client, original, size, response_size)
-        return Block(
-            tagged(self._spans.pairs(attributes), SPAN_ATTRIBUTE),
-            tagged(self._logs.pairs(attributes), RECORD_ATTRIBUTE),
-            self._logs.masked(path, BODY_LENGTH),
-        )
+        return Block(*self._tagged(attributes), self._logs.masked(path, BODY_LENGTH))
+
+    def _statements(self, count: int) -> tuple[bytes, bytes]:
+        name = attribute_names.QUERY_DURATION
+        of_span, of_record = self._tagged({attribute_names.QUERY_COUNT: count})
+        of_span += self._spans.prefix(name, 9, SPAN_ATTRIBUTE)
+        return of_span, of_record + self._logs.prefix(name, 9, RECORD_ATTRIBUTE)
+
+    def _tagged(self, attributes: dict[str, Any]) -> tuple[bytes, bytes]:
+        """Attributes for the span and for the log record. Both have one encoder where their limits are the same."""
+        pairs = self._spans.pairs(attributes)
+        of_logs = pairs if self._logs is self._spans else self._logs.pairs(attributes)
+        return tagged(pairs, SPAN_ATTRIBUTE), tagged(of_logs, RECORD_ATTRIBUTE)
 
     def attributes(self, request: EndedRequest, plan: Plan) -> tuple[bytes, bytes, bytes]:
         """Encoded attributes of span and log record, and the path for the log record's body."""
@@ -154,6 +164,11 @@ class RequestPlans:
         is_short = len(request.path) + len(request.query_string) <= _CACHED_LENGTH
         block_of: Callable[..., Block] = self._blocks if is_short else self._block
         of_span, of_record, path = block_of(*request[OF_KIND:OF_CLIENT])
+        if request.statement_count:
+            for_span, for_record = self._counts(request.statement_count)
+            seconds = _double(0x21, request.statement_time_ns / 1e9)
+            of_span += for_span + seconds
+            of_record += for_record + seconds
         own = details_of(request)
         identity = request.request_id
         if self._knows_ids and len(identity) == _ID_LENGTH and identity.isalnum() and identity.isascii():
@@ -163,8 +178,9 @@ class RequestPlans:
         elif identity:
             own[attribute_names.REQUEST_ID] = identity
         if own:
-            of_span += tagged(self._spans.pairs(own), SPAN_ATTRIBUTE)
-            of_record += tagged(self._logs.pairs(own), RECORD_ATTRIBUTE)
+            for_span, for_record = self._tagged(own)
+            of_span += for_span
+            of_record += for_record
         return plan.of_span + of_span, plan.of_record + of_record, path
 
     def span(self, request: EndedRequest, plan: Plan, attributes: bytes, part: Sequence[Any]) -> bytes:

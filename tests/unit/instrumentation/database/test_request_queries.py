@@ -11,7 +11,6 @@ from sqlalchemy import Column, ForeignKey, Integer, String, create_engine, selec
 from sqlalchemy.orm import DeclarativeBase, Session, relationship, selectinload
 
 import otelflask
-from otelflask._internal.wiring import install
 from otelflask.testing import CapturedTelemetry
 
 
@@ -137,9 +136,9 @@ def test_how_often_and_how_long_are_settings(
     ("environment", "least"), [("development", 0.0), ("production", 0.05)], ids=["development", "production"]
 )
 def test_in_development_quick_runs_count_too(telemetry: CapturedTelemetry, environment: str, least: float) -> None:
-    otelflask.init(flask.Flask("shop"), runtime_metrics=False, environment=environment, **telemetry.providers)
-    assert install._telemetry is not None
-    assert install._telemetry.repeated_query_time() == least
+    app = flask.Flask("shop")
+    otelflask.init(app, runtime_metrics=False, environment=environment, **telemetry.providers)
+    assert app.extensions["otelflask"].telemetry.repeated_query_time() == least
 
 
 @pytest.mark.parametrize(("settings", "is_said"), [({}, True), ({"repeated_query_time": 60.0}, False)], ids=str)
