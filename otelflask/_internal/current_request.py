@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from flask import has_request_context
-
 from otelflask._internal import guard
-from otelflask._internal.compat.flask import current_g, current_request
+from otelflask._internal.compat.flask import current_environ, current_g
 from otelflask._internal.request_record import ENVIRON_KEY, RequestRecord
 
 #: The longest user id that is kept, in characters.
@@ -14,9 +12,8 @@ _MAX_USER_ID = 256
 
 def current_record() -> RequestRecord | None:
     """The record of the current request, or None outside of a request."""
-    if not has_request_context():
-        return None
-    record = current_request().environ.get(ENVIRON_KEY)
+    environ = current_environ()
+    record = environ.get(ENVIRON_KEY) if environ is not None else None
     return record if isinstance(record, RequestRecord) else None
 
 

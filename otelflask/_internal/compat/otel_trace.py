@@ -27,6 +27,10 @@ SdkSpan = sdk_trace._Span
 is_tracer_enabled: Callable[[Any], bool] = sdk_trace.Tracer._is_enabled
 #: The instrumentation scope of a tracer.
 scope_of_tracer: Callable[[Any], InstrumentationScope] = attrgetter("_instrumentation_scope")
+#: Processors, sampler and id generator of a tracer with a list of processors.
+parts_of_tracer: Callable[[Any], tuple[Any, ...]] = attrgetter(
+    "span_processor._span_processors", "sampler", "id_generator"
+)
 #: The name of a processor's method that is called with a span that is about to end.
 ENDING = "_on_ending"
 #: Name and parent of a span of the SDK.

@@ -27,7 +27,7 @@ from otelflask._internal.compat.otel_trace import (
     LayeredSpan,
     asks_nobody_else,
     is_tracer_enabled,
-    processors_of_tracer,
+    parts_of_tracer,
     sampler_of_roots,
     samples_children,
     samples_roots,
@@ -166,30 +166,28 @@ class SpanStarter:
         self._samples_all_roots = self._stock is not None and samples_roots(self._stock[1])
 
     @property
-    def processors(self) -> tuple[Any, ...] | None:
-        """The processors that see its spans. The tuple is replaced when one is added. None for unknown ones."""
-        return processors_of_tracer(self._tracer)
-
-    @property
     def scope(self) -> InstrumentationScope | None:
         """The scope of its spans; None for a tracer that is not the SDK's."""
         return scope_of_tracer(self._tracer) if self._sdk else None
 
-    @property
-    def is_unchanged(self) -> bool:
-        """Whether sampler and id generator are the SDK's, as when it was made, and its tracer makes spans."""
+    def stock_parts(self) -> tuple[Any, ...]:
+        """What decides about its spans, to be compared with an earlier answer: processors, sampler, id generator.
+
+        Returns:
+            The tuple of processors, which is replaced when one is added; sampler; id generator. Nothing where
+            its tracer makes no spans, or where the user's code must start them.
+        """
         tracer, stock = self._tracer, self._stock
-        return (
-            stock is not None
-            and tracer.sampler is stock[1]
-            and tracer.id_generator is stock[2]
-            and is_tracer_enabled(tracer)
-        )
+        if stock is None or tracer.span_processor is not stock[0] or not is_tracer_enabled(tracer):
+            return ()
+        return parts_of_tracer(tracer)
 
     @property
     def keeps_what_is_sampled(self) -> bool:
-        """Whether each span within a sampled span is sampled."""
-        return self._stock is not None and samples_children(self._stock[1])
+        """Whether each span within a sampled span is sampled, and has a random id."""
+        tracer, stock = self._tracer, self._stock
+        is_unchanged = stock is not None and tracer.sampler is stock[1] and tracer.id_generator is stock[2]
+        return is_unchanged and samples_children(tracer.sampler)
 
     def start(
         self,

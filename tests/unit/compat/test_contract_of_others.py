@@ -10,13 +10,14 @@ import pytest
 import sentry_sdk
 import sqlalchemy as sa
 
+from otelflask._internal.compat import flask as compat_flask
 from otelflask._internal.compat import (
     pyinstrument,
     python,
     sentry,
     sqlalchemy,
 )
-from otelflask._internal.compat.flask import current_request, handler_search, replace_handler_search
+from otelflask._internal.compat.flask import current_environ, handler_search, replace_handler_search
 
 
 def test_engines_pools_and_creators() -> None:
@@ -92,17 +93,24 @@ def test_the_fingerprint_of_a_scope_and_what_was_not_sent() -> None:
     transport.kill()
 
 
-def test_the_current_request_and_the_search_for_a_handler() -> None:
+@pytest.mark.parametrize("knows_the_variable", [True, False])
+def test_the_current_request_and_the_search_for_a_handler(
+    monkeypatch: pytest.MonkeyPatch, knows_the_variable: bool
+) -> None:
+    assert compat_flask._request_contexts is not None
+    if not knows_the_variable:
+        monkeypatch.setattr(compat_flask, "_request_contexts", None)
     app = flask.Flask("shop")
     app.register_error_handler(LookupError, lambda error: "lost")
     with app.test_request_context("/lamps"):
-        assert current_request().path == "/lamps"
+        environ = current_environ()
+        assert environ is not None
+        assert environ["PATH_INFO"] == "/lamps"
         search = handler_search(app)
         assert search(LookupError(), []) is not None
         replace_handler_search(app, lambda error, blueprints: None)
         assert handler_search(app)(LookupError(), []) is None
-    with pytest.raises(RuntimeError):
-        current_request()
+    assert current_environ() is None
 
 
 def test_frames_and_locks() -> None:

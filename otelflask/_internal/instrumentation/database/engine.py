@@ -31,9 +31,10 @@ from otelflask._internal.compat.otel_api import (
     attach,
     current_context,
     detach,
+    ids_of,
     without_instrumentation,
 )
-from otelflask._internal.compat.sqlalchemy import relationship_of, resets_by_commit
+from otelflask._internal.compat.sqlalchemy import resets_by_commit
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.instrumentation.database.commenter import Commenter
 from otelflask._internal.instrumentation.database.plan import Execution
@@ -199,7 +200,7 @@ class EngineTelemetry:
         rows = getattr(cursor, "rowcount", -1)
         # DB-API: -1 where the driver does not know, as for SELECT on SQLite.
         rows = rows if isinstance(rows, int) and rows >= 0 else -1
-        shared.queries.ran(known.text, elapsed, functools.partial(relationship_of, run.execution))
+        shared.queries.ran(known.text, elapsed, run.execution)
         if elapsed >= shared.slow.after_ns:
             run.span = run.span or self._span(run)
             found = Execution(self._engine(), run.sent, run.parameters, bool(run.batch))
@@ -217,9 +218,10 @@ class EngineTelemetry:
             parent = run.context.get(SPAN_KEY)
             if type(parent) is Span and parent.ended_at is None:
                 around = parent.get_span_context()
-                if around.trace_flags & 1 and not around.trace_state:
+                trace_id, span_id, flags = ids_of(around)
+                if flags & 1 and not around.trace_state:
                     shared.views.hand_over(
-                        self._flat_server, run.statement, around, run.started_at, elapsed, rows, run.batch
+                        self._flat_server, run.statement, trace_id, span_id, run.started_at, elapsed, rows, run.batch
                     )
                     return
         span = span or self._span(run)
@@ -250,10 +252,16 @@ class EngineTelemetry:
 
     def _ending(self, original: Callable[[Any], None], operation: str) -> Callable[[Any], None]:
         """Wrap the dialect's do_commit or do_rollback in a span, where something is ended."""
+        written = self._written
+        # A connection that only read is rolled back each time it returns to its pool. Such a rollback gets no span.
+        needs_a_write = operation == "ROLLBACK" or self._resets_by_commit
 
         @functools.wraps(original)
         def end(connection: Any) -> None:
-            run = self._begin_end(connection, operation)
+            if needs_a_write and id(connection) not in written:
+                return original(connection)
+            written.discard(id(connection))
+            run = self._begin(operation)
             if run is None:
                 return original(connection)
             try:
@@ -265,15 +273,6 @@ class EngineTelemetry:
             return None
 
         return end
-
-    @guard.guarded("starting a transaction's span")
-    def _begin_end(self, connection: Any, operation: str) -> _Run | None:
-        has_written = id(connection) in self._written
-        self._written.discard(id(connection))
-        if not has_written and (operation == "ROLLBACK" or self._resets_by_commit):
-            # A connection that only read is rolled back each time it returns to its pool. Such a rollback gets no span.
-            return None
-        return self._begin(operation)
 
     @guard.guarded("ending a transaction's span")
     def _end_ended(self, run: _Run) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import CodeType
 from typing import Any, NamedTuple
 
 from otelflask._internal.app_code import is_in_app
 from otelflask._internal.compat.python import current_frame
+from otelflask._internal.compat.sqlalchemy import relationship_of
 
 #: The most frames that are searched for the app's own, and the most texts of one request.
 _MAX_FRAMES = 150
@@ -74,13 +74,13 @@ class QueryStatistics:
     def __init__(self) -> None:
         self._texts: dict[str, Repeated] = {}
 
-    def add(self, statement: str, elapsed: int, relationship: Callable[[], Any]) -> None:
+    def add(self, statement: str, elapsed: int, execution: Any) -> None:
         """Count one run.
 
         Args:
             statement: The text without literals.
             elapsed: Nanoseconds.
-            relationship: Returns the relationship that it loads, if any.
+            execution: SQLAlchemy's execution context, or None.
         """
         known = self._texts.get(statement)
         if known is None:
@@ -90,7 +90,7 @@ class QueryStatistics:
         known.count += 1
         known.elapsed += elapsed
         if known.relationship is None:
-            known.relationship = relationship()
+            known.relationship = relationship_of(execution)
         runs = known.locations.setdefault(caller_location(), [0, 0])
         runs[0] += 1
         runs[1] += elapsed

@@ -52,13 +52,13 @@ class RequestQueries(RequestObserver):
         self._least = repeated
         self._repeated_time = repeated_time
 
-    def ran(self, statement: str, elapsed: int, relationship: Callable[[], Any]) -> None:
+    def ran(self, statement: str, elapsed: int, execution: Any) -> None:
         """Count a statement that has ended.
 
         Args:
             statement: The text without literals.
             elapsed: Nanoseconds.
-            relationship: Returns the relationship that it loads, if any.
+            execution: SQLAlchemy's execution context, or None.
         """
         record = current_record()
         if record is None or record.closed:
@@ -67,7 +67,7 @@ class RequestQueries(RequestObserver):
         record.statement_time_ns += elapsed
         if self._joins and self not in record.own_observers:
             record.own_observers = (*record.own_observers, self)
-        _statistics.get_or_create(record).add(statement, elapsed, relationship)
+        _statistics.get_or_create(record).add(statement, elapsed, execution)
 
     def closed(self, record: RequestRecord) -> None:
         statistics = _statistics.get(record)

@@ -7,7 +7,7 @@ from random import getrandbits
 from typing import Any, NamedTuple
 
 from opentelemetry.metrics import Histogram
-from opentelemetry.trace import SpanContext, SpanKind
+from opentelemetry.trace import SpanKind
 
 from otelflask._internal.attribute_layers import Interned
 from otelflask._internal.export.otlp_encoder import SPAN_ATTRIBUTE, SPAN_KINDS, field, framed, tagged
@@ -66,32 +66,44 @@ class StatementViews:
             starter: What would start their spans.
             duration: The histogram of their durations.
         """
-        processors, known = starter.processors, self._known
-        if processors is not known[0] or starter is not known[1] or duration is not known[2]:
+        parts, known = starter.stock_parts(), self._known
+        if parts != known[0] or starter is not known[1] or duration is not known[2]:
+            processors = parts[0] if parts else None
             # Without any processor, nobody wants spans.
-            takes = processors == () or (hands_over(processors, self._spans) and starter.keeps_what_is_sampled)
-            takes = takes and measures_by_default(duration)
+            takes = processors == () or hands_over(processors, self._spans)
+            takes = takes and starter.keeps_what_is_sampled and measures_by_default(duration)
             self._scope, self._duration = flat_scope(starter.scope), duration
             self._makes_spans = bool(processors)
-            known = self._known = (processors, starter, duration, takes)
-        return known[3] and starter.is_unchanged
+            known = self._known = (parts, starter, duration, takes)
+        return known[3]
 
     def hand_over(
-        self, server: Flat, statement: str, parent: SpanContext, started_at: int, elapsed: int, rows: int, batch: int
+        self,
+        server: Flat,
+        statement: str,
+        trace_id: int,
+        parent_id: int,
+        started_at: int,
+        elapsed: int,
+        rows: int,
+        batch: int,
     ) -> None:
         """Hand a statement over that has succeeded.
 
         Args:
             server: The attributes of the server (`flat_items.flat_attributes`).
             statement: The statement.
-            parent: The span around it.
+            trace_id: Its trace.
+            parent_id: The span around it.
             started_at: Epoch nanoseconds.
             elapsed: Nanoseconds.
             rows: The number of rows; -1 where it is unknown.
             batch: The number of sets of parameters; 0 for a single one.
         """
-        ids = parent.trace_id, getrandbits(64) or 1, parent.span_id
-        self._handover.append((self._kind, server, statement, *ids, started_at, elapsed, rows, batch))
+        span_id = getrandbits(64) or 1
+        self._handover.append(
+            (self._kind, server, statement, trace_id, span_id, parent_id, started_at, elapsed, rows, batch)
+        )
 
     def _view(self, item: Flat) -> None:
         _, server, statement, trace_id, _, parent_id, started_at, elapsed, *_ = item
