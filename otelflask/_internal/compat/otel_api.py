@@ -27,11 +27,12 @@ from opentelemetry.context import _RUNTIME_CONTEXT, Context
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY as SUPPRESS_INSTRUMENTATION_KEY
 from opentelemetry.metrics import _internal as metrics_internal
 from opentelemetry.semconv._incubating.metrics import otel_metrics
-from opentelemetry.trace import SpanContext
+from opentelemetry.trace import SpanContext, TraceState
 from opentelemetry.trace.propagation import _SPAN_KEY as SPAN_KEY
 from opentelemetry.util._decorator import _agnosticcontextmanager as context_manager
 
 __all__ = [
+    "NO_STATE",
     "SPAN_KEY",
     "SUPPRESS_INSTRUMENTATION_KEY",
     "LogRecord",
@@ -58,6 +59,8 @@ _context_variable: ContextVar[Context] | None = getattr(_RUNTIME_CONTEXT, "_curr
 attach: Callable[[Context], Any] = context_api.attach if _context_variable is None else _context_variable.set
 detach: Callable[[Any], None] = context_api.detach if _context_variable is None else _context_variable.reset
 current_context: Callable[[], Context] = context_api.get_current if _context_variable is None else _context_variable.get
+#: The trace state of a context that has none.
+NO_STATE: TraceState = SpanContext(1, 1, False).trace_state
 #: Trace id, span id and flags of a span's context, which is a tuple. Each of its properties costs a call.
 ids_of: Callable[[SpanContext], tuple[int, int, int]] = itemgetter(0, 1, 3)
 #: The propagators of a composite one, in order.

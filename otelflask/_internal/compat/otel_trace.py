@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from itertools import islice
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from opentelemetry.sdk import trace as sdk_trace
@@ -16,7 +16,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor, sampling
 from opentelemetry.sdk.trace.sampling import Sampler
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind
+from opentelemetry.trace import SpanContext, SpanKind, TraceState
 from opentelemetry.trace.status import Status, StatusCode
 
 from otelflask._internal.attribute_layers import Layers, LazyLayers, merged
@@ -53,7 +53,13 @@ _DECIDE_ALONE = (sampling.StaticSampler, sampling.TraceIdRatioBased, sampling._A
 _ASK_OTHERS = (sampling.ParentBased, sampling.ParentBasedTraceIdRatio)
 #: More than the number of attributes that our layers have together.
 _OF_LAYERS = 32
+_ids_and_state: Callable[[SpanContext], tuple[int, int, int, TraceState]] = itemgetter(0, 1, 3, 4)
 _UNSET = Status(StatusCode.UNSET)
+
+
+def ids_and_state_of(span: Any) -> tuple[int, int, int, TraceState]:
+    """Trace id, span id, flags and trace state of a span of the SDK. Its context is a tuple."""
+    return _ids_and_state(span._context)
 
 
 def processors_of_tracer(tracer: Any) -> tuple[Any, ...] | None:

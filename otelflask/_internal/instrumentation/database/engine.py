@@ -26,14 +26,15 @@ from sqlalchemy.engine import Engine
 from otelflask._internal import clock, guard
 from otelflask._internal.attribute_layers import Interned
 from otelflask._internal.compat.otel_api import (
+    NO_STATE,
     SPAN_KEY,
     SUPPRESS_INSTRUMENTATION_KEY,
     attach,
     current_context,
     detach,
-    ids_of,
     without_instrumentation,
 )
+from otelflask._internal.compat.otel_trace import ids_and_state_of
 from otelflask._internal.compat.sqlalchemy import resets_by_commit
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.instrumentation.database.commenter import Commenter
@@ -142,20 +143,19 @@ class EngineTelemetry:
         return KnownStatement(statement, self._server, self._shared.duration)
 
     def _sending(self, original: Callable[..., None], name: str) -> Callable[..., None]:
-        """Wrap a function of the dialect that sends a statement: ``(cursor, statement, [parameters,] context)``."""
-        # The place of the execution context among the arguments after the statement.
-        at = 0 if name == "do_execute_no_params" else 1
+        """Wrap a function of the dialect that sends a statement, with the arguments of SQLAlchemy's `Dialect`."""
+        if name == "do_execute_no_params":
+            with_parameters = self._sending(lambda cursor, sent, _, context: original(cursor, sent, context), "")
+            return lambda cursor, statement, context=None: with_parameters(cursor, statement, (), context)
         is_batch = name == "do_executemany"
 
         @functools.wraps(original)
-        def send(cursor: Any, statement: str, *args: Any, **kwargs: Any) -> None:
-            parameters = args[0] if at and args else kwargs.get("parameters", ())
-            execution = args[at] if len(args) > at else kwargs.get("context")
-            run = self._begin(statement, parameters, execution, is_batch)
+        def send(cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+            run = self._begin(statement, parameters, context, is_batch)
             if run is None:
-                return original(cursor, statement, *args, **kwargs)
+                return original(cursor, statement, parameters, context)
             try:
-                original(cursor, run.sent, *args, **kwargs)
+                original(cursor, run.sent, parameters, context)
             except BaseException as error:
                 self._failed(run, error)
                 raise
@@ -217,9 +217,8 @@ class EngineTelemetry:
         if span is None and shared.views is not None:
             parent = run.context.get(SPAN_KEY)
             if type(parent) is Span and parent.ended_at is None:
-                around = parent.get_span_context()
-                trace_id, span_id, flags = ids_of(around)
-                if flags & 1 and not around.trace_state:
+                trace_id, span_id, flags, state = ids_and_state_of(parent)
+                if flags & 1 and (state is NO_STATE or not state):
                     shared.views.hand_over(
                         self._flat_server, run.statement, trace_id, span_id, run.started_at, elapsed, rows, run.batch
                     )

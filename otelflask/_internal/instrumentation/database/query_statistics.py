@@ -72,7 +72,8 @@ class QueryStatistics:
     __slots__ = ("_texts",)
 
     def __init__(self) -> None:
-        self._texts: dict[str, Repeated] = {}
+        #: The nanoseconds of a statement that has run once: most do.
+        self._texts: dict[str, int | Repeated] = {}
 
     def add(self, statement: str, elapsed: int, execution: Any) -> None:
         """Count one run.
@@ -85,8 +86,11 @@ class QueryStatistics:
         known = self._texts.get(statement)
         if known is None:
             if len(self._texts) < MAX_TEXTS:
-                self._texts[statement] = Repeated(elapsed=elapsed)
+                self._texts[statement] = elapsed
             return
+        if type(known) is int:
+            known = self._texts[statement] = Repeated(elapsed=known)
+        assert isinstance(known, Repeated)
         known.count += 1
         known.elapsed += elapsed
         if known.relationship is None:
@@ -99,7 +103,7 @@ class QueryStatistics:
         """The statements that one line ran at least `least` times."""
         found = []
         for statement, known in self._texts.items():
-            if known.count < least:
+            if isinstance(known, int) or known.count < least:
                 continue
             first = known.elapsed - sum(elapsed for _, elapsed in known.locations.values())
             location, (runs, elapsed) = max(known.locations.items(), key=lambda item: item[1][0])

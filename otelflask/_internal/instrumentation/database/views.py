@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from random import getrandbits
 from typing import Any, NamedTuple
@@ -22,7 +23,11 @@ from otelflask._internal.sdk.spans import SpanStarter
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 #: The most statements whose plan is kept.
 _MAX_KEPT = 1_000
+_MAX_FRAMES = 100
 _times = struct.Struct("<BQBQ").pack
+_ids = struct.Struct(">2sQ2sQ").pack
+#: Bytes of three ids and two times, with their tags.
+_SIZE_OF_IDS_AND_TIMES = (2 + 16) + (2 + 8) + (2 + 8) + 2 * (1 + 8)
 #: No status, and a local parent.
 _END = b"\x7a\x00\x85\x01" + flags_of(None).to_bytes(4, "little")
 
@@ -30,8 +35,8 @@ _END = b"\x7a\x00\x85\x01" + flags_of(None).to_bytes(4, "little")
 class _Plan(NamedTuple):
     """What all runs of one statement on one server have in common."""
 
-    head: bytes
-    attributes: bytes
+    #: Beginning and end of its spans, by the numbers of rows and of sets of parameters.
+    frames: Interned[tuple[bytes, bytes]]
     duration: BoundHistogram
 
 
@@ -120,11 +125,16 @@ class StatementViews:
     def _encoded(self, item: Flat, plan: _Plan) -> bytes:
         """The span as a field of ``ScopeSpans``."""
         _, _, _, trace_id, span_id, parent_id, started_at, elapsed, rows, batch = item
-        ids = trace_id.to_bytes(16, "big"), span_id.to_bytes(8, "big"), parent_id.to_bytes(8, "big")
+        beginning, end = plan.frames(rows, batch)
+        ids = _ids(b"\x12\x08", span_id, b"\x22\x08", parent_id)
         times = _times(0x39, started_at, 0x41, started_at + elapsed)
-        own = self._own(rows, batch) if rows >= 0 or batch else b""
-        data = b"\x0a\x10%b\x12\x08%b\x22\x08%b%b%b%b%b%b" % (*ids, plan.head, times, plan.attributes, own, _END)
-        return framed(data)
+        return b"".join((beginning, trace_id.to_bytes(16, "big"), ids, times, end))
+
+    def _frame(self, attributes: bytes, rows: int, batch: int) -> tuple[bytes, bytes]:
+        """What is before and after the ids and times of a span. Those have one size, so the span's size is known."""
+        end = attributes + (self._own(rows, batch) if rows >= 0 or batch else b"") + _END
+        size = _SIZE_OF_IDS_AND_TIMES + len(end)
+        return framed(bytes(size))[:-size] + b"\x0a\x10", end
 
     def _own(self, rows: int, batch: int) -> bytes:
         attributes: dict[str, Any] = {}
@@ -139,11 +149,9 @@ class StatementViews:
         flat = iter(server)
         known = KnownStatement(statement, dict(zip(flat, flat, strict=True)), self._duration)
         encoder = self._spans.encoder
-        return _Plan(
-            field(b"\x2a", encoder.short_text(known.name)) + SPAN_KINDS[SpanKind.CLIENT.value],
-            encoder.layer_of_span(known.layer),
-            known.duration,
-        )
+        about = field(b"\x2a", encoder.short_text(known.name)) + SPAN_KINDS[SpanKind.CLIENT.value]
+        frame = functools.partial(self._frame, about + encoder.layer_of_span(known.layer))
+        return _Plan(Interned(frame, _MAX_FRAMES), known.duration)
 
     def offer_exemplars(self) -> None:
         """Offer what was kept as exemplars, before metrics are collected."""
