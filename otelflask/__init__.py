@@ -2,20 +2,20 @@
 
 import typing as _typing
 
-from otelflask import errors, health
-from otelflask._internal import moved as _moved
-from otelflask._internal.current_request import get_request_id, set_user
-from otelflask._internal.instrumentation.http.instrumentor import FlaskInstrumentor
-from otelflask._internal.instrumentation.logs.events import event
-from otelflask._internal.settings import SettingError
+from otelflask._internal import names as _names
 from otelflask._internal.version import __version__
-from otelflask._internal.wiring.extension import OtelFlask, init
-from otelflask._internal.wiring.install import flush, shutdown
 
 if _typing.TYPE_CHECKING:
+    from otelflask import errors, health
+    from otelflask._internal.current_request import get_request_id, set_user
     from otelflask._internal.instrumentation.database.instrumentor import (
         SQLAlchemyInstrumentor as SQLAlchemyInstrumentor,
     )
+    from otelflask._internal.instrumentation.http.instrumentor import FlaskInstrumentor
+    from otelflask._internal.instrumentation.logs.events import event
+    from otelflask._internal.settings import SettingError
+    from otelflask._internal.wiring.extension import OtelFlask, init
+    from otelflask._internal.wiring.install import flush, shutdown
 
 __all__ = [
     "FlaskInstrumentor",
@@ -32,8 +32,8 @@ __all__ = [
     "shutdown",
 ]
 
-_moved.find_moved_modules()
+_names.find_moved_modules()
 if not _typing.TYPE_CHECKING:
-    # SQLAlchemyInstrumentor needs SQLAlchemy, and moved modules warn: both are imported on first access. Type checkers
-    # do not see this function, so an unknown name stays an error for them.
-    __getattr__ = _moved.name_of_package
+    # A server's master may load the distro alone. Type checkers do not see this function, so an unknown name stays an
+    # error for them.
+    __getattr__ = _names.name_of_package

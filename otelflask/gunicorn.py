@@ -7,13 +7,18 @@ before the listener closes.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from otelflask._internal.health import draining
 from otelflask._internal.settings.loading import load
-from otelflask._internal.wiring.install import flush, shutdown
 
 __all__ = ["when_ready", "worker_abort", "worker_exit"]
+
+
+def _wiring() -> Any:
+    # Imported by workers alone: it needs all of telemetry, and the master none of it.
+    return importlib.import_module("otelflask._internal.wiring.install")
 
 
 def when_ready(server: Any) -> None:
@@ -25,9 +30,9 @@ def when_ready(server: Any) -> None:
 
 def worker_exit(server: Any, worker: Any) -> None:
     """Send what a worker still holds when it ends, within the shutdown timeout."""
-    shutdown()
+    _wiring().shutdown()
 
 
 def worker_abort(worker: Any) -> None:
     """Send what a worker still holds when gunicorn kills it for a timeout, within one second."""
-    flush(1.0)
+    _wiring().flush(1.0)

@@ -7,7 +7,7 @@ import re
 from griffe import GriffeLoader, Module, Parser
 from griffe2md import ConfigDict, default_config, render_object_docs
 
-from otelflask._internal.moved import MOVED
+from otelflask._internal.names import MOVED
 
 #: The modules that users import.
 PUBLIC = (

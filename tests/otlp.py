@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otelflask._internal.export.otlp_encoder import Encoder, Framing
+from otelflask._internal.export.otlp_encoder import Encoder
+from otelflask._internal.export.otlp_framing import Framing
 from otelflask._internal.sdk.flat_items import flat_record, flat_scope, flat_span
 
 

@@ -8,6 +8,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from otelflask.testing import FakeCollector, Reply
@@ -62,6 +63,22 @@ def test_zero_code_sends_all_signals(serve: Serve, fake_collector: FakeCollector
     assert len(spans) == 1
     assert spans[0].name == "GET /hello/<name>"
     assert spans[0].resource["service.name"] == "zero"
+
+
+def test_gunicorns_master_stays_small_and_has_no_thread_of_ours(
+    serve: Serve, fake_collector: FakeCollector, app_dir: Path
+) -> None:
+    (app_dir / "hooks.py").write_text("from otelflask.gunicorn import *")
+    masters = []
+    for before, options in (([], ""), (ZERO_CODE, "--config hooks.py")):
+        server = serve([*before, *GUNICORN, "plain:app"], fake_collector, GUNICORN_CMD_ARGS=options)
+        assert server.get("/hello/ann")[0] == 200
+        masters.append(psutil.Process(server.process.pid))
+    fake_collector.wait_for(lambda: joined(fake_collector, "/hello/ann"))
+    bare, zero_code = masters
+    # gunicorn starts a thread of its own a moment after its workers.
+    fake_collector.wait_for(lambda: zero_code.num_threads() == bare.num_threads())
+    assert zero_code.memory_info().rss - bare.memory_info().rss < 20_000_000
 
 
 @pytest.mark.parametrize("preload", [False, True])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,18 +17,7 @@ from opentelemetry.exporter.otlp.proto.http import Compression
 
 from otelflask._internal.compat import otel_configuration
 from otelflask._internal.settings import SettingError
-
-_EXPORTER = "otlp"
-_PROTOCOL = "http/protobuf"
-_STABLE_NAMES = "OTEL_SEMCONV_STABILITY_OPT_IN"
-
-
-def set_defaults(environ: MutableMapping[str, str]) -> None:
-    """Write our defaults into an environment. What the user has set stays."""
-    for signal in ("TRACES", "METRICS", "LOGS"):
-        environ.setdefault(f"OTEL_{signal}_EXPORTER", _EXPORTER)
-    environ.setdefault("OTEL_EXPORTER_OTLP_PROTOCOL", _PROTOCOL)
-    environ.setdefault(_STABLE_NAMES, "http,database")
+from otelflask._internal.settings.otel_defaults import EXPORTER, STABLE_NAMES
 
 
 def exporter_names(signal: str) -> list[str]:
@@ -38,14 +26,14 @@ def exporter_names(signal: str) -> list[str]:
     Raises:
         SettingError: The protocol does not exist.
     """
-    named = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER") or _EXPORTER
+    named = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER") or EXPORTER
     if named.strip().lower() == "none":
         return []
     return [_entry_point(name.strip(), signal) for name in named.split(",")]
 
 
 def _entry_point(name: str, signal: str) -> str:
-    if name == _EXPORTER and not _of_exporter(signal, "PROTOCOL"):
+    if name == EXPORTER and not _of_exporter(signal, "PROTOCOL"):
         return "otlp_proto_http"
     try:
         return otel_configuration.exporter_entry_point(name, signal)
@@ -91,5 +79,5 @@ def _of_exporter(signal: str, what: str) -> str | None:
 
 def use_stable_names() -> None:
     """Make the stock instrumentations use the stable names, unless a variable decides."""
-    if not os.environ.get(_STABLE_NAMES):
+    if not os.environ.get(STABLE_NAMES):
         otel_configuration.use_stable_names()

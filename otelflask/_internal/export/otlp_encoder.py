@@ -8,7 +8,7 @@ opentelemetry-proto 1.x, ``trace.proto``, ``logs.proto``, ``common.proto``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
@@ -149,7 +149,7 @@ class Encoder:
         if parent_id:
             parts += (b"\x22\x08", parent_id.to_bytes(8, "big"))
         parts += (field(b"\x2a", self.short_text(name)), SPAN_KINDS[kind], _times(0x39, start, 0x41, end))
-        parts += [part if type(part) is bytes else self._attributes(part, SPAN_ATTRIBUTE) for part in attributes]
+        parts.append(attributes if type(attributes) is bytes else self._parts(attributes, SPAN_ATTRIBUTE))
         if dropped:
             parts += (b"\x50", varint(dropped))
         parts += [field(b"\x5a", self.event(*event)) for event in events]
@@ -223,8 +223,7 @@ class Encoder:
             parts.append(field(b"\x2a", field(b"\x0a", self.short_text(body))))
         elif body is not None:
             parts.append(field(b"\x2a", self._value("", body, BODY_LENGTH)))
-        for part in attributes:
-            parts.append(part if type(part) is bytes else self._attributes(part, RECORD_ATTRIBUTE))
+        parts.append(attributes if type(attributes) is bytes else self._parts(attributes, RECORD_ATTRIBUTE))
         if dropped:
             parts += (b"\x38", varint(dropped))
         if flags:
@@ -268,6 +267,10 @@ class Encoder:
         """Attributes without the tag that is before each of them in a span or log record (see `tagged`)."""
         self._check_generation()
         return self._flat_pairs(flat_attributes(attributes))
+
+    def _parts(self, parts: Flat, tag: bytes) -> bytes:
+        """Attributes in parts (`flat_items.flat_layers`), some of which are encoded already."""
+        return b"".join([part if type(part) is bytes else self._attributes(part, tag) for part in parts])
 
     def _attributes(self, attributes: Flat, tag: bytes) -> bytes:
         return tagged(self._flat_pairs(attributes), tag) if attributes else b""
@@ -364,36 +367,3 @@ class Encoder:
         about = field(b"\x0a", self._bytes(name)) + (field(b"\x12", self._bytes(version)) if version else b"")
         about += self._attributes(attributes, b"\x1a")
         return field(b"\x0a", about), field(b"\x1a", self._bytes(schema_url)) if schema_url else b""
-
-
-class Framing:
-    """Makes export requests of encoded items: ``ExportTraceServiceRequest`` and ``ExportLogsServiceRequest``.
-
-    Resources and scopes have the same field numbers in both.
-
-    Args:
-        encoder: Encodes resource and scopes.
-        resource: Returns the resource of the items.
-    """
-
-    def __init__(self, encoder: Encoder, resource: Callable[[], Resource]) -> None:
-        self._encoder = encoder
-        self._resource = resource
-
-    def request(self, items: Iterable[tuple[Flat, bytes, int]]) -> bytes:
-        """The bytes of one request.
-
-        Args:
-            items: Scope, message and trace id of each item (`outputs.EncodedItem`).
-        """
-        by_scope: dict[Flat, list[bytes]] = {}
-        for scope, item, _ in items:
-            by_scope.setdefault(scope, []).append(item)
-        resource = self._resource()
-        body = [self._encoder.resource(resource)]
-        for scope, encoded in by_scope.items():
-            beginning, end = self._encoder.scope(scope)
-            body.append(field(b"\x12", beginning + b"".join(encoded) + end))
-        if resource.schema_url:
-            body.append(field(b"\x1a", resource.schema_url.encode()))
-        return field(b"\x0a", b"".join(body))

@@ -49,11 +49,12 @@ class Output:
 
     def hand_over(self, scope: Flat, item: Flat, is_sampled: bool) -> None:
         """Hand over an item that has ended in the app's thread."""
-        self.handover.append((self._kind, is_sampled, scope, item))
+        # One tuple: the garbage collector stops to track a nested one two collections later.
+        self.handover.append((self._kind, is_sampled, scope) + item)  # noqa: RUF005 (half the cost)
 
     def _view(self, handed_over: Flat) -> None:
-        _, is_sampled, scope, item = handed_over
-        self.give(scope, item[self._trace_id_at], is_sampled, self._encode, item)
+        item = handed_over[3:]
+        self.give(handed_over[2], item[self._trace_id_at], handed_over[1], self._encode, item)
 
     def give(self, scope: Flat, trace_id: int, is_sampled: bool, encode: Callable[..., bytes], *arguments: Any) -> None:
         """Encode an item, and give it to the watchers, and if it is sampled to the export queues.

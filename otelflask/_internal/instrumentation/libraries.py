@@ -23,23 +23,10 @@ from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.import_hooks import Cancel, is_importable, when_imported
 from otelflask._internal.limits import bounded
 from otelflask._internal.redaction import Scrubber
-from otelflask._internal.settings import SettingError
+from otelflask._internal.settings.libraries import INSTRUMENTORS
 
-#: The instrumentor of each library.
-INSTRUMENTORS = {
-    "celery": "CeleryInstrumentor",
-    "httpx": "HTTPXClientInstrumentor",
-    "jinja2": "Jinja2Instrumentor",
-    "redis": "RedisInstrumentor",
-    "requests": "RequestsInstrumentor",
-    "urllib3": "URLLib3Instrumentor",
-}
 #: The package of the instrumentors.
 _PACKAGE = "opentelemetry.instrumentation"
-#: Instrumentations of database drivers. Below SQLAlchemy they would make a second span a statement.
-DRIVERS = frozenset(
-    {"aiopg", "asyncpg", "dbapi", "mysql", "mysqlclient", "psycopg", "psycopg2", "pymssql", "pymysql", "sqlite3"}
-)
 #: The longest URL that is kept, in characters.
 MAX_URL = 8_192
 #: The instrumentors that were used.
@@ -47,26 +34,6 @@ _instrumented: list[Any] = []
 #: Functions that cancel a library's instrumentation before its import.
 _waiting: list[Cancel] = []
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
-
-
-def chosen(setting: str) -> list[str]:
-    """The libraries of a setting: ``all``, ``none``, or names.
-
-    Raises:
-        SettingError: A name is unknown.
-    """
-    names = [name.strip().lower() for name in setting.split(",") if name.strip()]
-    if names == ["all"]:
-        return sorted(INSTRUMENTORS)
-    if names == ["none"]:
-        return []
-    for name in names:
-        if name not in INSTRUMENTORS:
-            raise SettingError(
-                f"libraries (OTELFLASK_LIBRARIES) is {setting!r}; allowed are all, none, or any of "
-                f"{', '.join(sorted(INSTRUMENTORS))}, separated by commas"
-            )
-    return names
 
 
 def instrument(names: Iterable[str], pipeline: Pipeline, end: Callable[[], None]) -> None:

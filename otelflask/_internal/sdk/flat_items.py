@@ -101,12 +101,15 @@ def flat_scope(scope: InstrumentationScope | None) -> Flat:
     return flat
 
 
-def flat_layers(layers: Iterable[dict[str, Any]], layer_bytes: LayerBytes) -> Flat:
-    """Attributes in layers: each `Layer` as bytes, the others as flat attributes."""
-    return tuple([layer_bytes(layer) if type(layer) is Layer else flat_attributes(layer) for layer in layers])
+def flat_layers(layers: Iterable[dict[str, Any]], layer_bytes: LayerBytes) -> bytes | Flat:
+    """Attributes in layers: each `Layer` as bytes, the others as flat attributes; bytes where all of them are."""
+    parts: list[Any] = [layer_bytes(layer) if type(layer) is Layer else flat_attributes(layer) for layer in layers]
+    if len(parts) == 1 and type(parts[0]) is bytes:
+        return parts[0]
+    return b"".join(parts) if all(type(part) is bytes for part in parts) else tuple(parts)
 
 
-def _parts_of_span(span: ReadableSpan, layer_bytes: LayerBytes) -> tuple[Flat, int]:
+def _parts_of_span(span: ReadableSpan, layer_bytes: LayerBytes) -> tuple[bytes | Flat, int]:
     """Attributes, and the number of those that were dropped."""
     if not isinstance(span, Span):
         return (flat_attributes(span.attributes),), span.dropped_attributes
@@ -119,7 +122,7 @@ def _parts_of_span(span: ReadableSpan, layer_bytes: LayerBytes) -> tuple[Flat, i
     if any(key in layer for key in own for layer in layers):
         # The app has replaced one of our attributes. Keys must be unique, and the app's value counts.
         return (flat_attributes(merged((*layers, own))),), span.dropped
-    return (*flat_layers(layers, layer_bytes), flat_attributes(own)), span.dropped
+    return flat_layers((*layers, own), layer_bytes), span.dropped
 
 
 def flags_of(parent: SpanContext | None) -> int:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
 
-from otelflask._internal.export.environment import set_defaults
-from otelflask._internal.import_hooks import is_importable
-from otelflask._internal.instrumentation import libraries
-from otelflask._internal.lifecycle.reloader import is_reloader_parent
+from otelflask._internal.import_hooks import is_importable, when_imported
+from otelflask._internal.lifecycle.parents import is_reloader_parent, runs_gunicorn
+from otelflask._internal.settings import Settings
+from otelflask._internal.settings.libraries import DRIVERS, INSTRUMENTORS
 from otelflask._internal.settings.loading import load as load_settings
+from otelflask._internal.settings.otel_defaults import set_defaults
 from otelflask._internal.supported_versions import is_supported
-from otelflask._internal.wiring import install as wiring
 
 #: Stock instrumentations that ours replace. Both together would make every span and line twice.
 REPLACED = frozenset({"flask", "sqlalchemy", "wsgi", "logging", "system_metrics"})
@@ -36,12 +37,12 @@ class Distro(BaseDistro):  # type: ignore[misc]
     def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
         """Load an instrumentation, unless ours replaces or uses it."""
         name = entry_point.name
-        if name in REPLACED or name in libraries.INSTRUMENTORS:
+        if name in REPLACED or name in INSTRUMENTORS:
             return
-        if entry_point.module.rpartition(".")[2] in libraries.INSTRUMENTORS and not is_importable(name):
+        if entry_point.module.rpartition(".")[2] in INSTRUMENTORS and not is_importable(name):
             # It belongs to another library of the same package: httpx2, whose instrumentor would import httpx.
             return
-        if name in libraries.DRIVERS and is_importable("sqlalchemy"):
+        if name in DRIVERS and is_importable("sqlalchemy"):
             return
         super().load_instrumentor(entry_point, **kwargs)
 
@@ -59,4 +60,17 @@ class Configurator:
         if settings.disabled or is_reloader_parent() or not is_supported("Flask"):
             return
         service_name = os.environ.get("FLASK_APP", "").partition(":")[0].removesuffix(".py")
-        wiring.instrument_new_apps(settings, service_name)
+        start = functools.partial(_start, settings, service_name)
+        if runs_gunicorn():
+            # Its master answers no request. Without `--preload` it does not even import the app: each worker does, and
+            # starts telemetry then. The master stays small and has no thread.
+            when_imported("flask", start)
+        else:
+            start()
+
+
+def _start(settings: Settings, service_name: str) -> None:
+    # Here, because it imports all that telemetry needs.
+    from otelflask._internal.wiring.install import instrument_new_apps
+
+    instrument_new_apps(settings, service_name)

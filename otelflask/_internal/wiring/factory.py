@@ -23,6 +23,7 @@ from otelflask._internal.instrumentation.runtime import RuntimeMetrics
 from otelflask._internal.instrumentation.users.active_users import ActiveUsers
 from otelflask._internal.local_output.attach import attach_files
 from otelflask._internal.settings import PER_PROCESS, WHEN_WANTED, Settings
+from otelflask._internal.settings.libraries import chosen
 from otelflask._internal.shared_folder import SharedFolder
 from otelflask._internal.supported_versions import is_supported
 from otelflask._internal.wiring import providers, variables
@@ -48,7 +49,7 @@ def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telem
         # Before anything is started, because the folder is a setting.
         SharedFolder.of(settings).check()
     variables.tell(settings, os.environ)
-    other_libraries = libraries.chosen(settings.libraries)
+    other_libraries = chosen(settings.libraries)
     use_stable_names()
     pipeline = providers.build(settings, service_name, *(hooks.get(name) for name in PROVIDERS))
     logger_provider, meter_provider = pipeline.logger_provider, pipeline.meter_provider

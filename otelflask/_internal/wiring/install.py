@@ -25,7 +25,7 @@ from otelflask._internal.instrumentation.http.instrumentor import FlaskInstrumen
 from otelflask._internal.instrumentation.logs import capture, events
 from otelflask._internal.instrumentation.logs import start as start_line
 from otelflask._internal.lifecycle import ending, forks
-from otelflask._internal.lifecycle.reloader import is_reloader_parent
+from otelflask._internal.lifecycle.parents import is_reloader_parent
 from otelflask._internal.local_output.attach import attach_console, console_style
 from otelflask._internal.locks import new_lock
 from otelflask._internal.settings import SettingError, Settings

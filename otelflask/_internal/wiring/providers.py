@@ -29,7 +29,8 @@ from otelflask._internal.export.destinations import (
     Signal,
 )
 from otelflask._internal.export.environment import exporter_names
-from otelflask._internal.export.otlp_encoder import Encoder, Framing
+from otelflask._internal.export.otlp_encoder import Encoder
+from otelflask._internal.export.otlp_framing import Framing
 from otelflask._internal.export.outputs import Output
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.export.processors import QueueLogProcessor, QueueSpanProcessor

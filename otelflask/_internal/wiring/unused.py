@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from otelflask._internal import guard
 from otelflask._internal.instrumentation import libraries
 from otelflask._internal.settings import Settings
+from otelflask._internal.settings.libraries import chosen
 
 #: Settings → the setting without which they have no effect.
 _NEEDS = {
@@ -34,7 +35,7 @@ def tell(settings: Settings, sources: Mapping[str, str]) -> None:
             if sources.get(name, "").startswith(_OWN_SOURCES) and getattr(settings, name):
                 guard.log(f"unused:{name}", "%s (%s) has no effect, because %s is empty", name, sources[name], needed)
     # `all` means those that are installed.
-    for name in libraries.chosen(settings.libraries) if settings.libraries.strip().lower() != "all" else ():
+    for name in chosen(settings.libraries) if settings.libraries.strip().lower() != "all" else ():
         if not libraries.is_installed(name):
             message = "libraries (%s) names %s, which needs this library and pip install 'otelflask[%s]'"
             guard.log(f"unused:{name}", message, sources.get("libraries", "default"), name, name)

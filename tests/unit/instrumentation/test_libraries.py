@@ -136,14 +136,6 @@ def test_a_library_that_is_instrumented_already_is_left_as_it_is(server: str, te
     assert len(telemetry.spans) == 1
 
 
-@pytest.mark.parametrize(
-    ("setting", "names"),
-    [("all", sorted(libraries.INSTRUMENTORS)), ("none", []), ("redis, httpx", ["redis", "httpx"])],
-)
-def test_a_setting_says_which(setting: str, names: list[str]) -> None:
-    assert libraries.chosen(setting) == names
-
-
 def test_a_name_that_is_none_is_an_error_that_says_what_is_allowed(telemetry: CapturedTelemetry) -> None:
     app = flask.Flask("wrong")
     with pytest.raises(SettingError, match=r"'redis,mongo'; allowed are all, none, or any of celery, httpx"):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import ids_of
 from otelflask._internal.exceptions.attributes import exception_layer
 from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.flat_items import Flat, flat_value
 
-#: Where the fields of an `EndedRequest` end that many requests have in common, and those that repeat for a client.
-OF_KIND, OF_CLIENT = 9, 15
 #: The longest status description of a span, in characters.
 MAX_DESCRIPTION = 1_024
+#: Where the fields of an `EndedRequest` end that many requests have in common, and those that repeat for a client.
+OF_KIND, OF_CLIENT = 9, 15
 
 
 class EndedRequest(NamedTuple):
@@ -22,8 +21,7 @@ class EndedRequest(NamedTuple):
     Attributes:
         app_error: Code and message of the `AppError` that the app has raised as its answer.
         trace_id, span_id, trace_flags: Of its span. The first bit of the flags says whether it is sampled.
-        exception: Type, message, stack trace and description of the exception that ended it; empty without
-            one.
+        exception_type, exception_message, exception_stacktrace: Of the exception that ended it; empty without one.
     """
 
     method: str
@@ -54,7 +52,14 @@ class EndedRequest(NamedTuple):
     trace_id: int
     span_id: int
     trace_flags: int
-    exception: tuple[str, ...]
+    exception_type: str
+    exception_message: str
+    exception_stacktrace: str
+
+    @property
+    def description(self) -> str:
+        """The description of its span's status; empty without an exception."""
+        return self.exception_message[:MAX_DESCRIPTION]
 
     @property
     def is_sampled(self) -> bool:
@@ -66,6 +71,10 @@ def flat_request(record: RequestRecord) -> Flat:
     """The fields of an `EndedRequest` as a plain tuple, which the garbage collector does not track."""
     trace_id, span_id, flags = ids_of(record.span_context)
     method = record.method
+    kind = message = stack = ""
+    if record.error is not None and record.error_type is not None:
+        layer = exception_layer(record.error, record.context)
+        kind, message, stack = layer["exception.type"], layer["exception.message"], layer["exception.stacktrace"]
     # In the order of EndedRequest.
     return (
         method,
@@ -94,17 +103,7 @@ def flat_request(record: RequestRecord) -> Flat:
         trace_id,
         span_id,
         int(flags),
-        _exception_of(record) if record.error is not None and record.error_type is not None else (),
-    )
-
-
-def _exception_of(record: RequestRecord) -> tuple[str, ...]:
-    error = record.error
-    assert error is not None
-    layer: dict[str, Any] = exception_layer(error, record.context)
-    return (
-        layer["exception.type"],
-        layer["exception.message"],
-        layer["exception.stacktrace"],
-        guard.safe_text(error)[:MAX_DESCRIPTION],
+        kind,
+        message,
+        stack,
     )

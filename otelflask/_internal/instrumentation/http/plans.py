@@ -193,7 +193,7 @@ class RequestPlans:
             part: What only the span has (`views.RequestViews`).
         """
         started_at, parent_id, flags, status, name, state, rest = part
-        if rest or request.exception or name or state:
+        if rest or request.exception_type or name or state:
             return self._whole_span(request, attributes, part, name or plan.name)
         trace_id, span_id = request.trace_id.to_bytes(16, "big"), request.span_id.to_bytes(8, "big")
         parent = b"\x22\x08" + parent_id.to_bytes(8, "big") if parent_id else b""
@@ -205,11 +205,11 @@ class RequestPlans:
     def _whole_span(self, request: EndedRequest, attributes: bytes, part: Sequence[Any], name: str) -> bytes:
         started_at, parent_id, flags, status, _, state, rest = part
         description, own, dropped, events, dropped_events, links, dropped_links = rest or _NO_REST
-        if request.exception:
-            kind, message, stack, text = request.exception
+        kind, message, stack = request.exception_type, request.exception_message, request.exception_stacktrace
+        if kind:
             of_event = ("exception.type", kind, "exception.message", message, "exception.stacktrace", stack)
             events = (*events, ("exception", request.ended_at, of_event, 0))
-            description = description or text
+            description = description or request.description
         span = (
             request.trace_id,
             request.span_id,
@@ -220,7 +220,7 @@ class RequestPlans:
             SpanKind.SERVER.value,
             started_at,
             request.ended_at,
-            (attributes, own) if own else (attributes,),
+            (attributes, own) if own else attributes,
             dropped,
             events,
             dropped_events,
@@ -237,9 +237,9 @@ class RequestPlans:
         if request.app_error is not None:
             body += b": " + self._logs.masked(request.app_error[1], BODY_LENGTH)
         more = b""
-        if request.exception:
-            kind, message, *_ = request.exception
-            more = tagged(self._logs.pairs({"exception.type": kind, "exception.message": message}), RECORD_ATTRIBUTE)
+        if request.exception_type:
+            of_error = {"exception.type": request.exception_type, "exception.message": request.exception_message}
+            more = tagged(self._logs.pairs(of_error), RECORD_ATTRIBUTE)
         data = b"".join(
             (
                 _time(0x09, request.ended_at),

@@ -25,9 +25,9 @@ def severity_of(status: int, broken: bool) -> tuple[SeverityNumber, str]:
 def log_attributes(request: EndedRequest) -> dict[str, Any]:
     """The attributes of the log record that the span does not have."""
     own: dict[str, Any] = {"http.server.request.duration": request.duration}
-    if request.exception:
+    if request.exception_type:
         # The stack is on the span's event, and on the line that logged the exception.
-        own["exception.type"], own["exception.message"] = request.exception[:2]
+        own["exception.type"], own["exception.message"] = request.exception_type, request.exception_message
     return own
 
 

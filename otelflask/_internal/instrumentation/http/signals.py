@@ -115,4 +115,4 @@ def _finish(record: RequestRecord, span: trace_api.Span, request: EndedRequest) 
         span.add_known_event("exception", of_error, record.ended_at)
     else:
         span.add_event("exception", of_error, record.ended_at)
-    span.set_status(Status(StatusCode.ERROR, request.exception[-1]))
+    span.set_status(Status(StatusCode.ERROR, request.description))

@@ -1,4 +1,4 @@
-"""Detect the process that only watches files for Flask's reloader."""
+"""Detect processes that only watch over others: the parent of Flask's reloader, and gunicorn's master."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ def is_reloader_parent() -> bool:
         debug = os.environ.get("FLASK_DEBUG", "").lower() not in ("", "0", "false", "no")
         return "--reload" in arguments or "--debug" in arguments or debug
     return False
+
+
+def runs_gunicorn() -> bool:
+    """Whether this process has been started as gunicorn: it is the master, or one of its workers."""
+    # Where the interpreter starts, `sys.argv` has "-m" for `python -m gunicorn`.
+    return any(os.path.basename(argument) == "gunicorn" for argument in sys.orig_argv[1:5])

@@ -12,7 +12,7 @@ import pytest
 
 import otelflask
 from otelflask import SettingError
-from otelflask._internal.moved import MOVED
+from otelflask._internal.names import MOVED
 from otelflask.breaker import CircuitOpenError
 from otelflask.errors import AppError, ValidationError
 from otelflask.health import Degraded

@@ -1,4 +1,7 @@
-"""Old import paths of public names. Each works, with a DeprecationWarning."""
+"""The names of the package `otelflask`, imported on first access, and old import paths of public names.
+
+Each old path works, with a DeprecationWarning.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,22 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+#: A name of the package → the module that has it.
+_NAMES = {
+    "FlaskInstrumentor": "otelflask._internal.instrumentation.http.instrumentor",
+    "OtelFlask": "otelflask._internal.wiring.extension",
+    "SQLAlchemyInstrumentor": "otelflask._internal.instrumentation.database.instrumentor",
+    "SettingError": "otelflask._internal.settings",
+    "event": "otelflask._internal.instrumentation.logs.events",
+    "flush": "otelflask._internal.wiring.install",
+    "get_request_id": "otelflask._internal.current_request",
+    "init": "otelflask._internal.wiring.extension",
+    "set_user": "otelflask._internal.current_request",
+    "shutdown": "otelflask._internal.wiring.install",
+}
+#: Public modules that ``import otelflask`` makes attributes.
+_MODULES = frozenset({"errors", "health"})
 
 #: An old module → the module that has its public names now, and these names.
 MOVED: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -67,13 +86,19 @@ def _within(package: str, name: str) -> Any:
 
 def name_of_package(name: str) -> Any:
     """Import a name of `otelflask` on first access. Raises AttributeError for unknown names."""
-    if name == "SQLAlchemyInstrumentor":
-        try:
-            module = importlib.import_module("otelflask._internal.instrumentation.database.instrumentor")
-        except ImportError as error:
-            raise AttributeError(f"SQLAlchemyInstrumentor needs otelflask[sqlalchemy]: {error}") from error
-        return module.SQLAlchemyInstrumentor
-    return _within("otelflask", name)
+    if name in _MODULES:
+        return importlib.import_module(f"otelflask.{name}")
+    if name not in _NAMES:
+        return _within("otelflask", name)
+    try:
+        found = getattr(importlib.import_module(_NAMES[name]), name)
+    except ImportError as error:
+        if name != "SQLAlchemyInstrumentor":
+            raise
+        raise AttributeError(f"SQLAlchemyInstrumentor needs otelflask[sqlalchemy]: {error}") from error
+    # The next access finds it at once.
+    setattr(sys.modules["otelflask"], name, found)
+    return found
 
 
 def find_moved_modules() -> None:

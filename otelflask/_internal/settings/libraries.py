@@ -1,0 +1,39 @@
+"""The setting `libraries`: which other libraries OpenTelemetry's own instrumentations are used for."""
+
+from __future__ import annotations
+
+from otelflask._internal.settings import SettingError
+
+#: The instrumentor of each library.
+INSTRUMENTORS = {
+    "celery": "CeleryInstrumentor",
+    "httpx": "HTTPXClientInstrumentor",
+    "jinja2": "Jinja2Instrumentor",
+    "redis": "RedisInstrumentor",
+    "requests": "RequestsInstrumentor",
+    "urllib3": "URLLib3Instrumentor",
+}
+#: Instrumentations of database drivers. Below SQLAlchemy they would make a second span a statement.
+DRIVERS = frozenset(
+    {"aiopg", "asyncpg", "dbapi", "mysql", "mysqlclient", "psycopg", "psycopg2", "pymssql", "pymysql", "sqlite3"}
+)
+
+
+def chosen(setting: str) -> list[str]:
+    """The libraries of a setting: ``all``, ``none``, or names.
+
+    Raises:
+        SettingError: A name is unknown.
+    """
+    names = [name.strip().lower() for name in setting.split(",") if name.strip()]
+    if names == ["all"]:
+        return sorted(INSTRUMENTORS)
+    if names == ["none"]:
+        return []
+    for name in names:
+        if name not in INSTRUMENTORS:
+            raise SettingError(
+                f"libraries (OTELFLASK_LIBRARIES) is {setting!r}; allowed are all, none, or any of "
+                f"{', '.join(sorted(INSTRUMENTORS))}, separated by commas"
+            )
+    return names
