@@ -7,7 +7,7 @@ before the listener closes.
 
 from __future__ import annotations
 
-import importlib
+import sys
 from typing import Any
 
 from otelflask._internal.health import draining
@@ -16,9 +16,11 @@ from otelflask._internal.settings.loading import load
 __all__ = ["when_ready", "worker_abort", "worker_exit"]
 
 
-def _wiring() -> Any:
-    # Imported by workers alone: it needs all of telemetry, and the master none of it.
-    return importlib.import_module("otelflask._internal.wiring.install")
+def _call(name: str, *arguments: float) -> None:
+    """Call a function of a worker's telemetry, where the worker has imported that. The master has not."""
+    function = getattr(sys.modules.get("otelflask._internal.wiring.install"), name, None)
+    if function is not None:
+        function(*arguments)
 
 
 def when_ready(server: Any) -> None:
@@ -30,9 +32,9 @@ def when_ready(server: Any) -> None:
 
 def worker_exit(server: Any, worker: Any) -> None:
     """Send what a worker still holds when it ends, within the shutdown timeout."""
-    _wiring().shutdown()
+    _call("shutdown")
 
 
 def worker_abort(worker: Any) -> None:
     """Send what a worker still holds when gunicorn kills it for a timeout, within one second."""
-    _wiring().flush(1.0)
+    _call("flush", 1.0)

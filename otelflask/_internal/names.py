@@ -86,6 +86,8 @@ def _within(package: str, name: str) -> Any:
 
 def name_of_package(name: str) -> Any:
     """Import a name of `otelflask` on first access. Raises AttributeError for unknown names."""
+    # First: under gunicorn and zero code, telemetry starts with the import of Flask, and needs other modules whole.
+    importlib.import_module("flask")
     if name in _MODULES:
         return importlib.import_module(f"otelflask.{name}")
     if name not in _NAMES:

@@ -1,5 +1,8 @@
 """Exceptions to raise in an app, and helpers for success answers."""
 
+# First: under gunicorn and zero code, telemetry starts with the import of Flask, and needs the modules below whole.
+import flask as _flask  # noqa: F401
+
 from otelflask._internal.error_responses.answer import Answer
 from otelflask._internal.error_responses.app_errors import (
     AppError,

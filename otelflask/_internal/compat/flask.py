@@ -31,7 +31,8 @@ _current_g: Callable[[], object] = g._get_current_object
 
 def current_g() -> dict[str, Any]:
     """What the app has put on ``flask.g``. Raises RuntimeError outside of an app context."""
-    return vars(_current_g())
+    # A class of the app's own may have slots instead.
+    return getattr(_current_g(), "__dict__", {})
 
 
 def handler_search(app: Flask) -> Callable[..., Any]:

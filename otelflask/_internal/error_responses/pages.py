@@ -71,7 +71,7 @@ class ErrorPages:
             if page is not None:
                 return page
         # The app may give any value.
-        is_kept = type(message) is str and len(message) <= _MAX_KEPT_MESSAGE
+        is_kept = type(message) is str and type(answer.title) is str and len(message) <= _MAX_KEPT_MESSAGE
         before, after = (self._kept if is_kept else self._without_reference)(status, answer.title, message)
         return f"{before}{escape(reference)}{after}"
 

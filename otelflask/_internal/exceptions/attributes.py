@@ -183,14 +183,15 @@ def _frames(frames: list[TracebackType]) -> list[str]:
     ]
 
 
-#: Lines of stacks by code and line number, because the same ones fail again and again.
-_lines: dict[tuple[CodeType, int], str] = {}
+#: Lines of stacks by code, path and line number, because the same ones fail again and again. Equal functions in two
+#: files have equal code.
+_lines: dict[tuple[CodeType, str, int], str] = {}
 _MAX_LINES = 4_096
 
 
 def _line(place: TracebackType) -> str:
     code = place.tb_frame.f_code
-    key = (code, place.tb_lineno)
+    key = (code, code.co_filename, place.tb_lineno)
     text = _lines.get(key)
     if text is None:
         source = linecache.getline(code.co_filename, place.tb_lineno, place.tb_frame.f_globals).strip()

@@ -53,7 +53,8 @@ def hands_over(processors: tuple[Any, ...] | None, output: Output) -> bool:
 
     Then an item need not be an object.
     """
-    return [getattr(item, "output", None) for item in processors or ()] == [output]
+    # A processor of the user's around ours may pass on its attributes.
+    return [item.output if isinstance(item, _Handing) else None for item in processors or ()] == [output]
 
 
 class LoggerOutput:
@@ -85,8 +86,8 @@ class LoggerOutput:
         if processors is not known[0]:
             _, scope, limits, _ = parts_of_logger(logger)
             self.scope, self.limit = flat_scope(scope), limits.max_log_record_attributes
-            output = getattr(processors[0], "output", None) if len(processors) == 1 else None
-            known = self._known = (processors, output if isinstance(output, Output) else None)
+            only = processors[0] if len(processors) == 1 else None
+            known = self._known = (processors, only.output if isinstance(only, _Handing) else None)
         return bool(processors), known[1]
 
 

@@ -78,7 +78,8 @@ class Span(LayeredSpan, AppSpan):
         """Add an event with valid attributes, at a time in epoch nanoseconds. They must not change afterwards."""
         limit = self.limits.max_event_attributes
         if limit is None or len(layer) <= limit:
-            self.add_made_event(sdk_trace.Event(name, layer, timestamp))
+            # A copy: a processor of the user may change it, and all exceptions of this kind have the same layer.
+            self.add_made_event(sdk_trace.Event(name, dict(layer), timestamp))
         else:
             self.add_event(name, layer, timestamp)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import struct
+from operator import is_
 from random import getrandbits
 from typing import Any, NamedTuple
 
@@ -35,6 +36,8 @@ _END = b"\x7a\x00\x85\x01" + flags_of(None).to_bytes(4, "little")
 class _Plan(NamedTuple):
     """What all runs of one statement on one server have in common."""
 
+    #: The name, kind and attributes of its spans.
+    about: bytes
     #: Beginning and end of its spans, by the numbers of rows and of sets of parameters.
     frames: Interned[tuple[bytes, bytes]]
     duration: BoundHistogram
@@ -54,7 +57,7 @@ class StatementViews:
         self._handover = pipeline.handover
         self._spans = pipeline.spans
         # What decides, and the decision: replaced as a whole, because threads read it.
-        self._known: tuple[Any, SpanStarter | None, Histogram | None, bool] = (None, None, None, False)
+        self._known: tuple[tuple[Any, ...], SpanStarter | None, Histogram | None, bool] = ((), None, None, False)
         self._scope: Flat = ()
         self._makes_spans = True
         self._duration: Histogram | None = None
@@ -72,7 +75,9 @@ class StatementViews:
             duration: The histogram of their durations.
         """
         parts, known = starter.stock_parts(), self._known
-        if parts != known[0] or starter is not known[1] or duration is not known[2]:
+        # Compared one by one: a processor of the user may have an `__eq__` of its own.
+        is_same = len(parts) == len(known[0]) and all(map(is_, parts, known[0]))
+        if not is_same or starter is not known[1] or duration is not known[2]:
             processors = parts[0] if parts else None
             # Without any processor, nobody wants spans.
             takes = processors == () or hands_over(processors, self._spans)
@@ -128,12 +133,12 @@ class StatementViews:
         beginning, end = plan.frames(rows, batch)
         ids = _ids(b"\x12\x08", span_id, b"\x22\x08", parent_id)
         times = _times(0x39, started_at, 0x41, started_at + elapsed)
-        return b"".join((beginning, trace_id.to_bytes(16, "big"), ids, times, end))
+        return b"".join((beginning, trace_id.to_bytes(16, "big"), ids, times, plan.about, end))
 
-    def _frame(self, attributes: bytes, rows: int, batch: int) -> tuple[bytes, bytes]:
-        """What is before and after the ids and times of a span. Those have one size, so the span's size is known."""
-        end = attributes + (self._own(rows, batch) if rows >= 0 or batch else b"") + _END
-        size = _SIZE_OF_IDS_AND_TIMES + len(end)
+    def _frame(self, size_of_about: int, rows: int, batch: int) -> tuple[bytes, bytes]:
+        """What is at the beginning and end of a span. Ids and times have one size, so the span's size is known."""
+        end = (self._own(rows, batch) if rows >= 0 or batch else b"") + _END
+        size = _SIZE_OF_IDS_AND_TIMES + size_of_about + len(end)
         return framed(bytes(size))[:-size] + b"\x0a\x10", end
 
     def _own(self, rows: int, batch: int) -> bytes:
@@ -150,8 +155,8 @@ class StatementViews:
         known = KnownStatement(statement, dict(zip(flat, flat, strict=True)), self._duration)
         encoder = self._spans.encoder
         about = field(b"\x2a", encoder.short_text(known.name)) + SPAN_KINDS[SpanKind.CLIENT.value]
-        frame = functools.partial(self._frame, about + encoder.layer_of_span(known.layer))
-        return _Plan(Interned(frame, _MAX_FRAMES), known.duration)
+        about += encoder.layer_of_span(known.layer)
+        return _Plan(about, Interned(functools.partial(self._frame, len(about)), _MAX_FRAMES), known.duration)
 
     def offer_exemplars(self) -> None:
         """Offer what was kept as exemplars, before metrics are collected."""

@@ -50,20 +50,19 @@ class Capture:
 
     def observe(self, record: logging.LogRecord, raised: Raised) -> None:
         """Emit one record with its exception."""
-        if record.levelno < self.level:
-            return
-        # A hand-made record may have no name.
-        known = self._loggers(record.name or "")
         # Suppressed instrumentation: export threads, endpoints and excluded requests.
-        if known is False or current_context().get(SUPPRESS_INSTRUMENTATION_KEY):
+        if record.levelno < self.level or current_context().get(SUPPRESS_INSTRUMENTATION_KEY):
             return
         handling = _handling
         if getattr(handling, "active", False):
-            # The app logs from within our handling of a record, such as in an object's __str__.
+            # Something logs from within our handling of a record, such as in an object's __str__.
             return
         handling.active = True
         try:
-            self._emit(known, record, raised)
+            # A hand-made record may have no name.
+            known = self._loggers(record.name or "")
+            if known is not False:
+                self._emit(known, record, raised)
         finally:
             handling.active = False
 

@@ -16,7 +16,7 @@ from otelflask._internal.current_request import current_user_id
 from otelflask._internal.exceptions.attributes import attributes_of
 from otelflask._internal.limits import MAX_ITEMS, Limits, cut_stacktrace
 from otelflask._internal.logging_records import Raised, message_of
-from otelflask._internal.sdk.flat_items import Flat, LayerBytes, flat_layers
+from otelflask._internal.sdk.flat_items import Flat, LayerBytes, flat_layers, flat_value
 from otelflask._internal.sdk.log_records import Record
 
 _FIELDS = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None)))
@@ -86,13 +86,14 @@ def flat_line(
     if most is not None and sum(map(len, layers)) > most:
         return ()
     span = current_context().get(SPAN_KEY)
-    trace_id, span_id, flags = ids_of(span.get_span_context()) if isinstance(span, trace_api.Span) else (0, 0, 0)
+    around = span.get_span_context() if isinstance(span, trace_api.Span) else None
+    trace_id, span_id, flags = ids_of(around) if around is not None else (0, 0, 0)
     return (
         int(record.created * 1e9),
         clock.time_ns(),
         _severities(record.levelno).value,
         _SEVERITY_TEXT.get(record.levelname, record.levelname) or "",
-        message_of(record),
+        flat_value(message_of(record)),
         flat_layers(layers, layer_bytes),
         dropped,
         int(flags),
