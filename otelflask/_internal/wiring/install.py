@@ -47,6 +47,8 @@ _CALLABLE_OPTIONS = ("request_hook", "response_hook", "error_renderer", "error_f
 
 _lock = new_lock()
 _telemetry: Telemetry | None = None
+#: All that was started, and not withdrawn.
+_started: list[Telemetry] = []
 
 
 class AppTelemetry:
@@ -199,6 +201,7 @@ def start(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
         forks.on_fork(telemetry)
         ending.register(telemetry)
         _telemetry = _telemetry or telemetry
+        _started.append(telemetry)
         return telemetry
 
 
@@ -233,8 +236,13 @@ def withdraw(logger_provider: Any) -> None:
     """Undo what was started with a provider, so that the next test starts from nothing."""
     global _telemetry
     with _lock:
+        withdrawn = [item for item in _started if item.pipeline.logger_provider is logger_provider]
+        _started[:] = [item for item in _started if item.pipeline.logger_provider is not logger_provider]
+        for telemetry in withdrawn:
+            ending.unregister(telemetry)
+            # Its threads end.
+            telemetry.pipeline.shutdown(0.0)
         if _telemetry is not None and _telemetry.pipeline.logger_provider is logger_provider:
-            ending.unregister(_telemetry)
             events.in_use.withdraw(_telemetry.events)
             registry.in_use.withdraw(_telemetry.breakers)
             _telemetry = None

@@ -20,7 +20,6 @@ import otelflask
 from otelflask import health
 from otelflask._internal.health import checks, dependencies, draining
 from otelflask._internal.health.checks import Degraded
-from otelflask._internal.instrumentation.database import instrumentor
 from otelflask._internal.wiring import app_endpoints
 from otelflask.testing import CapturedTelemetry
 
@@ -28,15 +27,8 @@ from otelflask.testing import CapturedTelemetry
 @pytest.fixture(autouse=True)
 def _no_checks_are_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "_declared", [])
-    # Engines of other tests, that something still holds, are none of the app's.
+    # Engines of other tests.
     gc.collect()
-    made_before = instrumentor._made_before
-    of_others = made_before()
-    monkeypatch.setattr(
-        instrumentor,
-        "_made_before",
-        lambda: [item for item in made_before() if not any(item is other for other in of_others)],
-    )
 
 
 @pytest.fixture
