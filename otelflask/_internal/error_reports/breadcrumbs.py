@@ -12,7 +12,7 @@ from otelflask._internal.error_reports.sentry import MAX_BREADCRUMBS, Event
 from otelflask._internal.logging_records import message_of
 from otelflask._internal.request_record import PerRequest, RequestRecord
 
-_CONSTANT = frozenset({str, int, float, bool, type(None)})
+_CONSTANT = (str, int, float, bool, type(None))
 
 
 def _new_lines() -> deque[tuple[logging.LogRecord, str | None]]:
@@ -29,7 +29,9 @@ def remember(request: RequestRecord, line: logging.LogRecord) -> None:
     It is formatted when it is needed, unless its arguments may change before.
     """
     arguments = line.args
-    constant = not arguments or (isinstance(arguments, tuple) and _CONSTANT.issuperset(map(type, arguments)))
+    constant = not arguments or (
+        isinstance(arguments, tuple) and all(type(argument) in _CONSTANT for argument in arguments)
+    )
     _lines.get_or_create(request).append((line, None if constant else message_of(line)[: 4 * MAX_MESSAGE]))
 
 

@@ -198,9 +198,10 @@ def _frames(traces: Iterable[TracebackType]) -> Iterator[_Place]:
             # Code made at run time (exec, a dataclass): its name may hold an id, and its line belongs to another file.
             yield _Place(normalised(path), normalised(safe_text(module)), code.co_name)
             continue
-        yield _place(code, number, module)
+        yield _place(code, path, number, module)
 
 
 @functools.lru_cache(maxsize=4_096)
-def _place(code: CodeType, number: int, module: str) -> _Place:
-    return _Place(module, code.co_name, " ".join(linecache.getline(code.co_filename, number).split()))
+def _place(code: CodeType, path: str, number: int, module: str) -> _Place:
+    # With the path, because equal functions in two files have equal code.
+    return _Place(module, code.co_name, " ".join(linecache.getline(path, number).split()))

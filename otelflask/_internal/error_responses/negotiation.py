@@ -23,7 +23,11 @@ def preferred(accept: str) -> str | None:
 
 
 def _preferred(accept: str) -> str | None:
-    asked = parse_accept_header(accept, MIMEAccept)
+    return preferred_of(parse_accept_header(accept, MIMEAccept))
+
+
+def preferred_of(asked: MIMEAccept) -> str | None:
+    """The same for media types that are read already."""
     qualities = [(value.partition(";")[0].strip().lower(), quality) for value, quality in asked]
     page = _highest(quality for name, quality in qualities if name == "text/html")
     json = _highest(quality for name, quality in qualities if name == "application/json" or name.endswith("+json"))

@@ -6,13 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Request, Response, request
 from flask.json.provider import DefaultJSONProvider
 
 from otelflask._internal import guard
 from otelflask._internal.error_responses.answer import Answer
 from otelflask._internal.error_responses.formats import FORMATS
-from otelflask._internal.error_responses.negotiation import preferred
+from otelflask._internal.error_responses.negotiation import preferred, preferred_of
 from otelflask._internal.error_responses.pages import ErrorPages, log_failure
 from otelflask._internal.settings import SettingError, Settings
 
@@ -97,7 +97,11 @@ class Renderer:
                 return chosen, False
         if self._prefixes and request.path.startswith(self._prefixes):
             return "json", False
-        asked = preferred(request.headers.get("Accept", ""))
+        if app.request_class.accept_mimetypes is Request.accept_mimetypes:
+            asked = preferred(request.headers.get("Accept", ""))
+        else:
+            # The app reads the header in its own way.
+            asked = preferred_of(request.accept_mimetypes)
         if asked is None:
             # The client takes anything. Flask's own errors stay pages, unless a program has sent JSON.
             asked = "json" if answer.by_app or request.is_json else "html"

@@ -50,7 +50,7 @@ class Output:
     def hand_over(self, scope: Flat, item: Flat, is_sampled: bool) -> None:
         """Hand over an item that has ended in the app's thread."""
         # One tuple: the garbage collector stops to track a nested one two collections later.
-        self.handover.append((self._kind, is_sampled, scope) + item)  # noqa: RUF005 (half the cost)
+        self.handover.append((self._kind, is_sampled, scope, *item))
 
     def _view(self, handed_over: Flat) -> None:
         item = handed_over[3:]
@@ -66,10 +66,8 @@ class Output:
             encode: Makes the message.
             *arguments: The arguments of `encode`.
         """
-        try:
-            message = encode(*arguments)
-        except Exception as error:
-            self._count_lost(error)
+        message = guard.attempt(encode, *arguments, on_error=self._count_lost)
+        if not message:
             return
         item = (scope, message, trace_id)
         if is_sampled:
@@ -78,9 +76,10 @@ class Output:
         for watcher in self.watchers:
             watcher(item)
 
-    def _count_lost(self, error: Exception) -> None:
-        """Count an item that cannot be encoded."""
+    def _count_lost(self, error: Exception) -> bytes:
+        """Count an item that cannot be encoded. Returns no bytes."""
         for queue in self.queues:
             queue.count("dropped:encoding", 1)
             message = "some %s cannot be encoded, and are dropped and counted"
             guard.log(f"encode:{queue.name}", message, queue.name, exc_info=error)
+        return b""

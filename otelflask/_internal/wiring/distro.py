@@ -8,6 +8,7 @@ from typing import Any
 
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
 
+from otelflask._internal import guard
 from otelflask._internal.import_hooks import is_importable, when_imported
 from otelflask._internal.lifecycle.parents import is_reloader_parent, runs_gunicorn
 from otelflask._internal.settings import Settings
@@ -60,13 +61,12 @@ class Configurator:
         if settings.disabled or is_reloader_parent() or not is_supported("Flask"):
             return
         service_name = os.environ.get("FLASK_APP", "").partition(":")[0].removesuffix(".py")
-        start = functools.partial(_start, settings, service_name)
         if runs_gunicorn():
             # Its master answers no request. Without `--preload` it does not even import the app: each worker does, and
             # starts telemetry then. The master stays small and has no thread.
-            when_imported("flask", start)
+            when_imported("flask", functools.partial(_start_with_flask, settings, service_name))
         else:
-            start()
+            _start(settings, service_name)
 
 
 def _start(settings: Settings, service_name: str) -> None:
@@ -74,3 +74,8 @@ def _start(settings: Settings, service_name: str) -> None:
     from otelflask._internal.wiring.install import instrument_new_apps
 
     instrument_new_apps(settings, service_name)
+
+
+def _start_with_flask(settings: Settings, service_name: str) -> None:
+    with guard.log_errors("start", "telemetry does not start"):
+        _start(settings, service_name)

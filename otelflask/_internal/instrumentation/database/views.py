@@ -58,8 +58,8 @@ class StatementViews:
         self._spans = pipeline.spans
         # What decides, and the decision: replaced as a whole, because threads read it.
         self._known: tuple[tuple[Any, ...], SpanStarter | None, Histogram | None, bool] = ((), None, None, False)
+        #: The scope of the spans; empty where nobody wants them.
         self._scope: Flat = ()
-        self._makes_spans = True
         self._duration: Histogram | None = None
         self._plans: Interned[_Plan] = Interned(self._plan, _MAX_KEPT)
         self._generation = pipeline.spans.encoder.generation
@@ -82,8 +82,7 @@ class StatementViews:
             # Without any processor, nobody wants spans.
             takes = processors == () or hands_over(processors, self._spans)
             takes = takes and starter.keeps_what_is_sampled and measures_by_default(duration)
-            self._scope, self._duration = flat_scope(starter.scope), duration
-            self._makes_spans = bool(processors)
+            self._scope, self._duration = flat_scope(starter.scope) if processors else (), duration
             known = self._known = (parts, starter, duration, takes)
         return known[3]
 
@@ -112,11 +111,11 @@ class StatementViews:
         """
         span_id = getrandbits(64) or 1
         self._handover.append(
-            (self._kind, server, statement, trace_id, span_id, parent_id, started_at, elapsed, rows, batch)
+            (self._kind, self._scope, server, statement, trace_id, span_id, parent_id, started_at, elapsed, rows, batch)
         )
 
     def _view(self, item: Flat) -> None:
-        _, server, statement, trace_id, _, parent_id, started_at, elapsed, *_ = item
+        _, scope, server, statement, trace_id, _, parent_id, started_at, elapsed, *_ = item
         encoder = self._spans.encoder
         if self._generation is not encoder.generation:
             # What is cached was masked by other rules.
@@ -124,12 +123,12 @@ class StatementViews:
         plan = self._plans(server, statement)
         # The exemplar is the span around it.
         plan.duration.add(elapsed / 1e9, started_at + elapsed, trace_id, parent_id, True)
-        if self._makes_spans:
-            self._spans.give(self._scope, trace_id, True, self._encoded, item, plan)
+        if scope:
+            self._spans.give(scope, trace_id, True, self._encoded, item, plan)
 
     def _encoded(self, item: Flat, plan: _Plan) -> bytes:
         """The span as a field of ``ScopeSpans``."""
-        _, _, _, trace_id, span_id, parent_id, started_at, elapsed, rows, batch = item
+        *_, trace_id, span_id, parent_id, started_at, elapsed, rows, batch = item
         beginning, end = plan.frames(rows, batch)
         ids = _ids(b"\x12\x08", span_id, b"\x22\x08", parent_id)
         times = _times(0x39, started_at, 0x41, started_at + elapsed)
