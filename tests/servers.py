@@ -55,11 +55,16 @@ def mariadb() -> Iterator[str]:
         command = [server, *common, f"--port={port}", "--bind-address=127.0.0.1", f"--socket={folder}/socket"]
         with open(f"{folder}/log", "w") as log, _running(command, port, stderr=log):
             url = f"mariadb+pymysql://root@127.0.0.1:{port}"
-            engine = create_engine(f"{url}/mysql")
-            with engine.connect() as connection:
-                connection.execute(text("CREATE DATABASE test"))
-            engine.dispose()
+            _create_database(f"{url}/mysql")
             yield f"{url}/test"
+
+
+def _create_database(url: str) -> None:
+    # In a function of its own, because an engine that lives on is one of every later app.
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        connection.execute(text("CREATE DATABASE test"))
+    engine.dispose()
 
 
 @contextmanager

@@ -26,8 +26,10 @@ PAUSE_S = 0.000_5
 #: Above this number of waiting items, a thread that appends one makes some views itself.
 CAPACITY = 4_096
 
-#: Makes the views of an item, whose first element is the number of this function. It does not raise.
+#: Makes the views of an item, whose first element is the number of this function.
 View = Callable[[Flat], None]
+#: Counts an item whose view has raised.
+Lost = Callable[[Flat, Exception], object]
 
 
 class Handover:
@@ -38,6 +40,7 @@ class Handover:
 
     def __init__(self) -> None:
         self._views: list[View] = []
+        self._losts: list[Lost] = []
         # Re-entrant: a signal handler may interrupt the thread that holds it, and flush.
         self._lock = new_rlock()
         self._task = BackgroundTask("handover", self._work, INTERVAL_S)
@@ -46,20 +49,24 @@ class Handover:
     def after_fork(self) -> None:
         """Start again in a forked child. The parent has the views of what it handed over."""
         self._items: deque[Flat] = deque()
+        #: The item whose views are made.
+        self._item: Flat = ()
         self._is_woken = False
         self._is_closed = False
         self._task.after_fork()
 
-    def add_view(self, view: View) -> int:
+    def add_view(self, view: View, lost: Lost) -> int:
         """Add a kind of items.
 
         Args:
             view: Makes their views.
+            lost: Called where that raises.
 
         Returns:
             The first element of these items.
         """
         self._views.append(view)
+        self._losts.append(lost)
         return len(self._views) - 1
 
     def __len__(self) -> int:
@@ -91,20 +98,27 @@ class Handover:
                 time.sleep(PAUSE_S)
         return INTERVAL_S
 
-    @guard.guarded("encoding telemetry")
     def _make_some(self, count: int) -> None:
-        items, views = self._items, self._views
         with self._lock:
-            for _ in range(count):
-                try:
-                    item = items.popleft()
-                except IndexError:
-                    return
-                views[item[0]](item)
+            guard.attempt(self._make_each, count, on_error=self._lose)
+
+    def _make_each(self, count: int) -> None:
+        items, views = self._items, self._views
+        for _ in range(count):
+            try:
+                item = self._item = items.popleft()
+            except IndexError:
+                return
+            views[item[0]](item)
+
+    def _lose(self, error: Exception) -> None:
+        # Once for all items of a piece, because a guard around each would cost as much as what it guards. The rest of
+        # the piece waits for the next one.
+        guard.call_hook("count of lost telemetry", self._losts[self._item[0]], self._item, error)
 
     def drain(self) -> None:
         """Make the views of all that waits now, in this thread."""
-        # One that raises, which none should, costs itself and not the rest.
+        # A view that raises costs its own item, and not the rest.
         for _ in range(len(self._items)):
             if not self._items:
                 return

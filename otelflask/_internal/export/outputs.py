@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from otelflask._internal import guard
 from otelflask._internal.export.handover import Handover
@@ -45,7 +44,7 @@ class Output:
         self.ended: list[Callable[[], object]] = []
         self._encode = encode
         self._trace_id_at = trace_id_at
-        self._kind = handover.add_view(self._view)
+        self._kind = handover.add_view(self._view, lambda item, error: self.count_lost(error))
 
     def hand_over(self, scope: Flat, item: Flat, is_sampled: bool) -> None:
         """Hand over an item that has ended in the app's thread."""
@@ -54,32 +53,19 @@ class Output:
 
     def _view(self, handed_over: Flat) -> None:
         item = handed_over[3:]
-        self.give(handed_over[2], item[self._trace_id_at], handed_over[1], self._encode, item)
+        self.give((handed_over[2], self._encode(item), item[self._trace_id_at]), handed_over[1])
 
-    def give(self, scope: Flat, trace_id: int, is_sampled: bool, encode: Callable[..., bytes], *arguments: Any) -> None:
-        """Encode an item, and give it to the watchers, and if it is sampled to the export queues.
-
-        Args:
-            scope: Its scope (`flat_items.flat_scope`).
-            trace_id: Its trace; 0 for none.
-            is_sampled: Whether it is exported.
-            encode: Makes the message.
-            *arguments: The arguments of `encode`.
-        """
-        message = guard.attempt(encode, *arguments, on_error=self._count_lost)
-        if not message:
-            return
-        item = (scope, message, trace_id)
+    def give(self, item: EncodedItem, is_sampled: bool) -> None:
+        """Give an encoded item to the watchers, and if it is sampled to the export queues."""
         if is_sampled:
             for queue in self.queues:
                 queue.append(item)
         for watcher in self.watchers:
             watcher(item)
 
-    def _count_lost(self, error: Exception) -> bytes:
-        """Count an item that cannot be encoded. Returns no bytes."""
+    def count_lost(self, error: Exception) -> None:
+        """Count an item that cannot be encoded."""
         for queue in self.queues:
             queue.count("dropped:encoding", 1)
             message = "some %s cannot be encoded, and are dropped and counted"
             guard.log(f"encode:{queue.name}", message, queue.name, exc_info=error)
-        return b""

@@ -63,7 +63,7 @@ class StatementViews:
         self._duration: Histogram | None = None
         self._plans: Interned[_Plan] = Interned(self._plan, _MAX_KEPT)
         self._generation = pipeline.spans.encoder.generation
-        self._kind = pipeline.handover.add_view(self._view)
+        self._kind = pipeline.handover.add_view(self._view, lambda item, error: self._spans.count_lost(error))
         if isinstance(pipeline.meter_provider, MeterProvider):
             pipeline.meter_provider.before_collect.append(self.offer_exemplars)
 
@@ -124,7 +124,7 @@ class StatementViews:
         # The exemplar is the span around it.
         plan.duration.add(elapsed / 1e9, started_at + elapsed, trace_id, parent_id, True)
         if scope:
-            self._spans.give(scope, trace_id, True, self._encoded, item, plan)
+            self._spans.give((scope, self._encoded(item, plan), trace_id), True)
 
     def _encoded(self, item: Flat, plan: _Plan) -> bytes:
         """The span as a field of ``ScopeSpans``."""

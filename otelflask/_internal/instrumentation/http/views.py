@@ -72,7 +72,7 @@ class RequestViews:
         self._of_logger = LoggerOutput(None)
         self._of_tracer = _OfTracer(None, None, -1, ())
         self._plans = RequestPlans(pipeline.spans.encoder, pipeline.logs.encoder, metrics)
-        self._kind = pipeline.handover.add_view(self._view)
+        self._kind = pipeline.handover.add_view(self._view, self._lose)
 
     def hand_over(self, record: RequestRecord, request: Flat, metrics: HttpMetrics, logger: Any) -> int:
         """Hand a request over, as far as its signals need no objects.
@@ -138,14 +138,19 @@ class RequestViews:
             self._metrics.add(request, plan.histograms)
         if not signals & (SPAN | LOG):
             return
-        span_attributes, record_attributes, path = plans.attributes(request, plan)
-        if signals & SPAN:
-            scope, *part = item[_HEAD:_END_OF_SPAN]
-            self._spans.give(
-                scope, request.trace_id, request.is_sampled, plans.span, request, plan, span_attributes, part
-            )
+        of_span, of_record, path = plans.attributes(request, plan)
+        # Both are encoded before one is given away: where that fails, `_lose` counts both.
+        span = plans.span(request, plan, of_span, item[_HEAD + 1 : _END_OF_SPAN]) if signals & SPAN else b""
         if signals & LOG:
-            self._logs.give(log_scope, request.trace_id, True, plans.record, request, plan, record_attributes, path)
+            self._logs.give((log_scope, plans.record(request, plan, of_record, path), request.trace_id), True)
+        if span:
+            self._spans.give((item[_HEAD], span, request.trace_id), request.is_sampled)
+
+    def _lose(self, item: Flat, error: Exception) -> None:
+        signals = item[1]
+        for signal, output in ((SPAN, self._spans), (LOG, self._logs)):
+            if signals & signal:
+                output.count_lost(error)
 
 
 def _fits(span: Span, record: RequestRecord, margin: int) -> bool:
