@@ -2,8 +2,10 @@
 
 Each variant has an environment of its own, as in ``make bench``. One worker with four threads gets
 the load of four connections by wrk, and in another run half of the rate that the bare app serves, by
-vegeta. A variant takes turns with the bare app: bare, variant, variant, bare. Everything runs on one
-machine: the app, the load, and the receiver of the telemetry.
+vegeta. The app has one core of the machine. The load, and the receiver of the telemetry, share
+another. A variant and the bare app take turns in short slices (bare, variant, variant, bare), because
+other machines on the same host disturb. The one that has no turn is stopped. So what it has still to
+export falls into its own slices. A ratio is the median over these rounds.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import psutil
 
@@ -29,9 +33,10 @@ from tests.benchmarks.environments import ROOT, python_of
 
 ROUTES = ("/ping", "/api/products", "/boom")
 BARE, VARIANTS = "bare", ("contrib", "otelflask")
-SECONDS, WARM_UP_S = 6, 2
+ROUNDS, SECONDS, WARM_UP_S = 7, 2, 4
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 _SERVER_SPAN = 2
+_CORES = sorted(os.sched_getaffinity(0))
 _APP = """
 import sys
 sys.argv = ["driver.py", {variant!r}, "/", "0"]
@@ -50,64 +55,70 @@ class Answered(NamedTuple):
     median: float
 
 
-class Load(NamedTuple):
-    """What one server did.
+class Server:
+    """gunicorn with one variant of the app, which runs only within `turn`.
+
+    Args:
+        variant: The variant.
+        route: The route that is asked for.
+        sink: Where its telemetry goes.
 
     Attributes:
-        rate: Requests per second.
-        p99: Milliseconds.
+        count: The number of answers so far.
+        cpu: Seconds of CPU time that the worker has used in its turns.
         alone: The median of the milliseconds of a request with one connection.
-        cpu: Milliseconds of CPU time of the worker per request.
-        memory: MB (resident) of the worker after the load.
-        answered: The number of answers since the start.
-        arrived: The number of their spans that the receiver got.
     """
 
-    rate: float
-    p99: float
-    alone: float
-    cpu: float
-    memory: float
-    answered: float
-    arrived: float
+    def __init__(self, variant: str, route: str, sink: FakeCollector) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        environment = {"PATH": os.environ["PATH"], "OTEL_TRACES_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp"}
+        environment |= {"OTEL_LOGS_EXPORTER": "otlp", "OTELFLASK_SHUTDOWN_TIMEOUT": "30", **sink.environment()}
+        self._folder = tempfile.TemporaryDirectory()
+        text = _APP.format(variant=variant, folder=str(ROOT / "tests" / "benchmarks"))
+        Path(self._folder.name, "loaded.py").write_text(text)
+        command = ["taskset", "-c", str(_CORES[0]), str(python_of(variant, refresh=False)), "-m", "gunicorn"]
+        command += ["loaded:app", "-b", address, "-k", "gthread", "--threads", "4", "--log-level", "error"]
+        self._process = subprocess.Popen(
+            [*command, "--graceful-timeout", "60"],
+            env=environment,
+            cwd=self._folder.name,
+            stderr=subprocess.DEVNULL,
+        )
+        self._url = f"http://{address}{route}"
+        _wait_for(self._url)
+        (self.worker,) = psutil.Process(self._process.pid).children()
+        alone, warm_up = _wrk(self._url, WARM_UP_S / 2, connections=1), _wrk(self._url, WARM_UP_S / 2)
+        self.count = 1 + alone.count + warm_up.count
+        self.alone = alone.median
+        self.cpu = 0.0
+        self.worker.suspend()
 
+    def turn(self, load: Callable[[str], Answered]) -> Answered:
+        """Let it run, under load."""
+        self.worker.resume()
+        before = self.worker.cpu_times()
+        answered = load(self._url)
+        after = self.worker.cpu_times()
+        self.worker.suspend()
+        self.cpu += after.user + after.system - before.user - before.system
+        self.count += answered.count
+        return answered
 
-def measure(variant: str, route: str, sink: FakeCollector, rate: float = 0.0) -> Load:
-    """Put one variant under load: as much as it serves, or a constant rate in requests per second."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    environment = {"PATH": os.environ["PATH"], "OTEL_TRACES_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp"}
-    environment |= {"OTEL_LOGS_EXPORTER": "otlp", "OTELFLASK_SHUTDOWN_TIMEOUT": "30", **sink.environment()}
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "loaded.py").write_text(_APP.format(variant=variant, folder=str(ROOT / "tests" / "benchmarks")))
-        command = [str(python_of(variant, refresh=False)), "-m", "gunicorn", "loaded:app", "-b", address]
-        command += ["-k", "gthread", "--threads", "4", "--log-level", "error", "--graceful-timeout", "60"]
-        server = subprocess.Popen(command, env=environment, cwd=folder, stderr=subprocess.DEVNULL)
-        try:
-            _wait_for(f"http://{address}{route}")
-            alone = _wrk(address, route, WARM_UP_S, connections=1)
-            warm_up = _wrk(address, route, WARM_UP_S)
-            (worker,) = psutil.Process(server.pid).children()
-            before = worker.cpu_times()
-            load = _vegeta(address, route, SECONDS, rate) if rate else _wrk(address, route, SECONDS)
-            after = worker.cpu_times()
-            used = after.user + after.system - before.user - before.system
-            memory = worker.memory_info().rss / 1e6
-        finally:
-            server.terminate()
-            server.wait(90)
-    arrived = sum(
-        span.kind == _SERVER_SPAN
-        for signal, _, message in list(sink.requests)
-        if signal == "traces"
-        for group in message.resource_spans
-        for scope in group.scope_spans
-        for span in scope.spans
-    )
-    sink.clear()
-    answered = 1 + alone.count + warm_up.count + load.count
-    return Load(load.rate, load.p99, alone.median, 1000 * used / load.count, memory, answered, arrived)
+    @property
+    def memory(self) -> float:
+        """MB (resident) of the worker."""
+        return float(self.worker.memory_info().rss) / 1e6
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.worker.resume()
+        self._process.terminate()
+        self._process.wait(90)
+        self._folder.cleanup()
 
 
 def _wait_for(url: str) -> None:
@@ -122,8 +133,9 @@ def _wait_for(url: str) -> None:
     raise SystemExit(f"{url} does not answer")
 
 
-def _wrk(address: str, route: str, seconds: int, connections: int = 4) -> Answered:
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"http://{address}{route}"]
+def _wrk(url: str, seconds: float = SECONDS, connections: int = 4) -> Answered:
+    """As many requests as it serves."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--latency", url]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rate, count = re.search(r"Requests/sec:\s+([\d.]+)", text), re.search(r"(\d+) requests in", text)
     assert rate is not None, text
@@ -133,10 +145,10 @@ def _wrk(address: str, route: str, seconds: int, connections: int = 4) -> Answer
     return Answered(float(rate[1]), int(count[1]), p99, median)
 
 
-def _vegeta(address: str, route: str, seconds: int, rate: float) -> Answered:
-    attack = ["vegeta", "attack", f"-rate={rate:.0f}", f"-duration={seconds}s", "-max-connections=64"]
-    target = f"GET http://{address}{route}".encode()
-    results = subprocess.run(attack, input=target, capture_output=True, check=True).stdout
+def _vegeta(url: str, rate: float) -> Answered:
+    """A constant number of requests per second."""
+    attack = ["vegeta", "attack", f"-rate={rate:.0f}", f"-duration={SECONDS}s", "-max-connections=64"]
+    results = subprocess.run(attack, input=f"GET {url}".encode(), capture_output=True, check=True).stdout
     command = ["vegeta", "report", "-type=json"]
     found = json.loads(subprocess.run(command, input=results, capture_output=True, check=True).stdout)
     # Without an answer, the status is 0.
@@ -145,45 +157,110 @@ def _vegeta(address: str, route: str, seconds: int, rate: float) -> Answered:
     return Answered(count / took, count, found["latencies"]["99th"] / 1e6, found["latencies"]["50th"] / 1e6)
 
 
-def _beside_the_bare_app(variant: str, route: str, sink: FakeCollector, rate: float = 0.0) -> tuple[Load, Load]:
-    """The means of a variant and of the bare app, which take turns."""
-    loads = [(which, measure(which, route, sink, rate)) for which in (BARE, variant, variant, BARE)]
-    bare, ours = ([load for which, load in loads if which == name] for name in (BARE, variant))
-    return _mean(ours), _mean(bare)
+class Row(NamedTuple):
+    """A variant beside the bare app: the medians over all rounds, and what has arrived.
+
+    Attributes:
+        rate: Requests per second.
+        rate_of_bare, p99_of_bare: Beside the same round's bare app.
+        p99: Milliseconds.
+        answered: The number of answers since the start.
+        arrived: The number of their spans that the receiver got.
+        people: For each of both, milliseconds of a request with one connection, milliseconds of CPU time
+            of the worker per request, and its memory in MB.
+        bare_rate: Requests per second of the bare app.
+    """
+
+    rate: float
+    rate_of_bare: float
+    p99: float
+    p99_of_bare: float
+    answered: int
+    arrived: int
+    people: dict[str, tuple[float, float, float]]
+    bare_rate: float
 
 
-def _mean(loads: list[Load]) -> Load:
-    return Load(*(statistics.mean(values) for values in zip(*loads, strict=True)))
+def beside_the_bare_app(
+    variant: str, route: str, sink: FakeCollector, load: Callable[[str], Answered] = _wrk
+) -> Row:
+    """Measure a variant and the bare app in turns."""
+    sink.clear()
+    rounds: list[tuple[Answered, Answered]] = []
+    with ExitStack() as stack:
+        bare, ours = (stack.enter_context(Server(which, route, sink)) for which in (BARE, variant))
+        begun = {server: server.count for server in (bare, ours)}
+        for _ in range(ROUNDS):
+            turns = [(server, server.turn(load)) for server in (bare, ours, ours, bare)]
+            rounds.append((_mean([a for s, a in turns if s is ours]), _mean([a for s, a in turns if s is bare])))
+        people = {
+            name: (server.alone, 1000 * server.cpu / (server.count - begun[server]), server.memory)
+            for name, server in ((variant, ours), (BARE, bare))
+        }
+    return Row(
+        statistics.median(mine.rate for mine, _ in rounds),
+        statistics.median(mine.rate / other.rate for mine, other in rounds),
+        statistics.median(mine.p99 for mine, _ in rounds),
+        statistics.median(mine.p99 / other.p99 for mine, other in rounds),
+        ours.count,
+        _spans(sink),
+        people,
+        statistics.median(other.rate for _, other in rounds),
+    )
+
+
+def _mean(answered: list[Answered]) -> Answered:
+    rates, counts, p99s, medians = zip(*answered, strict=True)
+    return Answered(*map(statistics.mean, (rates, counts, p99s, medians)))
+
+
+def _spans(sink: FakeCollector) -> int:
+    return sum(
+        span.kind == _SERVER_SPAN
+        for signal, _, message in list(sink.requests)
+        if signal == "traces"
+        for group in message.resource_spans
+        for scope in group.scope_spans
+        for span in scope.spans
+    )
 
 
 def main() -> None:
     """Measure and print the tables."""
     if shutil.which("wrk") is None:
         raise SystemExit("make bench-load needs wrk (apt-get install wrk)")
+    if len(_CORES) < 2:
+        raise SystemExit("make bench-load needs two cores")
     for variant in (BARE, *VARIANTS):
         python_of(variant)
+    # Of this process, the receiver in it, and the tools.
+    os.sched_setaffinity(0, _CORES[1:2])
     with FakeCollector() as sink:
-        full = {(v, r): _beside_the_bare_app(v, r, sink) for r in ROUTES for v in VARIANTS}
+        full = {(v, r): beside_the_bare_app(v, r, sink) for r in ROUTES for v in VARIANTS}
         _print("Full load", full)
         print("\n| | route | ms, one client | CPU ms a request | MB a worker |\n|---|---|---|---|---|")
-        for (variant, route), loads in full.items():
-            for name, load in zip((variant, f"bare, beside {variant}"), loads, strict=True):
-                print(f"| {name} | {route} | {load.alone:.2f} | {load.cpu:.2f} | {load.memory:.0f} |")
+        for (variant, route), row in full.items():
+            for name, (alone, cpu, memory) in row.people.items():
+                beside = f", beside {variant}" if name == BARE else ""
+                print(f"| {name}{beside} | {route} | {alone:.2f} | {cpu:.2f} | {memory:.0f} |")
         if shutil.which("vegeta") is None:
             print("\nThe half load needs vegeta: go install github.com/tsenart/vegeta/v12@latest")
             return
-        half = {(v, r): _beside_the_bare_app(v, r, sink, full[v, r][1].rate / 2) for r in ROUTES for v in VARIANTS}
+        half = {
+            (v, r): beside_the_bare_app(v, r, sink, lambda url, rate=full[v, r].bare_rate / 2: _vegeta(url, rate))
+            for r in ROUTES
+            for v in VARIANTS
+        }
         _print("Half of the bare app's rate", half)
 
 
-def _print(title: str, found: dict[tuple[str, str], tuple[Load, Load]]) -> None:
+def _print(title: str, found: dict[tuple[str, str], Row]) -> None:
     print(f"\n{title}:\n\n| | route | requests/s | of bare | p99 | of bare | spans of answers | dropped |")
-    print("|---|---|---|---|---|---|---|---|")
-    for (variant, route), (ours, bare) in found.items():
-        rate, p99 = ours.rate / bare.rate, ours.p99 / bare.p99
-        lost = max(0.0, ours.answered - ours.arrived)
-        cells = (f"{ours.rate:,.0f}", f"{rate:.2f}", f"{ours.p99:.1f} ms", f"{p99:.1f} ×", f"{ours.arrived:,.0f}")
-        print(f"| {variant} | {route} | {' | '.join(cells)} of {ours.answered:,.0f} | {lost:,.0f} |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    for (variant, route), row in found.items():
+        cells = (f"{row.rate:,.0f}", f"{row.rate_of_bare:.2f}", f"{row.p99:.1f} ms", f"{row.p99_of_bare:.1f} ×")
+        arrived = f"{row.arrived:,} of {row.answered:,}"
+        print(f"| {variant} | {route} | {' | '.join(cells)} | {arrived} | {max(0, row.answered - row.arrived)} |")
 
 
 if __name__ == "__main__":

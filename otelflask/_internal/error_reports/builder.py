@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from otelflask._internal.error_reports.group_counts import GroupCounts
 from otelflask._internal.error_reports.occurrences import Occurrence, Prepared
 from otelflask._internal.error_reports.report import Report, bounded, emit_count, emit_report
 from otelflask._internal.exceptions.attributes import attributes_of, exception_type
+from otelflask._internal.instrumentation.http.attributes import of_end
 from otelflask._internal.redaction import Scrubber
 from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.bound_histogram import BoundCounter
@@ -133,16 +134,13 @@ class ReportBuilder:
             self.counts.missed(group.fingerprint)
         self.count(_type_of(occurrence), occurrence.handled, record.route, False)
 
-    def send(
-        self, prepared: Prepared, occurrence: Occurrence, record: RequestRecord | None, context: Mapping[str, Any]
-    ) -> None:
+    def send(self, prepared: Prepared, occurrence: Occurrence, record: RequestRecord | None) -> None:
         """Count an occurrence, and emit its report where the group's rate allows it.
 
         Args:
             prepared: What `prepare` decided.
             occurrence: The occurrence.
             record: Its request.
-            context: Attributes that the request gives its reports.
         """
         route = record.route if record is not None else None
         event = prepared.event
@@ -150,7 +148,7 @@ class ReportBuilder:
         if event is None:
             return
         own: dict[str, Any] = {
-            **context,
+            **_attributes_of(record),
             **event_attributes(event, self.scrubber),
             attribute_names.ERROR_HANDLED: occurrence.handled,
         }
@@ -198,6 +196,14 @@ class ReportBuilder:
         if not explicit and self._group is not None:
             explicit = guard.call_hook("hook `error_fingerprint`", self._group, occurrence.walk.error) or ()
         return fingerprint.of_exception(occurrence.walk, explicit)
+
+
+def _attributes_of(record: RequestRecord | None) -> dict[str, Any]:
+    """What a request gives its reports."""
+    if record is None:
+        return {}
+    attributes = of_end(record)
+    return {**attributes.request, **attributes.outcome, **attributes.details}
 
 
 def _type_of(occurrence: Occurrence) -> str:

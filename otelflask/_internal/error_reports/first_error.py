@@ -11,7 +11,8 @@ from otelflask._internal.exceptions.walk import Walk, walk
 from otelflask._internal.instrumentation.database.request_queries import failure_of
 from otelflask._internal.request_record import RequestRecord
 
-_CONSEQUENCE = "sqlalchemy.exc.PendingRollbackError"
+_NAME = "PendingRollbackError"
+_CONSEQUENCE = f"sqlalchemy.exc.{_NAME}"
 
 
 def first_error(walked: Walk, record: RequestRecord | None) -> Walk:
@@ -25,7 +26,8 @@ def first_error(walked: Walk, record: RequestRecord | None) -> Walk:
         For a PendingRollbackError, the walk of the exception during which it was raised, else of the last
         statement that failed in the request, where there is one. Otherwise the same walk.
     """
-    if exception_type(walked.error) != _CONSEQUENCE:
+    # The name alone is cheaper to compare.
+    if type(walked.error).__name__ != _NAME or exception_type(walked.error) != _CONSEQUENCE:
         return walked
     for node in walked.root.chain():
         if exception_type(node.error) != _CONSEQUENCE:

@@ -25,7 +25,6 @@ from otelflask._internal.error_reports.first_error import first_error
 from otelflask._internal.error_reports.occurrences import Occurrence, outermost
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.exceptions.walk import Walk, trace_of, walk
-from otelflask._internal.instrumentation.http.attributes import of_end
 from otelflask._internal.logging_records import Raised, belongs_to, message_of
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.request_record import PerRequest, RequestRecord
@@ -157,7 +156,7 @@ class Reporter(RequestObserver):
         record = current_record()
         if record is None or record.closed:
             if not self._remember_and_check(occurrence, source):
-                self._builder.send(self._builder.prepare(occurrence, None, live=True), occurrence, None, {})
+                self._builder.send(self._builder.prepare(occurrence, None, live=True), occurrence, None)
             return
         occurrences = _occurrences.get_or_create(record)
         if len(occurrences) < MAX_PENDING:
@@ -215,8 +214,6 @@ class Reporter(RequestObserver):
             self._builder.count(error_type, True, record.route, False)
 
     def _report(self, record: RequestRecord, occurrences: list[Occurrence]) -> None:
-        attributes = of_end(record)
-        context = {**attributes.request, **attributes.outcome, **attributes.details}
         _handling.active = True
         try:
             for occurrence in occurrences:
@@ -230,7 +227,7 @@ class Reporter(RequestObserver):
                     self._builder.withdraw(occurrence.prepared)
             for occurrence in kept:
                 prepared = occurrence.prepared or self._builder.prepare(occurrence, record, live=False)
-                self._builder.send(prepared, occurrence, record, context)
+                self._builder.send(prepared, occurrence, record)
                 if occurrence.walk is not None:
                     # A server may log it once more.
                     _mark(occurrence.walk.error)

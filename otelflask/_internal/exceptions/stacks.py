@@ -45,7 +45,7 @@ def stack_of(frames: list[TracebackType]) -> Stack:
     if len(frames) > MAX_KNOWN_FRAMES:
         return Stack()
     # An instruction's number is stored in the frame; a line's would be looked up. The code's hash is slow.
-    key = tuple([number for frame in frames for number in (id(frame.tb_frame.f_code), frame.tb_lasti)])
+    key = tuple([id(frame.tb_frame.f_code) for frame in frames] + [frame.tb_lasti for frame in frames])
     found = _stacks.get(key)
     if found is None:
         if len(_stacks) >= _MAX_STACKS:

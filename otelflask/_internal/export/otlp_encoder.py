@@ -158,13 +158,14 @@ class Encoder:
         parts += [field(b"\x6a", self._link(*link)) for link in links]
         if dropped_links:
             parts += (b"\x70", varint(dropped_links))
-        if status == _UNSET:
-            parts.append(b"\x7a\x00")
-        else:
-            described = field(b"\x12", self._text(description)) if description else b""
-            parts.append(field(b"\x7a", described + b"\x18" + _VARINTS[status]))
+        parts.append(b"\x7a\x00" if status == _UNSET else self.status(status, description))
         parts += (b"\x85\x01", flags.to_bytes(4, "little"))
         return framed(b"".join(parts))
+
+    def status(self, status: int, description: str) -> bytes:
+        """A span's ``Status``, as a field. `status` is the value of a `StatusCode`."""
+        described = field(b"\x12", self.short_text(description)) if description else b""
+        return field(b"\x7a", described + b"\x18" + _VARINTS[status])
 
     def short_text(self, text: str) -> bytes:
         """A masked and bounded text as UTF-8. Most are known: names, levels, paths."""
@@ -180,15 +181,12 @@ class Encoder:
 
     def event(self, name: str, timestamp: int, attributes: Flat, dropped: int) -> bytes:
         """An ``Event`` message of `flat_items.flat_events`."""
-        return b"".join(
-            (
-                b"\x09",
-                _fixed64(timestamp),
-                field(b"\x12", self._text(name)),
-                self._attributes(attributes, b"\x1a"),
-                b"\x20" + varint(dropped) if dropped else b"",
-            )
-        )
+        return b"\x09" + _fixed64(timestamp) + self.event_after_time(name, attributes, dropped)
+
+    def event_after_time(self, name: str, attributes: Flat, dropped: int = 0) -> bytes:
+        """An ``Event`` message without the timestamp at its beginning."""
+        encoded = field(b"\x12", self.short_text(name)) + self._attributes(attributes, b"\x1a")
+        return encoded + b"\x20" + varint(dropped) if dropped else encoded
 
     def _link(self, trace_id: int, span_id: int, state: str, flags: int, attributes: Flat) -> bytes:
         return b"".join(

@@ -30,7 +30,7 @@ from otelflask._internal.instrumentation.http.attributes import (
     details_of,
     outcome_layers,
 )
-from otelflask._internal.instrumentation.http.ended_request import OF_CLIENT, OF_KIND, EndedRequest
+from otelflask._internal.instrumentation.http.ended_request import MAX_DESCRIPTION, OF_CLIENT, OF_KIND, EndedRequest
 from otelflask._internal.instrumentation.http.metrics import Histograms, HttpMetrics
 from otelflask._internal.instrumentation.http.request_log import outcome_text, severity_of
 from otelflask._internal.limits import BODY_LENGTH
@@ -44,6 +44,9 @@ _ID_LENGTH = 32
 #: The longest path and query, together, whose block is kept, and the most plans and blocks.
 _CACHED_LENGTH = 256
 _MAX_KEPT = 1_000
+#: The longest message of an exception whose bytes are kept, and the most exceptions.
+_CACHED_MESSAGE = 256
+_MAX_RAISED = 64
 _ERROR = StatusCode.ERROR.value
 #: Status and flags → the end of a span without a description.
 _ENDS = {
@@ -82,6 +85,20 @@ class Plan(NamedTuple):
     histograms: Histograms
 
 
+class Raised(NamedTuple):
+    """What an exception adds to the span and to the log record of its request.
+
+    Attributes:
+        event: The span's event, without its time.
+        status: The span's status.
+        of_record: Attributes of the log record.
+    """
+
+    event: bytes
+    status: bytes
+    of_record: bytes
+
+
 class RequestPlans:
     """Encodes requests, and caches plans and blocks. Not thread-safe.
 
@@ -106,6 +123,7 @@ class RequestPlans:
         self._id_of_record = self._logs.prefix(name, size, RECORD_ATTRIBUTE) + text
         self._knows_ids = self._spans.is_never_masked(name)
         self._duration = self._logs.prefix(_DURATION, 9, RECORD_ATTRIBUTE)
+        self._raised: Interned[Raised] = Interned(self._of_exception, _MAX_RAISED)
         #: The number of statements, and the beginning of their time, as attributes of span and log record.
         self._counts: Interned[tuple[bytes, bytes]] = Interned(self._statements, _MAX_KEPT)
 
@@ -183,6 +201,21 @@ class RequestPlans:
             of_record += for_record
         return plan.of_span + of_span, plan.of_record + of_record, path
 
+    def _of_exception(self, kind: str, message: str, stack: str) -> Raised:
+        of_event = _of_event(kind, message, stack)
+        of_record = tagged(self._logs.pairs({"exception.type": kind, "exception.message": message}), RECORD_ATTRIBUTE)
+        return Raised(
+            self._spans.event_after_time("exception", of_event),
+            self._spans.status(_ERROR, message[:MAX_DESCRIPTION]),
+            of_record,
+        )
+
+    def _raised_in(self, request: EndedRequest) -> Raised:
+        raised_of: Callable[..., Raised] = (
+            self._raised if len(request.exception_message) <= _CACHED_MESSAGE else self._of_exception
+        )
+        return raised_of(request.exception_type, request.exception_message, request.exception_stacktrace)
+
     def span(self, request: EndedRequest, plan: Plan, attributes: bytes, part: Sequence[Any]) -> bytes:
         """The span as a field of ``ScopeSpans``.
 
@@ -193,12 +226,17 @@ class RequestPlans:
             part: What only the span has (`views.RequestViews`).
         """
         started_at, parent_id, flags, status, name, state, rest = part
-        if rest or request.exception_type or name or state:
+        if rest or name or state:
             return self._whole_span(request, attributes, part, name or plan.name)
         trace_id, span_id = request.trace_id.to_bytes(16, "big"), request.span_id.to_bytes(8, "big")
         parent = b"\x22\x08" + parent_id.to_bytes(8, "big") if parent_id else b""
         times = _times(0x39, started_at, 0x41, request.ended_at)
-        end = _ENDS[status, flags]
+        if request.exception_type:
+            raised = self._raised_in(request)
+            event = field(b"\x5a", _time(0x09, request.ended_at) + raised.event)
+            end = b"%b%b\x85\x01%b" % (event, raised.status, flags.to_bytes(4, "little"))
+        else:
+            end = _ENDS[status, flags]
         data = b"\x0a\x10%b\x12\x08%b%b%b%b%b%b" % (trace_id, span_id, parent, plan.head, times, attributes, end)
         return framed(data)
 
@@ -207,8 +245,7 @@ class RequestPlans:
         description, own, dropped, events, dropped_events, links, dropped_links = rest or _NO_REST
         kind, message, stack = request.exception_type, request.exception_message, request.exception_stacktrace
         if kind:
-            of_event = ("exception.type", kind, "exception.message", message, "exception.stacktrace", stack)
-            events = (*events, ("exception", request.ended_at, of_event, 0))
+            events = (*events, ("exception", request.ended_at, _of_event(kind, message, stack), 0))
             description = description or request.description
         span = (
             request.trace_id,
@@ -236,10 +273,7 @@ class RequestPlans:
         body = b"%s %s%s" % (request.method.encode(), path, outcome_text(request).encode())
         if request.app_error is not None:
             body += b": " + self._logs.masked(request.app_error[1], BODY_LENGTH)
-        more = b""
-        if request.exception_type:
-            of_error = {"exception.type": request.exception_type, "exception.message": request.exception_message}
-            more = tagged(self._logs.pairs(of_error), RECORD_ATTRIBUTE)
+        more = self._raised_in(request).of_record if request.exception_type else b""
         data = b"".join(
             (
                 _time(0x09, request.ended_at),
@@ -257,6 +291,11 @@ class RequestPlans:
             )
         )
         return framed(data)
+
+
+def _of_event(kind: str, message: str, stack: str) -> Flat:
+    """The attributes of the event of an exception."""
+    return ("exception.type", kind, "exception.message", message, "exception.stacktrace", stack)
 
 
 _EVENT = field(b"\x62", event_names.REQUEST.encode())
