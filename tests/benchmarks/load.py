@@ -181,9 +181,7 @@ class Row(NamedTuple):
     bare_rate: float
 
 
-def beside_the_bare_app(
-    variant: str, route: str, sink: FakeCollector, load: Callable[[str], Answered] = _wrk
-) -> Row:
+def beside_the_bare_app(variant: str, route: str, sink: FakeCollector, load: Callable[[str], Answered] = _wrk) -> Row:
     """Measure a variant and the bare app in turns."""
     sink.clear()
     rounds: list[tuple[Answered, Answered]] = []
