@@ -10,6 +10,7 @@ export falls into its own slices. A ratio is the median over these rounds.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -33,7 +34,7 @@ from tests.benchmarks.environments import ROOT, python_of
 
 ROUTES = ("/ping", "/api/products", "/boom")
 BARE, VARIANTS = "bare", ("contrib", "otelflask")
-ROUNDS, SECONDS, WARM_UP_S = 7, 2, 4
+ROUNDS, SECONDS, WARM_UP_S = 5, 2, 4
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 _SERVER_SPAN = 2
 _CORES = sorted(os.sched_getaffinity(0))
@@ -245,7 +246,7 @@ def main() -> None:
             print("\nThe half load needs vegeta: go install github.com/tsenart/vegeta/v12@latest")
             return
         half = {
-            (v, r): beside_the_bare_app(v, r, sink, lambda url, rate=full[v, r].bare_rate / 2: _vegeta(url, rate))
+            (v, r): beside_the_bare_app(v, r, sink, functools.partial(_vegeta, rate=full[v, r].bare_rate / 2))
             for r in ROUTES
             for v in VARIANTS
         }

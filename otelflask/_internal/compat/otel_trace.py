@@ -27,6 +27,8 @@ SdkSpan = sdk_trace._Span
 is_tracer_enabled: Callable[[Any], bool] = sdk_trace.Tracer._is_enabled
 #: The instrumentation scope of a tracer.
 scope_of_tracer: Callable[[Any], InstrumentationScope] = attrgetter("_instrumentation_scope")
+#: The processors of a list. The tuple is replaced when one is added.
+processors_of_list: Callable[[Any], tuple[Any, ...]] = attrgetter("_span_processors")
 #: Processors, sampler and id generator of a tracer with a list of processors.
 parts_of_tracer: Callable[[Any], tuple[Any, ...]] = attrgetter(
     "span_processor._span_processors", "sampler", "id_generator"

@@ -28,6 +28,7 @@ from otelflask._internal.compat.otel_trace import (
     asks_nobody_else,
     is_tracer_enabled,
     parts_of_tracer,
+    processors_of_list,
     sampler_of_roots,
     samples_children,
     samples_roots,
@@ -140,6 +141,10 @@ def _clean_value(value: Any, length: int | None) -> Any:
     return _cut(safe_text(value), length)
 
 
+#: What `SpanStarter.stock_parts` returns.
+_NUMBER_OF_PARTS = 3
+
+
 def _stock_parts(tracer: trace_api.Tracer) -> tuple[Any, Any, Any] | None:
     """The processors, sampler and id generator of a tracer; None where the user's code must start its spans."""
     if not isinstance(tracer, sdk_trace.Tracer):
@@ -182,6 +187,19 @@ class SpanStarter:
         if stock is None or tracer.span_processor is not stock[0] or not is_tracer_enabled(tracer):
             return ()
         return parts_of_tracer(tracer)
+
+    def has_parts(self, parts: tuple[Any, ...]) -> bool:
+        """Whether `stock_parts` would still return these very objects."""
+        tracer, stock = self._tracer, self._stock
+        if stock is None or tracer.span_processor is not stock[0] or not is_tracer_enabled(tracer):
+            return not parts
+        # One by one and by identity: a processor of the user may have an `__eq__` of its own.
+        return (
+            len(parts) == _NUMBER_OF_PARTS
+            and processors_of_list(stock[0]) is parts[0]
+            and tracer.sampler is parts[1]
+            and tracer.id_generator is parts[2]
+        )
 
     @property
     def keeps_what_is_sampled(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import struct
-from operator import is_
 from random import getrandbits
 from typing import Any, NamedTuple
 
@@ -74,10 +73,9 @@ class StatementViews:
             starter: What would start their spans.
             duration: The histogram of their durations.
         """
-        parts, known = starter.stock_parts(), self._known
-        # Compared one by one: a processor of the user may have an `__eq__` of its own.
-        is_same = len(parts) == len(known[0]) and all(map(is_, parts, known[0]))
-        if not is_same or starter is not known[1] or duration is not known[2]:
+        known = self._known
+        if starter is not known[1] or duration is not known[2] or not starter.has_parts(known[0]):
+            parts = starter.stock_parts()
             processors = parts[0] if parts else None
             # Without any processor, nobody wants spans.
             takes = processors == () or hands_over(processors, self._spans)

@@ -143,7 +143,8 @@ class HttpMetrics(RequestObserver):
             histograms: Its `histograms`.
         """
         duration, request_size, response_size = histograms
-        at, trace_id, span_id, sampled = request.ended_at, request.trace_id, request.span_id, request.is_sampled
+        at, trace_id, span_id = request.ended_at, request.trace_id, request.span_id
+        sampled = bool(request.trace_flags & 1)
         duration.add(request.duration, at, trace_id, span_id, sampled)
         if request.request_size is not None:
             request_size.add(request.request_size, at, trace_id, span_id, sampled)
