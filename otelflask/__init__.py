@@ -1,4 +1,7 @@
-"""OpenTelemetry for Flask: errors, logs, metrics and spans from one call."""
+"""OpenTelemetry for Flask: errors, logs, metrics and spans from one call.
+
+PYTEST_DONT_REWRITE: zero code imports this package before pytest, which would warn that it comes too late.
+"""
 
 import typing as _typing
 

@@ -26,10 +26,11 @@ def new_rlock() -> Any:
     return lock
 
 
-def _free() -> None:
+def free() -> None:
+    """Free all locks in a forked child."""
     for lock in list(_locks):
         free_after_fork(lock)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_free)
+    os.register_at_fork(after_in_child=free)

@@ -15,6 +15,8 @@ from opentelemetry.trace import INVALID_SPAN, INVALID_SPAN_CONTEXT, Span, SpanCo
 
 #: The key of the record in the WSGI environ.
 ENVIRON_KEY = "otelflask.record"
+#: The key of the path at which dispatchers of this process have mounted the app.
+MOUNT_KEY = "otelflask.mount"
 
 #: Methods that may appear in metric attributes and span names (semantic conventions, ``http.request.method``).
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
@@ -205,7 +207,10 @@ def _decoded(path: str) -> str:
 
 
 def route_of(environ: dict[str, Any]) -> str | None:
-    """``http.route``: the rule that Flask matched, or None."""
+    """``http.route``: where a dispatcher has mounted the app, and the rule that Flask matched; None without a match."""
     request = environ.get("werkzeug.request")
     rule = getattr(request, "url_rule", None)
-    return rule.rule if rule is not None else None
+    if rule is None:
+        return None
+    mount = environ.get(MOUNT_KEY)
+    return rule.rule if mount is None else f"{mount}{rule.rule}"

@@ -1,16 +1,23 @@
-"""Werkzeug: the moment before its development server serves, when debug mode is decided.
+"""Werkzeug: its development server and reloader, its dispatcher of apps, and its test client.
 
-Source: ``werkzeug.serving.BaseWSGIServer.serve_forever``.
+Sources: ``werkzeug.serving.BaseWSGIServer.serve_forever``, ``werkzeug._reloader.run_with_reloader``,
+``werkzeug.middleware.dispatcher.DispatcherMiddleware``, ``werkzeug.test.run_wsgi_app``.
 """
 
 from __future__ import annotations
 
 import functools
+import os
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 from werkzeug.serving import BaseWSGIServer
+
+from otelflask._internal.compat.python import current_frame
+from otelflask._internal.import_hooks import when_imported
+from otelflask._internal.request_record import MOUNT_KEY
 
 #: The methods to call, by the objects that have them.
 _waiting: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
@@ -41,6 +48,72 @@ def before_serving(listener: Any, method: str) -> None:
         serve_forever._otelflask = True  # type: ignore[attr-defined]
         BaseWSGIServer.serve_forever = serve_forever  # type: ignore[method-assign]
     _waiting[listener] = method
+
+
+#: Frames between a test client and an app: those of middleware.
+_MAX_FRAMES = 50
+
+
+def is_called_by_test_client() -> bool:
+    """Whether Werkzeug's test client has called the app, on this thread's stack."""
+    client = sys.modules.get("werkzeug.test")
+    if client is None:
+        return False
+    code, frame = client.run_wsgi_app.__code__, current_frame(1)
+    for _ in range(_MAX_FRAMES):
+        if frame.f_code is code:
+            return True
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    return False
+
+
+def note_mounts() -> None:
+    """Have Werkzeug's dispatchers say in the WSGI environ where they have mounted an app (`MOUNT_KEY`)."""
+    when_imported("werkzeug.middleware.dispatcher", _note_mounts)
+
+
+def _note_mounts() -> None:
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+    original: Callable[..., Any] = DispatcherMiddleware.__call__
+    if hasattr(original, "_otelflask"):
+        return
+
+    @functools.wraps(original)
+    def call(self: Any, environ: dict[str, Any], start_response: Any) -> Any:
+        # As it searches itself.
+        mount = environ.get("PATH_INFO", "")
+        while "/" in mount and mount not in self.mounts:
+            mount = mount.rpartition("/")[0]
+        environ[MOUNT_KEY] = environ.get(MOUNT_KEY, "") + mount
+        return original(self, environ, start_response)
+
+    call._otelflask = True  # type: ignore[attr-defined]
+    DispatcherMiddleware.__call__ = call  # type: ignore[method-assign]
+
+
+def before_reloading(leave: Callable[[], None]) -> None:
+    """Call a function in a process that only watches files and has another one serve: the reloader's parent."""
+    when_imported("werkzeug._reloader", functools.partial(_before_reloading, leave))
+
+
+def _before_reloading(leave: Callable[[], None]) -> None:
+    from werkzeug import _reloader
+
+    original: Callable[..., Any] = _reloader.run_with_reloader
+    if hasattr(original, "_otelflask"):
+        return
+
+    @functools.wraps(original)
+    def run_with_reloader(*arguments: Any, **options: Any) -> Any:
+        if os.environ.get("WERKZEUG_RUN_MAIN") != "true":
+            leave()
+        return original(*arguments, **options)
+
+    run_with_reloader._otelflask = True  # type: ignore[attr-defined]
+    _reloader.run_with_reloader = run_with_reloader
 
 
 def _address(server: Any) -> str:

@@ -144,6 +144,15 @@ class Pipeline:
             self.reader.collect_last()
         close([*self.queues, *self.senders], deadline)
 
+    def abandon(self) -> None:
+        """End without sending, and without a word about what waits: another process has the app."""
+        self._closed = True
+        if self.reader is not None:
+            self.reader.stop()
+        for sender in (*self.queues, *self.senders):
+            sender.begin_close(time.monotonic())
+        self.handover.close()
+
     @property
     def is_closed(self) -> bool:
         """Whether it was shut down in this process."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import signal
 import threading
+import weakref
 from types import FrameType
 from typing import Protocol
 
+from otelflask._internal.import_hooks import when_imported
 from otelflask._internal.lifecycle import greenlets
 
 #: Seconds beyond `shutdown_timeout` after which an end that hangs is abandoned.
@@ -39,14 +42,41 @@ def _shut_down_in_thread(ending: Ending) -> None:
     ending.shutdown()
 
 
+#: What `register` has, without `unregister`.
+_registered: weakref.WeakSet[Ending] = weakref.WeakSet()
+
+
+def _register_in_children(reference: weakref.ref[Ending]) -> None:
+    """Shut down at the end of a process of `multiprocessing`, which has no atexit (granian's workers are such)."""
+    from multiprocessing import process, util
+
+    ending = reference()
+    if ending is None:
+        return
+    # It is called in a forked child after what was registered in the parent is forgotten.
+    util.register_after_fork(ending, _finalize)
+    if process.parent_process() is not None:
+        _finalize(ending)
+
+
+def _finalize(ending: Ending) -> None:
+    from multiprocessing import util
+
+    if ending in _registered:
+        util.Finalize(None, ending.shutdown, exitpriority=0)
+
+
 def unregister(ending: Ending) -> None:
     """Undo `register`, after a shutdown before the process's end."""
     atexit.unregister(ending.shutdown)
+    _registered.discard(ending)
 
 
 def register(ending: Ending) -> None:
     """Shut down at exit, and at SIGTERM where nobody else handles it (``flask run`` dies without atexit)."""
     atexit.register(ending.shutdown)
+    _registered.add(ending)
+    when_imported("multiprocessing.util", functools.partial(_register_in_children, weakref.ref(ending)))
     if threading.current_thread() is not threading.main_thread():
         return
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
@@ -55,6 +85,12 @@ def register(ending: Ending) -> None:
     def terminate(number: int, frame: FrameType | None) -> None:
         # Restore the default first, so that a second SIGTERM ends the process at once.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if greenlets.is_hub():
+            greenlets.spawn(end)
+        else:
+            end()
+
+    def end() -> None:
         try:
             _shut_down_in_thread(ending)
         finally:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
+import threading
 import weakref
 from typing import Protocol
 
-from otelflask._internal import guard
+from otelflask._internal import guard, locks
 
 
 class Forkable(Protocol):
@@ -15,6 +17,9 @@ class Forkable(Protocol):
     def after_fork(self) -> None: ...
 
 
+#: The process that the items belong to.
+_pid = os.getpid()
+_noticing = threading.Lock()
 _forkables: list[weakref.ref[Forkable]] = []
 
 
@@ -25,16 +30,30 @@ def on_fork(item: Forkable) -> None:
 
 
 def _after_fork() -> None:
+    global _pid
     for reference in _forkables:
         item = reference()
         if item is not None:
             reset(item)
+    _pid = os.getpid()
 
 
 def reset(item: Forkable) -> None:
     """Reset one item in a forked child. What it raises is logged."""
     with guard.log_errors("fork", "telemetry cannot be reset after a fork"):
         item.after_fork()
+
+
+def notice() -> None:
+    """Do in a process that was forked without Python's knowledge what it would have done there."""
+    if os.getpid() != _pid:
+        # What another thread records meanwhile would be reset too.
+        with _noticing:
+            if os.getpid() != _pid:
+                locks.free()
+                # All workers would make the same ids.
+                random.seed()
+                _after_fork()
 
 
 if hasattr(os, "register_at_fork"):

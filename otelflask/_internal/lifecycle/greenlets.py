@@ -15,6 +15,19 @@ def are_threads() -> bool:
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
+def is_hub() -> bool:
+    """Whether this is gevent's hub, in which signal handlers run while all greenlets wait. It must not wait."""
+    gevent = sys.modules.get("gevent")
+    return gevent is not None and gevent.getcurrent() is gevent.get_hub()
+
+
+def spawn(function: Callable[[], object]) -> None:
+    """Call a function in another greenlet."""
+    import gevent
+
+    gevent.spawn(function)
+
+
 def run_in_threadpool(function: Callable[..., T], *arguments: Any) -> T:
     """Call a function that waits for a disk or for another process's lock.
 

@@ -1,18 +1,22 @@
-"""Detect processes that only watch over others: the parent of Flask's reloader, and gunicorn's master."""
+"""Detect processes that answer no request: the parent of Flask's reloader, and the masters of servers."""
 
 from __future__ import annotations
 
 import os
 import sys
 
+#: Servers whose workers import the app, mostly: the process that starts them answers no request.
+_SERVERS = ("gunicorn", "granian", "hypercorn", "uvicorn", "uwsgi")
+#: pytest warns of each module that is imported before its plugin.
+_RUNNERS_OF_TESTS = ("pytest", "py.test")
+
 
 def is_reloader_parent() -> bool:
     """Whether Werkzeug is about to run the app in a child with ``WERKZEUG_RUN_MAIN``."""
     if os.environ.get("WERKZEUG_RUN_MAIN") == "true":
         return False
-    program = os.path.basename(sys.argv[0]) if sys.argv else ""
-    if program in ("flask", "__main__.py") and "run" in sys.argv:
-        arguments = sys.argv
+    arguments = sys.orig_argv[1:]
+    if _runs("flask") and "run" in arguments:
         if "--no-reload" in arguments:
             return False
         debug = os.environ.get("FLASK_DEBUG", "").lower() not in ("", "0", "false", "no")
@@ -20,7 +24,14 @@ def is_reloader_parent() -> bool:
     return False
 
 
-def runs_gunicorn() -> bool:
-    """Whether this process has been started as gunicorn: it is the master, or one of its workers."""
-    # Where the interpreter starts, `sys.argv` has "-m" for `python -m gunicorn`.
-    return any(os.path.basename(argument) == "gunicorn" for argument in sys.orig_argv[1:5])
+def imports_apps_later() -> bool:
+    """Whether this process has been started as a program that may never import an app.
+
+    It is the process that watches over a server's workers, or one of them, or a runner of tests.
+    """
+    return any(map(_runs, (*_SERVERS, *_RUNNERS_OF_TESTS)))
+
+
+def _runs(program: str) -> bool:
+    # Where the interpreter starts, `sys.argv` has "-m" for `python -m gunicorn`. uWSGI is an interpreter itself.
+    return any(os.path.basename(argument) == program for argument in (sys.executable, *sys.orig_argv[1:5]))

@@ -63,10 +63,14 @@ class PeriodicReader(MetricReader):
         self.collect_safely()
         return self._send(max(0.0, deadline - monotonic()))
 
+    def stop(self) -> None:
+        """Collect never again."""
+        self._task.begin_close(monotonic())
+
     def collect_last(self) -> None:
         """Collect once more, and never again."""
         if self._task.closing_at is None:
-            self._task.begin_close(monotonic())
+            self.stop()
             self.collect_safely()
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:

@@ -10,7 +10,7 @@ from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr
 
 from otelflask._internal import guard
 from otelflask._internal.import_hooks import is_importable, when_imported
-from otelflask._internal.lifecycle.parents import is_reloader_parent, runs_gunicorn
+from otelflask._internal.lifecycle.parents import imports_apps_later, is_reloader_parent
 from otelflask._internal.settings import Settings
 from otelflask._internal.settings.libraries import DRIVERS, INSTRUMENTORS
 from otelflask._internal.settings.loading import load as load_settings
@@ -61,9 +61,9 @@ class Configurator:
         if settings.disabled or is_reloader_parent() or not is_supported("Flask"):
             return
         service_name = os.environ.get("FLASK_APP", "").partition(":")[0].removesuffix(".py")
-        if runs_gunicorn():
-            # Its master answers no request. Without `--preload` it does not even import the app: each worker does, and
-            # starts telemetry then. The master stays small and has no thread.
+        if imports_apps_later():
+            # A server's master answers no request. Mostly it does not even import the app: each worker does, and starts
+            # telemetry then. The master stays small and has no thread.
             when_imported("flask", functools.partial(_start_with_flask, settings, service_name))
         else:
             _start(settings, service_name)

@@ -6,6 +6,7 @@ is harmless.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Collection
 from typing import Any, cast
@@ -14,7 +15,8 @@ from flask import Flask
 
 from otelflask._internal import guard
 from otelflask._internal.breaker import registry
-from otelflask._internal.compat.werkzeug import before_serving
+from otelflask._internal.compat import uwsgi
+from otelflask._internal.compat.werkzeug import before_reloading, before_serving, note_mounts
 from otelflask._internal.endpoints.endpoint import Endpoints
 from otelflask._internal.error_responses.handlers import answer_errors, roll_back
 from otelflask._internal.error_responses.renderer import Renderer
@@ -85,7 +87,7 @@ def install(app: Flask, options: InitOptions) -> None:
         return
     _check_hooks(hooks)
     effective = load_settings(settings, app.config, other_names=_NOT_SETTINGS)
-    if effective.disabled or is_reloader_parent() or not is_supported("Flask"):
+    if effective.disabled or is_reloader_parent() or not is_supported("Flask") or not _can_send():
         return
     sources = setting_sources(settings, app.config)
     unused.tell(effective, sources)
@@ -127,11 +129,22 @@ def install(app: Flask, options: InitOptions) -> None:
 
 def instrument_new_apps(settings: Settings, service_name: str) -> None:
     """Zero-code instrumentation: start the process's telemetry, and record the requests of each new app."""
+    if not _can_send():
+        return
     telemetry = start(settings, service_name, {})
     if attach_console(telemetry.pipeline, console_style(settings, debug=False)):
         telemetry.made_with["log_console"] = settings.log_console
     _log_start(telemetry)
     FlaskInstrumentor().instrument(**_instrument_arguments(telemetry, settings, has_live_page=False))
+
+
+def _can_send() -> bool:
+    """Whether something may drain the queues. Otherwise telemetry stays off."""
+    if not uwsgi.is_running() or uwsgi.has_threads():
+        return True
+    message = "telemetry is off: uWSGI runs no threads of Python. Start it with --enable-threads (or --threads)"
+    guard.log("uwsgi", message, level=logging.ERROR)
+    return False
 
 
 def _log_start(telemetry: Telemetry) -> None:
@@ -202,6 +215,10 @@ def start(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
         ending.register(telemetry)
         _telemetry = _telemetry or telemetry
         _started.append(telemetry)
+        before_reloading(leave_to_child)
+        if uwsgi.is_running():
+            uwsgi.after_fork(forks.notice)
+        note_mounts()
         return telemetry
 
 
@@ -241,7 +258,7 @@ def withdraw(logger_provider: Any) -> None:
         for telemetry in withdrawn:
             ending.unregister(telemetry)
             # Its threads end.
-            telemetry.pipeline.shutdown(0.0)
+            telemetry.pipeline.abandon()
         if _telemetry is not None and _telemetry.pipeline.logger_provider is logger_provider:
             events.in_use.withdraw(_telemetry.events)
             registry.in_use.withdraw(_telemetry.breakers)
@@ -251,6 +268,14 @@ def withdraw(logger_provider: Any) -> None:
     if instrumentor is not None and instrumentor.SQLAlchemyInstrumentor().is_instrumented_by_opentelemetry:
         instrumentor.SQLAlchemyInstrumentor().uninstrument()
     libraries.uninstrument()
+
+
+def leave_to_child() -> None:
+    """End the process's telemetry without sending: this process only starts the one that serves."""
+    with _lock:
+        for telemetry in _started:
+            ending.unregister(telemetry)
+            telemetry.pipeline.abandon()
 
 
 def flush(timeout: float | None = None) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import attach, detach
+from otelflask._internal.compat.werkzeug import is_called_by_test_client
 from otelflask._internal.request_record import RequestRecord
 
 #: Called at a request's end. A server that closes twice calls it twice.
@@ -58,10 +59,9 @@ def observed(
         The body for the server: a wrapper, or the app's own body where its end is noticed otherwise.
     """
     size = record.content_length
-    if "SERVER_SOFTWARE" not in environ and size is not None:
-        # No server, so a test client: it keeps a response open until its body is read, which a test may never do. A
-        # response of known length is closed at once. What a stream with a Content-Length does later is not recorded
-        # there.
+    if "SERVER_SOFTWARE" not in environ and size is not None and is_called_by_test_client():
+        # It keeps a response open until its body is read, which a test may never do. A response of known length is
+        # closed at once. What a stream with a Content-Length does later is not recorded there.
         return _complete(record, result, size, on_end)
     if type(result) is list or type(result) is tuple:
         # All of it exists: none of the app's code runs any more.
@@ -144,8 +144,12 @@ class _Body:
             raise
         except BaseException as error:
             record.error = error
-            record.broken = True
             record.unhandled = True
+            if record.response_size:
+                record.broken = True
+            else:
+                # A server sends the status with the first bytes, and has sent none (PEP 3333). It answers by itself.
+                record.status = 500
             raise
         finally:
             detach(token)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import flask
@@ -15,6 +15,7 @@ from opentelemetry.util.http import parse_excluded_urls
 from werkzeug.exceptions import HTTPException
 
 from otelflask._internal import guard
+from otelflask._internal.compat import uwsgi
 from otelflask._internal.compat.otel_api import get_logger_provider
 from otelflask._internal.compat.otel_instrumentation import real_instrument
 from otelflask._internal.compat.otel_metrics import consumer_of
@@ -24,13 +25,13 @@ from otelflask._internal.instrumentation.http.metrics import SCHEMA_URL, HttpMet
 from otelflask._internal.instrumentation.http.middleware import Middleware, MiddlewareOptions
 from otelflask._internal.instrumentation.http.request_log import RequestLog
 from otelflask._internal.instrumentation.http.signals import RequestSignals
-from otelflask._internal.lifecycle.forks import on_fork
+from otelflask._internal.lifecycle.forks import notice, on_fork
 from otelflask._internal.observers import Observers, RequestObserver
 from otelflask._internal.request_record import ENVIRON_KEY, RequestRecord, route_of
 from otelflask._internal.sdk.spans import SpanStarter
 from otelflask._internal.settings.loading import load as load_settings
 from otelflask._internal.version import __version__
-from otelflask._internal.wsgi import WsgiApp
+from otelflask._internal.wsgi import StartResponse, WsgiApp
 
 _COMMENTER_KEY = "SQLCOMMENTER_ORM_TAGS_AND_VALUES"
 
@@ -105,7 +106,10 @@ class InstrumentedApp:
             self._middleware.use(parts)
             return
         self._middleware = Middleware(parts)
-        self._wrapped = self._app.wsgi_app = self._middleware.wrap(self._inner)  # type: ignore[method-assign,assignment]
+        wrapped = self._middleware.wrap(self._inner)
+        if uwsgi.is_running():
+            wrapped = _noticing_forks(wrapped)
+        self._wrapped = self._app.wsgi_app = wrapped  # type: ignore[method-assign,assignment]
         for name in ("handle_user_exception", "handle_exception"):
             self._wrap_handler(name)
 
@@ -163,6 +167,16 @@ class InstrumentedApp:
                 setattr(app, name, before)
         for hook in self._hooks:
             app.before_request_funcs[None].remove(hook)
+
+
+def _noticing_forks(wsgi_app: WsgiApp) -> WsgiApp:
+    """Wrap the app for a server that forks in C, where an app may have replaced the hook that tells of it."""
+
+    def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        notice()
+        return wsgi_app(environ, start_response)
+
+    return application
 
 
 def _processor_of(tracer: Any) -> Any:

@@ -92,7 +92,8 @@ class Middleware:
             except BaseException as error:
                 record.error = error
                 record.unhandled = True
-                record.status = record.status or 500
+                # The server answers, whatever the app has announced: nothing of that is sent before a first piece.
+                record.status = 500
                 self._close(record)
                 raise
             finally:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 
 from opentelemetry import trace as trace_api
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Link, SpanKind
 from opentelemetry.trace.status import Status, StatusCode
 
 from otelflask._internal import guard
+from otelflask._internal.compat.otel_api import SPAN_KEY, current_context
 from otelflask._internal.exceptions.attributes import exception_layer
 from otelflask._internal.exceptions.walk import remembering
 from otelflask._internal.instrumentation.http.attributes import of_arrival, of_end
@@ -22,6 +23,9 @@ from otelflask._internal.observers import RequestObserver
 from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.spans import Span, SpanStarter
 from otelflask._internal.settings import Settings
+
+
+_NO_LINKS: tuple[Link, ...] = ()
 
 
 class RequestSignals(RequestObserver):
@@ -53,10 +57,16 @@ class RequestSignals(RequestObserver):
 
     def opened(self, record: RequestRecord) -> None:
         """Start the span. The app's code runs in the record's context."""
-        parent, links = remote_context(record.environ, self._remote)
+        around = current_context()
+        if _is_span(around.get(SPAN_KEY)):
+            # Another instrumentation, such as that of a server of another kind around this app, has the request's span.
+            kind, parent, links = SpanKind.INTERNAL, around, _NO_LINKS
+        else:
+            kind = SpanKind.SERVER
+            parent, links = remote_context(record.environ, self._remote)
         name = record.method if record.method != "_OTHER" else "HTTP"
         attributes = functools.partial(of_arrival, record)
-        span = self._starter.start(name, SpanKind.SERVER, attributes, record.started_at, parent, links)
+        span = self._starter.start(name, kind, attributes, record.started_at, parent, links)
         record.span = span
         record.span_context = span.get_span_context()
         record.context = remembering(parent, span)
@@ -94,6 +104,10 @@ class RequestSignals(RequestObserver):
                 _finish(record, span, request)
         finally:
             span.end(record.ended_at)
+
+
+def _is_span(found: object) -> bool:
+    return isinstance(found, trace_api.Span) and found.get_span_context().is_valid
 
 
 def _finish(record: RequestRecord, span: trace_api.Span, request: EndedRequest) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from opentelemetry.sdk.trace import SpanLimits
-from opentelemetry.trace import NonRecordingSpan, StatusCode
+from opentelemetry.trace import NonRecordingSpan, SpanKind, StatusCode
 
 from otelflask._internal.compat.otel_trace import name_and_parent_of, processors_of_tracer
 from otelflask._internal.export.pipeline import Pipeline
@@ -144,7 +144,7 @@ class RequestViews:
         if signals & LOG:
             self._logs.give((log_scope, plans.record(request, plan, of_record, path), request.trace_id), True)
         if span:
-            self._spans.give((item[_HEAD], span, request.trace_id), request.is_sampled)
+            self._spans.give((item[_HEAD], span, request.trace_id), bool(request.trace_flags & 1))
 
     def _lose(self, item: Flat, error: Exception) -> None:
         signals = item[1]
@@ -160,6 +160,8 @@ def _fits(span: Span, record: RequestRecord, margin: int) -> bool:
         # Where the app has replaced one of our attributes, its value counts.
         len(own) <= margin
         and span.ended_at is None
+        # Plans have the kind of most.
+        and span.kind is SpanKind.SERVER
         and (not own or NAMES.isdisjoint(own))
         and (record.error is None or not span.has_events)
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import flask
@@ -10,6 +12,9 @@ from flask.testing import FlaskClient
 from opentelemetry import trace
 from opentelemetry.sdk.trace import sampling
 from opentelemetry.trace import SpanKind, StatusCode
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import Client, EnvironBuilder
 
 import otelflask
 from otelflask.testing import CapturedTelemetry
@@ -202,3 +207,84 @@ def test_a_sampler_knows_all_that_came_with_the_request() -> None:
         "user_agent.original": "browser",
     }
     assert expected.items() <= attributes.items()
+
+
+def test_an_app_below_another_instrumentation_is_part_of_its_trace(
+    client: FlaskClient, telemetry: CapturedTelemetry
+) -> None:
+    tracer = telemetry.tracer_provider.get_tracer("a server of another kind")
+    with tracer.start_as_current_span("POST /outer", kind=SpanKind.SERVER) as outer:
+        # A header of the same request says less than the span that was made of it.
+        client.get("/items/7", headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"})
+    span = telemetry.span("GET /items/<int:item>")
+    assert span.parent == outer.get_span_context()
+    assert span.kind is SpanKind.INTERNAL
+    assert [item.kind for item in telemetry.spans].count(SpanKind.SERVER) == 1
+
+
+@pytest.mark.parametrize("prefixed_by", ["nothing", "a header", "a header within the dispatcher"])
+def test_the_route_of_a_mounted_app_says_where_a_dispatcher_has_mounted_it(
+    telemetry: CapturedTelemetry, prefixed_by: str
+) -> None:
+    def made(name: str) -> flask.Flask:
+        app = flask.Flask(name)
+        app.add_url_rule("/i/<int:n>", "item", lambda n: str(n))
+        otelflask.init(app, **telemetry.providers)
+        if prefixed_by == "a header within the dispatcher":
+            app.wsgi_app = ProxyFix(app.wsgi_app, x_prefix=1)  # type: ignore[method-assign]
+        return app
+
+    inner = DispatcherMiddleware(made("outer"), {"/deep": made("deep")})
+    app: Any = DispatcherMiddleware(made("root"), {"/api": made("api"), "/more/parts": inner})
+    if prefixed_by == "a header":
+        app = ProxyFix(app, x_prefix=1)
+    client = Client(app)
+    for path in ("/i/1", "/api/i/2", "/more/parts/i/3", "/more/parts/deep/i/4"):
+        assert client.get(path, headers={"X-Forwarded-Prefix": "/made-up"}).status_code == 200
+    routes = ["/i/<int:n>", "/api/i/<int:n>", "/more/parts/i/<int:n>", "/more/parts/deep/i/<int:n>"]
+    assert [span.name for span in telemetry.spans] == [f"GET {route}" for route in routes]
+    points = telemetry.points("http.server.request.duration")
+    assert {point.attributes["http.route"] for point in points} == set(routes)
+
+
+@pytest.mark.parametrize("how", ["teardown", "generator"])
+def test_what_fails_before_the_first_piece_is_recorded_as_the_servers_answer(
+    telemetry: CapturedTelemetry, how: str
+) -> None:
+    app = flask.Flask("fails")
+
+    @app.get("/fails")
+    def fails() -> Any:
+        def pieces() -> Iterator[bytes]:
+            raise OSError("disk")
+            yield b"never"
+
+        return flask.Response(pieces()) if how == "generator" else "made"
+
+    if how == "teardown":
+
+        @app.teardown_request
+        def tear_down(error: BaseException | None) -> None:
+            raise OSError("disk")
+
+    otelflask.init(app, **telemetry.providers)
+    announced: list[str] = []
+    environ = EnvironBuilder(path="/fails").get_environ()
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        announced.append(status)
+
+    with pytest.raises(OSError, match="disk"), contextlib.ExitStack() as stack:
+        body: Any = app({**environ, "SERVER_SOFTWARE": "a server"}, start_response)  # type: ignore[arg-type]
+        stack.callback(body.close)
+        list(body)
+    assert announced == ["200 OK"]
+    span = telemetry.span("GET /fails")
+    assert span.attributes is not None
+    assert (span.attributes["http.response.status_code"], span.attributes["error.type"]) == (500, "OSError")
+    assert span.status.status_code is StatusCode.ERROR
+    assert [event.name for event in span.events] == ["exception"]
+    (log,) = [record for record in telemetry.logs if record.event_name == "http.server.request"]
+    assert str(log.body).startswith("GET /fails 500")
+    (report,) = [record for record in telemetry.logs if record.event_name == "exception"]
+    assert report.attributes["exception.type"] == "OSError"  # type: ignore[index]

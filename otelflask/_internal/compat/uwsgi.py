@@ -1,0 +1,49 @@
+"""uWSGI: forks that Python does not know of, and processes without threads.
+
+uWSGI forks its workers in C, after it has imported the app. ``os.register_at_fork`` is called only with
+``--py-call-osafterfork``. Sources: uWSGI, ``plugins/python/python_plugin.c`` (``uwsgi_python_post_fork``)
+and ``uwsgidecorators.py``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from otelflask._internal.import_hooks import when_imported
+
+_HOOK = "post_fork_hook"
+
+
+def _uwsgi() -> Any:
+    # Only in a process of uWSGI. Its embedded interpreter has the module from the start.
+    return sys.modules.get("uwsgi")
+
+
+def is_running() -> bool:
+    """Whether this process is one of uWSGI."""
+    return hasattr(_uwsgi(), "opt")
+
+
+def has_threads() -> bool:
+    """Whether threads of Python run in this process of uWSGI: by ``--enable-threads``, or with its own threads."""
+    return not {"enable-threads", "threads"}.isdisjoint(_uwsgi().opt)
+
+
+def after_fork(action: Callable[[], None]) -> None:
+    """Call a function in each worker after its fork, beside what the app has registered so far.
+
+    What the app registers later may replace it.
+    """
+    uwsgi = _uwsgi()
+    before = getattr(uwsgi, _HOOK, None)
+
+    def hook() -> None:
+        action()
+        if before is not None:
+            before()
+
+    setattr(uwsgi, _HOOK, hook)
+    # It replaces the hook when it is imported.
+    when_imported("uwsgidecorators", lambda: sys.modules["uwsgidecorators"].postfork_chain.insert(0, action))

@@ -1,0 +1,161 @@
+"""What servers do that gunicorn does not: forks in C, ends without `atexit`, watching parents."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from otelflask.testing import FakeCollector
+
+from .conftest import Serve, Server
+
+pytestmark = pytest.mark.slow
+
+UWSGI = ["uwsgi", "--http-socket", "127.0.0.1:{port}", "--module", "wired:app", "--master", "--need-app"]
+THREADS = "--enable-threads"
+ZERO_CODE = ["opentelemetry-instrument"]
+#: Nothing is sent before the end.
+LATE = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_BLRP_SCHEDULE_DELAY": "60000", "OTEL_METRIC_EXPORT_INTERVAL": "60000"}
+END = signal.SIGTERM
+
+
+def check_all_arrived(collector: FakeCollector, pids: list[str]) -> None:
+    """All signals of requests of ``/pid`` came, from the processes that answered."""
+    spans = [span for span in collector.spans if span.attributes.get("url.path") == "/pid"]
+    assert sorted(str(span.resource["process.pid"]) for span in spans) == sorted(pids)
+    assert len([record for record in collector.logs if record.name.startswith("GET /pid")]) == len(pids)
+    assert sum(point.count for _, _, point in collector.points("http.server.request.duration")) == len(pids)
+    assert len({span.resource["service.instance.id"] for span in spans}) == len(set(pids))
+    assert len({span.message.trace_id for span in spans}) == len(pids)
+
+
+def stop_idle(server: Server) -> None:
+    """Stop uWSGI. It calls no `atexit` in a worker that is busy, as with the rest of a request that is answered."""
+    time.sleep(1)
+    server.stop(END)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--py-call-osafterfork"], ["--lazy-apps"], ["--threads", "2"]],
+    ids=["fork in C", "fork with hooks", "lazy", "threads"],
+)
+@pytest.mark.parametrize("own_hook", [False, True], ids=["", "own hook"])
+def test_workers_of_uwsgi_lose_nothing(
+    serve: Serve, fake_collector: FakeCollector, app_dir: Path, options: list[str], own_hook: bool
+) -> None:
+    if own_hook:
+        with (app_dir / "wired.py").open("a") as file:
+            file.write("\nimport uwsgi\nuwsgi.post_fork_hook = lambda: print('hook of the app', flush=True)\n")
+    server = serve([*UWSGI, THREADS, "--processes", "2", "--die-on-term", *options], fake_collector, **LATE)
+    with ThreadPoolExecutor(8) as pool:
+        pids = [pid for _, pid in pool.map(server.get, ["/pid"] * 60)]
+    stop_idle(server)
+    check_all_arrived(fake_collector, pids)
+    # Lazy workers import the app after their fork.
+    assert ("hook of the app" in server.said()) == (own_hook and "--lazy-apps" not in options)
+
+
+def test_uwsgi_without_threads_is_off_and_says_so(serve: Serve, fake_collector: FakeCollector) -> None:
+    server = serve([*UWSGI, "--die-on-term"], fake_collector)
+    assert server.get("/hello/ann") == (200, "hello ann")
+    server.stop(END)
+    assert server.said().count("ERROR:otelflask:otelflask: telemetry is off: uWSGI runs no threads of Python") == 1
+    assert not fake_collector.requests
+
+
+def test_what_runs_when_a_response_closes_has_the_trace_on_a_server_without_a_name(
+    serve: Serve, fake_collector: FakeCollector, app_dir: Path
+) -> None:
+    with (app_dir / "wired.py").open("a") as file:
+        file.write(
+            """
+@app.get("/closes")
+def closes():
+    from flask import make_response
+    response = make_response("body")
+    response.call_on_close(lambda: logging.getLogger("closing").info("closed"))
+    return response
+"""
+        )
+    server = serve([*UWSGI, THREADS, "--die-on-term"], fake_collector)
+    assert server.get("/closes") == (200, "body")
+    stop_idle(server)
+    (span,) = (span for span in fake_collector.spans if span.attributes.get("url.path") == "/closes")
+    (line,) = (record for record in fake_collector.logs if record.name == "closed")
+    assert line.message.trace_id == span.message.trace_id
+
+
+@pytest.mark.parametrize("app", ["wired", "plain"])
+def test_workers_of_granian_lose_nothing(serve: Serve, fake_collector: FakeCollector, app: str) -> None:
+    before = ZERO_CODE if app == "plain" else []
+    command = [*before, "granian", "--interface", "wsgi", "--port", "{port}", "--workers", "2", f"{app}:app"]
+    server = serve(command, fake_collector, **LATE)
+    pids = [server.get("/pid")[1] for _ in range(20)]
+    server.stop(END)
+    check_all_arrived(fake_collector, pids)
+    # The process that starts them has no telemetry.
+    everything = [*fake_collector.metrics, *fake_collector.logs, *fake_collector.spans]
+    assert {str(item.resource["process.pid"]) for item in everything} == set(pids)
+
+
+def test_gevents_server_ends_in_peace_while_the_collector_is_down(serve: Serve, app_dir: Path) -> None:
+    (app_dir / "green.py").write_text(
+        "import sys\nfrom gevent import monkey\nmonkey.patch_all()\nfrom wired import app\n"
+        "from gevent.pywsgi import WSGIServer\nWSGIServer(('127.0.0.1', int(sys.argv[1])), app).serve_forever()\n"
+    )
+    endpoint = "http://127.0.0.1:9"
+    server = serve([sys.executable, "green.py", "{port}"], None, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, **LATE)
+    assert server.get("/hello/ann") == (200, "hello ann")
+    server.stop(END)
+    assert server.process.returncode == -END
+    assert "Traceback" not in server.said()
+    assert "telemetry is not sent: http://127.0.0.1:9 cannot be reached" in server.said()
+
+
+RUN = "\nif __name__ == '__main__':\n    import sys\n    app.run(port=int(sys.argv[1]), debug=True)\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [sys.executable, "wired.py", "{port}"],
+        [*ZERO_CODE, sys.executable, "plain.py", "{port}"],
+        [*ZERO_CODE, sys.executable, "-m", "flask", "--app", "plain", "run", "--debug", "--port", "{port}"],
+        [sys.executable, "-m", "flask", "--app", "wired", "run", "--debug", "--port", "{port}"],
+    ],
+    ids=["app.run", "app.run, zero code", "python -m flask, zero code", "python -m flask"],
+)
+def test_the_parent_of_the_reloader_sends_nothing(
+    serve: Serve, fake_collector: FakeCollector, app_dir: Path, command: list[str]
+) -> None:
+    for name in ("wired.py", "plain.py"):
+        with (app_dir / name).open("a") as file:
+            file.write(RUN)
+    server = serve(command, fake_collector)
+    _, pid = server.get("/pid")
+    fake_collector.wait_for(lambda: [metric.name for metric in fake_collector.metrics].count("process.cpu.time") > 6)
+    server.stop(signal.SIGINT)
+    everything = [*fake_collector.metrics, *fake_collector.logs, *fake_collector.spans]
+    assert {str(item.resource["process.pid"]) for item in everything} == {pid}
+
+
+def test_pytest_with_warnings_as_errors_runs_under_zero_code(fake_collector: FakeCollector, tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("def test_it():\n    assert True\n")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL", "PYTEST"))}
+    kept["PATH"] = os.path.dirname(sys.executable) + os.pathsep + kept["PATH"]
+    done = subprocess.run(
+        [*ZERO_CODE, "pytest", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path,
+        env={**kept, **fake_collector.environment()},
+        capture_output=True,
+        text=True,
+    )
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
