@@ -24,7 +24,6 @@ from otelflask._internal.request_record import RequestRecord
 from otelflask._internal.sdk.spans import Span, SpanStarter
 from otelflask._internal.settings import Settings
 
-
 _NO_LINKS: tuple[Link, ...] = ()
 
 

@@ -274,10 +274,13 @@ def test_what_fails_before_the_first_piece_is_recorded_as_the_servers_answer(
     def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
         announced.append(status)
 
-    with pytest.raises(OSError, match="disk"), contextlib.ExitStack() as stack:
+    def serve() -> None:
         body: Any = app({**environ, "SERVER_SOFTWARE": "a server"}, start_response)  # type: ignore[arg-type]
-        stack.callback(body.close)
-        list(body)
+        with contextlib.closing(body):
+            list(body)
+
+    with pytest.raises(OSError, match="disk"):
+        serve()
     assert announced == ["200 OK"]
     span = telemetry.span("GET /fails")
     assert span.attributes is not None
