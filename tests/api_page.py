@@ -58,6 +58,9 @@ def page() -> str:
     for name in PUBLIC:
         module = loader.modules_collection[name]
         assert isinstance(module, Module)
+        if module.docstring is not None:
+            # For pytest alone.
+            module.docstring.value = module.docstring.value.partition("PYTEST_DONT_REWRITE")[0].rstrip()
         # The same classes as in `otelflask.errors`, which are described there.
         shown = [] if name in ("otelflask", "otelflask.errors.exceptions") else None
         parts.append(render_object_docs(module, ConfigDict(**{**_CONFIG, "members": shown}), format_md=True))

@@ -161,3 +161,22 @@ def test_what_is_said_at_the_end_has_the_form_of_other_lines(app_dir: Path) -> N
     (line,) = [line for line in said.splitlines() if "telemetry is not sent" in line]
     assert line.startswith('{"timestamp":')
     assert '"level":"WARN","logger":"otelflask"' in line
+
+
+@pytest.mark.parametrize("command", [["wired:app"], ["--preload", "wired:app"]], ids=["", "preload"])
+def test_a_tree_of_processes_waits_once_for_who_hangs(
+    serve: Serve, fake_collector: FakeCollector, command: list[str]
+) -> None:
+    server = serve(
+        ["gunicorn", "--bind", "127.0.0.1:{port}", *command],
+        fake_collector,
+        OTELFLASK_SHUTDOWN_TIMEOUT="3",
+        OTEL_BSP_SCHEDULE_DELAY="60000",
+        OTEL_BLRP_SCHEDULE_DELAY="60000",
+    )
+    assert server.get("/hello/ann") == (200, "hello ann")
+    fake_collector.wait_for(lambda: fake_collector.metrics)
+    fake_collector.default = Reply(hang=True)
+    server.stop()
+    assert len(re.findall(r"the process waits for .* to accept spans", server.said())) == 1
+    assert server.said().count("the process waits for") == 1

@@ -11,8 +11,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from otelflask._internal.import_hooks import when_imported
-
 _HOOK = "post_fork_hook"
 
 
@@ -34,7 +32,7 @@ def has_threads() -> bool:
 def after_fork(action: Callable[[], None]) -> None:
     """Call a function in each worker after its fork, beside what the app has registered so far.
 
-    What the app registers later may replace it.
+    What the app registers later replaces it, as does the import of ``uwsgidecorators``.
     """
     uwsgi = _uwsgi()
     before = getattr(uwsgi, _HOOK, None)
@@ -45,5 +43,3 @@ def after_fork(action: Callable[[], None]) -> None:
             before()
 
     setattr(uwsgi, _HOOK, hook)
-    # It replaces the hook when it is imported.
-    when_imported("uwsgidecorators", lambda: sys.modules["uwsgidecorators"].postfork_chain.insert(0, action))

@@ -16,8 +16,6 @@ from typing import Any
 from werkzeug.serving import BaseWSGIServer
 
 from otelflask._internal.compat.python import current_frame
-from otelflask._internal.import_hooks import when_imported
-from otelflask._internal.request_record import MOUNT_KEY
 
 #: The methods to call, by the objects that have them.
 _waiting: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
@@ -69,12 +67,16 @@ def is_called_by_test_client() -> bool:
     return False
 
 
-def note_mounts() -> None:
-    """Have Werkzeug's dispatchers say in the WSGI environ where they have mounted an app (`MOUNT_KEY`)."""
-    when_imported("werkzeug.middleware.dispatcher", _note_mounts)
+#: The module of the dispatcher, and that of the reloader. Most processes import neither.
+DISPATCHER, RELOADER = "werkzeug.middleware.dispatcher", "werkzeug._reloader"
 
 
-def _note_mounts() -> None:
+def note_mounts(key: str) -> None:
+    """Have Werkzeug's dispatchers say in the WSGI environ where they have mounted an app.
+
+    Args:
+        key: The key of that path.
+    """
     from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
     original: Callable[..., Any] = DispatcherMiddleware.__call__
@@ -87,7 +89,7 @@ def _note_mounts() -> None:
         mount = environ.get("PATH_INFO", "")
         while "/" in mount and mount not in self.mounts:
             mount = mount.rpartition("/")[0]
-        environ[MOUNT_KEY] = environ.get(MOUNT_KEY, "") + mount
+        environ[key] = environ.get(key, "") + mount
         return original(self, environ, start_response)
 
     call._otelflask = True  # type: ignore[attr-defined]
@@ -96,10 +98,6 @@ def _note_mounts() -> None:
 
 def before_reloading(leave: Callable[[], None]) -> None:
     """Call a function in a process that only watches files and has another one serve: the reloader's parent."""
-    when_imported("werkzeug._reloader", functools.partial(_before_reloading, leave))
-
-
-def _before_reloading(leave: Callable[[], None]) -> None:
     from werkzeug import _reloader
 
     original: Callable[..., Any] = _reloader.run_with_reloader

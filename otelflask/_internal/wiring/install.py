@@ -6,6 +6,7 @@ is harmless.
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from collections.abc import Collection
@@ -15,12 +16,12 @@ from flask import Flask
 
 from otelflask._internal import guard
 from otelflask._internal.breaker import registry
-from otelflask._internal.compat import uwsgi
-from otelflask._internal.compat.werkzeug import before_reloading, before_serving, note_mounts
+from otelflask._internal.compat import uwsgi, werkzeug
 from otelflask._internal.endpoints.endpoint import Endpoints
 from otelflask._internal.error_responses.handlers import answer_errors, roll_back
 from otelflask._internal.error_responses.renderer import Renderer
 from otelflask._internal.error_responses.success import answer_successes
+from otelflask._internal.import_hooks import when_imported
 from otelflask._internal.instrumentation import libraries
 from otelflask._internal.instrumentation.http.instrumentor import EXTENSION_KEY as HTTP_EXTENSION_KEY
 from otelflask._internal.instrumentation.http.instrumentor import FlaskInstrumentor
@@ -30,6 +31,7 @@ from otelflask._internal.lifecycle import ending, forks
 from otelflask._internal.lifecycle.parents import is_reloader_parent
 from otelflask._internal.local_output.attach import attach_console, console_style
 from otelflask._internal.locks import new_lock
+from otelflask._internal.request_record import MOUNT_KEY
 from otelflask._internal.settings import SettingError, Settings
 from otelflask._internal.settings.loading import load as load_settings
 from otelflask._internal.settings.loading import sources as setting_sources
@@ -116,7 +118,7 @@ def install(app: Flask, options: InitOptions) -> None:
     )
     development.complete()
     app.extensions[DEVELOPMENT_KEY] = development
-    before_serving(development, "before_serving")
+    werkzeug.before_serving(development, "before_serving")
     app.wsgi_app = endpoints.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
     _log_start(telemetry)
     _log_differences(telemetry, effective, sources, hooks)
@@ -215,10 +217,10 @@ def start(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
         ending.register(telemetry)
         _telemetry = _telemetry or telemetry
         _started.append(telemetry)
-        before_reloading(leave_to_child)
+        when_imported(werkzeug.RELOADER, functools.partial(werkzeug.before_reloading, leave_to_child))
+        when_imported(werkzeug.DISPATCHER, functools.partial(werkzeug.note_mounts, MOUNT_KEY))
         if uwsgi.is_running():
             uwsgi.after_fork(forks.notice)
-        note_mounts()
         return telemetry
 
 

@@ -24,6 +24,7 @@ from otelflask._internal.instrumentation.logs.events import Events
 from otelflask._internal.instrumentation.users.active_users import ActiveUsers
 from otelflask._internal.lifecycle import forks
 from otelflask._internal.lifecycle.component import Component
+from otelflask._internal.lifecycle.shared_end import SharedEnd
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.settings import Settings
 
@@ -62,6 +63,7 @@ class Telemetry:
     apps: WeakSet[Flask] = field(default_factory=WeakSet)
     #: Held while a request is profiled.
     profiles: threading.Lock | None = None
+    _end: SharedEnd = field(default_factory=SharedEnd)
 
     @property
     def is_debug(self) -> bool:
@@ -116,12 +118,17 @@ class Telemetry:
         """Flush and end. A second call does nothing.
 
         Args:
-            timeout: Seconds (default: `shutdown_timeout`).
+            timeout: Seconds (default: what is left of `shutdown_timeout` for this process's tree).
         """
-        if not self.pipeline.is_closed:
-            self._within(timeout, self.pipeline.shutdown)
+        if self.pipeline.is_closed:
+            return
+        began = time.monotonic()
+        self._within(self._end.seconds(self.shutdown_timeout) if timeout is None else timeout, self.pipeline.shutdown)
+        self._end.note(began)
 
     def _within(self, timeout: float | None, send: Callable[[float], Any]) -> bool:
+        # What a process has from its parent, the parent sends.
+        forks.notice()
         deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
         done = [
             guard.call_hook("flush of a component", part.flush, deadline) for part in (*self.observers, *self.parts)
