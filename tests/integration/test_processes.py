@@ -221,3 +221,29 @@ def orders():
     assert server.get("/orders") == (200, "[7]")
     names = {"POST /orders", "ordering", "INSERT orders", "COMMIT", "GET /orders"}
     fake_collector.wait_for(lambda: names <= {span.name for span in fake_collector.spans})
+
+
+def test_processes_of_multiprocessing_lose_nothing(serve: Serve, fake_collector: FakeCollector, app_dir: Path) -> None:
+    with (app_dir / "wired.py").open("a") as file:
+        file.write(
+            """
+def work(name):
+    logging.getLogger("work").info("worked in %s", name)
+
+@app.get("/works/<how>")
+def works(how):
+    import multiprocessing
+    process = multiprocessing.get_context(how).Process(target=work, args=(how,))
+    process.start()
+    process.join()
+    return str(process.exitcode)
+"""
+        )
+    late = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_BLRP_SCHEDULE_DELAY": "60000"}
+    server = serve([*GUNICORN, "wired:app"], fake_collector, **late)
+    for how in ("fork", "spawn"):
+        assert server.get(f"/works/{how}") == (200, "0")
+    server.stop()
+    lines = [record for record in fake_collector.logs if record.name.startswith("worked in ")]
+    assert sorted(record.name for record in lines) == ["worked in fork", "worked in spawn"]
+    assert len({str(record.resource["process.pid"]) for record in lines}) == 2

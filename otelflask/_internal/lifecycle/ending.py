@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import functools
 import os
 import signal
 import threading
@@ -11,7 +10,6 @@ import weakref
 from types import FrameType
 from typing import Protocol
 
-from otelflask._internal.import_hooks import when_imported
 from otelflask._internal.lifecycle import greenlets
 
 #: Seconds beyond `shutdown_timeout` after which an end that hangs is abandoned.
@@ -46,24 +44,28 @@ def _shut_down_in_thread(ending: Ending) -> None:
 _registered: weakref.WeakSet[Ending] = weakref.WeakSet()
 
 
-def _register_in_children(reference: weakref.ref[Ending]) -> None:
-    """Shut down at the end of a process of `multiprocessing`, which has no atexit (granian's workers are such)."""
+def register_in_children() -> None:
+    """Shut down at the end of processes of `multiprocessing`, which have no atexit (granian's workers are such).
+
+    To be called where a process uses `multiprocessing`.
+    """
     from multiprocessing import process, util
 
-    ending = reference()
-    if ending is None:
-        return
     # It is called in a forked child after what was registered in the parent is forgotten.
-    util.register_after_fork(ending, _finalize)
+    util.register_after_fork(_registered, _finalize)
     if process.parent_process() is not None:
-        _finalize(ending)
+        _finalize(_registered)
 
 
-def _finalize(ending: Ending) -> None:
+def _finalize(endings: weakref.WeakSet[Ending]) -> None:
     from multiprocessing import util
 
-    if ending in _registered:
-        util.Finalize(None, ending.shutdown, exitpriority=0)
+    util.Finalize(None, _shut_down_all, (endings,), exitpriority=0)
+
+
+def _shut_down_all(endings: weakref.WeakSet[Ending]) -> None:
+    for ending in list(endings):
+        ending.shutdown()
 
 
 def unregister(ending: Ending) -> None:
@@ -76,7 +78,6 @@ def register(ending: Ending) -> None:
     """Shut down at exit, and at SIGTERM where nobody else handles it (``flask run`` dies without atexit)."""
     atexit.register(ending.shutdown)
     _registered.add(ending)
-    when_imported("multiprocessing.util", functools.partial(_register_in_children, weakref.ref(ending)))
     if threading.current_thread() is not threading.main_thread():
         return
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:

@@ -217,6 +217,7 @@ def start(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
         ending.register(telemetry)
         _telemetry = _telemetry or telemetry
         _started.append(telemetry)
+        when_imported("multiprocessing.util", ending.register_in_children)
         when_imported(werkzeug.RELOADER, functools.partial(werkzeug.before_reloading, leave_to_child))
         when_imported(werkzeug.DISPATCHER, functools.partial(werkzeug.note_mounts, MOUNT_KEY))
         if uwsgi.is_running():
