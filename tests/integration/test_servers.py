@@ -108,6 +108,18 @@ def test_workers_of_granian_lose_nothing(serve: Serve, fake_collector: FakeColle
     assert str(server.process.pid) not in {str(item.resource["process.pid"]) for item in everything}
 
 
+@pytest.mark.parametrize("app", ["wired", "plain"])
+@pytest.mark.parametrize("server", ["waitress-serve --listen 127.0.0.1:{port}", "cheroot --bind 127.0.0.1:{port}"])
+def test_servers_of_one_process_lose_nothing(
+    serve: Serve, fake_collector: FakeCollector, app_dir: Path, server: str, app: str
+) -> None:
+    before = ZERO_CODE if app == "plain" else []
+    running = serve([*before, *server.split(), f"{app}:app"], fake_collector, PYTHONPATH=str(app_dir), **LATE)
+    pids = [running.get("/pid")[1] for _ in range(20)]
+    running.stop(END)
+    check_all_arrived(fake_collector, pids)
+
+
 def test_gevents_server_ends_in_peace_while_the_collector_is_down(serve: Serve, app_dir: Path) -> None:
     (app_dir / "green.py").write_text(
         "import sys\nfrom gevent import monkey\nmonkey.patch_all()\nfrom wired import app\n"
