@@ -120,6 +120,40 @@ def test_servers_of_one_process_lose_nothing(
     check_all_arrived(fake_collector, pids)
 
 
+ASGI = [
+    "uvicorn {app}_asgi:app --port {port}",
+    "uvicorn {app}_asgi:app --port {port} --workers 2",
+    "hypercorn wsgi:{app}:app --bind 127.0.0.1:{port}",
+    "hypercorn wsgi:{app}:app --bind 127.0.0.1:{port} --workers 2",
+]
+
+
+@pytest.mark.parametrize("app", ["wired", "plain"])
+@pytest.mark.parametrize("command", ASGI)
+def test_servers_for_asgi_lose_nothing(
+    serve: Serve, fake_collector: FakeCollector, app_dir: Path, command: str, app: str
+) -> None:
+    (app_dir / f"{app}_asgi.py").write_text(
+        f"import {app}\nfrom a2wsgi import WSGIMiddleware\napp = WSGIMiddleware({app}.app)\n"
+    )
+    before = ZERO_CODE if app == "plain" else []
+    server = serve([*before, *command.replace("{app}", app).split()], fake_collector, **LATE)
+    assert server.get("/hello/ann") == (200, "hello ann")
+    pids = [server.get("/pid")[1] for _ in range(20)]
+    server.stop(END)
+    spans = [span for span in fake_collector.spans if span.attributes.get("url.path") == "/pid"]
+    assert sorted(str(span.resource["process.pid"]) for span in spans) == sorted(pids)
+    assert len([record for record in fake_collector.logs if record.name.startswith("GET /pid")]) == len(pids)
+    # Neither the process that starts the workers nor the one that cleans up after them has telemetry.
+    everything = [*fake_collector.metrics, *fake_collector.logs, *fake_collector.spans]
+    found = {str(item.resource["process.pid"]) for item in everything}
+    if "--workers" in command:
+        assert len(found) <= 2
+        assert str(server.process.pid) not in found
+    else:
+        assert len(found) == 1
+
+
 def test_gevents_server_ends_in_peace_while_the_collector_is_down(serve: Serve, app_dir: Path) -> None:
     (app_dir / "green.py").write_text(
         "import sys\nfrom gevent import monkey\nmonkey.patch_all()\nfrom wired import app\n"

@@ -40,6 +40,8 @@ def _shut_down_in_thread(ending: Ending) -> None:
     ending.shutdown()
 
 
+#: Whether SIGTERM ends telemetry here.
+_handles_sigterm = False
 #: What `register` has, without `unregister`.
 _registered: weakref.WeakSet[Ending] = weakref.WeakSet()
 
@@ -68,6 +70,11 @@ def _shut_down_all(endings: weakref.WeakSet[Ending]) -> None:
         ending.shutdown()
 
 
+def handles_sigterm() -> bool:
+    """Whether SIGTERM ends telemetry in this process, unless something has replaced the handler."""
+    return _handles_sigterm
+
+
 def unregister(ending: Ending) -> None:
     """Undo `register`, after a shutdown before the process's end."""
     atexit.unregister(ending.shutdown)
@@ -76,6 +83,7 @@ def unregister(ending: Ending) -> None:
 
 def register(ending: Ending) -> None:
     """Shut down at exit, and at SIGTERM where nobody else handles it (``flask run`` dies without atexit)."""
+    global _handles_sigterm
     atexit.register(ending.shutdown)
     _registered.add(ending)
     if threading.current_thread() is not threading.main_thread():
@@ -98,3 +106,4 @@ def register(ending: Ending) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, terminate)
+    _handles_sigterm = True

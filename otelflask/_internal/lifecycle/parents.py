@@ -9,6 +9,8 @@ import sys
 _SERVERS = ("gunicorn", "granian", "hypercorn", "uvicorn", "uwsgi")
 #: pytest warns of each module that is imported before its plugin.
 _RUNNERS_OF_TESTS = ("pytest", "py.test")
+#: Processes that `multiprocessing` starts for itself, by the module that they run.
+_HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 
 
 def is_reloader_parent() -> bool:
@@ -27,9 +29,11 @@ def is_reloader_parent() -> bool:
 def imports_apps_later() -> bool:
     """Whether this process has been started as a program that may never import an app.
 
-    It is the process that watches over a server's workers, or one of them, or a runner of tests.
+    It is the process that watches over a server's workers, or one of them, a runner of tests, or a helper of
+    `multiprocessing`.
     """
-    return any(map(_runs, (*_SERVERS, *_RUNNERS_OF_TESTS)))
+    is_helper = any(module in argument for argument in sys.orig_argv[1:] for module in _HELPERS)
+    return is_helper or any(map(_runs, (*_SERVERS, *_RUNNERS_OF_TESTS)))
 
 
 def _runs(program: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import sys
+import threading
 from collections.abc import Collection
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from flask import Flask
 
 from otelflask._internal import guard
 from otelflask._internal.breaker import registry
-from otelflask._internal.compat import uwsgi, werkzeug
+from otelflask._internal.compat import uvicorn, uwsgi, werkzeug
 from otelflask._internal.endpoints.endpoint import Endpoints
 from otelflask._internal.error_responses.handlers import answer_errors, roll_back
 from otelflask._internal.error_responses.renderer import Renderer
@@ -217,6 +218,7 @@ def start(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
         ending.register(telemetry)
         _telemetry = _telemetry or telemetry
         _started.append(telemetry)
+        when_imported(uvicorn.SERVER, functools.partial(uvicorn.after_serving, _flush_before_signal))
         when_imported("multiprocessing.util", ending.register_in_children)
         when_imported(werkzeug.RELOADER, functools.partial(werkzeug.before_reloading, leave_to_child))
         when_imported(werkzeug.DISPATCHER, functools.partial(werkzeug.note_mounts, MOUNT_KEY))
@@ -271,6 +273,13 @@ def withdraw(logger_provider: Any) -> None:
     if instrumentor is not None and instrumentor.SQLAlchemyInstrumentor().is_instrumented_by_opentelemetry:
         instrumentor.SQLAlchemyInstrumentor().uninstrument()
     libraries.uninstrument()
+
+
+def _flush_before_signal() -> None:
+    """Send everything where the process is about to end by a signal that nobody handles."""
+    if threading.current_thread() is threading.main_thread() and not ending.handles_sigterm():
+        for telemetry in list(_started):
+            telemetry.flush_at_end()
 
 
 def leave_to_child() -> None:

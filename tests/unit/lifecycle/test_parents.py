@@ -17,6 +17,7 @@ from otelflask._internal.lifecycle import parents
         ("python -u -m gunicorn shop:app", True),
         ("python /usr/bin/granian --interface wsgi shop:app", True),
         ("python -m pytest tests", True),
+        ("python -c multiprocessing.resource_tracker", True),
         ("python /usr/bin/flask run", False),
         ("python shop.py", False),
         ("python", False),
