@@ -94,6 +94,8 @@ class RequestRecord:
     app_error: tuple[str | int, str] | None = None
     unhandled = False
     broken = False
+    #: Whether the server has got a piece of the response's body.
+    has_begun = False
     #: The number of SQL statements, and their total time in nanoseconds.
     statement_count = 0
     statement_time_ns = 0
@@ -153,6 +155,17 @@ class RequestRecord:
         length = self.environ.get("CONTENT_LENGTH")
         if length and _NUMBER.match(length):
             self.request_size = int(length)
+
+    def fail(self) -> None:
+        """Set the outcome of an exception that reaches the server.
+
+        It sends the status with the first piece of the body (PEP 3333). Before that it answers by itself, whatever the
+        app has announced.
+        """
+        if self.has_begun:
+            self.broken = True
+        else:
+            self.status = 500
 
     def release(self) -> None:
         """Drop large objects, and the environ, which refers back to this record."""

@@ -246,4 +246,7 @@ def works(how):
     server.stop()
     lines = [record for record in fake_collector.logs if record.name.startswith("worked in ")]
     assert sorted(record.name for record in lines) == ["worked in fork", "worked in spawn"]
-    assert len({str(record.resource["process.pid"]) for record in lines}) == 2
+    pids = {record.name: record.resource["process.pid"] for record in lines}
+    assert len(set(pids.values())) == 2
+    # Each task of a pool would be new series.
+    assert pids["worked in fork"] not in {metric.resource["process.pid"] for metric in fake_collector.metrics}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import site
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import otelflask
 from otelflask.testing import FakeCollector
 
 from .conftest import Serve, Server
@@ -44,8 +46,8 @@ def stop_idle(server: Server) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [[], ["--py-call-osafterfork"], ["--lazy-apps"], ["--threads", "2"]],
-    ids=["fork in C", "fork with hooks", "lazy", "threads"],
+    [[THREADS], [THREADS, "--py-call-osafterfork"], [THREADS, "--lazy-apps"], ["--threads", "2"], []],
+    ids=["fork in C", "fork with hooks", "lazy", "threads", "no option"],
 )
 @pytest.mark.parametrize("own_hook", [False, True], ids=["", "own hook"])
 def test_workers_of_uwsgi_lose_nothing(
@@ -54,7 +56,7 @@ def test_workers_of_uwsgi_lose_nothing(
     if own_hook:
         with (app_dir / "wired.py").open("a") as file:
             file.write("\nimport uwsgi\nuwsgi.post_fork_hook = lambda: print('hook of the app', flush=True)\n")
-    server = serve([*UWSGI, THREADS, "--processes", "2", "--die-on-term", *options], fake_collector, **LATE)
+    server = serve([*UWSGI, "--processes", "2", "--die-on-term", *options], fake_collector, **LATE)
     with ThreadPoolExecutor(8) as pool:
         pids = [pid for _, pid in pool.map(server.get, ["/pid"] * 60)]
     stop_idle(server)
@@ -63,12 +65,25 @@ def test_workers_of_uwsgi_lose_nothing(
     assert ("hook of the app" in server.said()) == (own_hook and "--lazy-apps" not in options)
 
 
-def test_uwsgi_without_threads_is_off_and_says_so(serve: Serve, fake_collector: FakeCollector) -> None:
-    server = serve([*UWSGI, "--die-on-term"], fake_collector)
+#: Debian's, of a version before 2.0.27, and its plugin for Python.
+OLD_UWSGI, PLUGIN = Path("/usr/bin/uwsgi-core"), Path("/usr/lib/uwsgi/plugins/python3_plugin.so")
+IS_OLD = OLD_UWSGI.exists() and PLUGIN.exists() and sys.version_info[:2] == (3, 11)
+
+
+@pytest.mark.skipif(not IS_OLD, reason="needs Python 3.11, and uwsgi-core and uwsgi-plugin-python3 of Debian 12")
+@pytest.mark.parametrize("options", [[], [THREADS]], ids=["", "threads"])
+def test_an_uwsgi_without_threads_is_off_and_says_so(
+    serve: Serve, fake_collector: FakeCollector, options: list[str]
+) -> None:
+    command = [str(OLD_UWSGI), "--plugin-dir", str(PLUGIN.parent), "--plugin", "python3", *UWSGI[1:], "--die-on-term"]
+    # Its interpreter is Debian's.
+    for folder in (*site.getsitepackages(), str(Path(otelflask.__file__).parents[1])):
+        command += ["--pythonpath", folder]
+    server = serve([*command, *options], fake_collector, **LATE)
     assert server.get("/hello/ann") == (200, "hello ann")
-    server.stop(END)
-    assert server.said().count("ERROR:otelflask:otelflask: telemetry is off: uWSGI runs no threads of Python") == 1
-    assert not fake_collector.requests
+    stop_idle(server)
+    said = server.said().count("ERROR:otelflask:otelflask: telemetry is off: this uWSGI runs no threads of Python")
+    assert (said, len(fake_collector.spans)) == ((0, 1) if options else (1, 0))
 
 
 def test_what_runs_when_a_response_closes_has_the_trace_on_a_server_without_a_name(
@@ -91,6 +106,14 @@ def closes():
     (span,) = (span for span in fake_collector.spans if span.attributes.get("url.path") == "/closes")
     (line,) = (record for record in fake_collector.logs if record.name == "closed")
     assert line.message.trace_id == span.message.trace_id
+
+
+def test_uwsgi_works_with_zero_code(serve: Serve, fake_collector: FakeCollector) -> None:
+    command = [part.replace("wired", "plain") for part in UWSGI]
+    server = serve([*ZERO_CODE, *command, THREADS, "--processes", "2", "--die-on-term"], fake_collector, **LATE)
+    pids = [server.get("/pid")[1] for _ in range(20)]
+    stop_idle(server)
+    check_all_arrived(fake_collector, pids)
 
 
 @pytest.mark.parametrize("app", ["wired", "plain"])

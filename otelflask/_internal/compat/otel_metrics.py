@@ -182,6 +182,7 @@ class _Consumer(SynchronousMeasurementConsumer):
         self._cap = cap
         self._overflowed = overflowed
         self.before_collect: list[Callable[[], object]] = []
+        self.has_measured = False
         for reader in readers:
             self.add_metric_reader(reader)
 
@@ -200,7 +201,12 @@ class _Consumer(SynchronousMeasurementConsumer):
             settle()
         return super().collect(metric_reader, timeout_millis)
 
+    def consume_measurement(self, measurement: Any) -> None:
+        self.has_measured = True
+        super().consume_measurement(measurement)
+
     def after_fork(self) -> None:
+        self.has_measured = False
         # The SDK's lock: another of its threads may have held it at the fork.
         self._lock = threading.Lock()
         self._reader_storages = {reader: self._storage(reader) for reader in self._reader_storages}
@@ -229,6 +235,11 @@ class ClearedMeterProvider(MeterProvider):
     def before_collect(self) -> list[Callable[[], object]]:
         """Called before each collection of a reader, in order, in its thread."""
         return self._consumer.before_collect
+
+    @property
+    def has_measured(self) -> bool:
+        """Whether this process has measured anything by an instrument that is not asked."""
+        return self._consumer.has_measured
 
     @property
     def readers(self) -> list[MetricReader]:

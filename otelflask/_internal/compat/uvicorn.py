@@ -28,4 +28,4 @@ def after_serving(action: Callable[[], None]) -> None:
         return done
 
     shutdown._otelflask = True  # type: ignore[attr-defined]
-    Server.shutdown = shutdown
+    Server.shutdown = shutdown  # type: ignore[method-assign, unused-ignore]

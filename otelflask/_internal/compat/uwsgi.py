@@ -25,8 +25,12 @@ def is_running() -> bool:
 
 
 def has_threads() -> bool:
-    """Whether threads of Python run in this process of uWSGI: by ``--enable-threads``, or with its own threads."""
-    return not {"enable-threads", "threads"}.isdisjoint(_uwsgi().opt)
+    """Whether threads of Python run while uWSGI waits for a request.
+
+    From 2.0.27 on they do; before, with ``--enable-threads`` or ``--threads``. Under gevent they are greenlets.
+    """
+    uwsgi = _uwsgi()
+    return bool(getattr(uwsgi, "has_threads", True)) or "gevent" in uwsgi.opt
 
 
 def after_fork(action: Callable[[], None]) -> None:
@@ -36,10 +40,13 @@ def after_fork(action: Callable[[], None]) -> None:
     """
     uwsgi = _uwsgi()
     before = getattr(uwsgi, _HOOK, None)
+    if hasattr(before, "_otelflask"):
+        return
 
     def hook() -> None:
         action()
         if before is not None:
             before()
 
+    hook._otelflask = True  # type: ignore[attr-defined]
     setattr(uwsgi, _HOOK, hook)

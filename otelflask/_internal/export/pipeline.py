@@ -57,6 +57,8 @@ class Pipeline:
     owned: list[Any] = field(default_factory=list)
     handover: Handover = field(default_factory=Handover)
     _closed: bool = False
+    #: When this process was forked from one with this pipeline, in time.monotonic seconds.
+    _forked_at: float | None = None
 
     def __post_init__(self) -> None:
         spans = logs = Encoder(self.scrubber, self.span_limits)
@@ -141,8 +143,21 @@ class Pipeline:
         deadline = time.monotonic() + (self.shutdown_timeout if timeout is None else timeout)
         self.handover.close()
         if self.reader is not None:
-            self.reader.collect_last()
+            if self._is_brief():
+                self.reader.stop()
+            else:
+                self.reader.collect_last()
         close([*self.queues, *self.senders], deadline)
+
+    def _is_brief(self) -> bool:
+        """Whether this is a forked child that has measured nothing and has not lived for an interval.
+
+        Its metrics would be new series that end at once, for each task of a pool.
+        """
+        if self._forked_at is None or self.reader is None:
+            return False
+        has_measured = not isinstance(self.meter_provider, MeterProvider) or self.meter_provider.has_measured
+        return not has_measured and time.monotonic() - self._forked_at < self.reader.interval
 
     def abandon(self) -> None:
         """End without sending, and without a word about what waits: another process has the app."""
@@ -161,6 +176,7 @@ class Pipeline:
     def after_fork(self) -> None:
         """Reset resource, queues, threads and sums in a forked child."""
         self._closed = False
+        self._forked_at = time.monotonic()
         forked: Resource | None = None
         for provider in self.owned:
             before = resource_of(provider) if isinstance(provider, MeterProvider) else provider.resource

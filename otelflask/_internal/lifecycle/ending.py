@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ import weakref
 from types import FrameType
 from typing import Protocol
 
+from otelflask._internal import guard
 from otelflask._internal.lifecycle import greenlets
 
 #: Seconds beyond `shutdown_timeout` after which an end that hangs is abandoned.
@@ -22,7 +24,7 @@ class Ending(Protocol):
     @property
     def shutdown_timeout(self) -> float: ...
 
-    def shutdown(self) -> None: ...
+    def shutdown(self, timeout: float | None = None) -> None: ...
 
 
 def _shut_down_in_thread(ending: Ending) -> None:
@@ -40,8 +42,11 @@ def _shut_down_in_thread(ending: Ending) -> None:
     ending.shutdown()
 
 
+#: Seconds that a process has which a request may have forked, and waits for.
+FORKED_END_S = 1.0
 #: Whether SIGTERM ends telemetry here.
 _handles_sigterm = False
+_registers_in_children = False
 #: What `register` has, without `unregister`.
 _registered: weakref.WeakSet[Ending] = weakref.WeakSet()
 
@@ -49,25 +54,30 @@ _registered: weakref.WeakSet[Ending] = weakref.WeakSet()
 def register_in_children() -> None:
     """Shut down at the end of processes of `multiprocessing`, which have no atexit (granian's workers are such).
 
-    To be called where a process uses `multiprocessing`.
+    To be called where a process uses `multiprocessing`. A second call changes nothing.
     """
+    global _registers_in_children
+    if _registers_in_children:
+        return
+    _registers_in_children = True
     from multiprocessing import process, util
 
     # It is called in a forked child after what was registered in the parent is forgotten.
-    util.register_after_fork(_registered, _finalize)
+    util.register_after_fork(_registered, functools.partial(_finalize, FORKED_END_S))
     if process.parent_process() is not None:
-        _finalize(_registered)
+        _finalize(None, _registered)
 
 
-def _finalize(endings: weakref.WeakSet[Ending]) -> None:
+def _finalize(timeout: float | None, endings: weakref.WeakSet[Ending]) -> None:
     from multiprocessing import util
 
-    util.Finalize(None, _shut_down_all, (endings,), exitpriority=0)
+    # Below zero: after this process has waited for its own children.
+    util.Finalize(None, _shut_down_all, (timeout, endings), exitpriority=-1)
 
 
-def _shut_down_all(endings: weakref.WeakSet[Ending]) -> None:
+def _shut_down_all(timeout: float | None, endings: weakref.WeakSet[Ending]) -> None:
     for ending in list(endings):
-        ending.shutdown()
+        ending.shutdown(timeout)
 
 
 def handles_sigterm() -> bool:
@@ -94,7 +104,7 @@ def register(ending: Ending) -> None:
     def terminate(number: int, frame: FrameType | None) -> None:
         # Restore the default first, so that a second SIGTERM ends the process at once.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if greenlets.is_hub():
+        if guard.attempt(greenlets.is_hub, on_error=lambda error: False):
             greenlets.spawn(end)
         else:
             end()

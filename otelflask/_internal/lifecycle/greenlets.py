@@ -17,8 +17,8 @@ def are_threads() -> bool:
 
 def is_hub() -> bool:
     """Whether this is gevent's hub, in which signal handlers run while all greenlets wait. It must not wait."""
-    gevent = sys.modules.get("gevent")
-    return gevent is not None and gevent.getcurrent() is gevent.get_hub()
+    hub = sys.modules.get("gevent.hub")
+    return hub is not None and isinstance(hub.getcurrent(), hub.Hub)
 
 
 def spawn(function: Callable[[], object]) -> None:

@@ -17,8 +17,9 @@ def is_reloader_parent() -> bool:
     """Whether Werkzeug is about to run the app in a child with ``WERKZEUG_RUN_MAIN``."""
     if os.environ.get("WERKZEUG_RUN_MAIN") == "true":
         return False
-    arguments = sys.orig_argv[1:]
-    if _runs("flask") and "run" in arguments:
+    programs = [os.path.basename(argument) for argument in sys.orig_argv[:5]]
+    arguments = sys.orig_argv[programs.index("flask") + 1 :] if "flask" in programs else []
+    if "run" in arguments:
         if "--no-reload" in arguments:
             return False
         debug = os.environ.get("FLASK_DEBUG", "").lower() not in ("", "0", "false", "no")

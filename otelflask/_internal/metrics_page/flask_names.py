@@ -38,7 +38,7 @@ def flask_names(snapshot: Snapshot, app: Flask) -> Snapshot:
 
     def request(point: Mapping[str, Any]) -> dict[str, str]:
         method = str(point.get("http.request.method", ""))
-        return {"method": method, "endpoint": endpoints.get((point.get("http.route", ""), method), NO_ENDPOINT)}
+        return {"method": method, "endpoint": _endpoint(endpoints, str(point.get("http.route", "")), method)}
 
     def request_and_status(point: Mapping[str, Any]) -> dict[str, str]:
         return {**request(point), "status": str(point.get("http.response.status_code", ""))}
@@ -62,6 +62,17 @@ def flask_names(snapshot: Snapshot, app: Flask) -> Snapshot:
         _histogram("db.query.duration", "", "Duration of statements, in seconds.", statements, any_operation),
     ]
     return {f"{series.scope} {series.name}": series for series in made}
+
+
+def _endpoint(endpoints: Mapping[tuple[str, str], str], route: str, method: str) -> str:
+    """The endpoint of a route, which begins with the path at which a dispatcher has mounted the app."""
+    while route:
+        found = endpoints.get((route, method))
+        if found is not None:
+            return found
+        _, slash, rest = route[1:].partition("/")
+        route = slash + rest
+    return NO_ENDPOINT
 
 
 def _series(snapshot: Snapshot, name: str) -> list[Series]:

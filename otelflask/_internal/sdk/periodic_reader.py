@@ -25,6 +25,9 @@ class PeriodicReader(MetricReader):
         interval: Seconds.
         preferred_temporality: Temporality by kind of instrument.
         preferred_aggregation: Aggregation by kind of instrument.
+
+    Attributes:
+        interval: Seconds.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class PeriodicReader(MetricReader):
         super().__init__(preferred_temporality=preferred_temporality, preferred_aggregation=preferred_aggregation)
         self._deliver = deliver
         self._send = send
-        self._interval = interval
+        self.interval = interval
         self._task = BackgroundTask("collect", self._work, interval, work_at_end=False)
 
     def start(self) -> None:
@@ -48,7 +51,7 @@ class PeriodicReader(MetricReader):
 
     def _work(self) -> float:
         self.collect_safely()
-        return self._interval
+        return self.interval
 
     def collect_safely(self) -> None:
         """Collect now. An exception, such as one of a callback of the app, is logged."""

@@ -145,7 +145,7 @@ def _can_send() -> bool:
     """Whether something may drain the queues. Otherwise telemetry stays off."""
     if not uwsgi.is_running() or uwsgi.has_threads():
         return True
-    message = "telemetry is off: uWSGI runs no threads of Python. Start it with --enable-threads (or --threads)"
+    message = "telemetry is off: this uWSGI runs no threads of Python. Start it with --enable-threads (or --threads)"
     guard.log("uwsgi", message, level=logging.ERROR)
     return False
 

@@ -39,6 +39,8 @@ def test_programs_that_import_apps_later_are_known_by_their_command(
         ("python -m flask --app shop run", False),
         ("python -m flask --app shop shell --debug", False),
         ("python shop.py run --debug", False),
+        ("coverage run -m flask --app shop run --debug", True),
+        ("coverage run -m flask --app shop shell --debug", False),
     ],
 )
 def test_the_parent_of_flasks_reloader_is_known_by_its_command(

@@ -10,6 +10,8 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.pool import StaticPool
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client
 
 import otelflask
 from otelflask.testing import CapturedTelemetry
@@ -76,6 +78,13 @@ def test_requests_have_method_endpoint_and_status(make: Any) -> None:
     assert found["flask_request_duration_seconds_sum", ("user", "GET")] > 0
     assert found["flask_request_duration_seconds_bucket", ("user", "+Inf", "GET")] == 3
     assert found["flask_active_users", ()] == 3
+
+
+def test_a_mounted_app_has_its_endpoints(make: Any) -> None:
+    app = make(metrics_flask_names=True)
+    client = Client(DispatcherMiddleware(flask.Flask("root"), {"/api/shop": app}))
+    assert client.get("/api/shop/users/1").status_code == 200
+    assert _samples(app)["flask_requests_total", ("user", "GET", "200")] == 1
 
 
 def test_statements_have_their_operation(make: Any) -> None:

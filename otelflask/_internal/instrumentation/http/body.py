@@ -145,14 +145,12 @@ class _Body:
         except BaseException as error:
             record.error = error
             record.unhandled = True
-            if record.response_size:
-                record.broken = True
-            else:
-                # A server sends the status with the first bytes, and has sent none (PEP 3333). It answers by itself.
-                record.status = 500
+            record.fail()
             raise
         finally:
             detach(token)
+        # Servers send the status with the first piece, also with an empty one.
+        record.has_begun = True
         record.response_size += len(chunk) if type(chunk) is bytes else _length(chunk)
         return chunk
 

@@ -7,6 +7,7 @@ Endpoints of otelflask are wrapped around it, and excluded URLs pass it unrecord
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 from random import getrandbits
@@ -92,8 +93,7 @@ class Middleware:
             except BaseException as error:
                 record.error = error
                 record.unhandled = True
-                # The server answers, whatever the app has announced: nothing of that is sent before a first piece.
-                record.status = 500
+                record.fail()
                 self._close(record)
                 raise
             finally:
@@ -130,7 +130,8 @@ class Middleware:
     def _start_response(self, record: RequestRecord, start_response: StartResponse) -> StartResponse:
         def wrapped(status: str, headers: list[tuple[str, str]], *args: Any, **kwargs: Any) -> Any:
             completed = self._complete_headers(record, status, headers)
-            return start_response(status, headers if completed is None else completed, *args, **kwargs)
+            write = start_response(status, headers if completed is None else completed, *args, **kwargs)
+            return functools.partial(_write, record, write)
 
         return wrapped
 
@@ -181,6 +182,12 @@ class Middleware:
         finally:
             forget(record.context)
             record.release()
+
+
+def _write(record: RequestRecord, write: Callable[[bytes], object], data: bytes) -> object:
+    """Send a piece by the callable that a server gives an app (PEP 3333, "The write() Callable")."""
+    record.has_begun = True
+    return write(data)
 
 
 def _hex(number: int, size: int) -> str:

@@ -57,7 +57,7 @@ class RequestSignals(RequestObserver):
     def opened(self, record: RequestRecord) -> None:
         """Start the span. The app's code runs in the record's context."""
         around = current_context()
-        if _is_span(around.get(SPAN_KEY)):
+        if _is_active(around.get(SPAN_KEY)):
             # Another instrumentation, such as that of a server of another kind around this app, has the request's span.
             kind, parent, links = SpanKind.INTERNAL, around, _NO_LINKS
         else:
@@ -105,8 +105,12 @@ class RequestSignals(RequestObserver):
             span.end(record.ended_at)
 
 
-def _is_span(found: object) -> bool:
-    return isinstance(found, trace_api.Span) and found.get_span_context().is_valid
+def _is_active(found: object) -> bool:
+    """Whether it is a span of this process that goes on, sampled or not. A caller's span says less than its headers."""
+    if not isinstance(found, trace_api.Span):
+        return False
+    context = found.get_span_context()
+    return context.is_valid and not context.is_remote and (found.is_recording() or not context.trace_flags & 1)
 
 
 def _finish(record: RequestRecord, span: trace_api.Span, request: EndedRequest) -> None:

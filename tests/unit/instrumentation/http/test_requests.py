@@ -222,6 +222,54 @@ def test_an_app_below_another_instrumentation_is_part_of_its_trace(
     assert [item.kind for item in telemetry.spans].count(SpanKind.SERVER) == 1
 
 
+@pytest.mark.parametrize("around", ["the caller's", "an ended one"])
+def test_only_an_active_span_of_this_process_is_the_parent(
+    client: FlaskClient, telemetry: CapturedTelemetry, around: str
+) -> None:
+    span: trace.Span = telemetry.tracer_provider.get_tracer("another").start_span("another")
+    if around == "the caller's":
+        span = trace.NonRecordingSpan(trace.SpanContext(5, 6, is_remote=True, trace_flags=trace.TraceFlags(1)))
+    else:
+        span.end()
+    with trace.use_span(span, end_on_exit=False):
+        client.get("/items/7")
+    found = telemetry.span("GET /items/<int:item>")
+    assert found.kind is SpanKind.SERVER
+    assert found.parent is None
+
+
+@pytest.mark.parametrize("how", ["empty piece", "write"])
+def test_what_fails_after_the_first_piece_keeps_its_status(telemetry: CapturedTelemetry, how: str) -> None:
+    app = flask.Flask("fails")
+
+    def inner(environ: Any, start_response: Any) -> Iterator[bytes]:
+        write = start_response("200 OK", [])
+        if how == "write":
+            write(b"")
+            raise OSError("disk")
+
+        def pieces() -> Iterator[bytes]:
+            yield b""
+            raise OSError("disk")
+
+        return pieces()
+
+    app.wsgi_app = inner  # type: ignore[assignment, method-assign]
+    otelflask.init(app, **telemetry.providers)
+    environ = {**EnvironBuilder(path="/fails").get_environ(), "SERVER_SOFTWARE": "a server"}
+
+    def serve() -> None:
+        body: Any = app(environ, lambda *arguments: lambda data: None)  # type: ignore[arg-type, return-value]
+        with contextlib.closing(body):
+            list(body)
+
+    with pytest.raises(OSError, match="disk"):
+        serve()
+    span = telemetry.span("GET")
+    assert span.attributes is not None
+    assert (span.attributes["http.response.status_code"], span.attributes["error.type"]) == (200, "OSError")
+
+
 @pytest.mark.parametrize("prefixed_by", ["nothing", "a header", "a header within the dispatcher"])
 def test_the_route_of_a_mounted_app_says_where_a_dispatcher_has_mounted_it(
     telemetry: CapturedTelemetry, prefixed_by: str
