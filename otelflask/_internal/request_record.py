@@ -92,6 +92,8 @@ class RequestRecord:
     error_type: str | None = None
     #: Code and message of the `AppError` that the app has raised as its answer.
     app_error: tuple[str | int, str] | None = None
+    #: Whether a span of this process is around its own.
+    has_outer_span = False
     unhandled = False
     broken = False
     #: Whether the server has got a piece of the response's body.

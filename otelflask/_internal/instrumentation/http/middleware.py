@@ -7,9 +7,9 @@ Endpoints of otelflask are wrapped around it, and excluded URLs pass it unrecord
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from random import getrandbits
 from typing import Any, NamedTuple
 
@@ -131,7 +131,7 @@ class Middleware:
         def wrapped(status: str, headers: list[tuple[str, str]], *args: Any, **kwargs: Any) -> Any:
             completed = self._complete_headers(record, status, headers)
             write = start_response(status, headers if completed is None else completed, *args, **kwargs)
-            return functools.partial(_write, record, write)
+            return partial(_write, record, write)
 
         return wrapped
 

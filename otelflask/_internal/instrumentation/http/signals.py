@@ -57,9 +57,11 @@ class RequestSignals(RequestObserver):
     def opened(self, record: RequestRecord) -> None:
         """Start the span. The app's code runs in the record's context."""
         around = current_context()
-        if _is_active(around.get(SPAN_KEY)):
+        outer = around.get(SPAN_KEY)
+        if outer is not None and _is_active(outer):
             # Another instrumentation, such as that of a server of another kind around this app, has the request's span.
             kind, parent, links = SpanKind.INTERNAL, around, _NO_LINKS
+            record.has_outer_span = True
         else:
             kind = SpanKind.SERVER
             parent, links = remote_context(record.environ, self._remote)

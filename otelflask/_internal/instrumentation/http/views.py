@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from opentelemetry.sdk.trace import SpanLimits
-from opentelemetry.trace import NonRecordingSpan, SpanKind, StatusCode
+from opentelemetry.trace import NonRecordingSpan, StatusCode
 
 from otelflask._internal.compat.otel_trace import name_and_parent_of, processors_of_tracer
 from otelflask._internal.export.pipeline import Pipeline
@@ -161,7 +161,7 @@ def _fits(span: Span, record: RequestRecord, margin: int) -> bool:
         len(own) <= margin
         and span.ended_at is None
         # Plans have the kind of most.
-        and span.kind is SpanKind.SERVER
+        and not record.has_outer_span
         and (not own or NAMES.isdisjoint(own))
         and (record.error is None or not span.has_events)
     )
