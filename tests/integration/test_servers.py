@@ -213,7 +213,7 @@ def test_the_parent_of_the_reloader_sends_nothing(
     server = serve(command, fake_collector)
     _, pid = server.get("/pid")
     fake_collector.wait_for(lambda: [metric.name for metric in fake_collector.metrics].count("process.cpu.time") > 6)
-    server.stop(signal.SIGINT)
+    server.stop(END)
     everything = [*fake_collector.metrics, *fake_collector.logs, *fake_collector.spans]
     assert {str(item.resource["process.pid"]) for item in everything} == {pid}
 
