@@ -18,8 +18,6 @@ def after_serving(action: Callable[[], None]) -> None:
     from uvicorn.server import Server  # type: ignore[import-not-found, unused-ignore]
 
     original: Callable[..., Any] = Server.shutdown
-    if hasattr(original, "_otelflask"):
-        return
 
     @functools.wraps(original)
     async def shutdown(self: Any, *arguments: Any, **options: Any) -> Any:
@@ -27,5 +25,4 @@ def after_serving(action: Callable[[], None]) -> None:
         action()
         return done
 
-    shutdown._otelflask = True  # type: ignore[attr-defined]
     Server.shutdown = shutdown  # type: ignore[method-assign, unused-ignore]

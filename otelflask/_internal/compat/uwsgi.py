@@ -40,13 +40,10 @@ def after_fork(action: Callable[[], None]) -> None:
     """
     uwsgi = _uwsgi()
     before = getattr(uwsgi, _HOOK, None)
-    if hasattr(before, "_otelflask"):
-        return
 
     def hook() -> None:
         action()
         if before is not None:
             before()
 
-    hook._otelflask = True  # type: ignore[attr-defined]
     setattr(uwsgi, _HOOK, hook)

@@ -80,8 +80,6 @@ def note_mounts(key: str) -> None:
     from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
     original: Callable[..., Any] = DispatcherMiddleware.__call__
-    if hasattr(original, "_otelflask"):
-        return
 
     @functools.wraps(original)
     def call(self: Any, environ: dict[str, Any], start_response: Any) -> Any:
@@ -92,7 +90,6 @@ def note_mounts(key: str) -> None:
         environ[key] = environ.get(key, "") + mount
         return original(self, environ, start_response)
 
-    call._otelflask = True  # type: ignore[attr-defined]
     DispatcherMiddleware.__call__ = call  # type: ignore[method-assign]
 
 
@@ -101,8 +98,6 @@ def before_reloading(leave: Callable[[], None]) -> None:
     from werkzeug import _reloader
 
     original: Callable[..., Any] = _reloader.run_with_reloader
-    if hasattr(original, "_otelflask"):
-        return
 
     @functools.wraps(original)
     def run_with_reloader(*arguments: Any, **options: Any) -> Any:
@@ -110,7 +105,6 @@ def before_reloading(leave: Callable[[], None]) -> None:
             leave()
         return original(*arguments, **options)
 
-    run_with_reloader._otelflask = True  # type: ignore[attr-defined]
     _reloader.run_with_reloader = run_with_reloader
 
 

@@ -46,7 +46,6 @@ def _shut_down_in_thread(ending: Ending) -> None:
 FORKED_END_S = 1.0
 #: Whether SIGTERM ends telemetry here.
 _handles_sigterm = False
-_registers_in_children = False
 #: What `register` has, without `unregister`.
 _registered: weakref.WeakSet[Ending] = weakref.WeakSet()
 
@@ -54,12 +53,8 @@ _registered: weakref.WeakSet[Ending] = weakref.WeakSet()
 def register_in_children() -> None:
     """Shut down at the end of processes of `multiprocessing`, which have no atexit (granian's workers are such).
 
-    To be called where a process uses `multiprocessing`. A second call changes nothing.
+    To be called once, where a process uses `multiprocessing`.
     """
-    global _registers_in_children
-    if _registers_in_children:
-        return
-    _registers_in_children = True
     from multiprocessing import process, util
 
     # It is called in a forked child after what was registered in the parent is forgotten.

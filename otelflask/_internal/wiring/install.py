@@ -6,8 +6,6 @@ is harmless.
 
 from __future__ import annotations
 
-import functools
-import logging
 import sys
 import threading
 from collections.abc import Collection
@@ -17,12 +15,11 @@ from flask import Flask
 
 from otelflask._internal import guard
 from otelflask._internal.breaker import registry
-from otelflask._internal.compat import uvicorn, uwsgi, werkzeug
+from otelflask._internal.compat.werkzeug import before_serving
 from otelflask._internal.endpoints.endpoint import Endpoints
 from otelflask._internal.error_responses.handlers import answer_errors, roll_back
 from otelflask._internal.error_responses.renderer import Renderer
 from otelflask._internal.error_responses.success import answer_successes
-from otelflask._internal.import_hooks import when_imported
 from otelflask._internal.instrumentation import libraries
 from otelflask._internal.instrumentation.http.instrumentor import EXTENSION_KEY as HTTP_EXTENSION_KEY
 from otelflask._internal.instrumentation.http.instrumentor import FlaskInstrumentor
@@ -32,12 +29,11 @@ from otelflask._internal.lifecycle import ending, forks
 from otelflask._internal.lifecycle.parents import is_reloader_parent
 from otelflask._internal.local_output.attach import attach_console, console_style
 from otelflask._internal.locks import new_lock
-from otelflask._internal.request_record import MOUNT_KEY
 from otelflask._internal.settings import SettingError, Settings
 from otelflask._internal.settings.loading import load as load_settings
 from otelflask._internal.settings.loading import sources as setting_sources
 from otelflask._internal.supported_versions import is_supported
-from otelflask._internal.wiring import app_endpoints, profilers, unused
+from otelflask._internal.wiring import app_endpoints, profilers, servers, unused
 from otelflask._internal.wiring.development import Development
 from otelflask._internal.wiring.factory import make_telemetry
 from otelflask._internal.wiring.options import PROVIDERS, Hooks, InitOptions
@@ -90,7 +86,7 @@ def install(app: Flask, options: InitOptions) -> None:
         return
     _check_hooks(hooks)
     effective = load_settings(settings, app.config, other_names=_NOT_SETTINGS)
-    if effective.disabled or is_reloader_parent() or not is_supported("Flask") or not _can_send():
+    if effective.disabled or is_reloader_parent() or not is_supported("Flask") or not servers.can_send():
         return
     sources = setting_sources(settings, app.config)
     unused.tell(effective, sources)
@@ -119,7 +115,7 @@ def install(app: Flask, options: InitOptions) -> None:
     )
     development.complete()
     app.extensions[DEVELOPMENT_KEY] = development
-    werkzeug.before_serving(development, "before_serving")
+    before_serving(development, "before_serving")
     app.wsgi_app = endpoints.wrap(app.wsgi_app)  # type: ignore[method-assign,assignment]
     _log_start(telemetry)
     _log_differences(telemetry, effective, sources, hooks)
@@ -132,22 +128,13 @@ def install(app: Flask, options: InitOptions) -> None:
 
 def instrument_new_apps(settings: Settings, service_name: str) -> None:
     """Zero-code instrumentation: start the process's telemetry, and record the requests of each new app."""
-    if not _can_send():
+    if not servers.can_send():
         return
     telemetry = start(settings, service_name, {})
     if attach_console(telemetry.pipeline, console_style(settings, debug=False)):
         telemetry.made_with["log_console"] = settings.log_console
     _log_start(telemetry)
     FlaskInstrumentor().instrument(**_instrument_arguments(telemetry, settings, has_live_page=False))
-
-
-def _can_send() -> bool:
-    """Whether something may drain the queues. Otherwise telemetry stays off."""
-    if not uwsgi.is_running() or uwsgi.has_threads():
-        return True
-    message = "telemetry is off: this uWSGI runs no threads of Python. Start it with --enable-threads (or --threads)"
-    guard.log("uwsgi", message, level=logging.ERROR)
-    return False
 
 
 def _log_start(telemetry: Telemetry) -> None:
@@ -218,12 +205,7 @@ def start(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
         ending.register(telemetry)
         _telemetry = _telemetry or telemetry
         _started.append(telemetry)
-        when_imported(uvicorn.SERVER, functools.partial(uvicorn.after_serving, _flush_before_signal))
-        when_imported("multiprocessing.util", ending.register_in_children)
-        when_imported(werkzeug.RELOADER, functools.partial(werkzeug.before_reloading, leave_to_child))
-        when_imported(werkzeug.DISPATCHER, functools.partial(werkzeug.note_mounts, MOUNT_KEY))
-        if uwsgi.is_running():
-            uwsgi.after_fork(forks.notice)
+        servers.prepare(_flush_before_signal, _leave_to_child)
         return telemetry
 
 
@@ -275,6 +257,7 @@ def withdraw(logger_provider: Any) -> None:
     libraries.uninstrument()
 
 
+@guard.guarded("flushing at the end of a server")
 def _flush_before_signal() -> None:
     """Send everything where the process is about to end by a signal that nobody handles."""
     if threading.current_thread() is threading.main_thread() and not ending.handles_sigterm():
@@ -282,7 +265,8 @@ def _flush_before_signal() -> None:
             telemetry.flush_at_end()
 
 
-def leave_to_child() -> None:
+@guard.guarded("leaving telemetry to another process")
+def _leave_to_child() -> None:
     """End the process's telemetry without sending: this process only starts the one that serves."""
     with _lock:
         for telemetry in _started:

@@ -61,11 +61,6 @@ class EndedRequest(NamedTuple):
         """The description of its span's status; empty without an exception."""
         return self.exception_message[:MAX_DESCRIPTION]
 
-    @property
-    def is_sampled(self) -> bool:
-        """Whether its span is sampled."""
-        return bool(self.trace_flags & 1)
-
 
 def flat_request(record: RequestRecord) -> Flat:
     """The fields of an `EndedRequest` as a plain tuple, which the garbage collector does not track."""

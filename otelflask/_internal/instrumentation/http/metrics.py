@@ -128,7 +128,7 @@ class HttpMetrics(RequestObserver):
         duration, request_size, response_size = self.histograms(
             request.method, request.route, request.status, request.error_type, request.scheme, request.protocol
         )
-        sampled = request.is_sampled
+        sampled = bool(request.trace_flags & 1)
         duration.record(request.duration, context, sampled)
         if request.request_size is not None:
             request_size.record(request.request_size, context, sampled)

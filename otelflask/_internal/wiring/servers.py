@@ -1,0 +1,38 @@
+"""What the process's telemetry does about the server that runs it."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+
+from otelflask._internal import guard
+from otelflask._internal.compat import uvicorn, uwsgi, werkzeug
+from otelflask._internal.import_hooks import when_imported
+from otelflask._internal.lifecycle import ending, forks
+from otelflask._internal.request_record import MOUNT_KEY
+
+
+def can_send() -> bool:
+    """Whether something may drain the queues. Otherwise an ERROR line says that telemetry is off."""
+    if not uwsgi.is_running() or uwsgi.has_threads():
+        return True
+    message = "telemetry is off: this uWSGI runs no threads of Python. Start it with --enable-threads (or --threads)"
+    guard.log("uwsgi", message, level=logging.ERROR)
+    return False
+
+
+@functools.cache
+def prepare(flush: Callable[[], None], leave: Callable[[], None]) -> None:
+    """Prepare for the forks and ends of servers. A second call changes nothing.
+
+    Args:
+        flush: Called before a server ends the process by a signal that may have no handler.
+        leave: Called in a process that has another one serve the app.
+    """
+    when_imported(uvicorn.SERVER, functools.partial(uvicorn.after_serving, flush))
+    when_imported("multiprocessing.util", ending.register_in_children)
+    when_imported(werkzeug.RELOADER, functools.partial(werkzeug.before_reloading, leave))
+    when_imported(werkzeug.DISPATCHER, functools.partial(werkzeug.note_mounts, MOUNT_KEY))
+    if uwsgi.is_running():
+        uwsgi.after_fork(forks.notice)
