@@ -1,4 +1,4 @@
-"""What is reported, once, and what a report contains."""
+"""What is reported, and what a report contains."""
 
 from __future__ import annotations
 
@@ -21,24 +21,7 @@ from otelflask._internal.limits import Limits
 from otelflask._internal.redaction import Scrubber, scrubbed_attributes
 from otelflask.testing import CapturedTelemetry
 from tests.unit.conftest import Make
-
-
-def reports(telemetry: CapturedTelemetry) -> list[Any]:
-    return [record for record in telemetry.logs if record.event_name in ("exception", "otelflask.message")]
-
-
-@pytest.fixture
-def run(make: Make, telemetry: CapturedTelemetry) -> Callable[..., list[Any]]:
-    """Run a view once or more often, and return the reports."""
-
-    def ran(view: Callable[[], Any], times: int = 1, **options: Any) -> list[Any]:
-        app = make(lambda: None, **options)
-        app.view_functions["x"] = view
-        for _ in range(times):
-            app.test_client().get("/x")
-        return reports(telemetry)
-
-    return ran
+from tests.unit.error_reports.conftest import reports
 
 
 def _boom(password: str = "hunter2") -> None:
@@ -167,48 +150,6 @@ def test_the_level_is_a_setting(run: Callable[..., list[Any]]) -> None:
 
     (report,) = run(view, report_level="critical")
     assert (report.body, report.severity_text) == ("this", "FATAL")
-
-
-def test_logged_captured_and_raised_is_one_report(run: Callable[..., list[Any]]) -> None:
-    def view() -> None:
-        try:
-            _boom()
-        except LookupError as error:
-            logging.getLogger("shop").exception("cannot count")
-            sentry_sdk.capture_exception(error)
-            raise
-
-    (report,) = run(view)
-    assert report.attributes["otelflask.error.handled"] is False
-
-
-def test_logged_then_wrapped_and_raised_is_the_outer_ones_report(run: Callable[..., list[Any]]) -> None:
-    def view() -> None:
-        try:
-            _boom()
-        except LookupError as error:
-            logging.getLogger("shop").exception("cannot count")
-            raise RuntimeError("the order failed") from error
-
-    (report,) = run(view)
-    assert report.attributes["exception.type"] == "RuntimeError"
-    assert "LookupError: no 2 lamps" in report.attributes["exception.stacktrace"]
-
-
-def test_the_same_exception_object_in_two_requests_is_two_reports(run: Callable[..., list[Any]]) -> None:
-    error = RuntimeError("kept by a future")
-    assert len(run(lambda: _raise(error), times=2)) == 2
-
-
-def test_exceptions_that_cause_each_other_are_one_report(run: Callable[..., list[Any]]) -> None:
-    one, other = ValueError("one"), KeyError("other")
-    one.__cause__, other.__cause__ = other, one
-
-    def view() -> None:
-        sentry_sdk.capture_exception(other)
-        raise one
-
-    assert len(run(view)) == 1
 
 
 def test_what_the_app_says_to_sentry_sdk_is_on_the_report_and_only_on_its_requests(
