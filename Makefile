@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-fast test-stack test-bad-day lint coverage wheel demo bench bench-load bench-page docs pictures clean
+.PHONY: install test test-fast test-stack test-bad-day test-matrix lint coverage wheel demo bench bench-load bench-page docs pictures clean
 
 install: $(VENV)/.installed
 
@@ -63,6 +63,11 @@ test-stack: install
 # Stops each server of the stack in turn. BAD_DAY=loki stops only that one.
 test-bad-day: install
 	$(BIN)/python -m pytest -m bad_day tests/stack/test_bad_day.py
+
+# Runs each server under load while its workers, its receiver and itself fail. ROWS=short is a short form, and
+# ROWS="granian;waitress" chooses rows; REQUESTS is the length of a row. A whole run writes docs/servers/matrix.md.
+test-matrix: install
+	$(BIN)/python -m tests.matrix.run
 
 demo: install
 	$(BIN)/python -m otelflask.demo --port $(or $(PORT),8000)

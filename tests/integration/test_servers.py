@@ -7,20 +7,22 @@ import signal
 import site
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 import otelflask
 from otelflask.testing import FakeCollector
 
-from .conftest import Serve, Server
+from .conftest import Serve
 
 pytestmark = pytest.mark.slow
 
 UWSGI = ["uwsgi", "--http-socket", "127.0.0.1:{port}", "--module", "wired:app", "--master", "--need-app"]
+#: At SIGTERM, workers finish what they do.
+GRACEFUL = ["--hook-master-start", "unix_signal:15 gracefully_kill_them_all"]
 THREADS = "--enable-threads"
 ZERO_CODE = ["opentelemetry-instrument"]
 #: Nothing is sent before the end.
@@ -38,12 +40,6 @@ def check_all_arrived(collector: FakeCollector, pids: list[str]) -> None:
     assert len({span.message.trace_id for span in spans}) == len(pids)
 
 
-def stop_idle(server: Server) -> None:
-    """Stop uWSGI. It calls no `atexit` in a worker that is busy, as with the rest of a request that is answered."""
-    time.sleep(1)
-    server.stop(END)
-
-
 @pytest.mark.parametrize(
     "options",
     [[THREADS], [THREADS, "--py-call-osafterfork"], [THREADS, "--lazy-apps"], ["--threads", "2"], []],
@@ -56,13 +52,15 @@ def test_workers_of_uwsgi_lose_nothing(
     if own_hook:
         with (app_dir / "wired.py").open("a") as file:
             file.write("\nimport uwsgi\nuwsgi.post_fork_hook = lambda: print('hook of the app', flush=True)\n")
-    server = serve([*UWSGI, "--processes", "2", "--die-on-term", *options], fake_collector, **LATE)
+    server = serve([*UWSGI, "--processes", "2", *GRACEFUL, *options], fake_collector, **LATE)
     with ThreadPoolExecutor(8) as pool:
         pids = [pid for _, pid in pool.map(server.get, ["/pid"] * 60)]
-    stop_idle(server)
+    # Lazy workers import the app after their fork. One that gets the signal meanwhile is killed a minute later.
+    is_lazy = "--lazy-apps" in options
+    fake_collector.wait_for(lambda: server.said().count("(mountpoint='') ready") == 1 + is_lazy)
+    server.stop(END)
     check_all_arrived(fake_collector, pids)
-    # Lazy workers import the app after their fork.
-    assert ("hook of the app" in server.said()) == (own_hook and "--lazy-apps" not in options)
+    assert ("hook of the app" in server.said()) == (own_hook and not is_lazy)
 
 
 #: Debian's, of a version before 2.0.27, and its plugin for Python.
@@ -72,15 +70,71 @@ IS_OLD = OLD_UWSGI.exists() and PLUGIN.exists() and sys.version_info[:2] == (3, 
 
 @pytest.mark.skipif(not IS_OLD, reason="needs Python 3.11, and uwsgi-core and uwsgi-plugin-python3 of Debian 12")
 def test_an_uwsgi_without_threads_is_off_and_says_so(serve: Serve, fake_collector: FakeCollector) -> None:
-    command = [str(OLD_UWSGI), "--plugin-dir", str(PLUGIN.parent), "--plugin", "python3", *UWSGI[1:], "--die-on-term"]
+    command = [str(OLD_UWSGI), "--plugin-dir", str(PLUGIN.parent), "--plugin", "python3", *UWSGI[1:], *GRACEFUL]
     # Its interpreter is Debian's.
     for folder in (*site.getsitepackages(), str(Path(otelflask.__file__).parents[1])):
         command += ["--pythonpath", folder]
     server = serve(command, fake_collector, **LATE)
     assert server.get("/hello/ann") == (200, "hello ann")
-    stop_idle(server)
+    server.stop(END)
     said = server.said().count("ERROR:otelflask:otelflask: telemetry is off: this uWSGI runs no threads of Python")
     assert (said, fake_collector.requests) == (1, [])
+
+
+def test_the_master_of_uwsgi_has_no_threads_and_its_first_worker_sends_what_it_recorded(
+    serve: Serve, fake_collector: FakeCollector, app_dir: Path
+) -> None:
+    with (app_dir / "wired.py").open("a") as file:
+        file.write("\napp.logger.warning('imported')\n")
+    server = serve([*UWSGI, "--processes", "2", *GRACEFUL], fake_collector)
+    master = psutil.Process(server.process.pid)
+
+    def pids() -> set[object]:
+        return {metric.resource["process.pid"] for metric in fake_collector.metrics}
+
+    fake_collector.wait_for(lambda: len(pids()) == 2)
+    assert master.num_threads() == 1
+    killed = master.children()
+    for worker in killed:
+        worker.kill()
+    # Workers that take their place are forked from the same master.
+    fake_collector.wait_for(lambda: len(pids()) == 4)
+    server.stop(END)
+    (record,) = [record for record in fake_collector.logs if record.name == "imported"]
+    assert record.resource["process.pid"] in {worker.pid for worker in killed}
+
+
+def test_an_uwsgi_that_ends_busy_workers_says_so(serve: Serve, fake_collector: FakeCollector) -> None:
+    server = serve([*UWSGI, "--processes", "2", "--die-on-term"], fake_collector)
+    assert server.get("/hello/ann") == (200, "hello ann")
+    server.stop(END)
+    assert server.said().count("uWSGI ends a worker that is busy at once") == 1
+    graceful = serve([*UWSGI, "--processes", "2", *GRACEFUL], fake_collector)
+    assert graceful.get("/hello/ann") == (200, "hello ann")
+    graceful.stop(END)
+    assert "uWSGI ends a worker" not in graceful.said()
+
+
+APACHE = Path(sys.executable).parent / "mod_wsgi-express"
+#: Apache does not serve as root, and its user may not run each Python.
+OTHER_USER = ["--user", "www-data", "--group", "www-data"] if os.getuid() == 0 else []
+IS_OURS = os.getuid() == 0 and not all(f.stat().st_mode & 1 for f in Path(sys.executable).resolve().parents)
+
+
+@pytest.mark.skipif(not APACHE.exists(), reason="needs mod_wsgi (apt-get install apache2 apache2-dev; pip install it)")
+@pytest.mark.skipif(IS_OURS, reason="needs a Python that other users may run")
+@pytest.mark.parametrize("app", ["wired", "plain"])
+def test_daemons_of_mod_wsgi_lose_nothing(serve: Serve, fake_collector: FakeCollector, app_dir: Path, app: str) -> None:
+    # Below pytest's own folder, which only its user enters.
+    for folder in (app_dir, *app_dir.parents[:2]):
+        folder.chmod(0o755)
+    before = ZERO_CODE if app == "plain" else []
+    command = ["mod_wsgi-express", "start-server", f"{app}.py", "--callable-object", "app", "--port", "{port}"]
+    options = ["--host", "127.0.0.1", "--processes", "2", "--log-to-terminal", *OTHER_USER]
+    server = serve([*before, *command, *options], fake_collector, **LATE)
+    pids = [server.get("/pid")[1] for _ in range(20)]
+    server.stop(END)
+    check_all_arrived(fake_collector, pids)
 
 
 def test_what_runs_when_a_response_closes_has_the_trace_on_a_server_without_a_name(
@@ -97,9 +151,9 @@ def closes():
     return response
 """
         )
-    server = serve([*UWSGI, THREADS, "--die-on-term"], fake_collector)
+    server = serve([*UWSGI, *GRACEFUL], fake_collector)
     assert server.get("/closes") == (200, "body")
-    stop_idle(server)
+    server.stop(END)
     (span,) = (span for span in fake_collector.spans if span.attributes.get("url.path") == "/closes")
     (line,) = (record for record in fake_collector.logs if record.name == "closed")
     assert line.message.trace_id == span.message.trace_id
@@ -107,9 +161,9 @@ def closes():
 
 def test_uwsgi_works_with_zero_code(serve: Serve, fake_collector: FakeCollector) -> None:
     command = [part.replace("wired", "plain") for part in UWSGI]
-    server = serve([*ZERO_CODE, *command, THREADS, "--processes", "2", "--die-on-term"], fake_collector, **LATE)
+    server = serve([*ZERO_CODE, *command, *GRACEFUL, "--processes", "2"], fake_collector, **LATE)
     pids = [server.get("/pid")[1] for _ in range(20)]
-    stop_idle(server)
+    server.stop(END)
     check_all_arrived(fake_collector, pids)
 
 

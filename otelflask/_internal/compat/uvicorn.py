@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,9 @@ SERVER = "uvicorn.server"
 
 
 def after_serving(action: Callable[[], None]) -> None:
-    """Call a function when a server has answered its last request, before it raises its signal again.
+    """Call a function when a server that got SIGTERM has answered its last request.
 
-    It restores the signal's handler from before the import of the app, and that of a new process is none.
+    It raises SIGTERM again, with the handler from before the import of the app. A new process has none.
     """
     from uvicorn.server import Server  # type: ignore[import-not-found, unused-ignore]
 
@@ -22,7 +23,9 @@ def after_serving(action: Callable[[], None]) -> None:
     @functools.wraps(original)
     async def shutdown(self: Any, *arguments: Any, **options: Any) -> Any:
         done = await original(self, *arguments, **options)
-        action()
+        # Versions before 0.29 do not raise it again.
+        if signal.SIGTERM in getattr(self, "_captured_signals", ()):
+            action()
         return done
 
     Server.shutdown = shutdown  # type: ignore[method-assign, unused-ignore]

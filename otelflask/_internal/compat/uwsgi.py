@@ -7,11 +7,14 @@ and ``uwsgidecorators.py``.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
 _HOOK = "post_fork_hook"
+#: An action of uWSGI's hooks: the workers finish their requests, and end as they would at a reload.
+_GRACEFUL = b"gracefully_kill_them_all"
 
 
 def _uwsgi() -> Any:
@@ -31,6 +34,21 @@ def has_threads() -> bool:
     """
     uwsgi = _uwsgi()
     return bool(getattr(uwsgi, "has_threads", True)) or "gevent" in uwsgi.opt
+
+
+def is_master() -> bool:
+    """Whether this process has imported the app, and forks its workers in C from now on."""
+    return bool(_uwsgi().masterpid() == os.getpid())
+
+
+def ends_gracefully() -> bool:
+    """Whether uWSGI is told to let a busy worker finish. Otherwise it ends it by ``exit``, without ``atexit``."""
+    for value in _uwsgi().opt.values():
+        # An option that is given twice is a list; one without a value is True.
+        items = value if isinstance(value, list) else [value]
+        if any(isinstance(item, bytes) and _GRACEFUL in item for item in items):
+            return True
+    return False
 
 
 def after_fork(action: Callable[[], None]) -> None:

@@ -59,16 +59,28 @@ def close(senders: Sequence[Sender], deadline: float) -> None:
     """End all senders by `deadline` (time.monotonic seconds), and log what was not sent."""
     for sender in senders:
         guard.call_hook("end of a sender", sender.begin_close, deadline)
-    soon = min(deadline, time.monotonic() + LOG_AFTER_S)
-    slow = [sender for sender in senders if guard.call_hook("end of a sender", sender.join, soon) is False]
-    left = deadline - time.monotonic()
-    if slow and left > 0:
-        what = ", ".join(sender.waits_for() for sender in slow)
-        # Always logged, because there is no later chance.
-        guard.log(f"closing:{what}", "the process waits for %s, for at most %.1f s (shutdown_timeout)", what, left)
-    for sender in slow:
-        if guard.call_hook("end of a sender", sender.join, deadline) is False:
+    slow = list(senders)
+    try:
+        slow = _join(slow, min(deadline, time.monotonic() + LOG_AFTER_S))
+        left = deadline - time.monotonic()
+        if slow and left > 0:
+            what = ", ".join(sender.waits_for() for sender in slow)
+            # Always logged, because there is no later chance.
+            guard.log(f"closing:{what}", "the process waits for %s, for at most %.1f s (shutdown_timeout)", what, left)
+        slow = _join(slow, deadline)
+    finally:
+        # Also where a signal interrupts the wait: gunicorn raises SystemExit in a worker that takes too long.
+        for sender in slow:
             guard.call_hook("end of a sender", sender.give_up)
+        _log_lost(senders)
+
+
+def _join(senders: Sequence[Sender], deadline: float) -> list[Sender]:
+    """Wait for senders. Returns those that have not ended by `deadline`."""
+    return [sender for sender in senders if guard.call_hook("end of a sender", sender.join, deadline) is False]
+
+
+def _log_lost(senders: Sequence[Sender]) -> None:
     lost: dict[tuple[str, str], list[str]] = {}
     for sender in senders:
         for where, what in (guard.call_hook("end of a sender", sender.lost) or {}).items():

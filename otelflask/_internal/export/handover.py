@@ -44,16 +44,25 @@ class Handover:
         # Re-entrant: a signal handler may interrupt the thread that holds it, and flush.
         self._lock = new_rlock()
         self._task = BackgroundTask("handover", self._work, INTERVAL_S)
+        self._items: deque[Flat] = deque()
         self.after_fork()
 
-    def after_fork(self) -> None:
-        """Start again in a forked child. The parent has the views of what it handed over."""
-        self._items: deque[Flat] = deque()
+    def after_fork(self, is_heir: bool = False) -> None:
+        """Start again in a forked child.
+
+        Args:
+            is_heir: Whether the child makes the views of what its parent has handed over. Otherwise the parent
+                makes them.
+        """
+        if not is_heir:
+            self._items = deque()
         #: The item whose views are made.
         self._item: Flat = ()
         self._is_woken = False
         self._is_closed = False
         self._task.after_fork()
+        if self._items:
+            self._task.start()
 
     def add_view(self, view: View, lost: Lost) -> int:
         """Add a kind of items.

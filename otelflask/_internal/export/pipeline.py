@@ -23,6 +23,7 @@ from otelflask._internal.export.processors import HandoverLogProcessor, Handover
 from otelflask._internal.export.queue import ExportQueue
 from otelflask._internal.export.scrubbed import scrubbed_metrics
 from otelflask._internal.export.self_metrics import QueueMetrics
+from otelflask._internal.lifecycle import forks
 from otelflask._internal.limits import Limits
 from otelflask._internal.redaction import Scrubber
 from otelflask._internal.sdk import flat_items
@@ -188,8 +189,9 @@ class Pipeline:
                 otel_logs.set_provider_resource(provider, forked)
             elif isinstance(provider, MeterProvider):
                 provider.set_resource(forked)
-                provider.after_fork()
-        self.handover.after_fork()
+                if not forks.is_heir:
+                    provider.after_fork()
+        self.handover.after_fork(forks.is_heir)
         for sender in (*self.queues, *self.senders):
             sender.after_fork()
         if self.reader is not None:

@@ -29,6 +29,8 @@ MAX_BACKOFF_S = 30.0
 SHUTDOWN_MARGIN_S = 0.1
 #: Reasons in the log line at shutdown.
 UNREACHABLE, TOO_LATE = "cannot be reached, and has accepted nothing so far", "did not accept it in time"
+#: What a process has dropped before its end. The metrics that count it may not have arrived.
+EARLIER = ("the process", "dropped before its end")
 #: The servers that accepted something from this process, or from its parent before the fork.
 _accepting_servers: set[str] = set()
 
@@ -72,8 +74,9 @@ class ExportQueue:
         self.name = name
         self.destination = destination
         self.counts: Counter[str] = Counter()
-        #: Items that were not sent before the process ended, by reason.
+        #: Items that were not sent before the process ended, by reason, and by outcome.
         self.unsent: Counter[str] = Counter()
+        self._unsent_outcomes: Counter[str] = Counter()
         self._encode = encode
         self._weigh = weigh
         #: What the counts are in, for log lines.
@@ -91,6 +94,7 @@ class ExportQueue:
         """Start again in a forked child. The parent sends what it queued."""
         self.counts = Counter()
         self.unsent = Counter()
+        self._unsent_outcomes = Counter()
         self._items = deque()
         self._task.after_fork()
         self._in_flight = 0
@@ -232,7 +236,9 @@ class ExportQueue:
             count: How much.
         """
         if count:
-            self.count(f"dropped:{error_type or 'unreachable'}", count)
+            outcome = f"dropped:{error_type or 'unreachable'}"
+            self.count(outcome, count)
+            self._unsent_outcomes[outcome] += count
             self.unsent[reason] += count
 
     def _wait_to_try_again(self, wait: float, result: SendResult) -> None:
@@ -315,10 +321,15 @@ class ExportQueue:
         return f"{self.destination.endpoint} to accept {self._unit}"
 
     def lost(self) -> dict[tuple[str, str], str]:
-        """What was not sent since the last call: (receiver, reason) → amount, in words."""
+        """What this process has lost: (receiver or process, reason) → amount, in words."""
         server = server_of(self.destination.endpoint)
-        unsent, self.unsent = self.unsent, Counter()
-        return {(server, reason): f"{self._unit}: {count}" for reason, count in unsent.items()}
+        lost = {(server, reason): f"{self._unit}: {count}" for reason, count in self.unsent.items()}
+        earlier = self.counts - self._unsent_outcomes
+        earlier.pop("delivered", None)
+        if earlier:
+            reasons = ((outcome.removeprefix("dropped:"), count) for outcome, count in earlier.items())
+            lost[EARLIER] = ", ".join(f"{self._unit} by {reason}: {count}" for reason, count in reasons)
+        return lost
 
     def _drop_rest(self, reason: str) -> None:
         # One by one: the sending thread may do the same, and each item must be counted once.

@@ -15,6 +15,7 @@ from opentelemetry import context as context_api
 
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
+from otelflask._internal.lifecycle import forks
 
 #: Seconds until a task that raised is tried again.
 AFTER_ERROR_S = 60.0
@@ -52,11 +53,13 @@ class BackgroundTask:
         self._done = 0
 
     def start(self) -> bool:
-        """Start the thread, unless it runs.
+        """Start the thread, unless it runs, or this process may start none.
 
         Returns:
             Whether it runs now.
         """
+        if not forks.may_start_threads():
+            return False
         with self._changed:
             if self.thread is not None:
                 return True

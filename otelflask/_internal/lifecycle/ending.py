@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import signal
 import threading
 import weakref
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Protocol
 
@@ -44,8 +46,8 @@ def _shut_down_in_thread(ending: Ending) -> None:
 
 #: Seconds that a process has which a request may have forked, and waits for.
 FORKED_END_S = 1.0
-#: Whether SIGTERM ends telemetry here.
-_handles_sigterm = False
+#: The handler of SIGTERM that ends telemetry, in a process where nobody else handled it.
+_terminates: Callable[[int, FrameType | None], None] | None = None
 #: What `register` has, without `unregister`.
 _registered: weakref.WeakSet[Ending] = weakref.WeakSet()
 
@@ -71,29 +73,68 @@ def _finalize(timeout: float | None, endings: weakref.WeakSet[Ending]) -> None:
 
 
 def _shut_down_all(timeout: float | None, endings: weakref.WeakSet[Ending]) -> None:
-    for ending in list(endings):
-        ending.shutdown(timeout)
+    with _counting_at_sigterm():
+        for ending in list(endings):
+            ending.shutdown(timeout)
+
+
+class _Interrupted(BaseException):
+    """SIGTERM came while telemetry was sent at the end of the process."""
+
+
+@contextlib.contextmanager
+def _counting_at_sigterm() -> Iterator[None]:
+    """Have SIGTERM end what waits, so that it counts what is left, and then the process.
+
+    hypercorn's parent sends it twice more to its workers when the first of them has ended.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    is_ours = before is signal.SIG_DFL or before is _terminates
+    if not _is_main_thread() or not is_ours or greenlets.are_threads():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        # Counting takes no time.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise _Interrupted
+
+    signal.signal(signal.SIGTERM, interrupt)
+    is_interrupted = False
+    try:
+        yield
+    except _Interrupted:
+        is_interrupted = True
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if is_interrupted:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _is_main_thread() -> bool:
+    """Whether this thread may handle signals."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def handles_sigterm() -> bool:
     """Whether SIGTERM ends telemetry in this process, unless something has replaced the handler."""
-    return _handles_sigterm
+    return _terminates is not None
 
 
 def unregister(ending: Ending) -> None:
     """Undo `register`, after a shutdown before the process's end."""
-    atexit.unregister(ending.shutdown)
     _registered.discard(ending)
 
 
 def register(ending: Ending) -> None:
     """Shut down at exit, and at SIGTERM where nobody else handles it (``flask run`` dies without atexit)."""
-    global _handles_sigterm
-    atexit.register(ending.shutdown)
+    global _terminates
+    if not _registered:
+        # After what is registered later, which may still record something.
+        atexit.unregister(_shut_down_all)
+        atexit.register(_shut_down_all, None, _registered)
     _registered.add(ending)
-    if threading.current_thread() is not threading.main_thread():
-        return
-    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if not _is_main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         return
 
     def terminate(number: int, frame: FrameType | None) -> None:
@@ -111,4 +152,4 @@ def register(ending: Ending) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, terminate)
-    _handles_sigterm = True
+    _terminates = terminate

@@ -1,4 +1,8 @@
-"""Forks: call back in every child."""
+"""Forks: call back in every child. A process that forks in C has no threads of ours.
+
+A thread that holds the interpreter's lock while another one forks in C leaves the child with a lock
+that nobody frees. Python's own fork holds that lock itself.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,11 @@ class Forkable(Protocol):
 #: The process that the items belong to.
 _pid = os.getpid()
 _noticing = threading.Lock()
+#: The process that may start no threads, and a pipe with one byte, for one of its children.
+_without_threads: int | None = None
+_estate: int | None = None
+#: Whether this process sends what its parent recorded before the fork, and does not send itself.
+is_heir = False
 _forkables: list[weakref.ref[Forkable]] = []
 
 
@@ -29,8 +38,28 @@ def on_fork(item: Forkable) -> None:
     _forkables.append(weakref.ref(item))
 
 
+def start_no_threads() -> None:
+    """Start no threads in this process from now on. One of its children sends what it records until then."""
+    global _without_threads, _estate
+    _without_threads = os.getpid()
+    _estate, end = os.pipe()
+    os.write(end, b"1")
+    os.close(end)
+
+
+def may_start_threads() -> bool:
+    """Whether this process may start threads."""
+    return _without_threads != os.getpid()
+
+
+def _inherit() -> bool:
+    # Who reads the byte. A child that takes the place of another finds none.
+    return _estate is not None and bool(os.read(_estate, 1))
+
+
 def _after_fork() -> None:
-    global _pid
+    global _pid, is_heir
+    is_heir = _inherit()
     for reference in _forkables:
         item = reference()
         if item is not None:

@@ -7,6 +7,7 @@ answer, or a closed connection.
 from __future__ import annotations
 
 import gzip
+import sys
 import threading
 import time
 import zlib
@@ -269,6 +270,11 @@ class _HttpServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Ignore a client that has gone, such as a process that was killed."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def _handler(collector: FakeCollector) -> type[BaseHTTPRequestHandler]:

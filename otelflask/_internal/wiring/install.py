@@ -200,12 +200,12 @@ def start(settings: Settings, service_name: str, hooks: Hooks) -> Telemetry:
             # What one more app wants masked is masked everywhere.
             _telemetry.pipeline.scrubber.add(settings.redact_names.split(","), settings.redact_patterns.split())
             return _telemetry
+        servers.prepare(_end_before_signal, _leave_to_child)
         telemetry = make_telemetry(settings, service_name, hooks)
         forks.on_fork(telemetry)
         ending.register(telemetry)
         _telemetry = _telemetry or telemetry
         _started.append(telemetry)
-        servers.prepare(_flush_before_signal, _leave_to_child)
         return telemetry
 
 
@@ -257,12 +257,12 @@ def withdraw(logger_provider: Any) -> None:
     libraries.uninstrument()
 
 
-@guard.guarded("flushing at the end of a server")
-def _flush_before_signal() -> None:
-    """Send everything where the process is about to end by a signal that nobody handles."""
+@guard.guarded("ending with a server")
+def _end_before_signal() -> None:
+    """End telemetry where the process is about to end by a signal that nobody handles."""
     if threading.current_thread() is threading.main_thread() and not ending.handles_sigterm():
         for telemetry in list(_started):
-            telemetry.flush_at_end()
+            telemetry.shutdown()
 
 
 @guard.guarded("leaving telemetry to another process")

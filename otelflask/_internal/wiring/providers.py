@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, sampling
 
-from otelflask._internal.compat import otel_configuration
+from otelflask._internal.compat import mod_wsgi, otel_configuration
 from otelflask._internal.compat.otel_api import get_logger_provider, providers_that_are_set, set_logger_provider
 from otelflask._internal.compat.otel_exporters import HTTP_EXPORTERS
 from otelflask._internal.compat.otel_logs import LogRecordLimits
@@ -117,7 +117,7 @@ def build(
             _or(log_limits.max_log_record_attributes, settings.attribute_count),
         ),
         metric_limits=Limits(settings.value_length, settings.attribute_count),
-        shutdown_timeout=settings.shutdown_timeout,
+        shutdown_timeout=min(settings.shutdown_timeout, mod_wsgi.seconds_at_end()),
         explicit_instance_id=resources.explicit_instance_id(),
     )
     if pipeline.meter_provider is None:

@@ -12,6 +12,11 @@ from otelflask._internal.import_hooks import when_imported
 from otelflask._internal.lifecycle import ending, forks
 from otelflask._internal.request_record import MOUNT_KEY
 
+_HASTY = (
+    "uWSGI ends a worker that is busy at once, and what it has not sent is lost. Start uWSGI with --master and "
+    '--hook-master-start "unix_signal:15 gracefully_kill_them_all"'
+)
+
 
 def can_send() -> bool:
     """Whether something may drain the queues. Otherwise an ERROR line says that telemetry is off."""
@@ -23,16 +28,20 @@ def can_send() -> bool:
 
 
 @functools.cache
-def prepare(flush: Callable[[], None], leave: Callable[[], None]) -> None:
-    """Prepare for the forks and ends of servers. A second call changes nothing.
+def prepare(end: Callable[[], None], leave: Callable[[], None]) -> None:
+    """Prepare for the forks and ends of servers, before the first thread. A second call changes nothing.
 
     Args:
-        flush: Called before a server ends the process by a signal that may have no handler.
+        end: Called before a server ends the process by a signal that may have no handler.
         leave: Called in a process that has another one serve the app.
     """
-    when_imported(uvicorn.SERVER, functools.partial(uvicorn.after_serving, flush))
+    when_imported(uvicorn.SERVER, functools.partial(uvicorn.after_serving, end))
     when_imported("multiprocessing.util", ending.register_in_children)
     when_imported(werkzeug.RELOADER, functools.partial(werkzeug.before_reloading, leave))
     when_imported(werkzeug.DISPATCHER, functools.partial(werkzeug.note_mounts, MOUNT_KEY))
     if uwsgi.is_running():
+        if uwsgi.is_master():
+            forks.start_no_threads()
         uwsgi.after_fork(forks.notice)
+        if not uwsgi.ends_gracefully():
+            guard.log("uwsgi end", _HASTY, level=logging.WARNING)

@@ -114,12 +114,6 @@ class Telemetry:
         """
         return self._within(timeout, self.pipeline.flush)
 
-    def flush_at_end(self) -> None:
-        """Send everything, because the process may end any moment, and may go on."""
-        began = time.monotonic()
-        self.flush(self._end.seconds(self.shutdown_timeout))
-        self._end.note(began)
-
     def shutdown(self, timeout: float | None = None) -> None:
         """Flush and end. A second call does nothing.
 

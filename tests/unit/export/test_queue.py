@@ -215,3 +215,44 @@ def test_the_end_closes_the_destination_after_the_last_batch() -> None:
     queue.append("item")
     close([queue], time.monotonic() + 5)
     assert destination.calls == ["send", "close"]
+
+
+def test_the_last_log_line_has_what_was_dropped_before(caplog: pytest.LogCaptureFixture) -> None:
+    destination = Odd()
+    destination.calls = 1
+    queue = ExportQueue("things", list, destination, QueueOptions(2, 2, 60.0))
+    queue.count("dropped:queue_full", 3)
+    queue.count("dropped:encoding", 1)
+    queue.count("delivered", 7)
+    close([queue], time.monotonic() + 5)
+    assert [record.getMessage() for record in caplog.records] == [
+        "otelflask: telemetry is not sent: the process dropped before its end "
+        "(things by queue_full: 3, things by encoding: 1)"
+    ]
+
+
+class _Interrupted(Odd):
+    """A destination that takes long."""
+
+    endpoint = "http://127.0.0.1:4318/v1/things"
+
+    def send(self, payload: Any, timeout: float) -> SendResult:
+        time.sleep(0.5)
+        return SendResult(False, error="Timeout")
+
+
+def test_an_end_that_a_signal_interrupts_counts_what_is_left(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = ExportQueue("things", list, _Interrupted(), QueueOptions(9, 2, 60.0))
+    for n in range(5):
+        queue.append(n)
+
+    def leave(deadline: float) -> bool:
+        raise SystemExit(1)
+
+    monkeypatch.setattr(queue, "join", leave)
+    with pytest.raises(SystemExit):
+        close([queue], time.monotonic() + 60)
+    (line,) = [record.getMessage() for record in caplog.records if "not sent" in record.getMessage()]
+    assert "http://127.0.0.1:4318 did not accept it in time (things: 5)" in line

@@ -1,0 +1,150 @@
+"""The rows of the matrix: servers and how they are started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import otelflask
+
+#: What happens to a worker of a row, beside SIGTERM and SIGKILL.
+STUCK, RELOAD = "a request that is stuck", "SIGHUP to the master"
+#: Debian's uWSGI of a version before 2.0.27, and its plugin for Python.
+OLD_UWSGI, OLD_PLUGIN = Path("/usr/bin/uwsgi-core"), Path("/usr/lib/uwsgi/plugins/python3_plugin.so")
+_HAS_OLD_UWSGI = OLD_UWSGI.exists() and OLD_PLUGIN.exists() and sys.version_info[:2] == (3, 11)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A server.
+
+    Attributes:
+        name: The server's page in `docs/servers/`, and what is special.
+        command: With ``{port}`` and ``{app}``, the module: ``plain`` or ``wired``.
+        workers: How many workers it has; 0 where the server is one process.
+        event: What else happens to a worker: STUCK or RELOAD.
+        hasty_workers: Whether a worker may end by SIGTERM without time for anything.
+        hasty_end: Whether all processes may, when the server gets SIGTERM.
+        cuts: Whether SIGTERM ends it amid requests, also between an answer and what belongs to it.
+        replaces: Whether it starts a worker again. Otherwise all end with the first one.
+        needs: What must be installed; empty where nothing is missing.
+        remark: What it cannot do.
+        environment: Variables that it needs.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    workers: int = 0
+    event: str = ""
+    hasty_workers: bool = False
+    hasty_end: bool = False
+    cuts: bool = False
+    replaces: bool = True
+    needs: str = ""
+    remark: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def _gunicorn(name: str, *options: str, event: str = "") -> Row:
+    command = ("gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", *options, "{app}:app")
+    return Row(f"gunicorn, {name}", command, workers=2, event=event)
+
+
+_APACHE = "apache2 and apache2-dev of Debian, and the package mod_wsgi"
+_BUSY = "a worker that is busy at SIGTERM runs no `atexit`"
+_GRACEFUL = ("--hook-master-start", "unix_signal:15 gracefully_kill_them_all")
+
+
+def _uwsgi(name: str, *options: str, graceful: bool = False) -> Row:
+    command = ("uwsgi", "--http-socket", "127.0.0.1:{port}", "--module", "{app}:app", "--master", "--need-app")
+    end = _GRACEFUL if graceful else ("--die-on-term",)
+    more = ("--processes", "2", "--disable-logging", *end, *options)
+    return Row(f"uWSGI, {name}", command + more, workers=2, hasty_workers=True, hasty_end=not graceful, remark=_BUSY)
+
+
+def _old_uwsgi() -> Row:
+    row = _uwsgi("2.0.21", "--enable-threads", graceful=True)
+    paths = [*site.getsitepackages(), str(Path(otelflask.__file__).parents[1])]
+    folders = tuple(part for folder in paths for part in ("--pythonpath", folder))
+    start = (str(OLD_UWSGI), "--plugin-dir", str(OLD_PLUGIN.parent), "--plugin", "python3")
+    needs = "" if _HAS_OLD_UWSGI else "Python 3.11, and uwsgi-core and uwsgi-plugin-python3 of Debian 12"
+    return replace(row, command=start + row.command[1:] + folders, needs=needs)
+
+
+def _mod_wsgi() -> Row:
+    command = ("mod_wsgi-express", "start-server", "{app}.py", "--callable-object", "app", "--port", "{port}")
+    more: tuple[str, ...] = ("--host", "127.0.0.1", "--processes", "2", "--threads", "4", "--log-to-terminal")
+    needs = "" if shutil.which("mod_wsgi-express", path=str(Path(sys.executable).parent)) else _APACHE
+    if os.getuid() == 0:
+        # Apache does not serve as root.
+        more += ("--user", "www-data", "--group", "www-data")
+        folders = Path(sys.executable).resolve().parents
+        if not all(folder.stat().st_mode & stat.S_IXOTH for folder in folders):
+            needs = needs or "a Python that other users may run"
+    return Row("mod_wsgi", command + more, workers=2, needs=needs)
+
+
+_GRANIAN = ("granian", "--interface", "wsgi", "--port", "{port}")
+ROWS = [
+    _gunicorn("sync"),
+    _gunicorn("gthread", "--worker-class", "gthread", "--threads", "4"),
+    _gunicorn("gevent", "--worker-class", "gevent"),
+    _gunicorn("`--preload`", "--preload"),
+    _gunicorn("`--max-requests`", "--max-requests", "300", "--max-requests-jitter", "50"),
+    _gunicorn("SIGHUP", event=RELOAD),
+    _gunicorn("`--timeout`", "--timeout", "2", event=STUCK),
+    _uwsgi("prefork", graceful=True),
+    _uwsgi("`--die-on-term`"),
+    _uwsgi("`--enable-threads`", "--enable-threads", graceful=True),
+    _uwsgi("`--threads`", "--threads", "4", graceful=True),
+    _uwsgi("`--lazy-apps`", "--lazy-apps", "--enable-threads", graceful=True),
+    _uwsgi("`--py-call-osafterfork`", "--py-call-osafterfork", "--enable-threads", graceful=True),
+    _old_uwsgi(),
+    _mod_wsgi(),
+    Row("waitress", ("waitress-serve", "--listen", "127.0.0.1:{port}", "{app}:app"), cuts=True),
+    Row("cheroot", ("cheroot", "--bind", "127.0.0.1:{port}", "{app}:app"), cuts=True),
+    Row(
+        "granian",
+        (
+            "granian",
+            "--interface",
+            "wsgi",
+            "--port",
+            "{port}",
+            "--workers",
+            "2",
+            "--respawn-failed-workers",
+            "{app}:app",
+        ),
+        workers=2,
+    ),
+    Row(
+        "hypercorn",
+        ("hypercorn", "wsgi:{app}:app", "--bind", "127.0.0.1:{port}", "--workers", "2"),
+        workers=2,
+        replaces=False,
+    ),
+    Row("uvicorn", ("uvicorn", "{app}_asgi:app", "--port", "{port}", "--workers", "2"), workers=2),
+    Row(
+        "gevent",
+        (sys.executable, "{app}_gevent.py", "{port}"),
+        cuts=True,
+        # Zero code imports more than gevent may patch later.
+        environment={"OTEL_PYTHON_AUTO_INSTRUMENTATION_EXPERIMENTAL_GEVENT_PATCH": "patch_all"},
+    ),
+    Row("Flask's server", ("flask", "--app", "{app}", "run", "--port", "{port}"), cuts=True),
+    Row(
+        "Flask's server, reloader",
+        ("flask", "--app", "{app}", "run", "--port", "{port}", "--debug"),
+        hasty_end=True,
+        remark="at its end, the reloader's parent kills the process that serves",
+    ),
+]
+#: The rows of the short form.
+SHORT = ("gunicorn, gthread", "uWSGI, prefork", "granian")
