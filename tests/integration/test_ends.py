@@ -180,3 +180,21 @@ def test_a_tree_of_processes_waits_once_for_who_hangs(
     server.stop()
     assert len(re.findall(r"the process waits for .* to accept spans", server.said())) == 1
     assert server.said().count("the process waits for") == 1
+
+
+def test_a_signal_at_the_end_ends_the_wait_and_what_is_left_is_counted(
+    app_dir: Path, fake_collector: FakeCollector
+) -> None:
+    fake_collector.default = Reply(hang=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL", "PYTEST", "FLASK"))}
+    command = [sys.executable, "-c", "import wired; wired.app.test_client().get('/hello/ann')"]
+    variables = {**kept, **fake_collector.environment(), **FOR_EVER}
+    with subprocess.Popen(command, cwd=app_dir, env=variables, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = ""
+        while "the process waits for" not in said:
+            said += process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        said += process.stderr.read()
+        assert process.wait(60) == -signal.SIGTERM
+    assert "spans: 1" in LOST.findall(said)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import site
 import subprocess
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 import otelflask
-from otelflask.testing import FakeCollector
+from otelflask.testing import FakeCollector, Reply
 
 from .conftest import Serve
 
@@ -125,9 +126,10 @@ IS_OURS = os.getuid() == 0 and not all(f.stat().st_mode & 1 for f in Path(sys.ex
 @pytest.mark.skipif(IS_OURS, reason="needs a Python that other users may run")
 @pytest.mark.parametrize("app", ["wired", "plain"])
 def test_daemons_of_mod_wsgi_lose_nothing(serve: Serve, fake_collector: FakeCollector, app_dir: Path, app: str) -> None:
-    # Below pytest's own folder, which only its user enters.
-    for folder in (app_dir, *app_dir.parents[:2]):
-        folder.chmod(0o755)
+    # pytest's own folders are for its user only.
+    for folder in (app_dir, *app_dir.parents):
+        if folder.is_relative_to(app_dir.parents[-3]):
+            folder.chmod(0o755)
     before = ZERO_CODE if app == "plain" else []
     command = ["mod_wsgi-express", "start-server", f"{app}.py", "--callable-object", "app", "--port", "{port}"]
     options = ["--host", "127.0.0.1", "--processes", "2", "--log-to-terminal", *OTHER_USER]
@@ -226,6 +228,25 @@ def test_servers_for_asgi_lose_nothing(
         assert str(server.process.pid) not in found
     else:
         assert len(found) == 1
+
+
+@pytest.mark.parametrize("app", ["wired", "plain"])
+@pytest.mark.parametrize("command", ASGI)
+def test_servers_for_asgi_count_what_they_cannot_send(
+    serve: Serve, fake_collector: FakeCollector, app_dir: Path, command: str, app: str
+) -> None:
+    (app_dir / f"{app}_asgi.py").write_text(
+        f"import {app}\nfrom a2wsgi import WSGIMiddleware\napp = WSGIMiddleware({app}.app)\n"
+    )
+    before = ZERO_CODE if app == "plain" else []
+    fake_collector.default = Reply(hang=True)
+    # hypercorn ends its workers twice.
+    command = command.replace("{app}", app)
+    server = serve([*before, *command.split()], fake_collector, OTELFLASK_SHUTDOWN_TIMEOUT="3", **LATE)
+    for _ in range(20):
+        server.get("/pid")
+    server.stop(END)
+    assert sum(map(int, re.findall(r"telemetry is not sent: .*spans: (\d+)", server.said()))) == 20
 
 
 def test_gevents_server_ends_in_peace_while_the_collector_is_down(serve: Serve, app_dir: Path) -> None:
