@@ -29,7 +29,7 @@ lint: install
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell -D - -D .codespell/words.txt $(PROSE)
 	$(BIN)/codespell tests
-	$(BIN)/proselint -o compact check $(filter-out docs/api.md docs/telemetry.md,$(wildcard *.md docs/*.md))
+	$(BIN)/proselint -o compact check $(filter-out docs/api.md docs/telemetry.md,$(wildcard *.md docs/*.md docs/servers/*.md))
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms $(filter-out %config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml

@@ -42,7 +42,7 @@ def is_master() -> bool:
 
 
 def ends_gracefully() -> bool:
-    """Whether uWSGI has an option that lets a busy worker finish. Otherwise it ends it by ``exit``, without ``atexit``."""
+    """Whether uWSGI lets a busy worker finish. Otherwise it ends one by ``exit``, without ``atexit``."""
     for value in _uwsgi().opt.values():
         # An option that is given twice is a list; one without a value is True.
         items = value if isinstance(value, list) else [value]
