@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -140,18 +141,21 @@ def _initialise(settings: Settings) -> None:
         raise SettingError(
             f"sentry_dsn (SENTRY_DSN) cannot be used ({error}); allowed is a DSN such as https://KEY@sentry.example/1"
         ) from None
-    sentry_sdk.init(
-        dsn=dsn,
-        transport=transport,
-        # Without a release, sentry-sdk would run git.
-        release=settings.service_version or (None if dsn else "unversioned"),
-        environment=settings.environment or None,
-        default_integrations=False,
-        integrations=[ExcepthookIntegration(), ThreadingIntegration()],
-        # OpenTelemetry does the tracing: no headers of Sentry on outgoing requests.
-        trace_propagation_targets=[],
-        max_breadcrumbs=MAX_BREADCRUMBS,
-    )
+    with warnings.catch_warnings():
+        # otelflask has no threads where uWSGI forks.
+        warnings.filterwarnings("ignore", "IMPORTANT: We detected the use of uWSGI")
+        sentry_sdk.init(
+            dsn=dsn,
+            transport=transport,
+            # Without a release, sentry-sdk would run git.
+            release=settings.service_version or (None if dsn else "unversioned"),
+            environment=settings.environment or None,
+            default_integrations=False,
+            integrations=[ExcepthookIntegration(), ThreadingIntegration()],
+            # OpenTelemetry does the tracing: no headers of Sentry on outgoing requests.
+            trace_propagation_targets=[],
+            max_breadcrumbs=MAX_BREADCRUMBS,
+        )
     options = sentry_sdk.get_client().options
     if dsn is not None:
         transport.inner = HttpTransport(options)
