@@ -34,7 +34,7 @@ class Row:
         cuts: Whether SIGTERM ends it amid requests, also between an answer and what belongs to it.
         replaces: Whether it starts a worker again. Otherwise all end with the first one.
         needs: What must be installed; empty where nothing is missing.
-        remark: What it cannot do.
+        remark: What it cannot do, with and without otelflask.
         environment: Variables that it needs.
     """
 
@@ -53,11 +53,14 @@ class Row:
 
 def _gunicorn(name: str, *options: str, event: str = "") -> Row:
     command = ("gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", *options, "{app}:app")
-    return Row(f"gunicorn, {name}", command, workers=2, event=event)
+    return Row(f"gunicorn, {name}", command, workers=2, event=event, remark=_STARTING)
 
 
 _APACHE = "apache2 and apache2-dev of Debian, and the package mod_wsgi"
-_BUSY = "a worker that is busy at SIGTERM runs no `atexit`"
+_STARTING = "a worker that gets SIGTERM while it starts may not notice"
+_BUSY = "a busy worker that gets SIGTERM itself has no time"
+_BUSY_ALL = "busy workers have no time at SIGTERM"
+_CUT = "cuts off requests at SIGTERM"
 _GRACEFUL = ("--hook-master-start", "unix_signal:15 gracefully_kill_them_all")
 
 
@@ -65,7 +68,14 @@ def _uwsgi(name: str, *options: str, graceful: bool = False) -> Row:
     command = ("uwsgi", "--http-socket", "127.0.0.1:{port}", "--module", "{app}:app", "--master", "--need-app")
     end = _GRACEFUL if graceful else ("--die-on-term",)
     more = ("--processes", "2", "--disable-logging", *end, *options)
-    return Row(f"uWSGI, {name}", command + more, workers=2, hasty_workers=True, hasty_end=not graceful, remark=_BUSY)
+    return Row(
+        f"uWSGI, {name}",
+        command + more,
+        workers=2,
+        hasty_workers=True,
+        hasty_end=not graceful,
+        remark=_BUSY if graceful else _BUSY_ALL,
+    )
 
 
 def _old_uwsgi() -> Row:
@@ -87,7 +97,7 @@ def _mod_wsgi() -> Row:
         folders = Path(sys.executable).resolve().parents
         if not all(folder.stat().st_mode & stat.S_IXOTH for folder in folders):
             needs = needs or "a Python that other users may run"
-    return Row("mod_wsgi", command + more, workers=2, needs=needs)
+    return Row("mod_wsgi", command + more, workers=2, needs=needs, remark="kills a process 3 s after SIGTERM")
 
 
 _GRANIAN = ("granian", "--interface", "wsgi", "--port", "{port}")
@@ -96,7 +106,7 @@ ROWS = [
     _gunicorn("gthread", "--worker-class", "gthread", "--threads", "4"),
     _gunicorn("gevent", "--worker-class", "gevent"),
     _gunicorn("`--preload`", "--preload"),
-    _gunicorn("`--max-requests`", "--max-requests", "300", "--max-requests-jitter", "50"),
+    _gunicorn("`--max-requests`", "--max-requests", "2000", "--max-requests-jitter", "500"),
     _gunicorn("SIGHUP", event=RELOAD),
     _gunicorn("`--timeout`", "--timeout", "2", event=STUCK),
     _uwsgi("prefork", graceful=True),
@@ -107,8 +117,8 @@ ROWS = [
     _uwsgi("`--py-call-osafterfork`", "--py-call-osafterfork", "--enable-threads", graceful=True),
     _old_uwsgi(),
     _mod_wsgi(),
-    Row("waitress", ("waitress-serve", "--listen", "127.0.0.1:{port}", "{app}:app"), cuts=True),
-    Row("cheroot", ("cheroot", "--bind", "127.0.0.1:{port}", "{app}:app"), cuts=True),
+    Row("waitress", ("waitress-serve", "--listen", "127.0.0.1:{port}", "{app}:app"), cuts=True, remark=_CUT),
+    Row("cheroot", ("cheroot", "--bind", "127.0.0.1:{port}", "{app}:app"), cuts=True, remark=_CUT),
     Row(
         "granian",
         (
@@ -129,16 +139,18 @@ ROWS = [
         ("hypercorn", "wsgi:{app}:app", "--bind", "127.0.0.1:{port}", "--workers", "2"),
         workers=2,
         replaces=False,
+        remark="ends all workers when one ends",
     ),
     Row("uvicorn", ("uvicorn", "{app}_asgi:app", "--port", "{port}", "--workers", "2"), workers=2),
     Row(
         "gevent",
         (sys.executable, "{app}_gevent.py", "{port}"),
         cuts=True,
+        remark=_CUT,
         # Zero code imports more than gevent may patch later.
         environment={"OTEL_PYTHON_AUTO_INSTRUMENTATION_EXPERIMENTAL_GEVENT_PATCH": "patch_all"},
     ),
-    Row("Flask's server", ("flask", "--app", "{app}", "run", "--port", "{port}"), cuts=True),
+    Row("Flask's server", ("flask", "--app", "{app}", "run", "--port", "{port}"), cuts=True, remark=_CUT),
     Row(
         "Flask's server, reloader",
         ("flask", "--app", "{app}", "run", "--port", "{port}", "--debug"),

@@ -1,6 +1,7 @@
 """Run the matrix: ``python -m tests.matrix.run``. ``ROWS`` chooses rows, ``REQUESTS`` their length.
 
-A whole run writes `docs/servers/matrix.md`. The exit status is 1 if anything is unexplained or wrong.
+A row of full length whose account is right is written into `docs/servers/matrix.md`. The exit status is 1 if
+anything is unexplained or wrong.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from tests.matrix.sink import DOWN, HANGING, UP
 
 PAGE = Path(__file__).parents[2] / "docs" / "servers" / "matrix.md"
 REQUESTS = 10_000
+#: The cells of a line that a run makes. The last one, what the server cannot do, is added to the page.
+_CELLS = 8
 _PACKAGES = (
     *("gunicorn", "pyuwsgi", "mod_wsgi", "waitress", "cheroot"),
     *("granian", "hypercorn", "uvicorn", "gevent", "werkzeug"),
@@ -32,7 +36,7 @@ def main() -> int:
     if not rows:
         print(f"no row of ROWS={chosen}; there are: {'; '.join(row.name for row in ROWS)}", file=sys.stderr)
         return 2
-    lines: list[str] = []
+    lines: dict[str, str] = {}
     failures = skipped = 0
     for row in rows:
         if row.needs:
@@ -47,14 +51,16 @@ def main() -> int:
                 wrong = check(result, bare)
             except AssertionError as error:
                 result, wrong = Result(), [str(error)]
-            lines.append(_line(row, mode, result, bare))
-            print(f"{lines[-1]} {time.monotonic() - started:.0f} s", flush=True)
+            line = _line(row, mode, result, bare)
+            print(f"{line} {time.monotonic() - started:.0f} s", flush=True)
             for what in wrong:
                 print(f"  wrong: {what}", flush=True)
             failures += bool(wrong)
+            if not wrong and requests >= REQUESTS:
+                lines[_key(line)] = line
     print(f"{2 * (len(rows) - skipped) - failures} passed, {failures} failed, {skipped} skipped")
-    if rows == ROWS and requests >= REQUESTS and not failures:
-        PAGE.write_text(_page(rows, lines))
+    if lines:
+        write(lines)
     return int(failures > 0)
 
 
@@ -68,21 +74,24 @@ def _line(row: Row, mode: str, result: Result, bare: Result) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _page(rows: list[Row], lines: list[str]) -> str:
-    names = [
-        "gunicorn",
-        "uwsgi",
-        "mod_wsgi",
-        "waitress",
-        "cheroot",
-        "granian",
-        "hypercorn",
-        "uvicorn",
-        "gevent",
-        "flask",
-    ]
-    versions = ", ".join(f"{name} {version}" for name in names if (version := _version(name)))
-    return _TEXT.format(requests=REQUESTS, timeout=SHUTDOWN_TIMEOUT_S, versions=versions, table="\n".join(lines))
+def _key(line: str) -> str:
+    """The server and the mode of a line of the table."""
+    return "|".join(line.split("|")[:3])
+
+
+def write(lines: Mapping[str, str]) -> None:
+    """Write lines of the table into the page, by server and mode. Lines of other servers stay."""
+    known = PAGE.read_text().splitlines() if PAGE.exists() else []
+    lines = {**{_key(line): line for line in known if line.count("|") >= _CELLS}, **lines}
+    table = []
+    for row in ROWS:
+        for mode in (INIT, ZERO_CODE):
+            line = lines.get(f"| {row.name} | {mode} ")
+            if line is not None:
+                table.append("|".join(line.split("|")[: _CELLS + 1]) + f"| {row.remark} |")
+    versions = ", ".join(f"{name} {version}" for name in _PACKAGES if (version := _version(name)))
+    page = _TEXT.format(requests=REQUESTS, timeout=SHUTDOWN_TIMEOUT_S, versions=versions, table="\n".join(table))
+    PAGE.write_text(page)
 
 
 def _version(name: str) -> str:
@@ -111,8 +120,8 @@ log, its log line of the app, and its place in the histogram of its process.
 With and without otelflask, the answers of each server are the same bytes, but for the headers that otelflask
 adds. Each worker has a `service.instance.id` of its own. Versions: {versions}.
 
-| Server | | Requests | Missing | Counted | Killed | Unexplained | End, s |
-| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |
+| Server | | Requests | Missing | Counted | Killed | Unexplained | End, s | Also without otelflask |
+| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |
 {table}
 """
 
