@@ -116,6 +116,10 @@ def test_an_uwsgi_that_ends_busy_workers_says_so(serve: Serve, fake_collector: F
     assert graceful.get("/hello/ann") == (200, "hello ann")
     graceful.stop(END)
     assert "uWSGI ends a worker" not in graceful.said()
+    hasty = serve([*UWSGI, "--processes", "2", "--die-on-term", "--skip-atexit"], fake_collector)
+    assert hasty.get("/hello/ann") == (200, "hello ann")
+    hasty.stop(END)
+    assert hasty.said().count("uWSGI with --skip-atexit runs no `atexit`") == 1
 
 
 APACHE = Path(sys.executable).parent / "mod_wsgi-express"

@@ -232,6 +232,7 @@ def live(row: Row, mode: str, requests: int) -> Result:
     if mode == BARE:
         with _life(row, mode, result) as life:
             life.answer(5 * part)
+            life.settle()
             result.ends[UP] = life.end(signal.SIGTERM)
         return result
     with _life(row, mode, result) as life:

@@ -43,10 +43,11 @@ def main() -> int:
             print(f"{row.name}: skipped, it needs {row.needs}", flush=True)
             skipped += 1
             continue
-        bare = live(row, BARE, requests)
+        bare: Result | None = None
         for mode in (INIT, ZERO_CODE):
             started = time.monotonic()
             try:
+                bare = bare or live(row, BARE, requests)
                 result = live(row, mode, requests)
                 wrong = check(result, bare)
             except AssertionError as error:
@@ -64,13 +65,13 @@ def main() -> int:
     return int(failures > 0)
 
 
-def _line(row: Row, mode: str, result: Result, bare: Result) -> str:
+def _line(row: Row, mode: str, result: Result, bare: Result | None) -> str:
     account = result.account
     cells = [row.name, mode, f"{account.requests:,}"]
     for kind in (account.missing, account.counted, account.killed, account.unexplained):
         cells.append(" / ".join(f"{kind[signal]:,}" for signal in SIGNALS))
-    ends = [bare.ends[UP], *(result.ends.get(state, float("nan")) for state in (UP, DOWN, HANGING))]
-    cells.append(" / ".join(f"{seconds:.1f}" for seconds in ends))
+    found = [(bare or Result()).ends.get(UP), *(result.ends.get(state) for state in (UP, DOWN, HANGING))]
+    cells.append(" / ".join("-" if seconds is None else f"{seconds:.1f}" for seconds in found))
     return "| " + " | ".join(cells) + " |"
 
 

@@ -5,6 +5,7 @@ Sources: ``opentelemetry.sdk._logs``, which is public but not stable, and ``open
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
@@ -23,6 +24,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 __all__ = [
+    "ForkedLoggerProvider",
     "InMemoryLogRecordExporter",
     "LogRecordLimits",
     "LogRecordProcessor",
@@ -48,6 +50,14 @@ parts_of_logger: Callable[[Any], tuple[Resource, InstrumentationScope, LogRecord
 processors_of_logger: Callable[[Any], tuple[Any, ...]] = attrgetter(
     "_multi_log_record_processor._log_record_processors"
 )
+
+
+class ForkedLoggerProvider(LoggerProvider):
+    """The SDK's logger provider, without its look for a new resource in each forked child (as in `otel_trace`)."""
+
+    def _handle_fork(self) -> None:
+        self._logger_cache_lock = threading.Lock()
+        self._active_loggers_lock = threading.Lock()
 
 
 def set_provider_resource(provider: LoggerProvider, resource: Resource) -> None:

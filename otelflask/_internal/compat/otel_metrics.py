@@ -231,6 +231,12 @@ class ClearedMeterProvider(MeterProvider):
         for reader in metric_readers:
             reader._set_collect_callback(self._consumer.collect)  # type: ignore[arg-type]
 
+    def _handle_fork(self) -> None:
+        # The SDK also looks for a new resource, which starts threads (as in `otel_trace`).
+        self._lock = threading.Lock()
+        self._meter_lock = threading.Lock()
+        MeterProvider._all_metric_readers_lock = threading.Lock()
+
     @property
     def before_collect(self) -> list[Callable[[], object]]:
         """Called before each collection of a reader, in order, in its thread."""

@@ -89,6 +89,17 @@ def samples_roots(sampler: Sampler) -> bool:
     return (sampler_of_roots(sampler) if type(sampler) in _ASK_OTHERS else sampler) is sampling.ALWAYS_ON
 
 
+class ForkedTracerProvider(sdk_trace.TracerProvider):
+    """The SDK's tracer provider, without its look for a new resource in each forked child.
+
+    That starts threads, also in a child that runs another program, and waits. Under gevent other greenlets go
+    on meanwhile. `set_provider_resource` gives the new resource.
+    """
+
+    def _handle_fork(self) -> None:
+        self._tracers_lock = threading.Lock()
+
+
 def set_provider_resource(provider: sdk_trace.TracerProvider, resource: Resource) -> None:
     """Replace the resource of a provider and of the tracers that it has made."""
     provider._resource = resource

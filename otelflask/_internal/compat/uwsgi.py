@@ -15,6 +15,8 @@ from typing import Any
 _HOOK = "post_fork_hook"
 #: An action of uWSGI's hooks: the workers finish their requests, and end as they would at a reload.
 _GRACEFUL = b"gracefully_kill_them_all"
+#: Options with which no process runs Python's ``atexit``. Source: uWSGI, ``uwsgi_python_atexit``.
+_WITHOUT_ATEXIT = ("gevent", "async", "ugreen", "skip-atexit")
 
 
 def _uwsgi() -> Any:
@@ -49,6 +51,11 @@ def ends_gracefully() -> bool:
         if any(isinstance(item, bytes) and _GRACEFUL in item for item in items):
             return True
     return False
+
+
+def option_without_atexit() -> str | None:
+    """An option with which a worker ends without `atexit`, if one is given."""
+    return next((name for name in _WITHOUT_ATEXIT if name in _uwsgi().opt), None)
 
 
 def after_fork(action: Callable[[], None]) -> None:

@@ -60,9 +60,7 @@ class Handover:
         self._item: Flat = ()
         self._is_woken = False
         self._is_closed = False
-        self._task.after_fork()
-        if self._items:
-            self._task.start()
+        self._task.after_fork(start=bool(self._items))
 
     def add_view(self, view: View, lost: Lost) -> int:
         """Add a kind of items.

@@ -10,12 +10,13 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from opentelemetry import context as context_api
 
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
-from otelflask._internal.lifecycle import forks
+from otelflask._internal.lifecycle import forks, greenlets
 
 #: Seconds until a task that raised is tried again.
 AFTER_ERROR_S = 60.0
@@ -39,10 +40,28 @@ class BackgroundTask:
         self._work = work
         self._begin_after = begin_after
         self._work_at_end = work_at_end
-        self.after_fork()
+        #: What runs the task under gevent. It goes on in a forked child.
+        self._greenlet: Any = None
+        self._reset()
 
-    def after_fork(self) -> None:
-        """Forget the parent's thread."""
+    def after_fork(self, start: bool = False) -> None:
+        """Forget the parent's thread.
+
+        Args:
+            start: Whether to start another one.
+        """
+        greenlets.end(self._greenlet)
+        self._greenlet = None
+        self._reset()
+        if not start:
+            return
+        if greenlets.are_threads():
+            # To start a greenlet's thread is to wait, and other greenlets of the parent would go on within the fork.
+            greenlets.spawn(self.start)
+        else:
+            self.start()
+
+    def _reset(self) -> None:
         self.thread: threading.Thread | None = None
         #: The deadline of a closed worker, in time.monotonic seconds; None while it is open.
         self.closing_at: float | None = None
@@ -89,6 +108,7 @@ class BackgroundTask:
 
     def _run(self) -> None:
         token = context_api.attach(context_api.set_value(SUPPRESS_INSTRUMENTATION_KEY, True))
+        self._greenlet = greenlets.current()
         try:
             pause: float | None = self._begin_after
             while pause is not None:

@@ -28,6 +28,22 @@ def spawn(function: Callable[[], object]) -> None:
     gevent.spawn(function)
 
 
+def current() -> Any:
+    """The greenlet that runs; None where threads are threads."""
+    if not are_threads():
+        return None
+    import gevent
+
+    return gevent.getcurrent()
+
+
+def end(greenlet: Any) -> None:
+    """End a greenlet when it would go on. This one does not wait for it."""
+    if greenlet is not None:
+        # `threading` says nothing about this exception.
+        greenlet.kill(SystemExit, block=False)
+
+
 def run_in_threadpool(function: Callable[..., T], *arguments: Any) -> T:
     """Call a function that waits for a disk or for another process's lock.
 

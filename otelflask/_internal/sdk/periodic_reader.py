@@ -46,8 +46,7 @@ class PeriodicReader(MetricReader):
 
     def start(self) -> None:
         """Start collecting, also again after a fork."""
-        self._task.after_fork()
-        self._task.start()
+        self._task.after_fork(start=True)
 
     def _work(self) -> float:
         self.collect_safely()

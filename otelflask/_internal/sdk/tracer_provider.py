@@ -13,7 +13,13 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import context_manager
-from otelflask._internal.compat.otel_trace import ENDING, SdkSpan, SpanProcessorList, exception_options_of
+from otelflask._internal.compat.otel_trace import (
+    ENDING,
+    ForkedTracerProvider,
+    SdkSpan,
+    SpanProcessorList,
+    exception_options_of,
+)
 from otelflask._internal.guard import safe_text
 from otelflask._internal.sdk.user_parts import (
     end_each,
@@ -172,7 +178,7 @@ class Tracer(sdk_trace.Tracer):
                 raise
 
 
-class TracerProvider(sdk_trace.TracerProvider):
+class TracerProvider(ForkedTracerProvider):
     """The SDK's tracer provider. It never raises into the app."""
 
     def __init__(self, **options: Any) -> None:
