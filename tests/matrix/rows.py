@@ -84,7 +84,9 @@ def _old_uwsgi() -> Row:
     folders = tuple(part for folder in paths for part in ("--pythonpath", folder))
     start = (str(OLD_UWSGI), "--plugin-dir", str(OLD_PLUGIN.parent), "--plugin", "python3")
     needs = "" if _HAS_OLD_UWSGI else "Python 3.11, and uwsgi-core and uwsgi-plugin-python3 of Debian 12"
-    return replace(row, command=start + row.command[1:] + folders, needs=needs)
+    # Zero code starts before uWSGI has read its options.
+    environment = {"PYTHONPATH": os.pathsep.join(paths)}
+    return replace(row, command=start + row.command[1:] + folders, needs=needs, environment=environment)
 
 
 def _mod_wsgi() -> Row:
@@ -106,7 +108,7 @@ ROWS = [
     _gunicorn("gthread", "--worker-class", "gthread", "--threads", "4"),
     _gunicorn("gevent", "--worker-class", "gevent"),
     _gunicorn("`--preload`", "--preload"),
-    _gunicorn("`--max-requests`", "--max-requests", "2000", "--max-requests-jitter", "500"),
+    _gunicorn("`--max-requests`", "--max-requests", "5000", "--max-requests-jitter", "2000"),
     _gunicorn("SIGHUP", event=RELOAD),
     _gunicorn("`--timeout`", "--timeout", "2", event=STUCK),
     _uwsgi("prefork", graceful=True),

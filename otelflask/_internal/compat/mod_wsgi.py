@@ -7,8 +7,8 @@ import sys
 #: Seconds from SIGTERM to SIGKILL when Apache stops. Source: Apache Portable Runtime, ``memory/unix/apr_pools.c``
 #: (``TIMEOUT_USECS``). After a restart a daemon process has 5 s (``shutdown-timeout``).
 _KILLED_AFTER_S = 3.0
-#: Seconds of these that the interpreter needs itself.
-_MARGIN_S = 0.5
+#: Seconds of these that the rest of the end needs: requests, and the interpreter itself.
+_MARGIN_S = 1.0
 
 
 def is_running() -> bool:

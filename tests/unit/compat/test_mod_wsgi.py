@@ -10,7 +10,7 @@ import pytest
 from otelflask._internal.compat import mod_wsgi
 
 
-@pytest.mark.parametrize(("has_groups", "seconds"), [(True, 2.5), (False, float("inf"))], ids=["Apache", "package"])
+@pytest.mark.parametrize(("has_groups", "seconds"), [(True, 2.0), (False, float("inf"))], ids=["Apache", "package"])
 def test_apache_leaves_a_process_three_seconds(
     monkeypatch: pytest.MonkeyPatch, has_groups: bool, seconds: float
 ) -> None:
