@@ -193,7 +193,9 @@ def test_a_signal_at_the_end_ends_the_wait_and_what_is_left_is_counted(
         assert process.stderr is not None
         said = ""
         while "the process waits for" not in said:
-            said += process.stderr.readline()
+            line = process.stderr.readline()
+            assert line, said
+            said += line
         process.send_signal(signal.SIGTERM)
         said += process.stderr.read()
         assert process.wait(60) == -signal.SIGTERM

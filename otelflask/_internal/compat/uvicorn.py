@@ -11,6 +11,11 @@ from typing import Any
 SERVER = "uvicorn.server"
 
 
+def is_own(handler: Any) -> bool:
+    """Whether a signal's handler is that of a server."""
+    return getattr(handler, "__module__", None) == SERVER
+
+
 def after_serving(action: Callable[[], None]) -> None:
     """Call a function when a server that got SIGTERM has answered its last request.
 

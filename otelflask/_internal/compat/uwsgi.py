@@ -43,9 +43,18 @@ def is_master() -> bool:
     return bool(_uwsgi().masterpid() == os.getpid())
 
 
+def is_worker() -> bool:
+    """Whether this process answers requests."""
+    return bool(_uwsgi().worker_id())
+
+
 def ends_gracefully() -> bool:
     """Whether uWSGI lets a busy worker finish. Otherwise it ends one by ``exit``, without ``atexit``."""
-    for value in _uwsgi().opt.values():
+    uwsgi = _uwsgi()
+    if not uwsgi.masterpid():
+        # Only a master runs hooks.
+        return False
+    for value in uwsgi.opt.values():
         # An option that is given twice is a list; one without a value is True.
         items = value if isinstance(value, list) else [value]
         if any(isinstance(item, bytes) and _GRACEFUL in item for item in items):

@@ -192,7 +192,9 @@ class Pipeline:
                 if not forks.is_heir:
                     provider.after_fork()
         self.handover.after_fork(forks.is_heir)
-        for sender in (*self.queues, *self.senders):
+        for queue in self.queues:
+            queue.after_fork(forks.is_heir)
+        for sender in self.senders:
             sender.after_fork()
         if self.reader is not None:
             self.reader.start()

@@ -90,13 +90,18 @@ class ExportQueue:
         self._counting = new_lock()
         self._wake_requested = False
 
-    def after_fork(self) -> None:
-        """Start again in a forked child. The parent sends what it queued."""
-        self.counts = Counter()
-        self.unsent = Counter()
-        self._unsent_outcomes = Counter()
-        self._items = deque()
-        self._task.after_fork()
+    def after_fork(self, is_heir: bool = False) -> None:
+        """Start again in a forked child.
+
+        Args:
+            is_heir: Whether the child sends what its parent has queued. Otherwise the parent sends it.
+        """
+        if not is_heir:
+            self.counts = Counter()
+            self.unsent = Counter()
+            self._unsent_outcomes = Counter()
+            self._items = deque()
+        self._task.after_fork(start=bool(self._items))
         self._in_flight = 0
         self._wake_requested = False
         self.destination.reconnect()
@@ -323,8 +328,9 @@ class ExportQueue:
     def lost(self) -> dict[tuple[str, str], str]:
         """What this process has lost: (receiver or process, reason) → amount, in words."""
         server = server_of(self.destination.endpoint)
-        lost = {(server, reason): f"{self._unit}: {count}" for reason, count in self.unsent.items()}
-        earlier = self.counts - self._unsent_outcomes
+        # Copies: other threads may still count.
+        lost = {(server, reason): f"{self._unit}: {count}" for reason, count in dict(self.unsent).items()}
+        earlier = Counter(dict(self.counts)) - Counter(dict(self._unsent_outcomes))
         earlier.pop("delivered", None)
         if earlier:
             reasons = ((outcome.removeprefix("dropped:"), count) for outcome, count in earlier.items())

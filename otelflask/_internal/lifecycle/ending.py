@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Protocol
 
 from otelflask._internal import guard
+from otelflask._internal.compat import uvicorn
 from otelflask._internal.lifecycle import greenlets
 
 #: Seconds beyond `shutdown_timeout` after which an end that hangs is abandoned.
@@ -48,6 +49,8 @@ def _shut_down_in_thread(ending: Ending) -> None:
 FORKED_END_S = 1.0
 #: The handler of SIGTERM that ends telemetry, in a process where nobody else handled it.
 _terminates: Callable[[int, FrameType | None], None] | None = None
+#: Whether the app had a handler before.
+_is_sigterm_the_apps = False
 #: What `register` has, without `unregister`.
 _registered: weakref.WeakSet[Ending] = weakref.WeakSet()
 
@@ -116,9 +119,9 @@ def _is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def handles_sigterm() -> bool:
-    """Whether SIGTERM ends telemetry in this process, unless something has replaced the handler."""
-    return _terminates is not None
+def is_sigterm_handled() -> bool:
+    """Whether something has handled SIGTERM since before telemetry started: a handler of the app, or ours."""
+    return _terminates is not None or _is_sigterm_the_apps
 
 
 def unregister(ending: Ending) -> None:
@@ -128,13 +131,18 @@ def unregister(ending: Ending) -> None:
 
 def register(ending: Ending) -> None:
     """Shut down at exit, and at SIGTERM where nobody else handles it (``flask run`` dies without atexit)."""
-    global _terminates
+    global _terminates, _is_sigterm_the_apps
     if not _registered:
         # After what is registered later, which may still record something.
         atexit.unregister(_shut_down_all)
         atexit.register(_shut_down_all, None, _registered)
     _registered.add(ending)
-    if not _is_main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if not _is_main_thread():
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    if before is not signal.SIG_DFL:
+        # uvicorn's is there only while it serves.
+        _is_sigterm_the_apps = not uvicorn.is_own(before)
         return
 
     def terminate(number: int, frame: FrameType | None) -> None:

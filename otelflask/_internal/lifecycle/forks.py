@@ -10,6 +10,7 @@ import os
 import random
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Protocol
 
 from otelflask._internal import guard, locks
@@ -24,9 +25,10 @@ class Forkable(Protocol):
 #: The process that the items belong to.
 _pid = os.getpid()
 _noticing = threading.Lock()
-#: The process that may start no threads, and a pipe with one byte, for one of its children.
+#: The process that may start no threads, a pipe with one byte for one of its children, and which of them may read it.
 _without_threads: int | None = None
 _estate: int | None = None
+_may_inherit: Callable[[], bool]
 #: Whether this process sends what its parent recorded before the fork, and does not send itself.
 is_heir = False
 _forkables: list[weakref.ref[Forkable]] = []
@@ -38,10 +40,14 @@ def on_fork(item: Forkable) -> None:
     _forkables.append(weakref.ref(item))
 
 
-def start_no_threads() -> None:
-    """Start no threads in this process from now on. One of its children sends what it records until then."""
-    global _without_threads, _estate
-    _without_threads = os.getpid()
+def start_no_threads(may_inherit: Callable[[], bool]) -> None:
+    """Start no threads in this process from now on. One of its children sends what it records until then.
+
+    Args:
+        may_inherit: Whether a child, which asks it, lives as long as this process.
+    """
+    global _without_threads, _estate, _may_inherit
+    _without_threads, _may_inherit = os.getpid(), may_inherit
     _estate, end = os.pipe()
     os.write(end, b"1")
     os.close(end)
@@ -53,13 +59,20 @@ def may_start_threads() -> bool:
 
 
 def _inherit() -> bool:
+    global _estate
+    if _estate is None or not _may_inherit():
+        return False
     # Who reads the byte. A child that takes the place of another finds none.
-    return _estate is not None and bool(os.read(_estate, 1))
+    pipe, _estate = _estate, None
+    try:
+        return bool(os.read(pipe, 1))
+    finally:
+        os.close(pipe)
 
 
 def _after_fork() -> None:
     global _pid, is_heir
-    is_heir = _inherit()
+    is_heir = guard.attempt(_inherit, on_error=lambda error: False)
     for reference in _forkables:
         item = reference()
         if item is not None:

@@ -260,7 +260,7 @@ def withdraw(logger_provider: Any) -> None:
 @guard.guarded("ending with a server")
 def _end_before_signal() -> None:
     """End telemetry where the process is about to end by a signal that nobody handles."""
-    if threading.current_thread() is threading.main_thread() and not ending.handles_sigterm():
+    if threading.current_thread() is threading.main_thread() and not ending.is_sigterm_handled():
         for telemetry in list(_started):
             telemetry.shutdown()
 

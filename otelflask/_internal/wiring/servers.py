@@ -42,7 +42,7 @@ def prepare(end: Callable[[], None], leave: Callable[[], None]) -> None:
     when_imported(werkzeug.DISPATCHER, functools.partial(werkzeug.note_mounts, MOUNT_KEY))
     if uwsgi.is_running():
         if uwsgi.is_master():
-            forks.start_no_threads()
+            forks.start_no_threads(uwsgi.is_worker)
         uwsgi.after_fork(forks.notice)
         option = uwsgi.option_without_atexit()
         if option is not None:
