@@ -64,7 +64,7 @@ test-stack: install
 test-bad-day: install
 	$(BIN)/python -m pytest -m bad_day tests/stack/test_bad_day.py
 
-# Runs each server under load while its workers, its receiver and itself fail. ROWS=short is a short form, and
+# Runs each server under load while its workers, the receiver and the server itself fail. ROWS=short is a short form, and
 # ROWS="granian;waitress" chooses rows; REQUESTS is the length of a row. What is right at full length is written into
 # docs/servers/matrix.md.
 test-matrix: install

@@ -81,7 +81,9 @@ def counted_at_end(said: str) -> dict[int, Counter[str]]:
     return found
 
 
-def account(load: Load, came: dict[int, Arrived], said: str, killed: dict[int, Killed]) -> Account:
+def account(
+    load: Load, came: dict[int, Arrived], said: str, killed: dict[int, Killed], away_since: float | None = None
+) -> Account:
     """Compare what was answered with what came.
 
     Args:
@@ -89,6 +91,7 @@ def account(load: Load, came: dict[int, Arrived], said: str, killed: dict[int, K
         came: What came, by process id.
         said: The output of the server.
         killed: The processes that were killed, by id.
+        away_since: When the receiver first went away, in time.time seconds, if it did.
     """
     result = Account(requests=len(load.answers), unanswered=len(load.unanswered))
     answered: dict[int, dict[int, float]] = {}
@@ -118,12 +121,13 @@ def account(load: Load, came: dict[int, Arrived], said: str, killed: dict[int, K
                 result.wrong.append(
                     f"{pid} counts {beyond} {signal} that are not missing ({dict(told)}, {dict(item.dropped)})"
                 )
-        # Sums are lost with the last collection of a process.
+        # Sums since the receiver went away are lost with the last collection of a process.
         left = max(0, len(numbers) - item.durations)
-        counted = left if told["metric data points"] else 0
+        lost_since = (away_since if away_since is not None else float("inf")) - KEPT_S
+        counted = sum(at >= lost_since for at in numbers.values()) if told["metric data points"] else 0
         _explain(result, "metric data points", left, counted, sum(at >= kept_since for at in numbers.values()))
         _find_wrong(result, pid, item, len(load.unanswered), len(numbers))
-    _find_shared_instances(result, came)
+    _find_shared(result, came)
     return result
 
 
@@ -140,16 +144,17 @@ def _explain(result: Account, signal: str, missing: int, counted: int, in_memory
 
 
 def _find_wrong(result: Account, pid: int, item: Arrived, unanswered: int, answered: int) -> None:
-    for name in ("spans", "request_logs", "lines"):
-        twice = sum(count - 1 for count in getattr(item, name).values() if count > 1)
-        if twice:
-            result.wrong.append(f"{pid} sent {twice} {name} twice")
     if item.durations > answered + unanswered:
         result.wrong.append(f"{pid} measured {item.durations} requests and answered {answered}")
     if len(item.instances) > 1:
         result.wrong.append(f"{pid} has {len(item.instances)} instance ids")
 
 
-def _find_shared_instances(result: Account, came: dict[int, Arrived]) -> None:
+def _find_shared(result: Account, came: dict[int, Arrived]) -> None:
+    for name in ("spans", "request_logs", "lines"):
+        counts = sum((getattr(item, name) for item in came.values()), Counter[int]())
+        twice = sum(count - 1 for count in counts.values())
+        if twice:
+            result.wrong.append(f"{twice} {name} came twice")
     owners = Counter(instance for item in came.values() for instance in item.instances)
     result.wrong += [f"{count} processes share an instance id" for count in owners.values() if count > 1]

@@ -54,13 +54,11 @@ class Result:
         account: The sums of its lives.
         forms: The distinct answers of the server.
         ends: Seconds from SIGTERM to the end of the last process, by the state of the receiver.
-        workers: How many processes answered.
     """
 
     account: Account = field(default_factory=Account)
     forms: set[bytes] = field(default_factory=set)
     ends: dict[str, float] = field(default_factory=dict)
-    workers: int = 0
 
 
 class Life:
@@ -96,7 +94,6 @@ class Life:
 
     def answer(self, count: int) -> None:
         """Have that many requests answered. The load goes on."""
-        self.load.begin(1_000_000)
         try:
             self.load.wait_for(count)
         except TimeoutError as error:
@@ -111,7 +108,10 @@ class Life:
         while time.monotonic() < end:
             time.sleep(KEPT_S)
             latest = {answer.pid for answer in self.load.latest(1.0)}
-            if len(latest & {process.pid for process in self._tree()}) >= self._row.workers:
+            alive = {process.pid for process in self._tree()}
+            if len(latest & alive) >= self._row.workers:
+                # Who has not obeyed was not killed.
+                self.killed = {pid: end for pid, end in self.killed.items() if pid not in alive}
                 return
         raise AssertionError(f"{self._row.name}: a worker is not replaced within {_SETTLED_S} s\n{self.said()[-4000:]}")
 
@@ -205,9 +205,8 @@ def _life(row: Row, mode: str, result: Result) -> Iterator[Life]:
         yield life
         came = arrived(sink.collector)
         if mode != BARE:
-            result.account.add(account(life.load, came, life.said(), life.killed))
+            result.account.add(account(life.load, came, life.said(), life.killed, sink.first_away))
         result.forms |= life.load.forms
-        result.workers += len({answer.pid for answer in life.load.answers.values()})
         if _OWN_FRAME in life.said() and row.event != STUCK:
             at = life.said().index(_OWN_FRAME)
             result.account.wrong.append(f"a traceback: {life.said()[max(0, at - 1000) : at + 2000]}")

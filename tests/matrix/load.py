@@ -40,21 +40,14 @@ class Load:
         self.forms: set[bytes] = set()
         self._port = port
         self._next = 0
-        self._goal = 0
         self._stopped = False
         self._changed = threading.Condition()
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
         for thread in self._threads:
             thread.start()
 
-    def begin(self, count: int) -> None:
-        """Send up to `count` more requests."""
-        with self._changed:
-            self._goal = self._next + count
-            self._changed.notify_all()
-
     def wait_for(self, count: int, seconds: float = 60.0) -> None:
-        """Wait until `count` requests more than now have an answer, or the goal is reached.
+        """Wait until `count` requests more than now have an answer.
 
         Raises:
             TimeoutError: They have none after `seconds`.
@@ -62,7 +55,7 @@ class Load:
         end = time.monotonic() + seconds
         with self._changed:
             wanted = len(self.answers) + count
-            while len(self.answers) < wanted and len(self.answers) + len(self.unanswered) < self._goal:
+            while len(self.answers) < wanted:
                 if not self._changed.wait(end - time.monotonic()) and time.monotonic() >= end:
                     raise TimeoutError(f"{wanted - len(self.answers)} of {count} answers are missing after {seconds} s")
 
@@ -83,8 +76,6 @@ class Load:
     def _work(self) -> None:
         while True:
             with self._changed:
-                while self._next >= self._goal and not self._stopped:
-                    self._changed.wait()
                 if self._stopped:
                     return
                 self._next += 1
@@ -117,9 +108,11 @@ class Load:
         head, _, body = (received or b"").partition(b"\r\n\r\n")
         found = _BODY.search(body)
         if found is None or int(found[1]) != number:
+            if received is None:
+                return
             self.unanswered.add(number)
             # A proxy tells of a worker that has ended.
-            if body and head.startswith(b"HTTP/1.1 2"):
+            if body and not head.startswith((b"HTTP/1.1 502", b"HTTP/1.1 503")):
                 self.forms.add(received or b"")
             return
         self.answers[number] = Answer(int(found[2]), time.time())

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+import psutil
+
 from tests.matrix.accounts import SIGNALS
 from tests.matrix.lives import BARE, INIT, SHUTDOWN_TIMEOUT_S, ZERO_CODE, Result, check, live
 from tests.matrix.rows import ROWS, SHORT, Row
@@ -50,7 +52,7 @@ def main() -> int:
                 bare = bare or live(row, BARE, requests)
                 result = live(row, mode, requests)
                 wrong = check(result, bare)
-            except AssertionError as error:
+            except (AssertionError, OSError, psutil.Error, IndexError) as error:
                 result, wrong = Result(), [str(error)]
             line = _line(row, mode, result, bare)
             print(f"{line} {time.monotonic() - started:.0f} s", flush=True)

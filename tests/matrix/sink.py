@@ -29,6 +29,8 @@ class Sink:
         self.state = DOWN
         #: When it was last up, in time.time seconds; None while it is.
         self.away_since: float | None = time.time()
+        #: When it first went away, if it did.
+        self.first_away: float | None = None
         self.become(UP)
 
     def environment(self) -> dict[str, str]:
@@ -51,6 +53,7 @@ class Sink:
         elif state == HANGING:
             self.collector.default = Reply(hang=True)
         self.away_since = None if state == UP else self.away_since or time.time()
+        self.first_away = self.first_away or self.away_since
         self.state = state
 
 

@@ -26,9 +26,11 @@ def _arrived(numbers: range, **changes: Any) -> dict[int, Arrived]:
     return {PID: Arrived(counts.copy(), counts.copy(), counts.copy(), **given)}
 
 
-def _account(came: dict[int, Arrived], said: str = "", killed: Killed | None = None) -> Account:
+def _account(
+    came: dict[int, Arrived], said: str = "", killed: Killed | None = None, away_since: float | None = None
+) -> Account:
     load: Any = _Load()
-    return account(load, came, said, {PID: killed} if killed else {})
+    return account(load, came, said, {PID: killed} if killed else {}, away_since)
 
 
 def test_what_is_missing_without_a_word_is_unexplained() -> None:
@@ -38,7 +40,9 @@ def test_what_is_missing_without_a_word_is_unexplained() -> None:
 
 def test_what_the_last_line_counts_is_explained() -> None:
     line = "7|WARNING|otelflask|otelflask: telemetry is not sent: http://x did not accept it in time "
-    found = _account(_arrived(range(8)), f"{line}(spans: 1, log records: 4, metric data points: 9)")
+    all_signals = f"{line}(spans: 1, log records: 4, metric data points: 9)"
+    assert _account(_arrived(range(8)), all_signals).unexplained["metric data points"] == 2
+    found = _account(_arrived(range(8)), all_signals, away_since=109.5)
     assert found.counted == {"spans": 1, "log records": 4, "metric data points": 2}
     assert found.unexplained == {"spans": 1, "log records": 0, "metric data points": 0}
     found = _account(_arrived(range(8)), f"{line}(spans: 1); the process dropped before its end (spans by x: 1)")
@@ -60,7 +64,7 @@ def test_a_process_that_was_killed_explains_what_it_recorded_before() -> None:
 def test_what_came_twice_or_from_processes_with_one_id_is_wrong() -> None:
     twice = _arrived(range(10))
     twice[PID].spans[3] += 1
-    assert _account(twice).wrong == ["7 sent 1 spans twice"]
+    assert _account(twice).wrong == ["1 spans came twice"]
     shared = {**_arrived(range(10)), 8: Arrived(instances={"a"})}
     assert _account(shared).wrong == ["2 processes share an instance id"]
     assert _account(_arrived(range(10), dropped=Counter({"spans": 99}))).wrong[0].startswith("7 counts 59 spans")

@@ -24,7 +24,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 __all__ = [
-    "ForkedLoggerProvider",
+    "ForkSafeLoggerProvider",
     "InMemoryLogRecordExporter",
     "LogRecordLimits",
     "LogRecordProcessor",
@@ -52,7 +52,7 @@ processors_of_logger: Callable[[Any], tuple[Any, ...]] = attrgetter(
 )
 
 
-class ForkedLoggerProvider(LoggerProvider):
+class ForkSafeLoggerProvider(LoggerProvider):
     """The SDK's logger provider, without its look for a new resource in each forked child (as in `otel_trace`)."""
 
     def _handle_fork(self) -> None:

@@ -89,7 +89,7 @@ def samples_roots(sampler: Sampler) -> bool:
     return (sampler_of_roots(sampler) if type(sampler) in _ASK_OTHERS else sampler) is sampling.ALWAYS_ON
 
 
-class ForkedTracerProvider(sdk_trace.TracerProvider):
+class ForkSafeTracerProvider(sdk_trace.TracerProvider):
     """The SDK's tracer provider, without its look for a new resource in each forked child.
 
     That starts threads, also in a child that runs another program, and waits. Under gevent other greenlets go

@@ -54,7 +54,7 @@ class Logger(otel_logs.Logger):
             super().emit(record, **given)
 
 
-class LoggerProvider(otel_logs.ForkedLoggerProvider):
+class LoggerProvider(otel_logs.ForkSafeLoggerProvider):
     """The SDK's logger provider. It never raises into the app."""
 
     def __init__(self, **options: Any) -> None:

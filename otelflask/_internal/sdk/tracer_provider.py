@@ -15,7 +15,7 @@ from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import context_manager
 from otelflask._internal.compat.otel_trace import (
     ENDING,
-    ForkedTracerProvider,
+    ForkSafeTracerProvider,
     SdkSpan,
     SpanProcessorList,
     exception_options_of,
@@ -178,7 +178,7 @@ class Tracer(sdk_trace.Tracer):
                 raise
 
 
-class TracerProvider(ForkedTracerProvider):
+class TracerProvider(ForkSafeTracerProvider):
     """The SDK's tracer provider. It never raises into the app."""
 
     def __init__(self, **options: Any) -> None:
