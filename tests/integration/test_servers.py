@@ -214,14 +214,19 @@ ASGI = [
 ]
 
 
+def write_for_asgi(folder: Path, app: str) -> None:
+    """Write a module with the app of another one, for servers of ASGI."""
+    (folder / f"{app}_asgi.py").write_text(
+        f"import {app}\nfrom a2wsgi import WSGIMiddleware\napp = WSGIMiddleware({app}.app)\n"
+    )
+
+
 @pytest.mark.parametrize("app", ["wired", "plain"])
 @pytest.mark.parametrize("command", ASGI)
 def test_servers_for_asgi_lose_nothing(
     serve: Serve, fake_collector: FakeCollector, app_dir: Path, command: str, app: str
 ) -> None:
-    (app_dir / f"{app}_asgi.py").write_text(
-        f"import {app}\nfrom a2wsgi import WSGIMiddleware\napp = WSGIMiddleware({app}.app)\n"
-    )
+    write_for_asgi(app_dir, app)
     before = ZERO_CODE if app == "plain" else []
     server = serve([*before, *command.replace("{app}", app).split()], fake_collector, **LATE)
     assert server.get("/hello/ann") == (200, "hello ann")
@@ -245,9 +250,7 @@ def test_servers_for_asgi_lose_nothing(
 def test_servers_for_asgi_count_what_they_cannot_send(
     serve: Serve, fake_collector: FakeCollector, app_dir: Path, command: str, app: str
 ) -> None:
-    (app_dir / f"{app}_asgi.py").write_text(
-        f"import {app}\nfrom a2wsgi import WSGIMiddleware\napp = WSGIMiddleware({app}.app)\n"
-    )
+    write_for_asgi(app_dir, app)
     before = ZERO_CODE if app == "plain" else []
     fake_collector.default = Reply(hang=True)
     # hypercorn ends its workers twice.

@@ -28,7 +28,7 @@ _noticing = threading.Lock()
 #: The process that may start no threads, a pipe with one byte for one of its children, and which of them may read it.
 _without_threads: int | None = None
 _estate: int | None = None
-_may_inherit: Callable[[], bool]
+_may_inherit: Callable[[], bool] = bool
 #: Whether this process sends what its parent recorded before the fork, and does not send itself.
 is_heir = False
 _forkables: list[weakref.ref[Forkable]] = []

@@ -16,7 +16,7 @@ _HASTY = (
     "uWSGI ends a worker that is busy at once, and what it has not sent is lost. Start uWSGI with --master and "
     '--hook-master-start "unix_signal:15 gracefully_kill_them_all"'
 )
-_WITHOUT_ATEXIT = "uWSGI with --%s runs no `atexit`: what a worker has not sent at its end is lost"
+_NO_ATEXIT = "uWSGI with --%s runs no `atexit`: what a worker has not sent at its end is lost"
 
 
 def can_send() -> bool:
@@ -46,6 +46,6 @@ def prepare(end: Callable[[], None], leave: Callable[[], None]) -> None:
         uwsgi.after_fork(forks.notice)
         option = uwsgi.option_without_atexit()
         if option is not None:
-            guard.log("uwsgi end", _WITHOUT_ATEXIT, option, level=logging.WARNING)
+            guard.log("uwsgi end", _NO_ATEXIT, option, level=logging.WARNING)
         elif not uwsgi.ends_gracefully():
             guard.log("uwsgi end", _HASTY, level=logging.WARNING)
