@@ -84,12 +84,13 @@ def test_an_uwsgi_without_threads_is_off_and_says_so(serve: Serve, fake_collecto
     assert (said, fake_collector.requests) == (1, [])
 
 
+@pytest.mark.parametrize("options", [[], ["--py-call-osafterfork"]], ids=["fork in C", "fork with hooks"])
 def test_the_master_of_uwsgi_has_no_threads_and_its_first_worker_sends_what_it_recorded(
-    serve: Serve, fake_collector: FakeCollector, app_dir: Path
+    serve: Serve, fake_collector: FakeCollector, app_dir: Path, options: list[str]
 ) -> None:
     with (app_dir / "wired.py").open("a") as file:
         file.write("\napp.logger.warning('imported')\n")
-    server = serve([*UWSGI, "--processes", "2", *GRACEFUL], fake_collector)
+    server = serve([*UWSGI, "--processes", "2", *GRACEFUL, *options], fake_collector)
     master = psutil.Process(server.process.pid)
 
     def pids() -> set[object]:

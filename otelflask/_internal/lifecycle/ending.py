@@ -92,7 +92,8 @@ def _counting_at_sigterm() -> Iterator[None]:
     hypercorn's parent sends it twice more to its workers when the first of them has ended.
     """
     before = signal.getsignal(signal.SIGTERM)
-    is_ours = before is signal.SIG_DFL or before is _terminates
+    # A handler that a server has installed in C is None.
+    is_ours = before is not None and before in (signal.SIG_DFL, _terminates)
     if not _is_main_thread() or not is_ours or greenlets.are_threads():
         yield
         return
