@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import stat
 import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -98,6 +100,25 @@ def beside(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"{name} is not installed (make install puts it into {BESIDE.relative_to(ROOT)})")
     return folder
+
+
+def apache_options(folder: Path) -> list[str]:
+    """More options of mod_wsgi-express, which serves a folder. The test is skipped where it cannot run.
+
+    Other users may enter the folder, and pytest's folders above it, from now on.
+    """
+    here = Path(sys.executable)
+    if not (here.parent / "mod_wsgi-express").exists():
+        pytest.skip("needs mod_wsgi (apt-get install apache2 apache2-dev; pip install mod_wsgi)")
+    if os.getuid() != 0:
+        return []
+    # Apache does not serve as root, and its user may not run each Python.
+    if not all(parent.stat().st_mode & stat.S_IXOTH for parent in here.resolve().parents):
+        pytest.skip("needs a Python that other users may run")
+    for parent in (folder, *folder.parents):
+        if Path(tempfile.gettempdir()) in parent.parents:
+            parent.chmod(0o755)
+    return ["--user", "www-data", "--group", "www-data"]
 
 
 def free_port() -> int:
