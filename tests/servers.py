@@ -111,14 +111,14 @@ def apache_options(folder: Path) -> list[str]:
     if not (here.parent / "mod_wsgi-express").exists():
         pytest.skip("needs mod_wsgi (apt-get install apache2 apache2-dev; pip install mod_wsgi)")
     if os.getuid() != 0:
-        return []
+        return ["--host", "127.0.0.1", "--log-to-terminal"]
     # Apache does not serve as root, and its user may not run each Python.
     if not all(parent.stat().st_mode & stat.S_IXOTH for parent in here.resolve().parents):
         pytest.skip("needs a Python that other users may run")
     for parent in (folder, *folder.parents):
         if Path(tempfile.gettempdir()) in parent.parents:
             parent.chmod(0o755)
-    return ["--user", "www-data", "--group", "www-data"]
+    return ["--host", "127.0.0.1", "--log-to-terminal", "--user", "www-data", "--group", "www-data"]
 
 
 def free_port() -> int:

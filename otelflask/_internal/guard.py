@@ -75,7 +75,7 @@ def log(
         message = f"{message} ({suppressed} more suppressed)"
     if not logger.hasHandlers() and logging.lastResort is _LAST_RESORT:
         # Python writes the bare text to stderr.
-        message = f"{time.strftime('%H:%M:%S')} {logging.getLevelName(level)}: {message}"
+        message = f"{time.strftime('%H:%M:%S')} [{os.getpid()}] {logging.getLevelName(level)}: {message}"
     # Many formats have no logger's name, such as the one in Flask's documentation.
     message = PREFIX + message
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -111,6 +112,7 @@ def serve(app_dir: Path) -> Iterator[Serve]:
                 text=True,
                 stdout=file,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         server = Server(process, f"http://127.0.0.1:{port}", output)
         running.append(server)
@@ -128,6 +130,7 @@ def serve(app_dir: Path) -> Iterator[Serve]:
 
     yield start
     for server in running:
-        if server.process.poll() is None:
-            server.process.kill()
-            server.process.wait()
+        # Its workers too.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.process.pid, signal.SIGKILL)
+        server.process.wait()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from otelflask._internal.wiring.server_limits import LIMITS
 from otelflask.testing import FakeCollector
 from tests.servers import apache_options
 
@@ -24,6 +25,8 @@ ADDRESSES = {
     "uvicorn": "--port {port}",
     "flask": "--port {port}",
 }
+#: The servers of pages.
+TITLES = {"uwsgi": "uWSGI", "flask": "Flask's server, reloader"}
 
 
 def _blocks(page: Path, language: str) -> list[str]:
@@ -65,3 +68,5 @@ def test_a_command_of_a_page_serves_and_sends(
     assert server.get("/hello/ann") == (200, "hello ann")
     fake_collector.wait_for(lambda: fake_collector.spans and fake_collector.logs)
     server.stop()
+    limit = next((limit for name, limit in LIMITS.items() if name.startswith(TITLES.get(page.stem, page.stem))), "")
+    assert is_zero_code or limit in server.said()

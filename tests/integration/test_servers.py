@@ -130,8 +130,7 @@ def test_an_uwsgi_that_ends_busy_workers_says_so(serve: Serve, fake_collector: F
 def test_daemons_of_mod_wsgi_lose_nothing(serve: Serve, fake_collector: FakeCollector, app_dir: Path, app: str) -> None:
     before = ZERO_CODE if app == "plain" else []
     command = ["mod_wsgi-express", "start-server", f"{app}.py", "--callable-object", "app", "--port", "{port}"]
-    options = ["--host", "127.0.0.1", "--processes", "2", "--log-to-terminal"]
-    options += apache_options(app_dir)
+    options = ["--processes", "2", *apache_options(app_dir)]
     server = serve([*before, *command, *options], fake_collector, **LATE)
     pids = [server.get("/pid")[1] for _ in range(20)]
     server.stop(END)
@@ -183,16 +182,19 @@ def test_workers_of_granian_lose_nothing(serve: Serve, fake_collector: FakeColle
     assert str(server.process.pid) not in {str(item.resource["process.pid"]) for item in everything}
 
 
+@pytest.mark.parametrize("number", [END, signal.SIGINT], ids=["SIGTERM", "Ctrl+C"])
 @pytest.mark.parametrize("app", ["wired", "plain"])
 @pytest.mark.parametrize("server", ["waitress-serve --listen 127.0.0.1:{port}", "cheroot --bind 127.0.0.1:{port}"])
 def test_servers_of_one_process_lose_nothing(
-    serve: Serve, fake_collector: FakeCollector, app_dir: Path, server: str, app: str
+    serve: Serve, fake_collector: FakeCollector, app_dir: Path, server: str, app: str, number: signal.Signals
 ) -> None:
     before = ZERO_CODE if app == "plain" else []
     running = serve([*before, *server.split(), f"{app}:app"], fake_collector, PYTHONPATH=str(app_dir), **LATE)
     pids = [running.get("/pid")[1] for _ in range(20)]
-    running.stop(END)
+    running.stop(number)
     check_all_arrived(fake_collector, pids)
+    # Ctrl+C is no error, also where the server lets the exception through.
+    assert not [record for record in fake_collector.logs if "exception.type" in record.attributes]
 
 
 ASGI = [

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import otelflask
+from otelflask._internal.wiring.server_limits import LIMITS
 
 #: What happens to a worker of a row, beside SIGTERM and SIGKILL.
 STUCK, RELOAD = "a request that is stuck", "SIGHUP to the master"
@@ -53,14 +54,13 @@ class Row:
 
 def _gunicorn(name: str, *options: str, event: str = "") -> Row:
     command = ("gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "2", *options, "{app}:app")
-    return Row(f"gunicorn, {name}", command, workers=2, event=event, remark=_STARTING)
+    return Row(f"gunicorn, {name}", command, workers=2, event=event, remark=LIMITS["gunicorn"])
 
 
 _APACHE = "apache2 and apache2-dev of Debian, and the package mod_wsgi"
-_STARTING = "a worker that gets SIGTERM while it starts may not notice"
 _BUSY = "a busy worker that gets SIGTERM itself has no time"
 _BUSY_ALL = "busy workers have no time at SIGTERM"
-_CUT = "cuts off requests at SIGTERM"
+_CUT = LIMITS["waitress"]
 _GRACEFUL = ("--hook-master-start", "unix_signal:15 gracefully_kill_them_all")
 
 
@@ -74,7 +74,7 @@ def _uwsgi(name: str, *options: str, graceful: bool = False) -> Row:
         workers=2,
         hasty_workers=True,
         hasty_end=not graceful,
-        remark=_BUSY if graceful else _BUSY_ALL,
+        remark=f"{_BUSY if graceful else _BUSY_ALL}; {LIMITS['uWSGI']}",
     )
 
 
@@ -99,10 +99,9 @@ def _mod_wsgi() -> Row:
         folders = Path(sys.executable).resolve().parents
         if not all(folder.stat().st_mode & stat.S_IXOTH for folder in folders):
             needs = needs or "a Python that other users may run"
-    return Row("mod_wsgi", command + more, workers=2, needs=needs, remark="kills a process 3 s after SIGTERM")
+    return Row("mod_wsgi", command + more, workers=2, needs=needs, remark=LIMITS["mod_wsgi"])
 
 
-_GRANIAN = ("granian", "--interface", "wsgi", "--port", "{port}")
 ROWS = [
     _gunicorn("sync"),
     _gunicorn("gthread", "--worker-class", "gthread", "--threads", "4"),
@@ -135,15 +134,21 @@ ROWS = [
             "{app}:app",
         ),
         workers=2,
+        remark=LIMITS["granian"],
     ),
     Row(
         "hypercorn",
         ("hypercorn", "wsgi:{app}:app", "--bind", "127.0.0.1:{port}", "--workers", "2"),
         workers=2,
         replaces=False,
-        remark="ends all workers when one ends",
+        remark=LIMITS["hypercorn"],
     ),
-    Row("uvicorn", ("uvicorn", "{app}_asgi:app", "--port", "{port}", "--workers", "2"), workers=2),
+    Row(
+        "uvicorn",
+        ("uvicorn", "{app}_asgi:app", "--port", "{port}", "--workers", "2"),
+        workers=2,
+        remark=LIMITS["uvicorn with a2wsgi"],
+    ),
     Row(
         "gevent",
         (sys.executable, "{app}_gevent.py", "{port}"),
@@ -157,7 +162,7 @@ ROWS = [
         "Flask's server, reloader",
         ("flask", "--app", "{app}", "run", "--port", "{port}", "--debug"),
         hasty_end=True,
-        remark="at its end, the reloader's parent kills the process that serves",
+        remark=LIMITS["Flask's server, reloader"],
     ),
 ]
 #: The rows of the short form.

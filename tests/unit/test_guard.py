@@ -14,7 +14,7 @@ _LOG = "from otelflask._internal import guard; guard.log('x', 'queue of %s is fu
 @pytest.mark.parametrize(
     ("before", "pattern"),
     [
-        ("", r"^otelflask: \d\d:\d\d:\d\d WARNING: queue of spans is full\n$"),
+        ("", r"^otelflask: \d\d:\d\d:\d\d \[\d+\] WARNING: queue of spans is full\n$"),
         ("import logging; logging.basicConfig(); ", r"^WARNING:otelflask:otelflask: queue of spans is full\n$"),
     ],
     ids=["no handler", "a handler"],

@@ -7,9 +7,11 @@ and ``uwsgidecorators.py``.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _HOOK = "post_fork_hook"
@@ -38,9 +40,14 @@ def has_threads() -> bool:
     return bool(getattr(uwsgi, "has_threads", True)) or "gevent" in uwsgi.opt
 
 
+def master_pid() -> int:
+    """The process that forks the others; 0 without a master."""
+    return int(_uwsgi().masterpid())
+
+
 def is_master() -> bool:
     """Whether this process has imported the app, and forks its workers in C from now on."""
-    return bool(_uwsgi().masterpid() == os.getpid())
+    return master_pid() == os.getpid()
 
 
 def is_worker() -> bool:
@@ -50,11 +57,10 @@ def is_worker() -> bool:
 
 def ends_gracefully() -> bool:
     """Whether uWSGI lets a busy worker finish. Otherwise it ends one by ``exit``, without ``atexit``."""
-    uwsgi = _uwsgi()
-    if not uwsgi.masterpid():
+    if not master_pid():
         # Only a master runs hooks.
         return False
-    for value in uwsgi.opt.values():
+    for value in _uwsgi().opt.values():
         # An option that is given twice is a list; one without a value is True.
         items = value if isinstance(value, list) else [value]
         if any(isinstance(item, bytes) and _GRACEFUL in item for item in items):
@@ -65,6 +71,30 @@ def ends_gracefully() -> bool:
 def option_without_atexit() -> str | None:
     """An option with which a worker ends without `atexit`, if one is given."""
     return next((name for name in _WITHOUT_ATEXIT if name in _uwsgi().opt), None)
+
+
+def block_signals() -> set[int | signal.Signals]:
+    """Block the signals that end a worker, in this thread.
+
+    Their handlers are in C, and call ``exit``, in any thread that has not blocked the signal. A second call ends the
+    process amid ``atexit``. A worker gets a second signal where its whole process group gets the first one: from the
+    terminal or from systemd, and then from the master. Source: uWSGI, ``core/uwsgi.c`` (``end_me``,
+    ``gracefully_kill``).
+
+    Returns:
+        What was blocked before.
+    """
+    return signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
+
+
+@contextlib.contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Block the signals that end a worker, in this thread, for a while."""
+    before = block_signals()
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def after_fork(action: Callable[[], None]) -> None:

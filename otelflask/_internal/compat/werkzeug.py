@@ -48,6 +48,18 @@ def before_serving(listener: Any, method: str) -> None:
     _waiting[listener] = method
 
 
+def when_serving(action: Callable[[bool], None]) -> None:
+    """Call ``action(is_forking)`` before a server begins to serve: whether each request has a process."""
+    original: Callable[..., Any] = BaseWSGIServer.serve_forever
+
+    @functools.wraps(original)
+    def serve_forever(self: Any, *arguments: Any, **options: Any) -> Any:
+        action(bool(self.multiprocess))
+        return original(self, *arguments, **options)
+
+    BaseWSGIServer.serve_forever = serve_forever  # type: ignore[method-assign]
+
+
 #: Frames between a test client and an app: those of middleware.
 _MAX_FRAMES = 50
 

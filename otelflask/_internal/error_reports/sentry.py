@@ -152,6 +152,8 @@ def _initialise(settings: Settings) -> None:
             environment=settings.environment or None,
             default_integrations=False,
             integrations=[ExcepthookIntegration(), ThreadingIntegration()],
+            # Ctrl+C is no error.
+            ignore_errors=[KeyboardInterrupt],
             # OpenTelemetry does the tracing: no headers of Sentry on outgoing requests.
             trace_propagation_targets=[],
             max_breadcrumbs=MAX_BREADCRUMBS,

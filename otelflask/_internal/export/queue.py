@@ -9,14 +9,13 @@ variables. The export timeout is fixed.
 
 from __future__ import annotations
 
-import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from otelflask._internal import guard
+from otelflask._internal import guard, randomness
 from otelflask._internal.export.destinations import Destination, SendResult, server_of
 from otelflask._internal.lifecycle.background_task import BackgroundTask
 from otelflask._internal.locks import new_lock
@@ -197,7 +196,7 @@ class ExportQueue:
                 # The receiver was never reachable, and will probably not become so before the deadline.
                 self._count_unsent(UNREACHABLE, result.error, self._take_in_flight())
                 return False
-            wait = result.retry_after if result.retry_after is not None else pause * random.uniform(0.8, 1.2)
+            wait = result.retry_after if result.retry_after is not None else pause * randomness.uniform(0.8, 1.2)
             pause = min(pause * 2, MAX_BACKOFF_S)
             if closing and self._task.remaining() <= wait:
                 self._count_unsent(TOO_LATE, result.error, self._take_in_flight())

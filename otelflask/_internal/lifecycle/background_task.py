@@ -15,6 +15,7 @@ from typing import Any
 from opentelemetry import context as context_api
 
 from otelflask._internal import guard
+from otelflask._internal.compat import uwsgi
 from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
 from otelflask._internal.lifecycle import forks, greenlets
 
@@ -107,6 +108,8 @@ class BackgroundTask:
             self._changed.notify_all()
 
     def _run(self) -> None:
+        if uwsgi.is_running() and not greenlets.are_threads():
+            uwsgi.block_signals()
         token = context_api.attach(context_api.set_value(SUPPRESS_INSTRUMENTATION_KEY, True))
         self._greenlet = greenlets.current()
         try:

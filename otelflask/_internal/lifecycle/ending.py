@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Protocol
 
 from otelflask._internal import guard
-from otelflask._internal.compat import uvicorn
+from otelflask._internal.compat import uvicorn, uwsgi
 from otelflask._internal.lifecycle import greenlets
 
 #: Seconds beyond `shutdown_timeout` after which an end that hangs is abandoned.
@@ -76,7 +76,7 @@ def _finalize(timeout: float | None, endings: weakref.WeakSet[Ending]) -> None:
 
 
 def _shut_down_all(timeout: float | None, endings: weakref.WeakSet[Ending]) -> None:
-    with _counting_at_sigterm():
+    with uwsgi.signals_blocked() if uwsgi.is_running() else _counting_at_sigterm():
         for ending in list(endings):
             ending.shutdown(timeout)
 

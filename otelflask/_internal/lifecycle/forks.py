@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-from otelflask._internal import guard, locks
+from otelflask._internal import guard, locks, randomness
 
 
 class Forkable(Protocol):
@@ -72,6 +72,7 @@ def _inherit() -> bool:
 
 def _after_fork() -> None:
     global _pid, is_heir
+    randomness.seed()
     is_heir = guard.attempt(_inherit, on_error=lambda error: False)
     for reference in _forkables:
         item = reference()
@@ -93,7 +94,6 @@ def notice() -> None:
         with _noticing:
             if os.getpid() != _pid:
                 locks.free()
-                # All workers would make the same ids.
                 random.seed()
                 _after_fork()
 

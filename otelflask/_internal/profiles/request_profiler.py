@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import secrets
 import threading
 from collections.abc import Callable, Iterable
@@ -13,7 +12,7 @@ from flask import Flask
 from pyinstrument.session import Session
 from werkzeug.wrappers import Request
 
-from otelflask._internal import clock, guard
+from otelflask._internal import clock, guard, randomness
 from otelflask._internal.compat.pyinstrument import BoundedProfiler
 from otelflask._internal.endpoints.endpoint import text_response
 from otelflask._internal.lifecycle import greenlets
@@ -79,7 +78,7 @@ class RequestProfiler:
             if form is not None:
                 return self._profiled(form, wsgi_app, environ, start_response)
             share = self._settings.profile_share
-            if share and random.random() < share and self._turn.acquire(blocking=False):
+            if share and randomness.random() < share and self._turn.acquire(blocking=False):
                 return self._sampled(wsgi_app, environ, start_response)
             return wsgi_app(environ, start_response)
 

@@ -14,14 +14,17 @@ from opentelemetry.sdk.resources import OTELResourceDetector, ProcessResourceDet
 from otelflask._internal.version import __version__
 
 
-def build(settings_attributes: Mapping[str, Any]) -> Resource:
+def build(settings_attributes: Mapping[str, Any], *, is_worker: bool) -> Resource:
     """Build the resource. The user's attributes (``OTEL_RESOURCE_ATTRIBUTES``) replace detected ones.
 
     Args:
         settings_attributes: Attributes of our settings, such as ``service.name``. Empty values are
             left out.
+        is_worker: Whether a server may have started other processes with the same variables.
     """
     explicit = dict(OTELResourceDetector().detect().attributes)
+    if is_worker and explicit.get("service.instance.id"):
+        explicit["service.instance.id"] = _of_process(str(explicit["service.instance.id"]))
     process = ProcessResourceDetector().detect().attributes
     attributes: dict[str, Any] = {
         "service.instance.id": str(uuid.uuid4()),
@@ -39,12 +42,8 @@ def build(settings_attributes: Mapping[str, Any]) -> Resource:
 
 
 def forked(resource: Resource, explicit_instance_id: str | None) -> Resource:
-    """The resource of a forked child, with its own pid and instance id.
-
-    To an instance id of the user the pid is appended, because two processes must not report under one
-    id.
-    """
-    instance_id = f"{explicit_instance_id}:{os.getpid()}" if explicit_instance_id else str(uuid.uuid4())
+    """The resource of a forked child, with its own pid and instance id."""
+    instance_id = _of_process(explicit_instance_id) if explicit_instance_id else str(uuid.uuid4())
     return Resource(
         {
             **resource.attributes,
@@ -54,6 +53,11 @@ def forked(resource: Resource, explicit_instance_id: str | None) -> Resource:
         },
         resource.schema_url,
     )
+
+
+def _of_process(explicit_instance_id: str) -> str:
+    """An instance id of the user with the pid, because two processes must not report under one id."""
+    return f"{explicit_instance_id}:{os.getpid()}"
 
 
 def explicit_instance_id() -> str | None:

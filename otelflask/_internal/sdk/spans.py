@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from random import getrandbits
 from typing import Any
 
 from opentelemetry import trace as trace_api
 from opentelemetry.context import Context
 from opentelemetry.sdk import trace as sdk_trace
 from opentelemetry.sdk.trace import sampling
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
@@ -37,6 +35,8 @@ from otelflask._internal.compat.otel_trace import (
 from otelflask._internal.exceptions.attributes import exception_layer
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import MAX_ITEMS, cut
+from otelflask._internal.randomness import getrandbits
+from otelflask._internal.sdk.ids import are_random
 from otelflask._internal.sdk.tracer_provider import AppSpan, SpanProcessors, no_span
 from otelflask._internal.sdk.user_parts import notify_started, processor_failed
 
@@ -150,7 +150,7 @@ def _stock_parts(tracer: trace_api.Tracer) -> tuple[Any, Any, Any] | None:
     if not isinstance(tracer, sdk_trace.Tracer):
         return None
     parts = tracer.span_processor, tracer.sampler, tracer.id_generator
-    are_stock = type(parts[0]) is SpanProcessors and asks_nobody_else(parts[1]) and type(parts[2]) is RandomIdGenerator
+    are_stock = type(parts[0]) is SpanProcessors and asks_nobody_else(parts[1]) and are_random(parts[2])
     return parts if are_stock else None
 
 

@@ -37,9 +37,11 @@ from otelflask._internal.export.processors import QueueLogProcessor, QueueSpanPr
 from otelflask._internal.export.queue import ExportQueue, QueueOptions
 from otelflask._internal.export.scrubbed import scrubbed_records, scrubbed_spans
 from otelflask._internal.export.self_metrics import QueueMetrics
+from otelflask._internal.lifecycle.servers import is_worker
 from otelflask._internal.limits import Limits
 from otelflask._internal.redaction import Scrubber
 from otelflask._internal.sdk import resource as resources
+from otelflask._internal.sdk.ids import RandomIds, are_random
 from otelflask._internal.sdk.logger_provider import LoggerProvider
 from otelflask._internal.sdk.meter_provider import MeterProvider
 from otelflask._internal.sdk.periodic_reader import PeriodicReader
@@ -100,7 +102,8 @@ def build(
             "service.name": settings.service_name or service_name,
             "service.version": settings.service_version,
             "deployment.environment.name": settings.environment,
-        }
+        },
+        is_worker=is_worker(),
     )
     tracers, meters, loggers = providers_that_are_set()
     pipeline = Pipeline(
@@ -192,11 +195,12 @@ def _or(limit: int | None, otherwise: int) -> int:
 def _build_traces(
     pipeline: Pipeline, settings: Settings, resource: Resource, span_limits: SpanLimits, queue_metrics: QueueMetrics
 ) -> None:
+    ids = otel_configuration.id_generator()
     provider = TracerProvider(
         sampler=otel_configuration.sampler() or sampling.DEFAULT_ON,
         resource=resource,
         shutdown_on_exit=False,
-        id_generator=otel_configuration.id_generator(),
+        id_generator=RandomIds() if are_random(ids) else ids,
         span_limits=span_limits,
     )
     sizes = QueueOptions(settings.span_queue_size, settings.span_batch_size, settings.span_schedule_delay / 1000)

@@ -11,6 +11,7 @@ from otelflask._internal.compat import uvicorn, uwsgi, werkzeug
 from otelflask._internal.import_hooks import when_imported
 from otelflask._internal.lifecycle import ending, forks
 from otelflask._internal.request_record import MOUNT_KEY
+from otelflask._internal.wiring import server_limits
 
 _HASTY = (
     "uWSGI ends a worker that is busy at once, and what it has not sent is lost. Start uWSGI with --master and "
@@ -36,6 +37,7 @@ def prepare(end: Callable[[], None], leave: Callable[[], None]) -> None:
         end: Called before a server ends the process by a signal that may have no handler.
         leave: Called in a process that has another one serve the app.
     """
+    server_limits.say()
     when_imported(uvicorn.SERVER, functools.partial(uvicorn.after_serving, end))
     when_imported("multiprocessing.util", ending.register_in_children)
     when_imported(werkzeug.RELOADER, functools.partial(werkzeug.before_reloading, leave))

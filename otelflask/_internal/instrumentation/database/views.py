@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import struct
-from random import getrandbits
 from typing import Any, NamedTuple
 
 from opentelemetry.metrics import Histogram
@@ -15,6 +14,7 @@ from otelflask._internal.export.otlp_encoder import SPAN_ATTRIBUTE, SPAN_KINDS, 
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.export.processors import hands_over
 from otelflask._internal.instrumentation.database.statements import KnownStatement
+from otelflask._internal.randomness import getrandbits
 from otelflask._internal.sdk.bound_histogram import BoundHistogram, measures_by_default
 from otelflask._internal.sdk.flat_items import Flat, flags_of, flat_scope
 from otelflask._internal.sdk.meter_provider import MeterProvider

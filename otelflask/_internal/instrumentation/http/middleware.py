@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
-from random import getrandbits
 from typing import Any, NamedTuple
 
 from flask import has_request_context
@@ -24,6 +23,7 @@ from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY, at
 from otelflask._internal.exceptions.walk import forget
 from otelflask._internal.instrumentation.http.body import observed
 from otelflask._internal.observers import Observers
+from otelflask._internal.randomness import getrandbits
 from otelflask._internal.request_record import ENVIRON_KEY, MAX_URL_PART_LENGTH, RequestRecord, route_of
 from otelflask._internal.settings import Settings
 from otelflask._internal.wsgi import StartResponse, WsgiApp
