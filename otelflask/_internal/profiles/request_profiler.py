@@ -127,7 +127,7 @@ class RequestProfiler:
         def answer(status: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[[bytes], object]:
             answered[:] = [status]
             if isinstance(record, RequestRecord):
-                record.route = route_of(environ)
+                record.route = route_of(environ) or record.route
             return lambda data: None
 
         try:

@@ -157,7 +157,7 @@ class EngineTelemetry:
             try:
                 original(cursor, run.sent, parameters, context)
             except BaseException as error:
-                self._failed(run, error)
+                self._failed(run, error, is_statement=True)
                 raise
             self._done(run, cursor)
             return None
@@ -194,18 +194,22 @@ class EngineTelemetry:
     @guard.guarded("ending a database span")
     def _done(self, run: _Run, cursor: Any) -> None:
         elapsed = clock.perf_counter_ns() - run.started
-        shared, known = self._shared, run.known
-        if known.writes:
+        if run.known.writes:
             self._mark_written(run)
         rows = getattr(cursor, "rowcount", -1)
         # DB-API: -1 where the driver does not know, as for SELECT on SQLite.
         rows = rows if isinstance(rows, int) and rows >= 0 else -1
-        shared.queries.ran(known.text, elapsed, run.execution)
+        self._count(run, elapsed, {"db.response.returned_rows": rows} if rows >= 0 else {})
+        self._ended(run, elapsed, rows)
+
+    def _count(self, run: _Run, elapsed: int, outcome: dict[str, Any]) -> None:
+        """Count a statement of the request, and record it if it was slow."""
+        shared = self._shared
+        shared.queries.ran(run.known.text, elapsed, run.execution)
         if elapsed >= shared.slow.after_ns:
             run.span = run.span or self._span(run)
             found = Execution(self._engine(), run.sent, run.parameters, bool(run.batch))
-            shared.slow.ended(known.layer, elapsed, rows if rows >= 0 else None, run.span, run.context, found)
-        self._ended(run, elapsed, rows)
+            shared.slow.ended(run.known.layer, elapsed, outcome, run.span, run.context, found)
 
     def _mark_written(self, run: _Run) -> None:
         """Remember that a connection has something to commit or to roll back."""
@@ -231,11 +235,13 @@ class EngineTelemetry:
         span.end(run.started_at + elapsed)
 
     @guard.guarded("ending a failed database span")
-    def _failed(self, run: _Run, error: BaseException) -> None:
+    def _failed(self, run: _Run, error: BaseException, is_statement: bool = False) -> None:
         elapsed = clock.perf_counter_ns() - run.started
-        span = run.span or self._span(run)
         self._mark_written(run)
         kind = exception_type(error)
+        if is_statement:
+            self._count(run, elapsed, {"error.type": kind})
+        span = run.span or self._span(run)
         code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
         if code is None:
             code = getattr(error, "sqlite_errorname", None)

@@ -12,7 +12,6 @@ from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.current_request import current_record
 from otelflask._internal.instrumentation.database.plan import Execution, PlanReader
 from otelflask._internal.instrumentation.database.query_statistics import caller_location, location_attributes
-from otelflask._internal.request_record import route_of
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 
@@ -38,7 +37,7 @@ class SlowQueries:
         self,
         layer: dict[str, Any],
         elapsed: int,
-        rows: int | None,
+        outcome: dict[str, Any],
         span: trace_api.Span,
         context: Context,
         execution: Execution,
@@ -48,16 +47,14 @@ class SlowQueries:
         Args:
             layer: Its attributes.
             elapsed: Nanoseconds.
-            rows: The number of rows, where the driver knows it.
+            outcome: Attributes of its end: the number of rows, where the driver knows it, or the error's type.
             span: Its span.
             context: The context around it.
             execution: What was sent to the driver.
         """
-        own: dict[str, Any] = {attribute_names.QUERY_DURATION: elapsed / 1e9}
-        if rows is not None:
-            own["db.response.returned_rows"] = rows
+        own: dict[str, Any] = {attribute_names.QUERY_DURATION: elapsed / 1e9, **outcome}
         record = current_record()
-        route = route_of(record.environ) if record is not None else None
+        route = record.route if record is not None else None
         if route is not None:
             own["http.route"] = route
         location = location_attributes(caller_location())

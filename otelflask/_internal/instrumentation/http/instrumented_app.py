@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from otelflask._internal import guard
 from otelflask._internal.compat import uwsgi
+from otelflask._internal.compat.flask import current_environ
 from otelflask._internal.compat.otel_api import get_logger_provider
 from otelflask._internal.compat.otel_instrumentation import real_instrument
 from otelflask._internal.compat.otel_metrics import consumer_of
@@ -131,6 +132,9 @@ class InstrumentedApp:
         if self._given.get("enable_commenter") or self._taken.enable_commenter:
             self._hooks.append(_commenter(self._given.get("commenter_options") or self._taken.commenter_options))
         functions[:0] = self._hooks
+        preprocessors = self._app.url_value_preprocessors.setdefault(None, [])
+        if _note_route not in preprocessors:
+            preprocessors.insert(0, _note_route)
 
     def _wrap_handler(self, name: str) -> None:
         """Record the exception of a request, also where a handler of the app makes an answer of it."""
@@ -167,6 +171,7 @@ class InstrumentedApp:
                 setattr(app, name, before)
         for hook in self._hooks:
             app.before_request_funcs[None].remove(hook)
+        app.url_value_preprocessors[None].remove(_note_route)
 
 
 def _noticing_forks(wsgi_app: WsgiApp) -> WsgiApp:
@@ -217,8 +222,6 @@ def _see(error: Exception, unhandled: bool, observers: Observers) -> None:
     record = current_record()
     if record is None:
         return
-    # Flask forgets the match with the request context, and an error that goes to the server has no answer.
-    record.route = route_of(record.environ)
     if unhandled:
         record.unhandled = True
     elif _is_an_answer(error):
@@ -231,6 +234,16 @@ def _see(error: Exception, unhandled: bool, observers: Observers) -> None:
 def _is_an_answer(error: Exception) -> bool:
     """Whether it is raised as an answer, such as ``abort(404)``, or an app's own class for 201."""
     return isinstance(error, HTTPException) and isinstance(error.code, int) and error.code < 500
+
+
+@guard.guarded("reading a route")
+def _note_route(endpoint: str | None, values: dict[str, Any] | None) -> None:
+    """Keep the match. Flask forgets it with the first copy of the request context that ends."""
+    # Not the record's environ, of which a middleware may have made a copy for the app.
+    environ = current_environ()
+    record = environ.get(ENVIRON_KEY) if environ is not None else None
+    if environ is not None and isinstance(record, RequestRecord) and not record.closed:
+        record.route = route_of(environ)
 
 
 def _request_hook(hook: Callable[..., Any]) -> Callable[[], None]:

@@ -183,3 +183,16 @@ def test_statements_outside_of_requests_are_watched_for_being_slow_only(
     for number in range(10):
         _ask(engine, number)
     assert telemetry.logs == []
+
+
+def test_a_statement_that_fails_counts_and_may_be_slow(telemetry: CapturedTelemetry, run: Run, engine: Any) -> None:
+    def view() -> None:
+        for _ in range(3):
+            with pytest.raises(Exception, match="nothing"), engine.connect() as connection:
+                connection.execute(text("SELECT id FROM nothing"))
+
+    slow = run(view, slow_query_threshold=0.0)
+    (request,) = [record for record in telemetry.logs if (record.body or "").startswith("GET /x")]
+    assert request.attributes["otelflask.db.query.count"] == 3
+    assert [record.event_name for record in slow] == ["otelflask.slow_query"] * 3
+    assert all("error.type" in record.attributes for record in slow)

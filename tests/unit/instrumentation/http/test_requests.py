@@ -339,3 +339,44 @@ def test_what_fails_before_the_first_piece_is_recorded_as_the_servers_answer(
     assert str(log.body).startswith("GET /fails 500")
     (report,) = [record for record in telemetry.logs if record.event_name == "exception"]
     assert report.attributes["exception.type"] == "OSError"  # type: ignore[index]
+
+
+def _copied(wsgi_app: Any) -> Any:
+    """A middleware that copies the environ, as Flask-SocketIO's does."""
+    return lambda environ, start_response: wsgi_app(environ.copy(), start_response)
+
+
+def _late(wsgi_app: Any) -> Any:
+    """A middleware that starts the response when the app's request context has ended."""
+
+    def application(environ: Any, start_response: Any) -> Any:
+        given: list[Any] = []
+        result = wsgi_app(environ, lambda *args: given.append(args) or (lambda data: None))
+        start_response(*given[0])
+        return result
+
+    return application
+
+
+@pytest.mark.parametrize("wrap", [None, _copied, _late], ids=["plain", "copy", "late"])
+@pytest.mark.parametrize("path", ["/fast", "/copied", "/fails"])
+def test_the_route_is_that_of_the_match(telemetry: CapturedTelemetry, path: str, wrap: Any) -> None:
+    app = flask.Flask("shop")
+    if wrap is not None:
+        app.wsgi_app = wrap(app.wsgi_app)
+    otelflask.init(app, **telemetry.providers)
+
+    @app.get("/<how>")
+    def view(how: str) -> str:
+        if how == "copied":
+            # A copy of the request context that ends before the response.
+            flask.copy_current_request_context(lambda: None)()
+        if how == "fails":
+            raise LookupError(how)
+        return "body"
+
+    app.test_client().get(path)
+    (span,) = telemetry.spans
+    assert span.name == "GET /<how>"
+    counts = [point.attributes.get("http.route") for point in telemetry.points("http.server.request.duration")]
+    assert counts == ["/<how>"]
