@@ -25,6 +25,7 @@ __all__ = [
     "FlaskInstrumentorBase",
     "InstrumentedFlask",
     "add_sql_comment",
+    "celery_publish_receivers",
     "forget_functions",
     "is_marked",
     "mark",
@@ -91,6 +92,11 @@ def real_instrument(item: Any) -> Any:
 def measure_this_process(instrumentor: SystemMetricsInstrumentor) -> None:
     """Make the process metrics read this process. In a forked child they would read the parent."""
     instrumentor._proc = psutil.Process()
+
+
+def celery_publish_receivers(instrumentor: Any) -> tuple[Callable[..., None], Callable[..., None]]:
+    """What an instrumentor of Celery has connected to ``before_task_publish`` and ``after_task_publish``."""
+    return instrumentor._trace_before_publish, instrumentor._trace_after_publish
 
 
 def replace_pipeline_names(name_of: Callable[[str], str]) -> None:

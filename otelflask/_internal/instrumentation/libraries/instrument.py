@@ -2,7 +2,7 @@
 
 Each has an extra (``otelflask[redis]``), and is used where both the library and its
 instrumentation are installed. Corrected are names that grow with the data, secrets in URLs,
-missing attributes that the conventions require, and spans that die with a Celery process.
+missing attributes that the conventions require, and spans of Celery that never end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PACKAGE = "opentelemetry.instrumentation"
 MAX_URL = 8_192
 #: The instrumentors that were used.
 _instrumented: list[Any] = []
-#: Functions that cancel a library's instrumentation before its import.
+#: Functions that cancel a library's instrumentation before its import, and that undo our own parts.
 _waiting: list[Cancel] = []
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
@@ -78,7 +78,10 @@ def _instrument(name: str, pipeline: Pipeline, end: Callable[[], None]) -> None:
     options = _OPTIONS.get(name)
     instrumentor.instrument(**given | (options(pipeline) if options is not None else {}))
     if name == "celery":
-        _end_with_celery(end)
+        # Here, because it imports Celery.
+        from otelflask._internal.instrumentation.libraries import celery
+
+        _waiting.append(celery.correct(instrumentor, pipeline.tracer_provider, end))
     _instrumented.append(instrumentor)
 
 
@@ -188,17 +191,6 @@ class _ChildTracer(Tracer):
 
 def _jinja2(pipeline: Pipeline) -> dict[str, Any]:
     return {"tracer_provider": _WithinTraces(pipeline.tracer_provider)}
-
-
-def _end_with_celery(end: Callable[[], None]) -> None:
-    from celery import signals
-
-    @guard.guarded("ending a Celery process")
-    def ends(**values: Any) -> None:
-        # The process ends by os._exit, so that what waits would not be sent (contrib#4916).
-        end()
-
-    signals.worker_process_shutdown.connect(ends, weak=False, dispatch_uid="otelflask")
 
 
 _OPTIONS: dict[str, Callable[[Pipeline], dict[str, Any]]] = {
