@@ -53,7 +53,7 @@ class InstrumentedApp:
         self._observers = Observers(())
         self._inner = app.wsgi_app
         self._wrapped: Any = None
-        self._handlers: dict[str, tuple[Any, Any]] = {}
+        self._methods: dict[str, tuple[Any, Any]] = {}
 
     def complete(self, given: dict[str, Any], taken: TakenOver | None) -> None:
         """Add to the instrumentation.
@@ -113,6 +113,7 @@ class InstrumentedApp:
         self._wrapped = self._app.wsgi_app = wrapped  # type: ignore[method-assign,assignment]
         for name in ("handle_user_exception", "handle_exception"):
             self._wrap_handler(name)
+        self._wrap_preprocessing()
 
     def _all_excluded(self) -> AnyOf | None:
         lists = [parse_excluded_urls(patterns) for patterns in self._excluded]
@@ -132,9 +133,6 @@ class InstrumentedApp:
         if self._given.get("enable_commenter") or self._taken.enable_commenter:
             self._hooks.append(_commenter(self._given.get("commenter_options") or self._taken.commenter_options))
         functions[:0] = self._hooks
-        preprocessors = self._app.url_value_preprocessors.setdefault(None, [])
-        if _note_route not in preprocessors:
-            preprocessors.insert(0, _note_route)
 
     def _wrap_handler(self, name: str) -> None:
         """Record the exception of a request, also where a handler of the app makes an answer of it."""
@@ -147,7 +145,21 @@ class InstrumentedApp:
                 _see(error, name == "handle_exception", self._observers)
             return original(*args, **kwargs)
 
-        self._handlers[name] = (wrapped, self._app.__dict__.get(name))
+        self._replace(name, wrapped)
+
+    def _wrap_preprocessing(self) -> None:
+        """Note the match before anything of the app runs. A function that Flask calls with arguments costs more."""
+        original = self._app.preprocess_request
+
+        @functools.wraps(original)
+        def preprocess_request(*args: Any, **kwargs: Any) -> Any:
+            _note_route()
+            return original(*args, **kwargs)
+
+        self._replace("preprocess_request", preprocess_request)
+
+    def _replace(self, name: str, wrapped: Callable[..., Any]) -> None:
+        self._methods[name] = (wrapped, self._app.__dict__.get(name))
         setattr(self._app, name, wrapped)
 
     def surround(self, wrap: Callable[[WsgiApp], WsgiApp]) -> None:
@@ -162,7 +174,7 @@ class InstrumentedApp:
             self._middleware.off = True
         if app.wsgi_app is self._wrapped:
             app.wsgi_app = self._inner  # type: ignore[method-assign]
-        for name, (wrapped, before) in self._handlers.items():
+        for name, (wrapped, before) in self._methods.items():
             if app.__dict__.get(name) is not wrapped:
                 continue
             if before is None:
@@ -171,7 +183,6 @@ class InstrumentedApp:
                 setattr(app, name, before)
         for hook in self._hooks:
             app.before_request_funcs[None].remove(hook)
-        app.url_value_preprocessors[None].remove(_note_route)
 
 
 def _noticing_forks(wsgi_app: WsgiApp) -> WsgiApp:
@@ -237,7 +248,7 @@ def _is_an_answer(error: Exception) -> bool:
 
 
 @guard.guarded("reading a route")
-def _note_route(endpoint: str | None, values: dict[str, Any] | None) -> None:
+def _note_route() -> None:
     """Keep the match. Flask forgets it with the first copy of the request context that ends."""
     # Not the record's environ, of which a middleware may have made a copy for the app.
     environ = current_environ()

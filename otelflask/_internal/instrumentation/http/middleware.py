@@ -144,8 +144,9 @@ class Middleware:
         code = status[:3]
         record.status = int(code) if code.isdigit() else 0
         record.response_headers = headers
-        # After an unhandled exception the response is made without a request context. Then keep the route.
-        record.route = route_of(record.environ) or record.route
+        if record.route is None:
+            # An app in this one has matched, which is not instrumented.
+            record.route = route_of(record.environ)
         if record.user_id is None and has_request_context():
             found = guard.call_hook("hook `user`", self._user)
             record.user_id = None if found is None else guard.safe_text(found)[:256]
