@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import site
 import socket
 import stat
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -102,23 +103,50 @@ def beside(name: str) -> Path:
     return folder
 
 
+#: Options of mod_wsgi-express for tests. Apache does not serve as root.
+APACHE_OPTIONS = ["--host", "127.0.0.1", "--log-to-terminal"]
+APACHE_OPTIONS += ["--user", "www-data", "--group", "www-data"] if os.getuid() == 0 else []
+
+
+def apache_needs() -> str:
+    """What mod_wsgi-express needs to run here; empty where nothing is missing."""
+    here = Path(sys.executable)
+    if not (here.parent / "mod_wsgi-express").exists():
+        return "mod_wsgi (apt-get install apache2 apache2-dev; pip install mod_wsgi)"
+    if os.getuid() == 0 and not all(parent.stat().st_mode & stat.S_IXOTH for parent in here.resolve().parents):
+        return "a Python that other users may run"
+    return ""
+
+
 def apache_options(folder: Path) -> list[str]:
-    """More options of mod_wsgi-express, which serves a folder. The test is skipped where it cannot run.
+    """Options of mod_wsgi-express, which serves a folder. The test is skipped where it cannot run.
 
     Other users may enter the folder, and pytest's folders above it, from now on.
     """
-    here = Path(sys.executable)
-    if not (here.parent / "mod_wsgi-express").exists():
-        pytest.skip("needs mod_wsgi (apt-get install apache2 apache2-dev; pip install mod_wsgi)")
-    if os.getuid() != 0:
-        return ["--host", "127.0.0.1", "--log-to-terminal"]
-    # Apache does not serve as root, and its user may not run each Python.
-    if not all(parent.stat().st_mode & stat.S_IXOTH for parent in here.resolve().parents):
-        pytest.skip("needs a Python that other users may run")
+    if apache_needs():
+        pytest.skip(f"needs {apache_needs()}")
     for parent in (folder, *folder.parents):
         if Path(tempfile.gettempdir()) in parent.parents:
             parent.chmod(0o755)
-    return ["--host", "127.0.0.1", "--log-to-terminal", "--user", "www-data", "--group", "www-data"]
+    return APACHE_OPTIONS
+
+
+#: Debian's uWSGI, of a version before 2.0.27, and its plugin for Python.
+_OLD_UWSGI, _PLUGIN = Path("/usr/bin/uwsgi-core"), Path("/usr/lib/uwsgi/plugins/python3_plugin.so")
+#: What it needs to run here; empty where nothing is missing.
+OLD_UWSGI_NEEDS = (
+    ""
+    if _OLD_UWSGI.exists() and _PLUGIN.exists() and sys.version_info[:2] == (3, 11)
+    else "Python 3.11, and uwsgi-core and uwsgi-plugin-python3 of Debian 12"
+)
+#: Its interpreter is Debian's, so it needs the folders of this one's packages.
+OLD_UWSGI_FOLDERS = [*site.getsitepackages(), str(ROOT)]
+
+
+def old_uwsgi(command: Sequence[str]) -> list[str]:
+    """A command of uWSGI for Debian's."""
+    start = [str(_OLD_UWSGI), "--plugin-dir", str(_PLUGIN.parent), "--plugin", "python3"]
+    return [*start, *command[1:], *(part for folder in OLD_UWSGI_FOLDERS for part in ("--pythonpath", folder))]
 
 
 def free_port() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import site
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-import otelflask
 from otelflask.testing import FakeCollector, Reply
-from tests.servers import apache_options
+from tests.servers import OLD_UWSGI_NEEDS, apache_options, old_uwsgi
 
 from .conftest import Serve
 
@@ -68,18 +66,9 @@ def test_workers_of_uwsgi_lose_nothing(
     assert "Warning" not in server.said()
 
 
-#: Debian's, of a version before 2.0.27, and its plugin for Python.
-OLD_UWSGI, PLUGIN = Path("/usr/bin/uwsgi-core"), Path("/usr/lib/uwsgi/plugins/python3_plugin.so")
-IS_OLD = OLD_UWSGI.exists() and PLUGIN.exists() and sys.version_info[:2] == (3, 11)
-
-
-@pytest.mark.skipif(not IS_OLD, reason="needs Python 3.11, and uwsgi-core and uwsgi-plugin-python3 of Debian 12")
+@pytest.mark.skipif(bool(OLD_UWSGI_NEEDS), reason=f"needs {OLD_UWSGI_NEEDS}")
 def test_an_uwsgi_without_threads_is_off_and_says_so(serve: Serve, fake_collector: FakeCollector) -> None:
-    command = [str(OLD_UWSGI), "--plugin-dir", str(PLUGIN.parent), "--plugin", "python3", *UWSGI[1:], *GRACEFUL]
-    # Its interpreter is Debian's.
-    for folder in (*site.getsitepackages(), str(Path(otelflask.__file__).parents[1])):
-        command += ["--pythonpath", folder]
-    server = serve(command, fake_collector, **LATE)
+    server = serve(old_uwsgi([*UWSGI, *GRACEFUL]), fake_collector, **LATE)
     assert server.get("/hello/ann") == (200, "hello ann")
     server.stop(END)
     said = server.said().count("ERROR:otelflask:otelflask: telemetry is off: this uWSGI runs no threads of Python")

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import site
-import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-import otelflask
 from otelflask._internal.wiring.server_limits import LIMITS
+from tests.servers import APACHE_OPTIONS, OLD_UWSGI_FOLDERS, OLD_UWSGI_NEEDS, apache_needs, old_uwsgi
 
 #: What happens to a worker of a row, beside SIGTERM and SIGKILL.
 STUCK, RELOAD = "a request that is stuck", "SIGHUP to the master"
-#: Debian's uWSGI of a version before 2.0.27, and its plugin for Python.
-OLD_UWSGI, OLD_PLUGIN = Path("/usr/bin/uwsgi-core"), Path("/usr/lib/uwsgi/plugins/python3_plugin.so")
-_HAS_OLD_UWSGI = OLD_UWSGI.exists() and OLD_PLUGIN.exists() and sys.version_info[:2] == (3, 11)
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,6 @@ def _gunicorn(name: str, *options: str, event: str = "") -> Row:
     return Row(f"gunicorn, {name}", command, workers=2, event=event, remark=LIMITS["gunicorn"])
 
 
-_APACHE = "apache2 and apache2-dev of Debian, and the package mod_wsgi"
 _BUSY = "a busy worker that gets SIGTERM itself has no time"
 _BUSY_ALL = "busy workers have no time at SIGTERM"
 _CUT = LIMITS["waitress"]
@@ -80,26 +72,15 @@ def _uwsgi(name: str, *options: str, graceful: bool = False) -> Row:
 
 def _old_uwsgi() -> Row:
     row = _uwsgi("2.0.21", "--enable-threads", graceful=True)
-    paths = [*site.getsitepackages(), str(Path(otelflask.__file__).parents[1])]
-    folders = tuple(part for folder in paths for part in ("--pythonpath", folder))
-    start = (str(OLD_UWSGI), "--plugin-dir", str(OLD_PLUGIN.parent), "--plugin", "python3")
-    needs = "" if _HAS_OLD_UWSGI else "Python 3.11, and uwsgi-core and uwsgi-plugin-python3 of Debian 12"
     # Zero code starts before uWSGI has read its options.
-    environment = {"PYTHONPATH": os.pathsep.join(paths)}
-    return replace(row, command=start + row.command[1:] + folders, needs=needs, environment=environment)
+    environment = {"PYTHONPATH": os.pathsep.join(OLD_UWSGI_FOLDERS)}
+    return replace(row, command=tuple(old_uwsgi(row.command)), needs=OLD_UWSGI_NEEDS, environment=environment)
 
 
 def _mod_wsgi() -> Row:
     command = ("mod_wsgi-express", "start-server", "{app}.py", "--callable-object", "app", "--port", "{port}")
-    more: tuple[str, ...] = ("--host", "127.0.0.1", "--processes", "2", "--threads", "4", "--log-to-terminal")
-    needs = "" if shutil.which("mod_wsgi-express", path=str(Path(sys.executable).parent)) else _APACHE
-    if os.getuid() == 0:
-        # Apache does not serve as root.
-        more += ("--user", "www-data", "--group", "www-data")
-        folders = Path(sys.executable).resolve().parents
-        if not all(folder.stat().st_mode & stat.S_IXOTH for folder in folders):
-            needs = needs or "a Python that other users may run"
-    return Row("mod_wsgi", command + more, workers=2, needs=needs, remark=LIMITS["mod_wsgi"])
+    more = ("--processes", "2", "--threads", "4", *APACHE_OPTIONS)
+    return Row("mod_wsgi", command + more, workers=2, needs=apache_needs(), remark=LIMITS["mod_wsgi"])
 
 
 ROWS = [

@@ -17,8 +17,28 @@ from werkzeug.serving import BaseWSGIServer
 
 from otelflask._internal.compat.python import current_frame
 
+#: What to call with a server, before it serves.
+_before_serving: list[Callable[[Any], None]] = []
 #: The methods to call, by the objects that have them.
 _waiting: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+
+
+def _when_serving(action: Callable[[Any], None]) -> None:
+    """Call a function with each server before it begins to serve. A second call with the same one changes nothing."""
+    original: Callable[..., Any] = BaseWSGIServer.serve_forever
+    # Not `__wrapped__`, which other libraries' wrappers have too.
+    if not hasattr(original, "_otelflask"):
+
+        @functools.wraps(original)
+        def serve_forever(self: Any, *arguments: Any, **options: Any) -> Any:
+            for each in _before_serving:
+                each(self)
+            return original(self, *arguments, **options)
+
+        serve_forever._otelflask = True  # type: ignore[attr-defined]
+        BaseWSGIServer.serve_forever = serve_forever  # type: ignore[method-assign]
+    if action not in _before_serving:
+        _before_serving.append(action)
 
 
 def before_serving(listener: Any, method: str) -> None:
@@ -29,35 +49,22 @@ def before_serving(listener: Any, method: str) -> None:
         method: The name of its method, which must not raise. The address is such as
             ``http://127.0.0.1:5000``, and empty for a Unix socket. The application is without Werkzeug's debugger.
     """
-    original: Callable[..., Any] = BaseWSGIServer.serve_forever
-    # Not `__wrapped__`, which other libraries' wrappers have too.
-    if not hasattr(original, "_otelflask"):
-
-        @functools.wraps(original)
-        def serve_forever(self: Any, *arguments: Any, **options: Any) -> Any:
-            # Imported here, because a server in production has no debugger.
-            from werkzeug.debug import DebuggedApplication
-
-            application = self.app.app if isinstance(self.app, DebuggedApplication) else self.app
-            for each, name in list(_waiting.items()):
-                getattr(each, name)(_address(self), application)
-            return original(self, *arguments, **options)
-
-        serve_forever._otelflask = True  # type: ignore[attr-defined]
-        BaseWSGIServer.serve_forever = serve_forever  # type: ignore[method-assign]
+    _when_serving(_call_listeners)
     _waiting[listener] = method
 
 
-def when_serving(action: Callable[[bool], None]) -> None:
+def _call_listeners(server: Any) -> None:
+    # Imported here, because a server in production has no debugger.
+    from werkzeug.debug import DebuggedApplication
+
+    application = server.app.app if isinstance(server.app, DebuggedApplication) else server.app
+    for each, name in list(_waiting.items()):
+        getattr(each, name)(_address(server), application)
+
+
+def note_kind(action: Callable[[bool], None]) -> None:
     """Call ``action(is_forking)`` before a server begins to serve: whether each request has a process."""
-    original: Callable[..., Any] = BaseWSGIServer.serve_forever
-
-    @functools.wraps(original)
-    def serve_forever(self: Any, *arguments: Any, **options: Any) -> Any:
-        action(bool(self.multiprocess))
-        return original(self, *arguments, **options)
-
-    BaseWSGIServer.serve_forever = serve_forever  # type: ignore[method-assign]
+    _when_serving(lambda server: action(bool(server.multiprocess)))
 
 
 #: Frames between a test client and an app: those of middleware.

@@ -50,16 +50,17 @@ def say() -> None:
         _say("mod_wsgi")
     for server, module in _MODULES.items():
         when_imported(module, functools.partial(_say, server))
-    werkzeug.when_serving(_say_of_flask)
+    werkzeug.note_kind(_say_of_flask)
 
 
 def _say_of_flask(is_forking: bool) -> None:
+    # It certainly serves; a server that is only imported may not.
     if is_forking:
-        _say("Flask's server with processes=", logging.WARNING)
+        _say("Flask's server with processes=", "werkzeug", logging.WARNING)
     else:
-        _say("Flask's server, reloader" if "WERKZEUG_RUN_MAIN" in os.environ else "Flask's server")
+        _say("Flask's server, reloader" if "WERKZEUG_RUN_MAIN" in os.environ else "Flask's server", "werkzeug")
 
 
-def _say(server: str, level: int = logging.INFO) -> None:
-    # One key: what another server's module brings along is not logged.
-    guard.log("server", "with %s, %s", server, LIMITS[server], level=level)
+def _say(server: str, key: str = "other", level: int = logging.INFO) -> None:
+    # One key for others: what another server's module brings along is not logged.
+    guard.log(f"server:{key}", "with %s, %s", server, LIMITS[server], level=level)

@@ -199,17 +199,18 @@ class EngineTelemetry:
         rows = getattr(cursor, "rowcount", -1)
         # DB-API: -1 where the driver does not know, as for SELECT on SQLite.
         rows = rows if isinstance(rows, int) and rows >= 0 else -1
-        self._count(run, elapsed, {"db.response.returned_rows": rows} if rows >= 0 else {})
+        self._count(run, elapsed, "db.response.returned_rows", rows if rows >= 0 else None)
         self._ended(run, elapsed, rows)
 
-    def _count(self, run: _Run, elapsed: int, outcome: dict[str, Any]) -> None:
-        """Count a statement of the request, and record it if it was slow."""
+    def _count(self, run: _Run, elapsed: int, name: str, outcome: int | str | None) -> None:
+        """Count a statement of the request, and record it if it was slow, with the attribute of its outcome."""
         shared = self._shared
         shared.queries.ran(run.known.text, elapsed, run.execution)
         if elapsed >= shared.slow.after_ns:
             run.span = run.span or self._span(run)
             found = Execution(self._engine(), run.sent, run.parameters, bool(run.batch))
-            shared.slow.ended(run.known.layer, elapsed, outcome, run.span, run.context, found)
+            attributes = {name: outcome} if outcome is not None else {}
+            shared.slow.ended(run.known.layer, elapsed, attributes, run.span, run.context, found)
 
     def _mark_written(self, run: _Run) -> None:
         """Remember that a connection has something to commit or to roll back."""
@@ -240,7 +241,7 @@ class EngineTelemetry:
         self._mark_written(run)
         kind = exception_type(error)
         if is_statement:
-            self._count(run, elapsed, {"error.type": kind})
+            self._count(run, elapsed, "error.type", kind)
         span = run.span or self._span(run)
         code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
         if code is None:

@@ -1,7 +1,7 @@
 """Celery: the span of each publish ends, and so does the telemetry of a process that exits by itself.
 
 OpenTelemetry's instrumentation leaves the span open, and active, where the broker refuses the
-message, and where this process does not know the task.
+message. Where this process does not know the task, it ends the span before the message is sent.
 """
 
 from __future__ import annotations
