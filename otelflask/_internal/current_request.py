@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from opentelemetry.context import Context, create_key
+
 from otelflask._internal import guard
 from otelflask._internal.compat.flask import current_environ, current_g
-from otelflask._internal.request_record import ENVIRON_KEY, RequestRecord
+from otelflask._internal.compat.otel_api import current_context
+from otelflask._internal.exceptions.walk import WALKS_KEY
+from otelflask._internal.request_record import ENVIRON_KEY, RECORD_KEY, RequestRecord
 
+#: The key of the user in the context of a thread that a request has started.
+_USER_KEY = create_key("otelflask-user")
 #: The longest user id that is kept, in characters.
 _MAX_USER_ID = 256
 
 
 def current_record() -> RequestRecord | None:
-    """The record of the current request, or None outside of a request."""
+    """The record of the current request, also in threads that it has started; None outside of a request."""
     environ = current_environ()
-    record = environ.get(ENVIRON_KEY) if environ is not None else None
+    record: Any = environ.get(ENVIRON_KEY) if environ is not None else current_context().get(RECORD_KEY)
     return record if isinstance(record, RequestRecord) else None
+
+
+def context_of_new_work() -> Context:
+    """The context for a thread or greenlet that this one starts. Empty where there is nothing to go on in it."""
+    context = current_context()
+    if RECORD_KEY not in context:
+        return context
+    # The user may be known to Flask alone, which keeps it in the thread of the request. And a walk of an exception
+    # keeps its frames: the thread may last longer than the request.
+    return Context({**context, WALKS_KEY: [], _USER_KEY: current_user_id()})
 
 
 def get_request_id() -> str | None:
@@ -67,6 +85,6 @@ def current_user_id() -> str | None:
         return record.user_id
     kept = current_g()
     if "user_id" not in kept and "_login_user" not in kept:
-        return None
+        return current_context().get(_USER_KEY)  # type: ignore[return-value]
     found = guard.attempt(known_user, on_error=lambda error: None)
     return None if found is None else guard.attempt(_text_of, found, on_error=lambda error: None)

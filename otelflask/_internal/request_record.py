@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, create_key
 from opentelemetry.trace import INVALID_SPAN, INVALID_SPAN_CONTEXT, Span, SpanContext
 
 #: The key of the record in the WSGI environ.
 ENVIRON_KEY = "otelflask.record"
+#: Its key in OpenTelemetry's context, which goes on in threads that the request starts.
+RECORD_KEY = create_key("otelflask-record")
 #: The key of the path at which dispatchers of this process have mounted the app.
 MOUNT_KEY = "otelflask.mount"
 
@@ -170,9 +172,10 @@ class RequestRecord:
             self.status = 500
 
     def release(self) -> None:
-        """Drop large objects, and the environ, which refers back to this record."""
+        """Drop large objects, and the environ and the context, which refer back to this record."""
         self.environ = {}
-        self.states = _NOTHING
+        self.context = _EMPTY_CONTEXT
+        vars(self).pop("states", None)
         self.own_observers = ()
         self.error = None
         self.scopes = None
@@ -203,13 +206,12 @@ class PerRequest(Generic[T]):
 
     def get_or_create(self, record: RequestRecord) -> T:
         """The data of a request. It is created on first use."""
-        states = record.states
-        found = states.get(self)
+        found = record.states.get(self)
         if found is None:
-            if states is _NOTHING:
-                states = record.states = {}
-            found = states[self] = self._factory()
-        return found
+            # A thread that the request has started may do the same meanwhile.
+            states: dict[PerRequest[Any], Any] = vars(record).setdefault("states", {})
+            found = states.setdefault(self, self._factory())
+        return found  # type: ignore[no-any-return]
 
     def get(self, record: RequestRecord) -> T | None:
         """The data of a request; None where none was created."""

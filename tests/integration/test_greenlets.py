@@ -75,3 +75,66 @@ print(os.waitstatus_to_exitcode(os.wait()[1]))
 def test_a_task_runs_once_in_a_child_of_greenlets() -> None:
     done = subprocess.run([sys.executable, "-c", OLD_GREENLETS], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+CARRIED = """
+import flask, gevent, logging, sentry_sdk, sys
+from gevent.pool import Pool
+from opentelemetry import trace
+import otelflask
+from otelflask._internal import event_names
+from otelflask.testing import CapturedTelemetry
+
+telemetry = CapturedTelemetry()
+app = flask.Flask("shop")
+otelflask.init(app, runtime_metrics=False, **telemetry.providers)
+log = logging.getLogger("shop")
+found = []
+
+def work(number):
+    gevent.sleep(0.01)
+    found.append((otelflask.get_request_id(), flask.has_request_context()))
+    log.error("work failed %d", number)
+
+@app.get("/orders/<int:number>")
+def orders(number):
+    flask.g.user_id = "ada"
+    sentry_sdk.set_tag("shop", "north")
+    gevent.joinall([gevent.spawn(work, number), gevent.spawn_later(0.01, work, number)])
+    Pool(2).map(work, [number])
+    return "done"
+
+def ask(number):
+    assert app.test_client().get(f"/orders/{number}", headers={"X-Request-ID": f"request-{number}"}).status_code == 200
+
+gevent.joinall([gevent.spawn(ask, number) for number in range(5)], raise_error=True)
+gevent.spawn(work, 99).join()
+assert sorted(found, key=str) == sorted(
+    [(f"request-{number}", False) for number in range(5) for _ in range(3)] + [(None, False)], key=str
+), found
+traces = {span.attributes["url.path"]: span.context.trace_id for span in telemetry.spans}
+lines = [line for line in telemetry.logs if line.body.startswith("work failed") and not line.event_name]
+assert len(lines) == 16, len(lines)
+for line in lines:
+    number = line.body.split()[-1]
+    assert line.trace_id == (traces[f"/orders/{number}"] if number != "99" else 0)
+    assert line.attributes.get("user.id") == ("ada" if number != "99" else None)
+reports = [line for line in telemetry.logs if line.event_name == event_names.MESSAGE]
+assert reports
+for report in reports:
+    is_of_request = report.attributes.get("http.route") == "/orders/<int:number>"
+    assert ("north" in str(report.attributes)) == is_of_request
+print("done")
+"""
+
+
+@pytest.mark.parametrize("patches", ["", "from gevent import monkey; monkey.patch_all()"], ids=["alone", "patched"])
+def test_a_requests_greenlets_belong_to_it(patches: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", patches + CARRIED],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **NO_EXPORT},
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["done"]), done.stdout + done.stderr

@@ -30,9 +30,12 @@ _current_g: Callable[[], object] = g._get_current_object
 
 
 def current_g() -> dict[str, Any]:
-    """What the app has put on ``flask.g``. Raises RuntimeError outside of an app context."""
-    # A class of the app's own may have slots instead.
-    return getattr(_current_g(), "__dict__", {})
+    """What the app has put on ``flask.g``; empty outside of an app context."""
+    try:
+        # A class of the app's own may have slots instead.
+        return getattr(_current_g(), "__dict__", {})
+    except RuntimeError:
+        return {}
 
 
 def handler_search(app: Flask) -> Callable[..., Any]:

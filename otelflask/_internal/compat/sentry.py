@@ -84,7 +84,16 @@ def enter_scopes(on_use: Callable[[], object]) -> tuple[tuple[Scope, Scope], Tok
     return (isolation, current), use_scopes(isolation, current)
 
 
-def use_scopes(isolation: Scope, current: Scope) -> Tokens:
+def fork_scopes() -> tuple[Scope | None, Scope | None]:
+    """Forks of the current isolation scope and the current scope; None for one that is not set."""
+    isolation, current = _isolation.get(), _current.get()
+    return (
+        isolation.fork() if isolation is not None else None,
+        current.fork() if current is not None else None,
+    )
+
+
+def use_scopes(isolation: Scope | None, current: Scope | None) -> Tokens:
     """Make scopes the current ones.
 
     Returns:

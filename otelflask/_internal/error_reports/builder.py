@@ -152,7 +152,8 @@ class ReportBuilder:
             **event_attributes(event, self.scrubber),
             attribute_names.ERROR_HANDLED: occurrence.handled,
         }
-        request_context = record.context if record is not None else None
+        # One that has ended has none: a thread that it has started goes on.
+        request_context = (record.context or None) if record is not None else None
         body = cut(occurrence.message, MAX_MESSAGE, self.scrubber)
         if occurrence.walk is not None:
             layer = _as_wanted(attributes_of(occurrence.walk), occurrence.walk.error, event)

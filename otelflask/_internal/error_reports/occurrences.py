@@ -20,7 +20,7 @@ class Prepared:
     event: dict[str, Any] | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Occurrence:
     """Something that may become a report.
 

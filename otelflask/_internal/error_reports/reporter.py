@@ -102,7 +102,7 @@ class Reporter(RequestObserver):
             return
         _handling.active = True
         try:
-            if request is not None and record.exc_info is None:
+            if request is not None and not request.closed and record.exc_info is None:
                 remember(request, record)
             if record.levelno >= self._level:
                 walked = raised.walk
@@ -114,7 +114,7 @@ class Reporter(RequestObserver):
         if walked is None and record.name == "werkzeug":
             # The development server logs an exception that reached it, as text. The request reports it.
             return
-        if request is not None and walked is not None:
+        if request is not None and not request.closed and walked is not None:
             occurrences = _occurrences.get_or_create(request)
             if _is_prepared(occurrences, walked.error):
                 # Flask logs each exception without an error handler. The request reports it.
@@ -155,14 +155,20 @@ class Reporter(RequestObserver):
     def _add(self, occurrence: Occurrence, source: str) -> None:
         record = current_record()
         if record is None or record.closed:
-            if not self._remember_and_check(occurrence, source):
-                self._builder.send(self._builder.prepare(occurrence, None, live=True), occurrence, None)
+            self._report_at_once(occurrence, source, record)
             return
         occurrences = _occurrences.get_or_create(record)
-        if len(occurrences) < MAX_PENDING:
-            occurrences.append(occurrence)
-        else:
+        if len(occurrences) >= MAX_PENDING:
             self._builder.only_count(occurrence, record)
+            return
+        occurrences.append(occurrence)
+        if record.closed and _take(occurrences, occurrence):
+            # In a thread that the request has started: meanwhile it has ended.
+            self._report_at_once(occurrence, source, record)
+
+    def _report_at_once(self, occurrence: Occurrence, source: str, record: RequestRecord | None) -> None:
+        if not self._remember_and_check(occurrence, source):
+            self._builder.send(self._builder.prepare(occurrence, record, live=True), occurrence, record)
 
     @staticmethod
     def _remember_and_check(occurrence: Occurrence, source: str) -> bool:
@@ -207,7 +213,8 @@ class Reporter(RequestObserver):
             span, at = record.span_context, record.ended_at
             occurrences.append(Occurrence(walked, not record.unhandled, span, at=at))
         if occurrences:
-            self._report(record, occurrences)
+            # Another thread of the request may add one now. Each is taken once.
+            self._report(record, [item for item in list(occurrences) if _take(occurrences, item)])
         if 400 <= record.status < 500 and not record.broken:
             # Counted, not reported.
             error_type = exception_type(record.error) if record.error is not None else str(record.status)
@@ -241,6 +248,15 @@ def _is_prepared(occurrences: list[Occurrence], error: BaseException) -> bool:
         if occurrence.prepared is not None and occurrence.walk is not None and occurrence.walk.error is error:
             return True
     return False
+
+
+def _take(occurrences: list[Occurrence], wanted: Occurrence) -> bool:
+    """Remove an occurrence. Return whether it was still there."""
+    try:
+        occurrences.remove(wanted)
+    except ValueError:
+        return False
+    return True
 
 
 def _mark(error: BaseException) -> None:

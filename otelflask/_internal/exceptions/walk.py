@@ -13,11 +13,9 @@ from typing import Any
 
 from opentelemetry import context as context_api
 from opentelemetry.context import Context
-from opentelemetry.trace import Span
 
 from otelflask._internal import guard
 from otelflask._internal.attribute_layers import Layer
-from otelflask._internal.compat.otel_api import SPAN_KEY
 from otelflask._internal.exceptions.stacks import Stack, stack_of
 
 #: The most exceptions of a walk, itself included; the most members of a group; the longest chain of causes in a view;
@@ -28,8 +26,8 @@ MAX_CHAIN = 10
 MAX_FRAMES = 20_000
 
 _NOTHING: frozenset[int] = frozenset()
-#: The key of a request's walks in its context.
-_KEY = context_api.create_key("otelflask-exceptions")
+#: The key of a list in a context. Within it each exception is walked once.
+WALKS_KEY = context_api.create_key("otelflask-exceptions")
 _MAX_KEPT = 10
 
 
@@ -168,14 +166,9 @@ def _found_members(error: BaseException) -> tuple[list[BaseException], int]:
     return [item for item in found[:MAX_MEMBERS] if isinstance(item, BaseException)], len(found)
 
 
-def remembering(context: Context, span: Span) -> Context:
-    """A context with a span, within which each exception is walked once."""
-    return Context({**context, SPAN_KEY: span, _KEY: []})
-
-
 def forget(context: Context) -> None:
     """Drop the walks of a context. Log records keep it until they are exported, and a walk keeps frames alive."""
-    known: Any = context.get(_KEY)
+    known: Any = context.get(WALKS_KEY)
     if known:
         known.clear()
 
@@ -189,7 +182,7 @@ def walk(error: BaseException, context: Context | None = None) -> Walk:
         error: The exception.
         context: The request's context (default: the current one), which keeps earlier walks.
     """
-    known: Any = context_api.get_value(_KEY, context)
+    known: Any = context_api.get_value(WALKS_KEY, context)
     if known is None:
         return Walk(error)
     for found in known:

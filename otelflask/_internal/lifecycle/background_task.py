@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry import context as context_api
+from opentelemetry.context import Context
 
 from otelflask._internal import guard
 from otelflask._internal.compat import uwsgi
-from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY
+from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY, attach, detach
 from otelflask._internal.lifecycle import forks, greenlets
 
 #: Seconds until a task that raised is tried again.
@@ -84,6 +84,8 @@ class BackgroundTask:
             if self.thread is not None:
                 return True
             thread = self.thread = threading.Thread(target=self._run, name=f"otelflask-{self._name}", daemon=True)
+        # It is no part of the request that is the first to need it.
+        token = attach(Context())
         try:
             # Without the lock: under gevent a waiting greenlet would hold it.
             thread.start()
@@ -92,6 +94,8 @@ class BackgroundTask:
             self.thread = None
             guard.log(f"thread:{self._name}", "the thread for %s cannot start; its work waits: %s", self._name, error)
             return False
+        finally:
+            detach(token)
         return True
 
     def wake(self) -> None:
@@ -110,7 +114,7 @@ class BackgroundTask:
     def _run(self) -> None:
         if uwsgi.is_running() and not greenlets.are_threads():
             uwsgi.block_signals()
-        token = context_api.attach(context_api.set_value(SUPPRESS_INSTRUMENTATION_KEY, True))
+        token = attach(Context({SUPPRESS_INSTRUMENTATION_KEY: True}))
         self._greenlet = greenlets.current()
         try:
             pause: float | None = self._begin_after
@@ -132,7 +136,7 @@ class BackgroundTask:
                     if pause is None:
                         self.thread = None
         finally:
-            context_api.detach(token)
+            detach(token)
             with self._changed:
                 if self.closing_at is not None:
                     # Nobody will do more.

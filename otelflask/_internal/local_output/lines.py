@@ -79,6 +79,8 @@ class LineFormat:
         attributes = scrubbed_attributes(record.attributes, self._scrubber, self.limits)
         moment = datetime.fromtimestamp((record.timestamp or record.observed_timestamp) / 1e9, timezone.utc)
         scope = item.instrumentation_scope
+        # A request's own line may be written after the request, and has it as an attribute.
+        own_id = str(attributes.pop(attribute_names.REQUEST_ID, ""))
         head = {
             "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.severity_text or "",
@@ -86,8 +88,7 @@ class LineFormat:
             "event": record.event_name or "",
             "trace_id": f"{record.trace_id:032x}" if record.trace_id else "",
             "span_id": f"{record.span_id:016x}" if record.span_id else "",
-            # The request's own line is written after the request, and has them as attributes.
-            "request_id": request.request_id or str(attributes.pop(attribute_names.REQUEST_ID, "")),
+            "request_id": request.request_id or own_id,
             "method": request.method or str(attributes.get("http.request.method", "")),
             "path": self._scrubber.text(request.path) if request.path else str(attributes.get("url.path", "")),
             "client": request.client or str(attributes.get("client.address", "")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from otelflask._internal.settings import SettingError
 
 #: The instrumentor of each library.
@@ -17,6 +19,14 @@ INSTRUMENTORS = {
 DRIVERS = frozenset(
     {"aiopg", "asyncpg", "dbapi", "mysql", "mysqlclient", "psycopg", "psycopg2", "pymssql", "pymysql", "sqlite3"}
 )
+
+_DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+
+
+def is_disabled(name: str) -> bool:
+    """Whether OpenTelemetry's variable turns an instrumentation off: a list of names, or ``*`` for all."""
+    disabled = {item.strip() for item in os.environ.get(_DISABLED, "").split(",")}
+    return name in disabled or "*" in disabled
 
 
 def chosen(setting: str) -> list[str]:

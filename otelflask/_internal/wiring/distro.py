@@ -38,7 +38,8 @@ class Distro(BaseDistro):  # type: ignore[misc]
     def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
         """Load an instrumentation, unless ours replaces or uses it."""
         name = entry_point.name
-        if name in REPLACED or name in INSTRUMENTORS:
+        if name in REPLACED or name == "threading" or name in INSTRUMENTORS:
+            # That of threads is no member of `REPLACED`: as a disabled one, ours would be off too.
             return
         if entry_point.module.rpartition(".")[2] in INSTRUMENTORS and not is_importable(name):
             # It belongs to another library of the same package: httpx2, whose instrumentor would import httpx.

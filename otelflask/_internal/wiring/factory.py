@@ -13,7 +13,7 @@ from otelflask._internal.error_reports.reporter import Reporter
 from otelflask._internal.error_reports.sentry import SentryFlush
 from otelflask._internal.export.environment import use_stable_names
 from otelflask._internal.export.pipeline import Pipeline
-from otelflask._internal.instrumentation import libraries
+from otelflask._internal.instrumentation import libraries, threads
 from otelflask._internal.instrumentation.database.request_queries import RequestQueries
 from otelflask._internal.instrumentation.database.start import await_sqlalchemy
 from otelflask._internal.instrumentation.http.metrics import HttpMetrics
@@ -23,7 +23,7 @@ from otelflask._internal.instrumentation.runtime import RuntimeMetrics
 from otelflask._internal.instrumentation.users.active_users import ActiveUsers
 from otelflask._internal.local_output.attach import attach_files
 from otelflask._internal.settings import PER_PROCESS, WHEN_WANTED, Settings
-from otelflask._internal.settings.libraries import chosen
+from otelflask._internal.settings.libraries import chosen, is_disabled
 from otelflask._internal.shared_folder import SharedFolder
 from otelflask._internal.supported_versions import is_supported
 from otelflask._internal.wiring import providers, variables
@@ -93,6 +93,8 @@ def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telem
         )
         await_sqlalchemy(settings, pipeline, telemetry.queries, telemetry.parts.append)
     libraries.instrument(other_libraries, pipeline, telemetry.shutdown)
+    if not is_disabled("threading"):
+        threads.instrument()
     return telemetry
 
 

@@ -102,11 +102,11 @@ class QueryStatistics:
     def repeated(self, least: int) -> list[Repetition]:
         """The statements that one line ran at least `least` times."""
         found = []
-        for statement, known in self._texts.items():
+        for statement, known in list(self._texts.items()):
             if isinstance(known, int) or known.count < least:
                 continue
-            first = known.elapsed - sum(elapsed for _, elapsed in known.locations.values())
-            location, (runs, elapsed) = max(known.locations.items(), key=lambda item: item[1][0])
+            first = known.elapsed - sum(elapsed for _, elapsed in list(known.locations.values()))
+            location, (runs, elapsed) = max(list(known.locations.items()), key=lambda item: item[1][0])
             # The first run belongs to the line with the most runs.
             if runs + 1 >= least:
                 found.append(Repetition(statement, runs + 1, elapsed + first, location, known.relationship))

@@ -118,12 +118,14 @@ def _observed_file(record: RequestRecord, result: Any, size: int, on_end: OnEnd)
 class _Body:
     """What all observed bodies share. The subclasses add the methods that servers look for."""
 
-    __slots__ = ("_on_end", "_record", "_result", "_stream_context")
+    __slots__ = ("_context", "_on_end", "_record", "_result", "_stream_context")
 
     def __init__(
         self, record: RequestRecord, result: Iterable[bytes], on_end: OnEnd, stream_context: StreamContext | None
     ) -> None:
         self._record = record
+        # The record drops it at the end, after which the server closes the body.
+        self._context = record.context
         self._result: Any = result
         self._on_end = on_end
         self._stream_context = stream_context
@@ -131,7 +133,7 @@ class _Body:
     def _next_chunk(self, chunks: Iterator[bytes]) -> bytes:
         """The next chunk, made with the request's span as the current one. Raises StopIteration at the end."""
         record = self._record
-        token = attach(record.context)
+        token = attach(self._context)
         try:
             if self._stream_context is None:
                 chunk = next(chunks)
@@ -156,7 +158,7 @@ class _Body:
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function of the app with the request's span as the current one. `_next_chunk` inlines this."""
-        token = attach(self._record.context)
+        token = attach(self._context)
         try:
             if self._stream_context is None:
                 return function(*arguments)

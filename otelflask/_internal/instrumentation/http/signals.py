@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 
 from opentelemetry import trace as trace_api
+from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind
 from opentelemetry.trace.status import Status, StatusCode
 
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import SPAN_KEY, current_context
 from otelflask._internal.exceptions.attributes import exception_layer
-from otelflask._internal.exceptions.walk import remembering
+from otelflask._internal.exceptions.walk import WALKS_KEY
 from otelflask._internal.instrumentation.http.attributes import of_arrival, of_end
 from otelflask._internal.instrumentation.http.captured_headers import CapturedHeaders
 from otelflask._internal.instrumentation.http.ended_request import EndedRequest, flat_request
@@ -20,7 +21,7 @@ from otelflask._internal.instrumentation.http.remote_context import remote_conte
 from otelflask._internal.instrumentation.http.request_log import RequestLog
 from otelflask._internal.instrumentation.http.views import LOG, METRICS, SPAN, RequestViews
 from otelflask._internal.observers import RequestObserver
-from otelflask._internal.request_record import RequestRecord
+from otelflask._internal.request_record import RECORD_KEY, RequestRecord
 from otelflask._internal.sdk.spans import Span, SpanStarter
 from otelflask._internal.settings import Settings
 
@@ -70,7 +71,7 @@ class RequestSignals(RequestObserver):
         span = self._starter.start(name, kind, attributes, record.started_at, parent, links)
         record.span = span
         record.span_context = span.get_span_context()
-        record.context = remembering(parent, span)
+        record.context = Context({**parent, SPAN_KEY: span, WALKS_KEY: [], RECORD_KEY: record})
         if self._captures_headers and span.is_recording():
             span.set_attributes(self._headers.of_request(record.environ))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,7 +22,7 @@ from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.import_hooks import Cancel, is_importable, when_imported
 from otelflask._internal.limits import bounded
 from otelflask._internal.redaction import Scrubber
-from otelflask._internal.settings.libraries import INSTRUMENTORS
+from otelflask._internal.settings.libraries import INSTRUMENTORS, is_disabled
 
 #: The package of the instrumentors.
 _PACKAGE = "opentelemetry.instrumentation"
@@ -33,7 +32,6 @@ MAX_URL = 8_192
 _instrumented: list[Any] = []
 #: Functions that cancel a library's instrumentation before its import, and that undo our own parts.
 _waiting: list[Cancel] = []
-_DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
 
 def instrument(names: Iterable[str], pipeline: Pipeline, end: Callable[[], None]) -> None:
@@ -44,9 +42,8 @@ def instrument(names: Iterable[str], pipeline: Pipeline, end: Callable[[], None]
         pipeline: The pipeline.
         end: Ends the telemetry of a process that exits by itself.
     """
-    disabled = {name.strip() for name in os.environ.get(_DISABLED, "").split(",")}
     for name in names:
-        if name not in disabled and "*" not in disabled and is_installed(name):
+        if not is_disabled(name) and is_installed(name):
             action = functools.partial(_instrument, name, pipeline, end)
             # Either import may come first, and imports the other.
             _waiting.extend(when_imported(module, action) for module in (name, f"{_PACKAGE}.{name}"))
