@@ -12,7 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 import otelflask
 from otelflask._internal.export.environment import use_stable_names
-from otelflask._internal.instrumentation import libraries, threads
+from otelflask._internal.instrumentation import libraries, threads, websockets
 from otelflask._internal.instrumentation.logs import capture
 
 # Also a plugin by its entry point. `make test` leaves that out, so that what it imports is measured.
@@ -66,6 +66,7 @@ def _nothing_left() -> Iterator[None]:
             capture.uninstall(observer)
     libraries.uninstrument()
     threads.uninstrument()
+    websockets.uninstrument()
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ def main() -> None:
     for kind in (*_KINDS, *(f"observable_{kind}" for kind in _KINDS if kind != "histogram")):
         _record(kind, found)
 
+    import flask_socketio  # noqa: F401
     import requests
     import sqlalchemy
     from flask import Flask

@@ -91,6 +91,12 @@ _NOT_RECORDED = {
     attribute_names.RELATIONSHIP: ("`otelflask.repeated_query`",),
     attribute_names.PROFILE_ID: ("`http.server.request`", "span of a request"),
 }
+#: The spans of otelflask's own scopes, by scope and kind.
+_PLACES = {
+    ("otelflask.http", "SERVER"): "span of a request",
+    ("otelflask.database", "CLIENT"): "span of a statement",
+    ("otelflask.websockets", "CONSUMER"): "span of an event of Socket.IO",
+}
 #: Other attributes in the scenarios are the app's.
 _CONVENTIONS = ("client.", "code.", "db.", "error.", "exception.", "http.", "network.", "server.", "url.", "user")
 
@@ -156,8 +162,8 @@ def _recorded() -> tuple[dict[str, set[str]], dict[str, set[str]], dict[str, set
     for file in _RECORDED.rglob("*.json"):
         item = json.loads(file.read_text())
         for span in item.get("spans", []):
-            place = {"SERVER": "span of a request", "CLIENT": "span of a statement"}.get(span.get("kind", ""))
-            if place and span["scope"] in ("otelflask.http", "otelflask.database"):
+            place = _PLACES.get((span["scope"], span.get("kind", "")))
+            if place:
                 for name in span["attributes"]:
                     places[_general(name)].add(place)
         for log in item.get("logs", []):

@@ -57,5 +57,21 @@ BREAKER_STATE = "otelflask.circuit_breaker.state"
 BREAKER_PREVIOUS_STATE = "otelflask.circuit_breaker.previous_state"
 #: The outcome of a call by a circuit breaker.
 BREAKER_OUTCOME = "otelflask.circuit_breaker.outcome"
+#: The code with which a WebSocket was closed (RFC 6455, section 7.4); 1006 where nobody sent one.
+CLOSE_CODE = "otelflask.websocket.close.code"
+#: The text that came with the code.
+CLOSE_REASON = "otelflask.websocket.close.reason"
+#: Who closed the WebSocket: `client`, `server` or `none`.
+CLOSE_INITIATOR = "otelflask.websocket.close.initiator"
+#: The duration of a WebSocket in seconds.
+WEBSOCKET_DURATION = "otelflask.websocket.duration"
+#: The number of messages that a WebSocket has received.
+MESSAGES_RECEIVED = "otelflask.websocket.messages.received"
+#: The number of messages that a WebSocket has sent.
+MESSAGES_SENT = "otelflask.websocket.messages.sent"
+#: The name of an event of Socket.IO for which the app has a handler.
+EVENT = "otelflask.socketio.event"
+#: The namespace of an event of Socket.IO.
+NAMESPACE = "otelflask.socketio.namespace"
 #: The time in which users were active: `5m` or `15m`.
 WINDOW = "otelflask.window"

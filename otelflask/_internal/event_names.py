@@ -19,6 +19,8 @@ SLOW_QUERY = "otelflask.slow_query"
 REPEATED_QUERY = "otelflask.repeated_query"
 #: A process has started its telemetry.
 START = "otelflask.start"
+#: A WebSocket was closed.
+WEBSOCKET = "otelflask.websocket"
 #: A circuit breaker changed its state.
 CIRCUIT_BREAKER = "otelflask.circuit_breaker"
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from opentelemetry.context import Context, create_key
 from opentelemetry.trace import INVALID_SPAN, INVALID_SPAN_CONTEXT, Span, SpanContext
 
 #: The key of the record in the WSGI environ.
 ENVIRON_KEY = "otelflask.record"
+#: The status of a request that becomes a WebSocket (RFC 6455, section 4.2.2).
+SWITCHING_PROTOCOLS = 101
 #: Its key in OpenTelemetry's context, which goes on in threads that the request starts.
 RECORD_KEY = create_key("otelflask-record")
 #: The key of the path at which dispatchers of this process have mounted the app.
@@ -51,6 +53,13 @@ class RequestAttributes(NamedTuple):
     details: dict[str, Any] = _NOTHING
     #: What requests on similar connections have in common: scheme, server, protocol, user agent.
     connection: dict[str, Any] = _NOTHING
+
+
+class Connection(Protocol):
+    """What a request has become that the server goes on with after its answer: a WebSocket."""
+
+    def ended(self, error: BaseException | None) -> None:
+        """Called when the app has returned, with the exception that ended its function."""
 
 
 class RequestRecord:
@@ -110,9 +119,13 @@ class RequestRecord:
     states: dict[PerRequest[Any], Any] = _NOTHING
     #: Observers of this one request. They are called at its end, before those of the app.
     own_observers: tuple[Any, ...] = ()
+    #: What the request has become by its answer; None for other requests.
+    connection: Connection | None = None
     duration = 0.0
     ended_at = 0
     closed = False
+    #: Closes the record before the app returns. The middleware sets it.
+    close: Callable[[RequestRecord], None]
 
     def __init__(self, environ: dict[str, Any], started_at: int, started_perf_ns: int) -> None:
         self.started_at = started_at

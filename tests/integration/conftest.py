@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,21 @@ class Server:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
+
+    def pids(self, workers: int) -> list[str]:
+        """Send requests until each worker has answered. Returns the process of each answer.
+
+        A worker that gets a signal while it starts may not notice it, and ends late, or never.
+        """
+        pids: list[str] = []
+        end = time.monotonic() + 60
+        with ThreadPoolExecutor(8) as pool:
+            while len(set(pids)) < workers:
+                assert time.monotonic() < end, (pids, self.said())
+                answers = list(pool.map(self.get, ["/pid"] * 20))
+                assert {status for status, _ in answers} == {200}, self.said()
+                pids += [pid for _, pid in answers]
+        return pids
 
     def stop(self, number: int = signal.SIGTERM, timeout: float = 60) -> float:
         """Stop it. Returns the seconds that this took."""

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -53,11 +52,7 @@ def test_workers_of_uwsgi_lose_nothing(
         with (app_dir / "wired.py").open("a") as file:
             file.write("\nimport uwsgi\nuwsgi.post_fork_hook = lambda: print('hook of the app', flush=True)\n")
     server = serve([*UWSGI, "--processes", "2", *GRACEFUL, *options], fake_collector, **LATE)
-    pids: list[str] = []
-    # A worker that gets the signal while it starts may not notice, and is killed a minute later.
-    with ThreadPoolExecutor(8) as pool:
-        while len(set(pids)) < 2:
-            pids += [pid for _, pid in pool.map(server.get, ["/pid"] * 60)]
+    pids = server.pids(2)
     is_lazy = "--lazy-apps" in options
     server.stop(END)
     check_all_arrived(fake_collector, pids)
@@ -121,7 +116,7 @@ def test_daemons_of_mod_wsgi_lose_nothing(serve: Serve, fake_collector: FakeColl
     command = ["mod_wsgi-express", "start-server", f"{app}.py", "--callable-object", "app", "--port", "{port}"]
     options = ["--processes", "2", *apache_options(app_dir)]
     server = serve([*before, *command, *options], fake_collector, **LATE)
-    pids = [server.get("/pid")[1] for _ in range(20)]
+    pids = server.pids(2)
     server.stop(END)
     check_all_arrived(fake_collector, pids)
 
@@ -151,7 +146,7 @@ def closes():
 def test_uwsgi_works_with_zero_code(serve: Serve, fake_collector: FakeCollector) -> None:
     command = [part.replace("wired", "plain") for part in UWSGI]
     server = serve([*ZERO_CODE, *command, *GRACEFUL, "--processes", "2"], fake_collector, **LATE)
-    pids = [server.get("/pid")[1] for _ in range(20)]
+    pids = server.pids(2)
     server.stop(END)
     check_all_arrived(fake_collector, pids)
 
@@ -210,7 +205,7 @@ def test_servers_for_asgi_lose_nothing(
     before = ZERO_CODE if app == "plain" else []
     server = serve([*before, *command.replace("{app}", app).split()], fake_collector, **LATE)
     assert server.get("/hello/ann") == (200, "hello ann")
-    pids = [server.get("/pid")[1] for _ in range(20)]
+    pids = server.pids(2 if "--workers" in command else 1)
     server.stop(END)
     spans = [span for span in fake_collector.spans if span.attributes.get("url.path") == "/pid"]
     assert sorted(str(span.resource["process.pid"]) for span in spans) == sorted(pids)
@@ -236,10 +231,9 @@ def test_servers_for_asgi_count_what_they_cannot_send(
     # hypercorn ends its workers twice.
     command = command.replace("{app}", app)
     server = serve([*before, *command.split()], fake_collector, OTELFLASK_SHUTDOWN_TIMEOUT="3", **LATE)
-    for _ in range(20):
-        server.get("/pid")
+    pids = server.pids(2 if "--workers" in command else 1)
     server.stop(END)
-    assert sum(map(int, re.findall(r"telemetry is not sent: .*spans: (\d+)", server.said()))) == 20
+    assert sum(map(int, re.findall(r"telemetry is not sent: .*spans: (\d+)", server.said()))) == len(pids)
 
 
 def test_gevents_server_ends_in_peace_while_the_collector_is_down(serve: Serve, app_dir: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,19 +41,6 @@ def command(request: pytest.FixtureRequest, app_dir: Path) -> list[str]:
     return [*words, *(apache_options(app_dir) if request.param == "mod_wsgi" else [])]
 
 
-def ask_both(server: Server) -> list[str]:
-    """Send requests until both workers have answered. Returns the process of each answer."""
-    pids: list[str] = []
-    end = time.monotonic() + 60
-    with ThreadPoolExecutor(8) as pool:
-        while len(set(pids)) < 2:
-            assert time.monotonic() < end, (pids, server.said())
-            answers = list(pool.map(server.get, ["/pid"] * 20))
-            assert {status for status, _ in answers} == {200}, server.said()
-            pids += [pid for _, pid in answers]
-    return pids
-
-
 def wait_until_idle(server: Server, command: list[str], requests: int) -> None:
     """Wait until a signal ends the workers as their server would have it."""
     marks = {
@@ -76,7 +62,7 @@ def test_workers_have_ids_of_their_own_whatever_the_app_seeds_and_sets(
     with (app_dir / "wired.py").open("a") as file:
         file.write("\nimport random\nrandom.seed(1)\n\n@app.before_request\ndef seed():\n    random.seed(1)\n")
     server = serve(command, fake_collector, OTEL_RESOURCE_ATTRIBUTES="service.instance.id=shop-1")
-    pids = ask_both(server)
+    pids = server.pids(2)
     fake_collector.wait_for(lambda: len(fake_collector.spans) == len(pids))
     found = {(str(span.resource["process.pid"]), span.resource["service.instance.id"]) for span in fake_collector.spans}
     assert found == {(pid, f"shop-1:{pid}") for pid in pids}
@@ -89,7 +75,7 @@ def test_the_metrics_page_has_the_requests_of_all_workers(
     serve: Serve, fake_collector: FakeCollector, command: list[str]
 ) -> None:
     server = serve(command, fake_collector, OTELFLASK_METRICS_PATH="/metrics")
-    pids = ask_both(server)
+    pids = server.pids(2)
 
     def total() -> float:
         lines = server.get("/metrics")[1].splitlines()
@@ -117,7 +103,7 @@ def test_a_signal_to_all_processes_of_a_server_loses_nothing(
     serve: Serve, fake_collector: FakeCollector, command: list[str], number: signal.Signals
 ) -> None:
     server = serve(command, fake_collector, OTEL_BSP_SCHEDULE_DELAY="60000", OTEL_BLRP_SCHEDULE_DELAY="60000")
-    pids = ask_both(server)
+    pids = server.pids(2)
     wait_until_idle(server, command, len(pids))
     os.killpg(server.process.pid, number)
     server.process.wait(60)

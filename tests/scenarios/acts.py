@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 
-from tests.scenarios import data, lines
+from websocket import create_connection
+
+from tests.scenarios import data, lines, sockets
 from tests.scenarios.client import TOKEN, Answer, World, bearer
 
 #: The requests before the pages are read: one of each kind, so that no order depends on durations.
@@ -52,6 +54,20 @@ def uncaught_in_thread(world: World) -> Answer:
     """An error that ends a thread."""
     lines.uncaught_in_thread()
     return {}
+
+
+def websocket(world: World) -> Answer:
+    """A WebSocket with one message, which the client closes."""
+    client = create_connection(f"ws://127.0.0.1:{world.ports['shop']}/socket/blue", timeout=30)
+    client.send("hi")
+    answer = client.recv()
+    client.close(1000, b"done")
+    return {"answer": answer}
+
+
+def socketio_event(world: World) -> Answer:
+    """An event of Socket.IO."""
+    return {"answer": sockets.say()}
 
 
 def statement_outside(world: World) -> Answer:

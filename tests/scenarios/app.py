@@ -12,7 +12,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 import otelflask
 from otelflask.errors import AppError, RateLimitError, ValidationError, answer_errors_with, created, success
-from tests.scenarios import data, faults, lines
+from tests.scenarios import data, faults, lines, sockets
 
 #: A page, and a template that it includes.
 TEMPLATES = {
@@ -40,6 +40,7 @@ def make_app(folder: str, init: bool) -> Flask:
     faults.add(app)
     lines.add(app)
     data.add(app, folder)
+    sockets.add(app)
     return app
 
 

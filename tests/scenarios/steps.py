@@ -125,6 +125,8 @@ _LINES = [
     Scenario("error_outside", acts.error_outside),
     Scenario("event_outside", acts.event_outside),
     Scenario("uncaught_in_thread", acts.uncaught_in_thread),
+    Scenario("websocket", acts.websocket),
+    Scenario("socketio_event", acts.socketio_event),
 ]
 
 _STATEMENTS = [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,6 +31,16 @@ def make(telemetry: CapturedTelemetry) -> Make:
         return app
 
     return made
+
+
+def join_checks() -> None:
+    """Wait for the health checks that run. Their outcomes count for some seconds.
+
+    On a busy machine a check may need more than the second that an answer waits for it.
+    """
+    for thread in threading.enumerate():
+        if thread.name.startswith("otelflask-health"):
+            thread.join(60)
 
 
 @pytest.fixture

@@ -194,13 +194,18 @@ class Reporter(RequestObserver):
     def failed(self, record: RequestRecord, error: Exception) -> None:
         """Read local variables now, before database sessions are rolled back and closed."""
         walked = first_error(walk(error, record.context), record)
-        occurrence = Occurrence(walked, False, record.span_context)
+        occurrence = Occurrence(walked, not record.unhandled, record.span_context)
         _handling.active = True
         try:
             occurrence.prepared = self._builder.prepare(occurrence, record, live=True)
         finally:
             _handling.active = False
-        _occurrences.get_or_create(record).append(occurrence)
+        if record.closed:
+            # A WebSocket.
+            self._builder.send(occurrence.prepared, occurrence, record)
+            _mark(error)
+        else:
+            _occurrences.get_or_create(record).append(occurrence)
 
     def closed(self, record: RequestRecord) -> None:
         """Report the request's occurrences, each group of causes once. Count 4xx responses."""

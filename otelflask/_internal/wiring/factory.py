@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from flask import Flask
+
 from otelflask._internal.breaker import registry
 from otelflask._internal.error_reports.builder import ReportBuilder
 from otelflask._internal.error_reports.report import Report
@@ -13,9 +15,10 @@ from otelflask._internal.error_reports.reporter import Reporter
 from otelflask._internal.error_reports.sentry import SentryFlush
 from otelflask._internal.export.environment import use_stable_names
 from otelflask._internal.export.pipeline import Pipeline
-from otelflask._internal.instrumentation import libraries, threads
+from otelflask._internal.instrumentation import libraries, threads, websockets
 from otelflask._internal.instrumentation.database.request_queries import RequestQueries
 from otelflask._internal.instrumentation.database.start import await_sqlalchemy
+from otelflask._internal.instrumentation.http.instrumentor import EXTENSION_KEY
 from otelflask._internal.instrumentation.http.metrics import HttpMetrics
 from otelflask._internal.instrumentation.http.views import RequestViews
 from otelflask._internal.instrumentation.logs import capture, events
@@ -29,6 +32,7 @@ from otelflask._internal.supported_versions import is_supported
 from otelflask._internal.wiring import providers, variables
 from otelflask._internal.wiring.options import PROVIDERS, Hooks
 from otelflask._internal.wiring.telemetry import Telemetry
+from otelflask._internal.wsgi import WsgiApp
 
 #: The SDK's name for a service without a name (Resource Semantic Conventions, "service.name").
 _UNKNOWN = "unknown_service"
@@ -95,7 +99,18 @@ def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telem
     libraries.instrument(other_libraries, pipeline, telemetry.shutdown)
     if not is_disabled("threading"):
         threads.instrument()
+    if not is_disabled("websockets"):
+        websockets.instrument(pipeline, settings.websocket_spans, _surround)
     return telemetry
+
+
+def _surround(app: Flask, wrap: Callable[[WsgiApp], WsgiApp]) -> bool:
+    """Wrap an app within its instrumentation. Return whether it is instrumented."""
+    instrumented = app.extensions.get(EXTENSION_KEY)
+    if instrumented is None:
+        return False
+    instrumented.surround(wrap)
+    return True
 
 
 def _service_of(pipeline: Pipeline, name: str, environment: str) -> str:

@@ -22,6 +22,7 @@ from otelflask._internal.health import checks, dependencies, draining
 from otelflask._internal.health.checks import Degraded
 from otelflask._internal.wiring import app_endpoints
 from otelflask.testing import CapturedTelemetry
+from tests.unit.conftest import join_checks
 
 
 @pytest.fixture(autouse=True)
@@ -51,11 +52,9 @@ def _plain(app: flask.Flask, path: str = "/health", **headers: str) -> TestRespo
 
 
 def _settled(app: flask.Flask, path: str = "/health", **headers: str) -> TestResponse:
-    """The answer once each check has ended: on a busy machine a database may need more than the check's second."""
+    """The answer once each check has ended."""
     _plain(app, path)
-    for thread in threading.enumerate():
-        if thread.name.startswith("otelflask-health"):
-            thread.join(60)
+    join_checks()
     return _plain(app, path, **headers)
 
 
@@ -347,9 +346,7 @@ def test_each_engine_is_checked_without_a_span_and_one_that_has_no_connection_le
         # Until the last outcome does not count any more.
         time.sleep(5.1)
         answer = _get(app)
-        for thread in threading.enumerate():
-            if thread.name.startswith("otelflask-health"):
-                thread.join(60)
+        join_checks()
     assert answer.status_code == 503
     assert answer.get_json(force=True)["checks"][name][0]["output"] == "no answer within 1 s"
 

@@ -14,7 +14,7 @@ from otelflask._internal.attribute_layers import Interned
 from otelflask._internal.instrumentation.http.ended_request import EndedRequest
 from otelflask._internal.locks import new_lock
 from otelflask._internal.observers import RequestObserver
-from otelflask._internal.request_record import RequestRecord
+from otelflask._internal.request_record import SWITCHING_PROTOCOLS, RequestRecord
 from otelflask._internal.sdk import durations
 from otelflask._internal.sdk.bound_histogram import BoundHistogram, measures_by_default
 from otelflask._internal.sdk.meter_provider import MeterProvider as SdkMeterProvider
@@ -125,6 +125,9 @@ class HttpMetrics(RequestObserver):
             request: The request.
             context: Its context.
         """
+        if request.status == SWITCHING_PROTOCOLS:
+            # It says nothing about how fast the app answers.
+            return
         duration, request_size, response_size = self.histograms(
             request.method, request.route, request.status, request.error_type, request.scheme, request.protocol
         )

@@ -24,7 +24,13 @@ from otelflask._internal.exceptions.walk import forget
 from otelflask._internal.instrumentation.http.body import observed
 from otelflask._internal.observers import Observers
 from otelflask._internal.randomness import getrandbits
-from otelflask._internal.request_record import ENVIRON_KEY, MAX_URL_PART_LENGTH, RequestRecord, route_of
+from otelflask._internal.request_record import (
+    ENVIRON_KEY,
+    MAX_URL_PART_LENGTH,
+    Connection,
+    RequestRecord,
+    route_of,
+)
 from otelflask._internal.settings import Settings
 from otelflask._internal.wsgi import StartResponse, WsgiApp
 
@@ -87,10 +93,15 @@ class Middleware:
                 try:
                     result = wsgi_app(environ, self._start_response(record, start_response))
                 finally:
+                    if record.connection is not None:
+                        self._end_connection(record, record.connection)
                     observers.leave(scopes)
                     # An exception that waits for its export keeps this frame and its variables.
                     scopes = None
             except BaseException as error:
+                if record.connection is not None:
+                    # flask-sock and Flask-SocketIO raise where the server must not answer any more.
+                    raise
                 record.error = error
                 record.unhandled = True
                 record.fail()
@@ -98,6 +109,8 @@ class Middleware:
                 raise
             finally:
                 detach(token)
+            if record.connection is not None:
+                return result
             return observed(record, result, environ, self._close, observers.stream_context)
 
         return application
@@ -122,13 +135,25 @@ class Middleware:
         if self._request_id_key:
             given = environ.get(self._request_id_key)
             record.request_id = given if given and _REQUEST_ID.match(given) else _hex(getrandbits(128), 16)
+        record.close = self._close
         environ[ENVIRON_KEY] = record
         # Last: a record that observers know must also be closed.
         self._observers.opened(record)
         return record
 
+    @guard.guarded("ending a WebSocket")
+    def _end_connection(self, record: RequestRecord, connection: Connection) -> None:
+        error = record.error
+        connection.ended(error)
+        if isinstance(error, Exception) and not record.unhandled:
+            # Also where a handler of the app makes an answer of it, which nobody gets.
+            self._observers.failed(record, error)
+        record.error = None
+
     def _start_response(self, record: RequestRecord, start_response: StartResponse) -> StartResponse:
         def wrapped(status: str, headers: list[tuple[str, str]], *args: Any, **kwargs: Any) -> Any:
+            if record.connection is not None:
+                return start_response(status, headers, *args, **kwargs)
             completed = self._complete_headers(record, status, headers)
             write = start_response(status, headers if completed is None else completed, *args, **kwargs)
             return partial(_write, record, write)

@@ -18,7 +18,7 @@ from otelflask._internal.instrumentation.http.attributes import NAMES
 from otelflask._internal.instrumentation.http.ended_request import EndedRequest
 from otelflask._internal.instrumentation.http.metrics import HttpMetrics
 from otelflask._internal.instrumentation.http.plans import RequestPlans
-from otelflask._internal.request_record import RequestRecord
+from otelflask._internal.request_record import SWITCHING_PROTOCOLS, RequestRecord
 from otelflask._internal.sdk.flat_items import (
     Flat,
     flags_of,
@@ -86,8 +86,11 @@ class RequestViews:
         Returns:
             The signals for which nothing is left to do.
         """
-        signals = METRICS if metrics is self._metrics and metrics.measures_later else 0
-        nothing = 0
+        signals = nothing = 0
+        if record.status == SWITCHING_PROTOCOLS:
+            nothing = METRICS
+        elif metrics is self._metrics and metrics.measures_later:
+            signals = METRICS
         span = record.span
         of_span: Flat = _NO_SPAN
         log_scope: Flat = ()
@@ -96,7 +99,7 @@ class RequestViews:
             of_logger = self._of_logger = LoggerOutput(logger)
         is_heard, output = of_logger.find()
         if logger is None or not is_heard:
-            nothing = LOG
+            nothing |= LOG
         elif output is self._logs and (of_logger.limit is None or of_logger.limit >= len(NAMES)):
             log_scope = of_logger.scope
             signals |= LOG

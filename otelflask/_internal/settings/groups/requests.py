@@ -60,6 +60,13 @@ class RequestSettings:
         True,
         "Emits one log record per request.",
     )
+    websocket_spans: str = setting(
+        "OTELFLASK_WEBSOCKET_SPANS",
+        "events",
+        "The spans within a WebSocket: one for each event of Flask-SocketIO, also one for each message of flask-sock, "
+        "or none.",
+        choices=("none", "events", "messages"),
+    )
     active_users: bool = setting(
         "OTELFLASK_ACTIVE_USERS",
         True,

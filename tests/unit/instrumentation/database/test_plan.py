@@ -94,7 +94,7 @@ def test_a_slow_select_has_its_plan_without_literals_in_its_record(
     database = SQLAlchemyInstrumentor().telemetry
     assert database is not None
     assert database.slow.plans is not None
-    database.slow.plans.flush()
+    telemetry.wait_for(lambda: [record for record in telemetry.logs if record.event_name == "otelflask.slow_query"])
     (record,) = [record for record in telemetry.logs if record.event_name == "otelflask.slow_query"]
     attributes = record.attributes
     assert "planned_lamps" in attributes["otelflask.db.query.plan"]

@@ -18,6 +18,7 @@ from otelflask._internal.health import checks
 from otelflask._internal.instrumentation.logs import capture
 from otelflask._internal.live_page.show.repository import Repository
 from otelflask.testing import CapturedTelemetry
+from tests.unit.conftest import join_checks
 from tests.unit.live_page.conftest import VIEWS, Make, ask, link, shown
 
 
@@ -181,6 +182,8 @@ def test_the_dashboard_of_old_is_the_page(make: Make) -> None:
 def test_its_health_is_a_small_json_about_the_processes(make: Make) -> None:
     app = make()
     ask(app, "/items/1")
+    ask(app, "/monitoring/health")
+    join_checks()
     answer = ask(app, "/monitoring/health")
     assert (answer.status_code, answer.mimetype, answer.headers["Cache-Control"]) == (
         200,
