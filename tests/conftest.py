@@ -12,7 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 import otelflask
 from otelflask._internal.export.environment import use_stable_names
-from otelflask._internal.instrumentation import libraries, threads, websockets
+from otelflask._internal.instrumentation import jobs, libraries, threads, websockets
 from otelflask._internal.instrumentation.logs import capture
 
 # Also a plugin by its entry point. `make test` leaves that out, so that what it imports is measured.
@@ -65,6 +65,7 @@ def _nothing_left() -> Iterator[None]:
         if observer not in before:
             capture.uninstall(observer)
     libraries.uninstrument()
+    jobs.uninstrument()
     threads.uninstrument()
     websockets.uninstrument()
 

@@ -95,6 +95,7 @@ _NOT_RECORDED = {
 _PLACES = {
     ("otelflask.http", "SERVER"): "span of a request",
     ("otelflask.database", "CLIENT"): "span of a statement",
+    ("otelflask.jobs", "INTERNAL"): "span of a command",
     ("otelflask.websockets", "CONSUMER"): "span of an event of Socket.IO",
 }
 #: Other attributes in the scenarios are the app's.

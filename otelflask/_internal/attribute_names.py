@@ -73,5 +73,11 @@ MESSAGES_SENT = "otelflask.websocket.messages.sent"
 EVENT = "otelflask.socketio.event"
 #: The namespace of an event of Socket.IO.
 NAMESPACE = "otelflask.socketio.namespace"
+#: The name of a job or command, such as `flask recount`.
+JOB_NAME = "otelflask.job.name"
+#: What runs it: `command`.
+JOB_SYSTEM = "otelflask.job.system"
+#: The duration of its run in seconds.
+JOB_DURATION = "otelflask.job.duration"
 #: The time in which users were active: `5m` or `15m`.
 WINDOW = "otelflask.window"

@@ -21,6 +21,8 @@ REPEATED_QUERY = "otelflask.repeated_query"
 START = "otelflask.start"
 #: A WebSocket was closed.
 WEBSOCKET = "otelflask.websocket"
+#: A run of a job or command has ended.
+JOB = "otelflask.job"
 #: A circuit breaker changed its state.
 CIRCUIT_BREAKER = "otelflask.circuit_breaker"
 

@@ -38,6 +38,7 @@ VOLATILE = {
     "otelflask.db.query.duration": "<duration>",
     "http.server.request.duration": "<duration>",
     "otelflask.duration": "<duration>",
+    "otelflask.job.duration": "<duration>",
     "otelflask.websocket.duration": "<duration>",
     "durationSeconds": "<duration>",
     "response_time_ms": "<duration>",

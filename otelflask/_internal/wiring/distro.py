@@ -19,7 +19,8 @@ from otelflask._internal.supported_versions import is_supported
 
 #: Stock instrumentations that ours replace. Both together would make every span and line twice.
 REPLACED = frozenset({"flask", "sqlalchemy", "wsgi", "logging", "system_metrics"})
-
+#: The same, with names that switch ours off too. So they must not be added to the disabled ones.
+_SWITCHES = frozenset({"click", "threading"})
 
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
@@ -38,8 +39,7 @@ class Distro(BaseDistro):  # type: ignore[misc]
     def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
         """Load an instrumentation, unless ours replaces or uses it."""
         name = entry_point.name
-        if name in REPLACED or name == "threading" or name in INSTRUMENTORS:
-            # That of threads is no member of `REPLACED`: as a disabled one, ours would be off too.
+        if name in REPLACED or name in _SWITCHES or name in INSTRUMENTORS:
             return
         if entry_point.module.rpartition(".")[2] in INSTRUMENTORS and not is_importable(name):
             # It belongs to another library of the same package: httpx2, whose instrumentor would import httpx.

@@ -15,7 +15,7 @@ from otelflask._internal.error_reports.reporter import Reporter
 from otelflask._internal.error_reports.sentry import SentryFlush
 from otelflask._internal.export.environment import use_stable_names
 from otelflask._internal.export.pipeline import Pipeline
-from otelflask._internal.instrumentation import libraries, threads, websockets
+from otelflask._internal.instrumentation import jobs, libraries, threads, websockets
 from otelflask._internal.instrumentation.database.request_queries import RequestQueries
 from otelflask._internal.instrumentation.database.start import await_sqlalchemy
 from otelflask._internal.instrumentation.http.instrumentor import EXTENSION_KEY
@@ -99,6 +99,7 @@ def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telem
     libraries.instrument(other_libraries, pipeline, telemetry.shutdown)
     if not is_disabled("threading"):
         threads.instrument()
+    jobs.instrument(pipeline, settings)
     if not is_disabled("websockets"):
         websockets.instrument(pipeline, settings.websocket_spans, _surround)
     return telemetry

@@ -20,7 +20,7 @@ from otelflask._internal.endpoints.endpoint import Endpoints
 from otelflask._internal.error_responses.handlers import answer_errors, roll_back
 from otelflask._internal.error_responses.renderer import Renderer
 from otelflask._internal.error_responses.success import answer_successes
-from otelflask._internal.instrumentation import libraries, threads, websockets
+from otelflask._internal.instrumentation import jobs, libraries, threads, websockets
 from otelflask._internal.instrumentation.http.instrumentor import EXTENSION_KEY as HTTP_EXTENSION_KEY
 from otelflask._internal.instrumentation.http.instrumentor import FlaskInstrumentor
 from otelflask._internal.instrumentation.logs import capture, events
@@ -255,6 +255,7 @@ def withdraw(logger_provider: Any) -> None:
     if instrumentor is not None and instrumentor.SQLAlchemyInstrumentor().is_instrumented_by_opentelemetry:
         instrumentor.SQLAlchemyInstrumentor().uninstrument()
     libraries.uninstrument()
+    jobs.uninstrument()
     threads.uninstrument()
     websockets.uninstrument()
 

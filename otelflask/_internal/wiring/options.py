@@ -58,6 +58,7 @@ class InitOptions(Hooks, total=False):
     request_id_header: str | None
     traceresponse: bool | None
     request_log: bool | None
+    excluded_commands: Texts | None
     websocket_spans: Literal["none", "events", "messages"] | None
     reports: bool | None
     sentry_dsn: str | None

@@ -67,6 +67,12 @@ class RequestSettings:
         "or none.",
         choices=("none", "events", "messages"),
     )
+    excluded_commands: str = setting(
+        "OTELFLASK_EXCLUDED_COMMANDS",
+        "",
+        "Comma-separated names of click commands that are not recorded, such as those that run for as long as the "
+        "process.",
+    )
     active_users: bool = setting(
         "OTELFLASK_ACTIVE_USERS",
         True,
