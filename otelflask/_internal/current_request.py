@@ -31,8 +31,8 @@ def context_of_new_work() -> Context:
     if RECORD_KEY not in context:
         return context
     # The user may be known to Flask alone, which keeps it in the thread of the request. And a walk of an exception
-    # keeps its frames: the thread may last longer than the request.
-    return Context({**context, WALKS_KEY: [], _USER_KEY: current_user_id()})
+    # keeps its frames, while the thread may last longer than the request.
+    return Context({**context, WALKS_KEY: None, _USER_KEY: current_user_id()})
 
 
 def get_request_id() -> str | None:

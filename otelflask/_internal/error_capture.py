@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import sentry_sdk
+from sentry_sdk.utils import event_from_exception
 
 
 def capture(error: BaseException, handled: bool, mechanism: str) -> None:
@@ -11,13 +12,8 @@ def capture(error: BaseException, handled: bool, mechanism: str) -> None:
     Args:
         error: The exception.
         handled: Whether the app has handled it.
-        mechanism: What has met it, such as ``celery``.
+        mechanism: What has met it, such as ``command``.
     """
-    if "sentry_sdk" not in sys.modules:
-        return
-    import sentry_sdk
-    from sentry_sdk.utils import event_from_exception
-
     client = sentry_sdk.get_client()
     if client.is_active():
         found = {"type": mechanism, "handled": handled}

@@ -19,6 +19,10 @@ ENVIRON_KEY = "otelflask.record"
 SWITCHING_PROTOCOLS = 101
 #: Its key in OpenTelemetry's context, which goes on in threads that the request starts.
 RECORD_KEY = create_key("otelflask-record")
+#: The key of the data of observers.
+_STATES_KEY = "otelflask.states"
+#: The key, in OpenTelemetry's context, of a command's span. It is no parent of the requests that the command serves.
+COMMAND_KEY = create_key("otelflask-command")
 #: The key of the path at which dispatchers of this process have mounted the app.
 MOUNT_KEY = "otelflask.mount"
 
@@ -188,7 +192,7 @@ class RequestRecord:
         """Drop large objects, and the environ and the context, which refer back to this record."""
         self.environ = {}
         self.context = _EMPTY_CONTEXT
-        vars(self).pop("states", None)
+        self.states = _NOTHING
         self.own_observers = ()
         self.error = None
         self.scopes = None
@@ -219,10 +223,12 @@ class PerRequest(Generic[T]):
 
     def get_or_create(self, record: RequestRecord) -> T:
         """The data of a request. It is created on first use."""
-        found = record.states.get(self)
+        states = record.states
+        found = states.get(self)
         if found is None:
-            # A thread that the request has started may do the same meanwhile.
-            states: dict[PerRequest[Any], Any] = vars(record).setdefault("states", {})
+            if states is _NOTHING:
+                # A thread that the request has started may do the same meanwhile.
+                states = record.states = record.environ.setdefault(_STATES_KEY, {})
             found = states.setdefault(self, self._factory())
         return found  # type: ignore[no-any-return]
 

@@ -65,15 +65,36 @@ def websocket(world: World) -> Answer:
     return {"answer": answer}
 
 
+def websocket_fails(world: World) -> Answer:
+    """A WebSocket whose function raises."""
+    client = create_connection(f"ws://127.0.0.1:{world.ports['shop']}/socket/blue", timeout=30)
+    connection = client.sock
+    client.send("boom")
+    world.settle()
+    connection.close()
+    return {}
+
+
 def socketio_event(world: World) -> Answer:
     """An event of Socket.IO."""
-    return {"answer": sockets.say()}
+    return {"answer": sockets.say("hi")}
+
+
+def socketio_fails(world: World) -> Answer:
+    """An event of Socket.IO whose handler raises."""
+    return {"answer": sockets.say("boom")}
 
 
 def statement_outside(world: World) -> Answer:
     """A statement of no request."""
     data.statement_outside(world.app)
     return {}
+
+
+def command_fails(world: World) -> Answer:
+    """A command that raises."""
+    result = world.app.test_cli_runner().invoke(args=["recount", "missing"])
+    return {"exit code": result.exit_code}
 
 
 def command(world: World) -> Answer:

@@ -147,6 +147,8 @@ def _add_jobs(app: Flask, engine: Engine) -> None:
     def recount(shelf: str) -> None:
         """Count the lamps again."""
         logger.info("recounting %s", shelf)
+        if shelf == "missing":
+            raise LookupError("no such shelf")
         with engine.connect() as connection:
             click.echo(f"{shelf}: {connection.execute(text('SELECT count(*) FROM lamps')).scalar()} lamps")
 

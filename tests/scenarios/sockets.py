@@ -20,14 +20,24 @@ def add(app: Flask) -> None:
     def echo(ws: Any, room: str) -> None:
         logger.info("joined %s", room)
         while True:
-            ws.send(ws.receive())
+            message = ws.receive()
+            if message == "boom":
+                raise LookupError("no such room")
+            ws.send(message)
 
 
-def say() -> Any:
+def _upper(text: str) -> str:
+    if text == "boom":
+        raise LookupError("no such room")
+    return text.upper()
+
+
+def say(text: str) -> Any:
     """Let an app of its own handle an event, and return its answer."""
     app = Flask("chat")
     app.secret_key = "nobody's"
     chat = SocketIO(app, async_mode="threading", async_handlers=False)
-    chat.on_event("say", str.upper)
+    chat.on_event("say", _upper)
+    chat.on_error_default(str)
     client = chat.test_client(app)
-    return client.emit("say", "hi", callback=True)
+    return client.emit("say", text, callback=True)

@@ -126,7 +126,9 @@ _LINES = [
     Scenario("event_outside", acts.event_outside),
     Scenario("uncaught_in_thread", acts.uncaught_in_thread),
     Scenario("websocket", acts.websocket),
+    Scenario("websocket_fails", acts.websocket_fails),
     Scenario("socketio_event", acts.socketio_event),
+    Scenario("socketio_fails", acts.socketio_fails),
 ]
 
 _STATEMENTS = [
@@ -142,6 +144,7 @@ _STATEMENTS = [
     _asked("thread", "GET", "/thread"),
     _asked("thread_copied", "GET", "/thread/copied"),
     Scenario("command", acts.command),
+    Scenario("command_fails", acts.command_fails),
 ]
 
 _PAGES_OF_ALL = [

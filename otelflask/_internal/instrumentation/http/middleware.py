@@ -61,6 +61,8 @@ class Middleware:
     def use(self, parts: MiddlewareOptions) -> None:
         """Use these options from now on."""
         self._observers = parts.observers
+        # Bound once.
+        self._close_record = self._close
         self._excluded_urls = parts.excluded_urls
         self._response_hook = parts.response_hook
         self._user = parts.user
@@ -135,7 +137,7 @@ class Middleware:
         if self._request_id_key:
             given = environ.get(self._request_id_key)
             record.request_id = given if given and _REQUEST_ID.match(given) else _hex(getrandbits(128), 16)
-        record.close = self._close
+        record.close = self._close_record
         environ[ENVIRON_KEY] = record
         # Last: a record that observers know must also be closed.
         self._observers.opened(record)

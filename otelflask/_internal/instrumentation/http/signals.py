@@ -21,7 +21,7 @@ from otelflask._internal.instrumentation.http.remote_context import remote_conte
 from otelflask._internal.instrumentation.http.request_log import RequestLog
 from otelflask._internal.instrumentation.http.views import LOG, METRICS, SPAN, RequestViews
 from otelflask._internal.observers import RequestObserver
-from otelflask._internal.request_record import RECORD_KEY, RequestRecord
+from otelflask._internal.request_record import COMMAND_KEY, RECORD_KEY, RequestRecord
 from otelflask._internal.sdk.spans import Span, SpanStarter
 from otelflask._internal.settings import Settings
 
@@ -59,7 +59,7 @@ class RequestSignals(RequestObserver):
         """Start the span. The app's code runs in the record's context."""
         around = current_context()
         outer = around.get(SPAN_KEY)
-        if outer is not None and _is_active(outer):
+        if outer is not None and _is_active(outer) and outer is not around.get(COMMAND_KEY):
             # Another instrumentation, such as that of a server of another kind around this app, has the request's span.
             kind, parent, links = SpanKind.INTERNAL, around, _NO_LINKS
             record.has_outer_span = True

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from otelflask._internal import guard
-from otelflask._internal.instrumentation.jobs.runs import Run, Runs
+from otelflask._internal.instrumentation.jobs.runs import Outcome, Run, Runs
+from otelflask._internal.patches import replace
 
 #: Packages whose commands serve, or run other work, for as long as the process lives. Flask's own (``run``, ``shell``,
 #: ``routes``) are no work of the app.
@@ -38,43 +39,37 @@ def observe(runs: Runs, excluded: Collection[str]) -> Callable[[], None]:
         try:
             result = original(self, context)
         except BaseException as error:
-            _end(run, error)
+            run.end(guard.attempt(_outcome_of, error, on_error=lambda _: Outcome(1)))
             raise
-        run.end(None, {"process.exit.code": 0}, is_failure=False, is_reported=False)
+        run.end(Outcome())
         return result
 
-    click.Command.invoke = invoke  # type: ignore[method-assign,assignment]
-
-    def undo() -> None:
-        if click.Command.invoke is invoke:
-            click.Command.invoke = original  # type: ignore[method-assign]
-
-    return undo
+    return replace(click.Command, "invoke", invoke)
 
 
 def _run_of(runs: Runs, command: click.Command, context: click.Context, excluded: Collection[str]) -> Run | None:
-    if isinstance(command, click.Group) or command.name in excluded:
+    if context.invoked_subcommand is not None or command.name in excluded:
         # The subcommand of a group is the work.
         return None
     package = getattr(command.callback, "__module__", "").partition(".")[0]
     return None if package in _SERVERS else Run(runs, "command", context.command_path)
 
 
-def _end(run: Run, error: BaseException) -> None:
-    code = exit_status(error)
-    # Raised to end the command by design, or by who uses it.
-    is_expected = isinstance(error, (click.ClickException, click.Abort, click.exceptions.Exit)) or not isinstance(
-        error, Exception
-    )
-    run.end(error, {"process.exit.code": code}, is_failure=code != 0, is_reported=not is_expected)
+def _outcome_of(error: BaseException) -> Outcome:
+    # Raised to end the command by design or by who uses it. The last two are a prompt's and a pipe's end.
+    by_design = (click.ClickException, click.Abort, click.exceptions.Exit, EOFError, BrokenPipeError)
+    is_reported = isinstance(error, Exception) and not isinstance(error, by_design)
+    return Outcome(_exit_status(error), error, is_reported)
 
 
-def exit_status(error: BaseException) -> int:
+def _exit_status(error: BaseException) -> int:
     """The exit status that an exception of a command gives its process."""
     if isinstance(error, (click.ClickException, click.exceptions.Exit)):
-        return int(error.exit_code)
-    if isinstance(error, SystemExit):
-        if error.code is None:
-            return 0
-        return error.code if isinstance(error.code, int) else 1
-    return 1
+        code: Any = error.exit_code
+    elif isinstance(error, SystemExit):
+        code = error.code
+    else:
+        return 1
+    if code is None:
+        return 0
+    return code if isinstance(code, int) else 1

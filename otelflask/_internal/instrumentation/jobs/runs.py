@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import context as context_api
-from opentelemetry import trace as trace_api
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, SpanKind
 from opentelemetry.trace.status import Status, StatusCode
 
 from otelflask._internal import attribute_names, clock, event_names, guard
-from otelflask._internal.compat.otel_api import SeverityNumber
+from otelflask._internal.compat.otel_api import SPAN_KEY, SeverityNumber
 from otelflask._internal.compat.sentry import enter_scopes, leave_scopes
 from otelflask._internal.error_capture import capture
-from otelflask._internal.exceptions.attributes import exception_type
+from otelflask._internal.exceptions.attributes import exception_layer, exception_type
 from otelflask._internal.export.pipeline import Pipeline
+from otelflask._internal.request_record import COMMAND_KEY
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
 
 #: Seconds. Jobs take from milliseconds to hours.
 DURATIONS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0)
+
+
+class Outcome(NamedTuple):
+    """The end of a run.
+
+    Attributes:
+        exit_status: The exit status of its process.
+        error: What has ended the work; None where it returned.
+        is_reported: Whether the exception is reported. One that ends a command by design is not.
+    """
+
+    exit_status: int = 0
+    error: BaseException | None = None
+    is_reported: bool = False
 
 
 class Runs:
@@ -52,71 +65,49 @@ class Run:
         runs: Where it is measured.
         system: What runs it: ``command``.
         name: The name of the job. Names must be few.
-        kind: The kind of the span.
-        parent: The context of the span's parent (default: the current one).
-        links: Links of the span.
     """
 
-    def __init__(
-        self,
-        runs: Runs,
-        system: str,
-        name: str,
-        kind: SpanKind = SpanKind.INTERNAL,
-        parent: Context | None = None,
-        links: tuple[Link, ...] = (),
-    ) -> None:
+    def __init__(self, runs: Runs, system: str, name: str) -> None:
         self._runs = runs
         self._labels: dict[str, Any] = {attribute_names.JOB_SYSTEM: system, attribute_names.JOB_NAME: name}
         self._started = clock.perf_counter_ns()
-        self.span = runs.tracer.start_span(name, parent, kind, self._labels, links)
-        self._context = trace_api.set_span_in_context(self.span, parent)
+        self._span = span = runs.tracer.start_span(name, attributes=self._labels)
+        self._context = Context({**context_api.get_current(), SPAN_KEY: span, COMMAND_KEY: span})
         self._token = context_api.attach(self._context)
         self._scopes = enter_scopes(lambda: None)[1]
         runs.active.add(1, self._labels)
 
     @guard.guarded("ending a job")
-    def end(self, error: BaseException | None, outcome: dict[str, Any], is_failure: bool, is_reported: bool) -> None:
-        """Record the outcome.
+    def end(self, outcome: Outcome) -> None:
+        """Record the outcome, and leave the run's context."""
+        try:
+            self._record(outcome)
+        finally:
+            self._runs.active.add(-1, self._labels)
+            leave_scopes(self._scopes)
+            context_api.detach(self._token)
+            self._span.end()
 
-        Args:
-            error: What has ended the work; None where it returned.
-            outcome: Attributes of the end, such as ``process.exit.code``.
-            is_failure: Whether the run has failed.
-            is_reported: Whether the exception is reported: one that ends a work by design is not.
-        """
+    def _record(self, outcome: Outcome) -> None:
         seconds = (clock.perf_counter_ns() - self._started) / 1e9
-        if error is not None and is_failure:
-            outcome = {**outcome, "error.type": exception_type(error)}
-        if error is not None and is_reported:
-            capture(error, handled=False, mechanism=self._labels[attribute_names.JOB_SYSTEM])
-            self.span.record_exception(error)
-        self._say(seconds, outcome, is_failure)
-        self.span.set_attributes(outcome)
-        if is_failure:
-            self.span.set_status(Status(StatusCode.ERROR, None if error is None else guard.safe_text(error)))
-        self._runs.active.add(-1, self._labels)
-        kind = {name: outcome[name] for name in ("error.type",) if name in outcome}
+        error = outcome.error
+        kind = {"error.type": exception_type(error)} if error is not None and outcome.exit_status else {}
         self._runs.duration.record(seconds, {**self._labels, **kind}, self._context)
-        leave_scopes(self._scopes)
-        context_api.detach(self._token)
-        self.span.end()
+        self._say(seconds, outcome.exit_status, kind)
+        self._span.set_attributes({"process.exit.code": outcome.exit_status, **kind})
+        if outcome.exit_status:
+            self._span.set_status(Status(StatusCode.ERROR, None if error is None else guard.safe_text(error)))
+        if error is not None and outcome.is_reported:
+            capture(error, handled=False, mechanism=self._labels[attribute_names.JOB_SYSTEM])
+            self._span.add_event("exception", exception_layer(error, self._context))
 
-    def _say(self, seconds: float, outcome: dict[str, Any], is_failure: bool) -> None:
+    def _say(self, seconds: float, exit_status: int, kind: dict[str, str]) -> None:
         name, system = self._labels[attribute_names.JOB_NAME], self._labels[attribute_names.JOB_SYSTEM]
-        text = f"{system} {name} {'failed' if is_failure else 'ended'} after {seconds:.2f} s"
-        code = outcome.get("process.exit.code")
-        if code:
-            text += f" with exit status {code}"
-        severity = (SeverityNumber.ERROR, "ERROR") if is_failure else (SeverityNumber.INFO, "INFO")
-        attributes = {**self._labels, **outcome, attribute_names.JOB_DURATION: seconds}
-        record = Record(
-            clock.time_ns(),
-            *severity,
-            text,
-            (attributes,),
-            self.span.get_span_context(),
-            self._context,
-            event_names.JOB,
-        )
-        emit(self._runs.logger, record)
+        text = f"{system} {name} ended after {seconds:.2f} s"
+        severity = (SeverityNumber.INFO, "INFO")
+        if exit_status:
+            text = f"{system} {name} failed after {seconds:.2f} s with exit status {exit_status}"
+            severity = (SeverityNumber.ERROR, "ERROR")
+        own = {**self._labels, **kind, "process.exit.code": exit_status, attribute_names.JOB_DURATION: seconds}
+        span = self._span.get_span_context()
+        emit(self._runs.logger, Record(clock.time_ns(), *severity, text, (own,), span, self._context, event_names.JOB))

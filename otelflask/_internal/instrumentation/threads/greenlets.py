@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,6 +11,7 @@ from gevent import Greenlet
 
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import attach
+from otelflask._internal.compat.sentry import fork_scopes, use_scopes
 from otelflask._internal.current_request import context_of_new_work
 
 
@@ -33,8 +33,5 @@ def _carry(greenlet: Any) -> None:
         # Not a copy of all variables: Flask's would make a request current that is none there without telemetry.
         variables = contextvars.Context()
         variables.run(attach, context)
-        if "sentry_sdk" in sys.modules:
-            from otelflask._internal.compat.sentry import fork_scopes, use_scopes
-
-            variables.run(use_scopes, *fork_scopes())
+        variables.run(use_scopes, *fork_scopes())
         greenlet.gr_context = variables

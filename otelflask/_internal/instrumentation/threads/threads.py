@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +18,12 @@ from opentelemetry.context import Context
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_api import attach, detach
 from otelflask._internal.current_request import context_of_new_work
-from otelflask._internal.exceptions.walk import forget
+from otelflask._internal.patches import replace
+
+#: Executors that pickle their work (Python 3.14); a context cannot be pickled.
+_OTHER_INTERPRETERS: tuple[type, ...] = tuple(
+    kind for kind in (getattr(futures, "InterpreterPoolExecutor", None),) if kind is not None
+)
 
 
 def carry_into_threads() -> Callable[[], None]:
@@ -30,32 +36,48 @@ def carry_into_threads() -> Callable[[], None]:
 
     @functools.wraps(original)
     def start(self: threading.Thread) -> None:
-        _run_within(self)
-        original(self)
+        undo = _run_within(self)
+        try:
+            original(self)
+        except BaseException:
+            # No more threads, or it was started before.
+            if undo is not None:
+                undo()
+            raise
 
-    return _replace(threading.Thread, "start", start)
+    return replace(threading.Thread, "start", start)
 
 
 @guard.guarded("carrying the context into a thread")
-def _run_within(thread: threading.Thread) -> None:
+def _run_within(thread: threading.Thread) -> Callable[[], None] | None:
     context = context_of_new_work()
     if not context:
-        return
+        return None
     # What sentry-sdk may have put in its place. Only there: a thread that refers to itself waits for the collector.
     known = vars(thread).get("run")
     waiting = [context]
 
-    def run(*arguments: Any) -> None:
+    def run(*_: Any) -> None:
         if waiting:
             # For good, so that who handles an exception that ends the thread has it too.
             attach(waiting.pop())
         if known is not None:
-            known(*arguments)
+            known()
         else:
             thread = threading.current_thread()
             type(thread).run(thread)
 
+    def undo() -> None:
+        waiting.clear()
+        if vars(thread).get("run") is not run:
+            return
+        if known is None:
+            del thread.run
+        else:
+            thread.run = known  # type: ignore[method-assign]
+
     thread.run = run  # type: ignore[method-assign]
+    return undo
 
 
 def carry_into_executors() -> Callable[[], None]:
@@ -69,7 +91,7 @@ def carry_into_executors() -> Callable[[], None]:
     @functools.wraps(original)
     def submit(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
         context = guard.attempt(context_of_new_work, on_error=lambda error: Context())
-        if not context:
+        if not context or isinstance(self, _OTHER_INTERPRETERS):
             return original(self, fn, *arguments, **options)
         # The pool may start a thread now, which outlives this work.
         token = attach(Context())
@@ -78,7 +100,7 @@ def carry_into_executors() -> Callable[[], None]:
         finally:
             detach(token)
 
-    return _replace(ThreadPoolExecutor, "submit", submit)
+    return replace(ThreadPoolExecutor, "submit", submit)
 
 
 def _work(context: Context, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
@@ -87,16 +109,5 @@ def _work(context: Context, function: Callable[..., Any], /, *arguments: Any, **
         return function(*arguments, **options)
     finally:
         detach(token)
-        forget(context)
-
-
-def _replace(owner: type, name: str, wrapped: Callable[..., Any]) -> Callable[[], None]:
-    original = getattr(owner, name)
-    setattr(owner, name, wrapped)
-
-    def undo() -> None:
-        # What another library has wrapped around it stays.
-        if vars(owner).get(name) is wrapped:
-            setattr(owner, name, original)
-
-    return undo
+        # The traceback of an exception keeps this frame, for as long as the app keeps the future.
+        del context, token

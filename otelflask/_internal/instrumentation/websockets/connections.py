@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 from opentelemetry import context as context_api
 from opentelemetry import trace as trace_api
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 
 from otelflask._internal import attribute_names, clock, event_names, guard
 from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.current_request import current_user_id
 from otelflask._internal.exceptions.attributes import exception_type
+from otelflask._internal.exceptions.walk import forget
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.request_record import ENVIRON_KEY, SWITCHING_PROTOCOLS, RequestRecord
 from otelflask._internal.sdk.log_records import Record, emit
@@ -38,6 +40,8 @@ _MEANINGS = {
 }
 #: The code of a connection that nobody has closed.
 LOST = 1006
+#: Flask-SocketIO's key of its app in the environ.
+_SOCKETIO_KEY = "flask.app"
 #: The longest reason that is kept, in characters. The protocol allows 123 bytes.
 _MAX_REASON = 128
 
@@ -86,8 +90,7 @@ class Connections:
         record = environ.get(ENVIRON_KEY)
         if not isinstance(record, RequestRecord) or record.closed:
             return None
-        connection = Connection(self, record, how)
-        record.connection = connection
+        connection = record.connection = Connection(self, record, how)
         record.status = SWITCHING_PROTOCOLS
         record.user_id = current_user_id()
         record.close(record)
@@ -103,7 +106,10 @@ class Connection:
 
     def __init__(self, connections: Connections, record: RequestRecord, how: Callable[[], Closed]) -> None:
         self._connections = connections
-        self._record = record
+        # Each message of Socket.IO is one of the protocol, and its events have spans of their own.
+        self._tracer = connections.tracer if _SOCKETIO_KEY not in record.environ else None
+        self._record: RequestRecord | None = record
+        self._route = record.route
         self._how = how
         self._context = context_api.get_current()
         self._started = clock.perf_counter_ns()
@@ -116,11 +122,14 @@ class Connection:
     def has_received(self) -> None:
         """Count a message. With spans of messages, what follows until the next one belongs to it."""
         self.received += 1
-        self._start("process", SpanKind.CONSUMER)
+        if self._tracer is not None and self._record is not None:
+            self._processing = self._tracer.start_span(self._name("process"), self._context, SpanKind.CONSUMER)
+            context_api.attach(trace_api.set_span_in_context(self._processing, self._context))
 
     @guard.guarded("recording a message")
     def waits(self) -> None:
-        """End the span of the last message."""
+        """End the span of the last message, and forget its exceptions."""
+        forget(self._context)
         if self._processing is not None:
             self._processing.end()
             self._processing = None
@@ -134,18 +143,11 @@ class Connection:
             started_at: When it began, in epoch nanoseconds.
         """
         self.sent += 1
-        tracer = self._connections.tracer
-        if tracer is not None:
-            tracer.start_span(self._name("send"), kind=SpanKind.PRODUCER, start_time=started_at).end()
-
-    def _start(self, operation: str, kind: SpanKind) -> None:
-        tracer = self._connections.tracer
-        if tracer is not None:
-            self._processing = tracer.start_span(self._name(operation), self._context, kind=kind)
-            context_api.attach(trace_api.set_span_in_context(self._processing, self._context))
+        if self._tracer is not None:
+            self._tracer.start_span(self._name("send"), kind=SpanKind.PRODUCER, start_time=started_at).end()
 
     def _name(self, operation: str) -> str:
-        return f"{operation} {self._record.route}" if self._record.route is not None else operation
+        return f"{operation} {self._route}" if self._route is not None else operation
 
     @guard.guarded("ending a WebSocket")
     def ended(self, error: BaseException | None) -> None:
@@ -154,17 +156,24 @@ class Connection:
         Args:
             error: What ended the app's function; None where it returned.
         """
-        self.waits()
-        self._connections.open.add(-1, self._labels)
-        closed, seconds = self._how(), (clock.perf_counter_ns() - self._started) / 1e9
-        outcome: dict[str, Any] = {attribute_names.CLOSE_CODE: closed.code if closed.code in _MEANINGS else "_OTHER"}
-        if error is not None:
-            outcome["error.type"] = exception_type(error)
-        self._connections.duration.record(seconds, {**self._labels, **outcome}, self._context)
-        self._say(closed, seconds, outcome)
-
-    def _say(self, closed: Closed, seconds: float, outcome: dict[str, Any]) -> None:
         record = self._record
+        if record is None:
+            return
+        try:
+            self.waits()
+            self._connections.open.add(-1, self._labels)
+            closed, seconds = self._how(), (clock.perf_counter_ns() - self._started) / 1e9
+            code = closed.code if closed.code in _MEANINGS else "_OTHER"
+            outcome: dict[str, Any] = {attribute_names.CLOSE_CODE: code}
+            if error is not None:
+                outcome["error.type"] = exception_type(error)
+            self._connections.duration.record(seconds, {**self._labels, **outcome}, self._context)
+            self._say(record, closed, seconds, outcome)
+        finally:
+            # They refer to this connection.
+            self._record, self._how, self._context = None, Closed, Context()
+
+    def _say(self, record: RequestRecord, closed: Closed, seconds: float, outcome: dict[str, Any]) -> None:
         own: dict[str, Any] = {
             **self._labels,
             **outcome,

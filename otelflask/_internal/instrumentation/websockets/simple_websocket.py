@@ -11,6 +11,7 @@ from simple_websocket import Server
 
 from otelflask._internal import clock
 from otelflask._internal.instrumentation.websockets.connections import Closed, Connection, Connections
+from otelflask._internal.patches import replace
 
 #: How this side has closed a WebSocket.
 _closed_here: WeakKeyDictionary[Server, Closed] = WeakKeyDictionary()
@@ -26,57 +27,74 @@ def observe(connections: Connections) -> Callable[[], None]:
     Returns:
         A function that undoes it.
     """
-    originals = {name: getattr(Server, name) for name in ("__init__", "close", "receive", "send")}
-    opens, closes, receives, sends = originals.values()
+    undo = [
+        replace(Server, "__init__", _opening(connections, Server.__init__)),
+        replace(Server, "close", _closing(Server.close)),
+        replace(Server, "receive", _receiving(Server.receive)),
+        replace(Server, "send", _sending(Server.send)),
+    ]
 
-    @functools.wraps(opens)
+    def undo_all() -> None:
+        for each in undo:
+            each()
+
+    return undo_all
+
+
+def _opening(connections: Connections, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
     def init(self: Server, environ: dict[str, Any], *arguments: Any, **options: Any) -> None:
-        opens(self, environ, *arguments, **options)
+        original(self, environ, *arguments, **options)
         connection = connections.opened(environ, functools.partial(_how_closed, self))
         if connection is not None:
             _connections[self] = connection
 
-    @functools.wraps(closes)
-    def close(self: Server, reason: int | None = None, message: str | None = None) -> None:
-        if self.connected:
-            _closed_here[self] = Closed(int(reason or 1000), message or "", "server")
-        closes(self, reason, message)
+    return init
 
-    @functools.wraps(receives)
+
+def _closing(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def close(self: Server, reason: int | None = None, message: str | None = None) -> None:
+        original(self, reason, message)
+        _closed_here.setdefault(self, Closed(int(reason or 1000), message or "", "server"))
+
+    return close
+
+
+def _receiving(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
     def receive(self: Server, *arguments: Any, **options: Any) -> Any:
         connection = _connections.get(self)
         if connection is None:
-            return receives(self, *arguments, **options)
+            return original(self, *arguments, **options)
         connection.waits()
-        message = receives(self, *arguments, **options)
+        message = original(self, *arguments, **options)
         if message is not None:
             connection.has_received()
         return message
 
-    @functools.wraps(sends)
+    return receive
+
+
+def _sending(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
     def send(self: Server, data: Any) -> None:
         started_at = clock.time_ns()
-        sends(self, data)
+        original(self, data)
         connection = _connections.get(self)
         if connection is not None:
             connection.has_sent(started_at)
 
-    ours: dict[str, Any] = {"__init__": init, "close": close, "receive": receive, "send": send}
-    for name, function in ours.items():
-        setattr(Server, name, function)
-
-    def undo() -> None:
-        for name, function in originals.items():
-            if getattr(Server, name) is ours[name]:
-                setattr(Server, name, function)
-
-    return undo
+    return send
 
 
 def _how_closed(server: Server) -> Closed:
     here = _closed_here.get(server)
     if here is not None:
         return here
+    if server.ws.state.name == "LOCAL_CLOSING":
+        # The library itself, without `close`.
+        return Closed(1009, "", "server")
     if server.ws.state.name == "CLOSED":
         # Both sides have sent a close frame, and the client was first.
         return Closed(int(server.close_reason), str(server.close_message or ""), "client")

@@ -17,8 +17,9 @@ from otelflask._internal import attribute_names, clock, guard
 from otelflask._internal.compat.sentry import enter_scopes, leave_scopes
 from otelflask._internal.compat.socketio import HANDLE_EVENT, Middleware
 from otelflask._internal.error_capture import capture
-from otelflask._internal.exceptions.attributes import exception_type
+from otelflask._internal.exceptions.attributes import exception_layer, exception_type
 from otelflask._internal.export.pipeline import Pipeline
+from otelflask._internal.patches import replace
 from otelflask._internal.request_record import ENVIRON_KEY, RequestRecord
 from otelflask._internal.sdk import durations
 from otelflask._internal.version import __version__
@@ -100,19 +101,23 @@ class _Event:
         Args:
             handled: Whether the app has handled its exception.
         """
-        labels: dict[str, Any] = dict(self._labels)
-        error = self._error
+        try:
+            self._record(handled)
+        finally:
+            leave_scopes(self._scopes)
+            if self._token is not None:
+                context_api.detach(self._token)
+                self._span.end()
+
+    def _record(self, handled: bool) -> None:
+        seconds, error = (clock.perf_counter_ns() - self._started) / 1e9, self._error
+        kind = {"error.type": exception_type(error)} if error is not None else {}
+        self._events.duration.record(seconds, {**self._labels, **kind})
         if error is not None:
-            labels["error.type"] = exception_type(error)
-            capture(error, handled, "socketio")
-            self._span.record_exception(error)
-            self._span.set_attribute("error.type", labels["error.type"])
+            self._span.set_attributes(kind)
             self._span.set_status(Status(StatusCode.ERROR, guard.safe_text(error)))
-        self._events.duration.record((clock.perf_counter_ns() - self._started) / 1e9, labels)
-        leave_scopes(self._scopes)
-        if self._token is not None:
-            context_api.detach(self._token)
-            self._span.end()
+            capture(error, handled, "socketio")
+            self._span.add_event("exception", exception_layer(error, context_api.get_current()))
 
 
 def observe(events: Events, surround: Surround) -> Callable[[], None]:
@@ -126,9 +131,9 @@ def observe(events: Events, surround: Surround) -> Callable[[], None]:
         A function that undoes it.
     """
     undo = [
-        _replace(SocketIO, "init_app", functools.partial(_within, surround)),
-        _replace(SocketIO, HANDLE_EVENT, functools.partial(_observing, events)),
-        _replace(Middleware, "__call__", _with_route),
+        replace(SocketIO, "init_app", _within(surround, SocketIO.init_app)),
+        replace(SocketIO, HANDLE_EVENT, _observing(events, getattr(SocketIO, HANDLE_EVENT))),
+        replace(Middleware, "__call__", _with_route(Middleware.__call__)),
     ]
 
     def undo_all() -> None:
@@ -139,6 +144,7 @@ def observe(events: Events, surround: Surround) -> Callable[[], None]:
 
 
 def _within(surround: Surround, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
     def init_app(self: SocketIO, app: Any, *arguments: Any, **options: Any) -> None:
         original(self, app, *arguments, **options)
         with guard.log_errors("socketio", "the requests of Flask-SocketIO cannot be recorded"):
@@ -164,8 +170,10 @@ def _put_within(extension: SocketIO, app: Any, surround: Surround) -> None:
 
 
 def _observing(events: Events, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
     def handle(self: SocketIO, handler: Any, name: Any, namespace: Any, *arguments: Any) -> Any:
-        event = guard.attempt(_Event, events, str(name), str(namespace), on_error=lambda error: None)
+        # What the client acknowledges has no name.
+        event = guard.attempt(_event_of, events, self, name, namespace, on_error=lambda error: None)
         if event is None:
             return original(self, handler, name, namespace, *arguments)
         handled = False
@@ -179,7 +187,17 @@ def _observing(events: Events, original: Callable[..., Any]) -> Callable[..., An
     return handle
 
 
+def _event_of(events: Events, extension: SocketIO, name: Any, namespace: Any) -> _Event | None:
+    if name is None:
+        return None
+    server = extension.server
+    is_known = namespace in server.handlers or namespace in server.namespace_handlers
+    # Handlers for all namespaces get those that clients invent.
+    return _Event(events, str(name), str(namespace) if is_known else "*")
+
+
 def _with_route(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
     def application(self: Any, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         record = environ.get(ENVIRON_KEY)
         path = self.engineio_path
@@ -189,15 +207,3 @@ def _with_route(original: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return application
-
-
-def _replace(owner: type, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[[], None]:
-    original = getattr(owner, name)
-    wrapped = functools.wraps(original)(wrap(original))
-    setattr(owner, name, wrapped)
-
-    def undo() -> None:
-        if getattr(owner, name) is wrapped:
-            setattr(owner, name, original)
-
-    return undo

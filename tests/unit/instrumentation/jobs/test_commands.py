@@ -11,7 +11,8 @@ import flask
 import pytest
 from click.testing import CliRunner
 from flask.cli import AppGroup, FlaskGroup
-from opentelemetry.trace import StatusCode
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, StatusCode
 
 import otelflask
 from otelflask._internal import attribute_names, event_names
@@ -33,7 +34,9 @@ def _app(telemetry: CapturedTelemetry, **settings: Any) -> flask.Flask:
         if how == "exits":
             sys.exit(3)
         if how == "leaves":
-            click.get_current_context().exit(0)
+            click.get_current_context().exit(None)  # type: ignore[arg-type]
+        if how == "input ends":
+            raise EOFError
 
     stock = AppGroup("stock")
     stock.command("take")(lambda: None)
@@ -56,6 +59,7 @@ def _reports(telemetry: CapturedTelemetry) -> list[Any]:
         ("well", 0, None, 0),
         ("leaves", 0, None, 0),
         ("exits", 3, "SystemExit", 0),
+        ("input ends", 1, "EOFError", 0),
         ("refuses", 1, "click.exceptions.ClickException", 0),
         ("raises", 1, "LookupError", 1),
     ],
@@ -99,6 +103,45 @@ def test_arguments_are_not_recorded(telemetry: CapturedTelemetry) -> None:
 def test_the_command_of_a_group_is_recorded_and_the_group_is_not(telemetry: CapturedTelemetry) -> None:
     _app(telemetry).test_cli_runner().invoke(args=["stock", "take"])
     assert [span.name.split()[-2:] for span in telemetry.spans] == [["stock", "take"]]
+
+
+def test_a_group_that_works_itself_is_recorded(telemetry: CapturedTelemetry) -> None:
+    _app(telemetry)
+    group = click.group("sweep", invoke_without_command=True)(lambda: None)
+    group.command("floor")(lambda: None)
+    CliRunner().invoke(group, [])
+    CliRunner().invoke(group, ["floor"])
+    assert [span.name for span in telemetry.spans] == ["sweep", "sweep floor"]
+
+
+def test_requests_that_a_command_serves_are_traces_of_their_own(telemetry: CapturedTelemetry) -> None:
+    app = _app(telemetry)
+    app.get("/hello")(lambda: "hello")
+
+    @app.cli.command("serve")
+    def serve() -> None:
+        app.test_client().get("/hello", headers={"traceparent": f"00-{'7' * 32}-{'1' * 16}-01"})
+
+    app.test_cli_runner().invoke(args=["serve"])
+    request = telemetry.span("GET /hello")
+    assert (request.kind, f"{request.context.trace_id:032x}") == (SpanKind.SERVER, "7" * 32)
+
+
+def test_an_exception_without_a_text_leaves_nothing_behind(telemetry: CapturedTelemetry) -> None:
+    app = _app(telemetry)
+
+    class UnspeakableError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    @app.cli.command("fails")
+    def fails() -> None:
+        raise UnspeakableError
+
+    app.test_cli_runner().invoke(args=["fails"])
+    assert not trace.get_current_span().get_span_context().is_valid
+    assert len(telemetry.spans) == 1
+    assert [point.value for point in telemetry.points("otelflask.job.active")] == [0]
 
 
 def test_a_command_of_click_without_flask_is_recorded(telemetry: CapturedTelemetry) -> None:

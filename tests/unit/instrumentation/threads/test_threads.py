@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from collections.abc import Callable
@@ -21,6 +22,7 @@ import otelflask
 from otelflask._internal import attribute_names, event_names
 from otelflask._internal.instrumentation import threads
 from otelflask._internal.lifecycle.background_task import BackgroundTask
+from otelflask._internal.request_record import RequestRecord
 from otelflask.testing import CapturedTelemetry
 
 Work = Callable[[], None]
@@ -294,6 +296,67 @@ def test_no_task_of_telemetry_belongs_to_the_request_that_started_it(app: flask.
 
     app.test_client().get("/orders")
     assert found == [False, False]
+
+
+def test_a_thread_that_could_not_start_begins_in_the_context_of_the_next_try(
+    app: flask.Flask, telemetry: CapturedTelemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = threading.Thread(target=lambda: _log.warning("counted"))
+
+    @app.get("/orders/<int:number>")
+    def view(number: int) -> str:
+        if number == 1:
+            with monkeypatch.context() as patches:
+                patches.setattr(threading, "_start_new_thread", _fails, raising=False)
+                patches.setattr(threading, "_start_joinable_thread", _fails, raising=False)
+                with pytest.raises(RuntimeError):
+                    thread.start()
+        else:
+            thread.start()
+            thread.join()
+        return "done"
+
+    app.test_client().get("/orders/1")
+    telemetry.clear()
+    app.test_client().get("/orders/2")
+    (line,) = [record for record in telemetry.logs if record.body == "counted"]
+    assert line.trace_id == telemetry.span("GET /orders/<int:number>").context.trace_id
+
+
+def _fails(*arguments: Any, **options: Any) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_run_of_the_threads_own_gets_no_arguments(app: flask.Flask, telemetry: CapturedTelemetry) -> None:
+    @app.get("/orders")
+    def view() -> str:
+        thread = threading.Thread()
+        thread.run = lambda: _log.warning("counted")  # type: ignore[method-assign]
+        thread.start()
+        thread.join()
+        return "done"
+
+    app.test_client().get("/orders")
+    (line,) = [record for record in telemetry.logs if record.body == "counted"]
+    assert line.trace_id == telemetry.span("GET /orders").context.trace_id
+
+
+def test_nothing_keeps_a_request_alive(app: flask.Flask, telemetry: CapturedTelemetry) -> None:
+    app.get("/orders")(lambda: (_thread(lambda: None), _executor(lambda: None), "done")[-1])
+    gc.collect()
+    gc.disable()
+    try:
+        before = _records()
+        for _ in range(5):
+            app.test_client().get("/orders")
+        telemetry.clear()
+        assert _records() <= before + 1
+    finally:
+        gc.enable()
+
+
+def _records() -> int:
+    return sum(isinstance(item, RequestRecord) for item in gc.get_objects())
 
 
 def test_flasks_request_does_not_travel(app: flask.Flask) -> None:

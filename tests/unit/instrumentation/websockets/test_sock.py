@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from werkzeug.serving import make_server
 
 import otelflask
 from otelflask._internal import attribute_names, event_names
+from otelflask._internal.request_record import RequestRecord
 from otelflask.testing import CapturedTelemetry
 
 Connect = Callable[[str], contextlib.AbstractContextManager[websocket.WebSocket]]
@@ -181,6 +183,21 @@ def test_each_message_has_a_span_if_wanted(connect: Connect, telemetry: Captured
     assert (len(processed), len(sent)) == (2, 2)
     assert {span.parent.span_id for span in processed.values() if span.parent is not None} == {request.span_id}
     assert {span.parent.span_id for span in sent if span.parent is not None} == set(processed)
+
+
+def test_nothing_keeps_a_closed_websocket_alive(connect: Connect, telemetry: CapturedTelemetry) -> None:
+    kept = []
+    for _ in range(3):
+        with connect("/greets") as client:
+            client.recv()
+            client.recv()
+        _closed(telemetry)
+        telemetry.clear()
+        gc.collect()
+        kind = (simple_websocket.Server, RequestRecord)
+        kept.append(sum(isinstance(item, kind) for item in gc.get_objects()))
+    # The server's last thread may not have ended.
+    assert kept[-1] <= kept[0], kept
 
 
 def test_a_handshake_that_fails_stays_a_request(app: flask.Flask, telemetry: CapturedTelemetry) -> None:

@@ -14,6 +14,8 @@ import otelflask
 from otelflask._internal import attribute_names, event_names
 from otelflask.testing import CapturedTelemetry
 
+EVENT_DURATION = "otelflask.socketio.event.duration"
+
 
 def _app(telemetry: CapturedTelemetry, first: str = "init", **settings: Any) -> tuple[flask.Flask, SocketIO]:
     app = flask.Flask("chat")
@@ -76,6 +78,28 @@ def test_an_error_of_an_event_is_reported_once(telemetry: CapturedTelemetry, han
     (report,) = [record for record in telemetry.logs if record.event_name == event_names.EXCEPTION]
     assert report.attributes[attribute_names.ERROR_HANDLED] is handled
     assert report.trace_id == event.context.trace_id
+
+
+def test_a_namespace_that_a_client_invents_is_no_label(telemetry: CapturedTelemetry) -> None:
+    app, _ = _app(telemetry)
+    chat = SocketIO(app, async_mode="threading", async_handlers=False, namespaces="*")
+    chat.on("say", namespace="*")(lambda text: None)
+    chat.test_client(app, namespace="/invented").emit("say", "hi", namespace="/invented")
+    labels = {point.attributes[attribute_names.NAMESPACE] for point in telemetry.points(EVENT_DURATION)}
+    assert labels == {"*"}
+
+
+def test_what_a_client_acknowledges_is_no_event(telemetry: CapturedTelemetry) -> None:
+    app, extension = _app(telemetry)
+    done: list[str] = []
+
+    @extension.on("ask")
+    def ask() -> None:
+        extension.emit("said", "hi", callback=done.append, to=flask.request.sid)  # type: ignore[attr-defined]
+
+    client = extension.test_client(app)
+    client.emit("ask")
+    assert {span.name for span in telemetry.spans} == {"event connect", "event ask"}
 
 
 def test_a_refused_connection_is_no_error(telemetry: CapturedTelemetry) -> None:

@@ -1,0 +1,27 @@
+"""Replace a function of another library, in a way that can be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def replace(owner: type, name: str, wrapped: Callable[..., Any]) -> Callable[[], None]:
+    """Replace a method of a class.
+
+    Args:
+        owner: The class.
+        name: The method's name.
+        wrapped: What takes its place.
+
+    Returns:
+        A function that undoes it. What somebody else has wrapped around it stays.
+    """
+    original = getattr(owner, name)
+    setattr(owner, name, wrapped)
+
+    def undo() -> None:
+        if getattr(owner, name) is wrapped:
+            setattr(owner, name, original)
+
+    return undo
