@@ -15,6 +15,7 @@ from otelflask._internal import guard
 from otelflask._internal.live_page.show.views import Views
 from otelflask._internal.metrics_page.endpoint import MetricsPage
 from otelflask.testing import CapturedTelemetry
+from tests.unit.conftest import join_checks
 
 PATHS = ["/health", "/health/ready", "/metrics", "/monitoring", "/monitoring/requests"]
 LOCAL = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "127.0.0.1"}
@@ -189,6 +190,8 @@ def test_what_is_no_token_lets_nobody_in_and_breaks_nothing(locked: flask.Flask,
 @pytest.mark.parametrize("query", ["token=\xff", "token=%ff", "q=\xff", "\xff", "%ff=%fe"], ids=ascii)
 @pytest.mark.parametrize("path", ["/monitoring", "/monitoring/requests", "/metrics", "/health/ready"])
 def test_a_query_that_is_no_utf_8_breaks_nothing(locked: flask.Flask, path: str, query: str) -> None:
+    _ask(locked, path)
+    join_checks()
     unasked, asked = _ask(locked, path), _ask(locked, path, QUERY_STRING=query)
     assert asked.status_code == unasked.status_code < 500
     admitted = _ask(locked, path, QUERY_STRING=query, HTTP_AUTHORIZATION=f"Bearer {_as_wsgi(TOKEN)}")
