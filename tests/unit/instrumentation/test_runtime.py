@@ -77,7 +77,7 @@ most = time.time() - began
 found = {m.name: m.data.data_points for r in data.resource_metrics for s in r.scope_metrics for m in s.metrics}
 name, is_right = "parent" if child else "child", least <= found["process.uptime"][0].value <= most
 # In one piece: both write to one pipe.
-os.write(1, f"{name} {is_right}\n".encode())
+os.write(1, f"{name} {is_right}\\n".encode())
 if child:
     os.waitpid(child, 0)
 os._exit(0)
