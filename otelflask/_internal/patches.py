@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -25,3 +25,13 @@ def replace(owner: type, name: str, wrapped: Callable[..., Any]) -> Callable[[],
             setattr(owner, name, original)
 
     return undo
+
+
+def all_of(undo: Iterable[Callable[[], object]]) -> Callable[[], None]:
+    """One function that calls all of these."""
+
+    def undo_all() -> None:
+        for each in undo:
+            each()
+
+    return undo_all

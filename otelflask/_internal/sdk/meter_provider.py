@@ -28,6 +28,7 @@ class MeterProvider(ClearedMeterProvider):
 
     def __init__(self, *, metric_readers: Sequence[MetricReader], cap: int = 2_000, **options: Any) -> None:
         super().__init__(metric_readers=metric_readers, cap=cap, overflowed=_say_overflowed, **options)
+        self._later: list[MetricReader] = []
 
     def get_meter(self, *arguments: Any, **options: Any) -> Any:
         make = functools.partial(super().get_meter, *arguments, **options)
@@ -42,6 +43,18 @@ class MeterProvider(ClearedMeterProvider):
         deadline = monotonic() + timeout_millis / 1000
         done = [self._flushed(reader, (deadline - monotonic()) * 1000) for reader in self.readers]
         return all(done)
+
+    def add_metric_reader(self, metric_reader: MetricReader) -> None:
+        super().add_metric_reader(metric_reader)
+        self._later.append(metric_reader)
+
+    def shutdown(self, timeout_millis: float = 30_000) -> None:
+        """End all readers. The SDK's own method leaves out those that were added later."""
+        try:
+            super().shutdown(timeout_millis)
+        finally:
+            while self._later:
+                self._later.pop().shutdown(timeout_millis)
 
     @staticmethod
     def _flushed(reader: MetricReader, timeout_millis: float) -> bool:

@@ -11,6 +11,7 @@ from opentelemetry.instrumentation._semconv import HTTP_DURATION_HISTOGRAM_BUCKE
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import View
 
+from otelflask._internal.metrics_page.endpoint import SnapshotReader
 from otelflask._internal.sdk import durations
 from otelflask._internal.sdk.bound_histogram import BoundHistogram
 from otelflask._internal.sdk.meter_provider import MeterProvider
@@ -27,6 +28,14 @@ def test_sets_beyond_the_cap_are_summed_in_the_overflow_set() -> None:
     assert sum(p.value for p in points) == 20
     assert [p.value for p in points if p.attributes == {"otel.metric.overflow": True}] == [16]
     telemetry.close()
+
+
+def test_a_reader_that_was_added_later_ends_with_the_provider() -> None:
+    telemetry = CapturedTelemetry()
+    reader = SnapshotReader()
+    telemetry.meter_provider.add_metric_reader(reader)
+    telemetry.close()
+    assert reader.closed
 
 
 def test_a_bound_histogram_counts_as_the_histogram_does(telemetry: CapturedTelemetry) -> None:

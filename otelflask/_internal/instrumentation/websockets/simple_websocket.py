@@ -11,7 +11,7 @@ from simple_websocket import Server
 
 from otelflask._internal import clock
 from otelflask._internal.instrumentation.websockets.connections import Closed, Connection, Connections
-from otelflask._internal.patches import replace
+from otelflask._internal.patches import all_of, replace
 
 #: How this side has closed a WebSocket.
 _closed_here: WeakKeyDictionary[Server, Closed] = WeakKeyDictionary()
@@ -27,18 +27,13 @@ def observe(connections: Connections) -> Callable[[], None]:
     Returns:
         A function that undoes it.
     """
-    undo = [
+    undo = (
         replace(Server, "__init__", _opening(connections, Server.__init__)),
         replace(Server, "close", _closing(Server.close)),
         replace(Server, "receive", _receiving(Server.receive)),
         replace(Server, "send", _sending(Server.send)),
-    ]
-
-    def undo_all() -> None:
-        for each in undo:
-            each()
-
-    return undo_all
+    )
+    return all_of(undo)
 
 
 def _opening(connections: Connections, original: Callable[..., Any]) -> Callable[..., Any]:

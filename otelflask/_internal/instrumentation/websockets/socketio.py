@@ -19,7 +19,7 @@ from otelflask._internal.compat.socketio import HANDLE_EVENT, Middleware
 from otelflask._internal.error_capture import capture
 from otelflask._internal.exceptions.attributes import exception_layer, exception_type
 from otelflask._internal.export.pipeline import Pipeline
-from otelflask._internal.patches import replace
+from otelflask._internal.patches import all_of, replace
 from otelflask._internal.request_record import ENVIRON_KEY, RequestRecord
 from otelflask._internal.sdk import durations
 from otelflask._internal.version import __version__
@@ -130,17 +130,12 @@ def observe(events: Events, surround: Surround) -> Callable[[], None]:
     Returns:
         A function that undoes it.
     """
-    undo = [
+    undo = (
         replace(SocketIO, "init_app", _within(surround, SocketIO.init_app)),
         replace(SocketIO, HANDLE_EVENT, _observing(events, getattr(SocketIO, HANDLE_EVENT))),
         replace(Middleware, "__call__", _with_route(Middleware.__call__)),
-    ]
-
-    def undo_all() -> None:
-        for each in undo:
-            each()
-
-    return undo_all
+    )
+    return all_of(undo)
 
 
 def _within(surround: Surround, original: Callable[..., Any]) -> Callable[..., Any]:
