@@ -75,9 +75,17 @@ EVENT = "otelflask.socketio.event"
 NAMESPACE = "otelflask.socketio.namespace"
 #: The name of a job or command, such as `flask recount`.
 JOB_NAME = "otelflask.job.name"
-#: What runs it: `command`.
+#: The id of a scheduled job.
+JOB_ID = "otelflask.job.id"
+#: What runs it: `command`, `celery`, `rq` or `apscheduler`.
 JOB_SYSTEM = "otelflask.job.system"
+#: How a run has ended: `success`, `failure`, `retry`, `ignored`, `rejected`, `revoked`, `lost` or `missed`.
+JOB_RESULT = "otelflask.job.result"
+#: The number of runs of the same job before this one.
+JOB_RETRIES = "otelflask.job.retries"
 #: The duration of its run in seconds.
 JOB_DURATION = "otelflask.job.duration"
+#: The time between when a job was due and its begin, in seconds.
+JOB_WAITED = "otelflask.job.queue.duration"
 #: The time in which users were active: `5m` or `15m`.
 WINDOW = "otelflask.window"

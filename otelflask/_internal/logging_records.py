@@ -10,6 +10,9 @@ from otelflask._internal import guard
 from otelflask._internal.exceptions.walk import Walk, walk
 from otelflask._internal.limits import BODY_LENGTH, cut
 
+#: The exception of Celery's pool (billiard) that carries another one, with the text of its stack.
+_CARRIER = "ExceptionWithTraceback"
+
 
 def belongs_to(name: str, packages: Collection[str]) -> bool:
     """Whether a logger belongs to one of these packages. Those of the demo shop do not: it is an app."""
@@ -42,5 +45,7 @@ class Raised:
             self._is_known = True
             given = self._record.exc_info
             error = given[1] if isinstance(given, tuple) and len(given) > 1 else None
+            if type(error).__name__ == _CARRIER:
+                error = getattr(error, "exc", error)
             self._walk = walk(error) if isinstance(error, BaseException) else None
         return self._walk

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 
-def replace(owner: type, name: str, wrapped: Callable[..., Any]) -> Callable[[], None]:
-    """Replace a method of a class.
+def replace(owner: Any, name: str, wrapped: Callable[..., Any]) -> Callable[[], None]:
+    """Replace a function of a class or module.
 
     Args:
-        owner: The class.
-        name: The method's name.
+        owner: The class or module.
+        name: The function's name.
         wrapped: What takes its place.
 
     Returns:

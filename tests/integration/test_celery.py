@@ -1,4 +1,4 @@
-"""A Celery worker with processes that end after each task, on a real redis: none of their telemetry is lost."""
+"""Celery workers with processes, on a real redis: no run is lost, whatever becomes of its process."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from otelflask._internal import event_names
 from otelflask.testing import FakeCollector
 
 from .conftest import Serve
@@ -17,65 +22,117 @@ from .conftest import Serve
 pytestmark = pytest.mark.slow
 
 APP = """
+import logging
 import os
+import signal
 from celery import Celery
 from flask import Flask
 
 queue = Celery("work", broker=os.environ["BROKER"])
 queue.conf.broker_connection_retry_on_startup = True
+queue.conf.task_default_queue = os.environ["QUEUE"]
 
 @queue.task
 def ship(order):
+    logging.getLogger("shop").warning("shipped %s", order)
     return order
+
+@queue.task
+def fail(order):
+    raise LookupError("no such order")
+
+@queue.task
+def die(order):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 app = Flask("orders")
 
-@app.get("/order/<int:order>")
-def order(order):
-    ship.delay(order)
+@app.get("/<kind>/<int:order>")
+def order(kind, order):
+    {"ship": ship, "fail": fail, "die": die}[kind].delay(order)
     return "ok"
 """
-TASKS = 3
+Worker = Callable[..., Any]
 
 
-def test_each_tasks_span_arrives_in_the_trace_of_the_request_that_asked_for_it(
-    serve: Serve, app_dir: Path, redis_url: str
-) -> None:
+@pytest.fixture
+def worker(app_dir: Path, redis_url: str, request: pytest.FixtureRequest) -> Worker:
     (app_dir / "work.py").write_text(APP)
-    with FakeCollector() as collector:
-        variables = {"BROKER": redis_url, "OTELFLASK_RUNTIME_METRICS": "false"}
-        command = ["opentelemetry-instrument", "gunicorn", "--bind", "127.0.0.1:{port}", "work:app"]
-        server = serve(command, collector, **variables)
+
+    @contextmanager
+    def run(collector: FakeCollector, *options: str, **variables: str) -> Iterator[dict[str, str]]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL", "PYTEST"))}
-        environment |= variables | collector.environment()
-        # So long that only the end of a process sends.
-        environment["OTEL_BSP_SCHEDULE_DELAY"] = "60000"
+        environment |= {"BROKER": redis_url, "QUEUE": request.node.name, "OTELFLASK_RUNTIME_METRICS": "false"}
+        environment |= collector.environment() | variables
         environment["PATH"] = os.path.dirname(sys.executable) + os.pathsep + environment["PATH"]
-        options = ["--concurrency", "1", "--max-tasks-per-child", "1", "--loglevel", "error"]
-        worker = subprocess.Popen(
-            ["opentelemetry-instrument", "celery", "--quiet", "-A", "work.queue", "worker", *options],
+        process = subprocess.Popen(
+            ["opentelemetry-instrument", "celery", "--quiet", "-A", "work.queue", "worker", "-l", "warning", *options],
             cwd=app_dir,
             env=environment,
         )
         try:
-            for order in range(TASKS):
-                assert server.get(f"/order/{order}") == (200, "ok")
-            end = time.monotonic() + 60
-            while time.monotonic() < end:
-                ran = [span for span in collector.spans if span.name == "run/work.ship"]
-                if len(ran) >= TASKS:
-                    break
-                time.sleep(0.2)
+            yield {name: environment[name] for name in ("BROKER", "QUEUE", "OTELFLASK_RUNTIME_METRICS")}
         finally:
-            worker.terminate()
-            worker.wait(30)
+            process.terminate()
+            assert process.wait(30) == 0
+
+    return run
+
+
+def _runs(collector: FakeCollector) -> list[Any]:
+    return [line for line in collector.logs if line.message.event_name == event_names.JOB]
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not condition():
+        time.sleep(0.2)
+
+
+def test_the_telemetry_of_processes_that_end_after_each_task_arrives(
+    serve: Serve, worker: Worker, tmp_path: Path
+) -> None:
+    tasks = 3
+    with FakeCollector() as collector:
+        # So long that only the end of a process sends its spans.
+        options = ["--concurrency", "1", "--max-tasks-per-child", "1"]
+        with worker(collector, *options, OTEL_BSP_SCHEDULE_DELAY="60000") as variables:
+            command = ["opentelemetry-instrument", "gunicorn", "--bind", "127.0.0.1:{port}", "work:app"]
+            server = serve(command, collector, **variables)
+            for order in range(tasks):
+                assert server.get(f"/ship/{order}") == (200, "ok")
+            _wait(lambda: len([span for span in collector.spans if span.name == "process work.ship"]) == tasks)
         server.stop()
-        requests = {span.message.trace_id for span in collector.spans if span.name == "GET /order/<int:order>"}
-        ran = [span for span in collector.spans if span.name == "run/work.ship"]
-        print(
-            "SEEN",
-            [(s.name, s.resource.get("process.pid")) for s in collector.spans],
-            [p.read_text() for p in app_dir.glob("output*")],
-        )
-        assert len(requests) == TASKS
+        requests = {span.message.trace_id for span in collector.spans if span.name == "GET /<kind>/<int:order>"}
+        ran = [span for span in collector.spans if span.name == "process work.ship"]
+        assert len(requests) == tasks
         assert sorted(span.message.trace_id for span in ran) == sorted(requests)
+        lines = [line for line in collector.logs if line.name.startswith("shipped")]
+        assert sorted(line.message.trace_id for line in lines) == sorted(requests)
+
+
+def test_the_worker_counts_each_run_also_of_a_process_that_is_killed(serve: Serve, worker: Worker) -> None:
+    with FakeCollector() as collector:
+        with worker(collector, "--concurrency", "2") as variables:
+            command = ["opentelemetry-instrument", "gunicorn", "--bind", "127.0.0.1:{port}", "work:app"]
+            server = serve(command, collector, **variables)
+            for order in range(4):
+                server.get(f"/ship/{order}")
+            server.get("/fail/7")
+            server.get("/die/7")
+            _wait(lambda: len(_runs(collector)) == 6)
+        server.stop()
+        results = Counter(
+            (line.attributes["otelflask.job.name"], line.attributes["otelflask.job.result"])
+            for line in _runs(collector)
+        )
+        assert results == {("work.ship", "success"): 4, ("work.fail", "failure"): 1, ("work.die", "lost"): 1}
+        # One series a worker, and none for its processes.
+        assert (
+            len({resource["service.instance.id"] for resource, *_ in collector.points("otelflask.job.duration")}) == 1
+        )
+        errors = [line for line in collector.logs if line.message.event_name == event_names.EXCEPTION]
+        reports = {line.attributes["exception.type"] for line in errors}
+        assert reports == {"LookupError", "billiard.exceptions.WorkerLostError"}
+        requests = {span.message.trace_id for span in collector.spans if span.name == "GET /<kind>/<int:order>"}
+        assert {line.message.trace_id for line in _runs(collector)} == requests

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 from flask import Flask
 from opentelemetry.instrumentation import flask as contrib
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.instrumentation.sqlcommenter_utils import _add_sql_comment as add_sql_comment
 from opentelemetry.instrumentation.system_metrics import SystemMetricsInstrumentor
 from opentelemetry.instrumentation.utils import _get_opentelemetry_values as traceparent_values
@@ -25,13 +26,13 @@ __all__ = [
     "FlaskInstrumentorBase",
     "InstrumentedFlask",
     "add_sql_comment",
-    "celery_publish_receivers",
     "forget_functions",
     "is_marked",
     "mark",
     "measure_this_process",
     "original_wsgi_app",
     "real_instrument",
+    "replace_instrumentor",
     "replace_pipeline_names",
     "traceparent_values",
 ]
@@ -94,9 +95,24 @@ def measure_this_process(instrumentor: SystemMetricsInstrumentor) -> None:
     instrumentor._proc = psutil.Process()
 
 
-def celery_publish_receivers(instrumentor: Any) -> tuple[Callable[..., None], Callable[..., None]]:
-    """What an instrumentor of Celery has connected to ``before_task_publish`` and ``after_task_publish``."""
-    return instrumentor._trace_before_publish, instrumentor._trace_after_publish
+def replace_instrumentor(kind: type[BaseInstrumentor]) -> Callable[[], None]:
+    """Undo what an instrumentor has done, and have it do nothing any more.
+
+    Args:
+        kind: The instrumentor's class, which has one instance.
+
+    Returns:
+        A function that lets it work again.
+    """
+    instrumentor = kind()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        instrumentor.uninstrument()
+    instrumentor._is_instrumented_by_opentelemetry = True
+
+    def undo() -> None:
+        instrumentor._is_instrumented_by_opentelemetry = False
+
+    return undo
 
 
 def replace_pipeline_names(name_of: Callable[[str], str]) -> None:

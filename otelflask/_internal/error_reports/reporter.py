@@ -111,8 +111,8 @@ class Reporter(RequestObserver):
             _handling.active = False
 
     def _observe(self, record: logging.LogRecord, walked: Walk | None, request: RequestRecord | None) -> None:
-        if walked is None and record.name == "werkzeug":
-            # The development server logs an exception that reached it, as text. The request reports it.
+        if walked is None and (record.name == "werkzeug" or (record.name == "rq.worker" and hasattr(record, "job_id"))):
+            # The development server and RQ's worker log an exception as text. The request or job reports it.
             return
         if request is not None and not request.closed and walked is not None:
             occurrences = _occurrences.get_or_create(request)

@@ -8,7 +8,6 @@ from otelflask._internal.settings import SettingError
 
 #: The instrumentor of each library.
 INSTRUMENTORS = {
-    "celery": "CeleryInstrumentor",
     "httpx": "HTTPXClientInstrumentor",
     "jinja2": "Jinja2Instrumentor",
     "redis": "RedisInstrumentor",

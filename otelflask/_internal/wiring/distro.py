@@ -20,7 +20,7 @@ from otelflask._internal.supported_versions import is_supported
 #: Stock instrumentations that ours replace. Both together would make every span and line twice.
 REPLACED = frozenset({"flask", "sqlalchemy", "wsgi", "logging", "system_metrics"})
 #: The same, with names that switch ours off too. So they must not be added to the disabled ones.
-_SWITCHES = frozenset({"click", "threading"})
+_SWITCHES = frozenset({"celery", "click", "threading"})
 
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 

@@ -96,10 +96,10 @@ def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telem
             logger_provider, settings.repeated_query_count, telemetry.repeated_query_time, joins=False
         )
         await_sqlalchemy(settings, pipeline, telemetry.queries, telemetry.parts.append)
-    libraries.instrument(other_libraries, pipeline, telemetry.shutdown)
+    libraries.instrument(other_libraries, pipeline)
     if not is_disabled("threading"):
         threads.instrument()
-    jobs.instrument(pipeline, settings)
+    jobs.instrument(pipeline, settings, telemetry.shutdown)
     if not is_disabled("websockets"):
         websockets.instrument(pipeline, settings.websocket_spans, _surround)
     return telemetry

@@ -59,6 +59,7 @@ class InitOptions(Hooks, total=False):
     traceresponse: bool | None
     request_log: bool | None
     excluded_commands: Texts | None
+    job_traces: Literal["parent", "link"] | None
     websocket_spans: Literal["none", "events", "messages"] | None
     reports: bool | None
     sentry_dsn: str | None

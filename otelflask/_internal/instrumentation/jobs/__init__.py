@@ -1,4 +1,4 @@
-"""Work that no request starts: commands."""
+"""Work that no request runs: jobs of queues and schedulers, and commands."""
 
 from __future__ import annotations
 

@@ -9,7 +9,9 @@ from typing import Any
 import click
 
 from otelflask._internal import guard
-from otelflask._internal.instrumentation.jobs.runs import Outcome, Run, Runs
+from otelflask._internal.instrumentation.jobs.job import Job, Outcome
+from otelflask._internal.instrumentation.jobs.run import Run
+from otelflask._internal.instrumentation.jobs.runs import Runs
 from otelflask._internal.patches import replace
 
 #: Packages whose commands serve, or run other work, for as long as the process lives. Flask's own (``run``, ``shell``,
@@ -39,10 +41,13 @@ def observe(runs: Runs, excluded: Collection[str]) -> Callable[[], None]:
         try:
             result = original(self, context)
         except BaseException as error:
-            run.end(guard.attempt(_outcome_of, error, on_error=lambda _: Outcome(1)))
+            run.note(guard.attempt(_outcome_of, error, on_error=lambda _: Outcome("failure", exit_status=1)))
             raise
-        run.end(Outcome())
-        return result
+        else:
+            run.note(Outcome(exit_status=0))
+            return result
+        finally:
+            run.end()
 
     return replace(click.Command, "invoke", invoke)
 
@@ -52,14 +57,15 @@ def _run_of(runs: Runs, command: click.Command, context: click.Context, excluded
         # The subcommand of a group is the work.
         return None
     package = getattr(command.callback, "__module__", "").partition(".")[0]
-    return None if package in _SERVERS else Run(runs, "command", context.command_path)
+    return None if package in _SERVERS else Run(runs, Job("command", context.command_path))
 
 
 def _outcome_of(error: BaseException) -> Outcome:
     # Raised to end the command by design or by who uses it. The last two are a prompt's and a pipe's end.
     by_design = (click.ClickException, click.Abort, click.exceptions.Exit, EOFError, BrokenPipeError)
     is_reported = isinstance(error, Exception) and not isinstance(error, by_design)
-    return Outcome(_exit_status(error), error, is_reported)
+    status = _exit_status(error)
+    return Outcome("failure" if status else "success", error, is_reported, status)
 
 
 def _exit_status(error: BaseException) -> int:

@@ -1,9 +1,11 @@
-"""Begin and end the instrumentation of work that no request starts, once in a process."""
+"""Begin and end the instrumentation of jobs and commands, once in a process."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from otelflask._internal.export.pipeline import Pipeline
-from otelflask._internal.import_hooks import Cancel
+from otelflask._internal.import_hooks import Cancel, when_imported
 from otelflask._internal.instrumentation.jobs import commands
 from otelflask._internal.instrumentation.jobs.runs import Runs
 from otelflask._internal.settings import Settings
@@ -13,17 +15,47 @@ from otelflask._internal.settings.libraries import is_disabled
 _undo: list[Cancel] = []
 
 
-def instrument(pipeline: Pipeline, settings: Settings) -> None:
-    """Record the runs of commands. A second call changes nothing.
+def instrument(pipeline: Pipeline, settings: Settings, end: Callable[[], None]) -> None:
+    """Record the runs of jobs and commands. A second call changes nothing.
 
     Args:
         pipeline: Where their telemetry goes.
         settings: The settings.
+        end: Ends the telemetry of a process that exits by itself.
     """
-    # OpenTelemetry's name for commands.
-    if not _undo and not is_disabled("click"):
+    if _undo:
+        return
+    runs = Runs(pipeline)
+    joins = settings.job_traces == "parent"
+
+    def celery() -> None:
+        # Each of these is imported here, because it imports the library.
+        from otelflask._internal.instrumentation.jobs.celery.instrument import instrument
+
+        _undo.extend(instrument(runs, joins, end))
+
+    def rq() -> None:
+        from otelflask._internal.instrumentation.jobs.rq import late_start, queues, workers
+        from otelflask._internal.instrumentation.jobs.rq import runs as rq_runs
+
+        _undo.extend([queues.observe(runs), rq_runs.observe(runs, joins), workers.observe(runs, joins, end)])
+        _undo.append(late_start.observe(runs, joins, end))
+
+    def apscheduler() -> None:
+        from otelflask._internal.instrumentation.jobs import apscheduler
+
+        _undo.append(apscheduler.observe(runs, joins))
+
+    # The names are OpenTelemetry's, where it has one.
+    if not is_disabled("click"):
         excluded = {name.strip() for name in settings.excluded_commands.split(",")}
-        _undo.append(commands.observe(Runs(pipeline), excluded))
+        _undo.append(commands.observe(runs, excluded))
+    if not is_disabled("celery"):
+        _undo.append(when_imported("celery", celery))
+    if not is_disabled("rq"):
+        _undo.append(when_imported("rq", rq))
+    if not is_disabled("apscheduler"):
+        _undo.append(when_imported("apscheduler.schedulers.base", apscheduler))
 
 
 def uninstrument() -> None:

@@ -1,8 +1,8 @@
 """Other libraries: OpenTelemetry's own instrumentations, with their known faults corrected.
 
 Each has an extra (``otelflask[redis]``), and is used where both the library and its
-instrumentation are installed. Corrected are names that grow with the data, secrets in URLs,
-missing attributes that the conventions require, and spans of Celery that never end.
+instrumentation are installed. Corrected are names that grow with the data, secrets in URLs, and
+missing attributes that the conventions require.
 """
 
 from __future__ import annotations
@@ -30,21 +30,20 @@ _PACKAGE = "opentelemetry.instrumentation"
 MAX_URL = 8_192
 #: The instrumentors that were used.
 _instrumented: list[Any] = []
-#: Functions that cancel a library's instrumentation before its import, and that undo our own parts.
+#: Functions that cancel a library's instrumentation before its import.
 _waiting: list[Cancel] = []
 
 
-def instrument(names: Iterable[str], pipeline: Pipeline, end: Callable[[], None]) -> None:
+def instrument(names: Iterable[str], pipeline: Pipeline) -> None:
     """Instrument libraries when the app imports them, where nobody has done it before.
 
     Args:
         names: Names of `INSTRUMENTORS`.
         pipeline: The pipeline.
-        end: Ends the telemetry of a process that exits by itself.
     """
     for name in names:
         if not is_disabled(name) and is_installed(name):
-            action = functools.partial(_instrument, name, pipeline, end)
+            action = functools.partial(_instrument, name, pipeline)
             # Either import may come first, and imports the other.
             _waiting.extend(when_imported(module, action) for module in (name, f"{_PACKAGE}.{name}"))
 
@@ -62,7 +61,7 @@ def is_installed(name: str) -> bool:
     return is_importable(name) and is_importable(f"{_PACKAGE}.{name}")
 
 
-def _instrument(name: str, pipeline: Pipeline, end: Callable[[], None]) -> None:
+def _instrument(name: str, pipeline: Pipeline) -> None:
     module = importlib.import_module(f"{_PACKAGE}.{name}")
     kind = getattr(module, INSTRUMENTORS[name], None)
     if kind is None:
@@ -74,11 +73,6 @@ def _instrument(name: str, pipeline: Pipeline, end: Callable[[], None]) -> None:
     given = {"tracer_provider": pipeline.tracer_provider, "meter_provider": pipeline.meter_provider}
     options = _OPTIONS.get(name)
     instrumentor.instrument(**given | (options(pipeline) if options is not None else {}))
-    if name == "celery":
-        # Here, because it imports Celery.
-        from otelflask._internal.instrumentation.libraries import celery
-
-        _waiting.append(celery.correct(instrumentor, pipeline.tracer_provider, end))
     _instrumented.append(instrumentor)
 
 

@@ -41,7 +41,7 @@ class DatabaseSettings:
         "OTELFLASK_LIBRARIES",
         "all",
         "Libraries to instrument where their extra is installed: `all`, `none`, or a comma-separated list of "
-        "celery, httpx, jinja2, redis, requests, urllib3.",
+        "httpx, jinja2, redis, requests, urllib3.",
     )
     breaker_redis: str = setting(
         "OTELFLASK_BREAKER_REDIS",

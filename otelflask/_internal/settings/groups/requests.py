@@ -73,6 +73,12 @@ class RequestSettings:
         "Comma-separated names of click commands that are not recorded, such as those that run for as long as the "
         "process.",
     )
+    job_traces: str = setting(
+        "OTELFLASK_JOB_TRACES",
+        "parent",
+        "The trace of a job's run: that of what asked for it (`parent`), or its own, with a link (`link`).",
+        choices=("parent", "link"),
+    )
     active_users: bool = setting(
         "OTELFLASK_ACTIVE_USERS",
         True,

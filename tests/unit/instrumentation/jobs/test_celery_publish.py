@@ -12,7 +12,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 
 import otelflask
-from otelflask._internal.instrumentation import libraries
+from otelflask._internal.instrumentation import jobs
 from otelflask.testing import CapturedTelemetry
 
 REFUSING, ACCEPTING = "redis://127.0.0.1:1/0", "memory://"
@@ -23,7 +23,7 @@ def app(telemetry: CapturedTelemetry) -> Iterator[flask.Flask]:
     app = flask.Flask("shop")
     otelflask.init(app, runtime_metrics=False, **telemetry.providers)
     yield app
-    libraries.uninstrument()
+    jobs.uninstrument()
 
 
 @pytest.mark.parametrize("broker", [REFUSING, ACCEPTING], ids=["refused", "accepted"])
@@ -55,7 +55,7 @@ def test_the_span_of_a_publish_ends_and_what_follows_belongs_to_the_request(
 
     assert app.test_client().get("/order").status_code == 200
     request = telemetry.span("GET /order")
-    publish = telemetry.span(f"apply_async/{'work' if known else 'elsewhere'}.ship")
+    publish = telemetry.span(f"send {'work' if known else 'elsewhere'}.ship")
     assert (publish.kind, publish.parent.span_id) == (SpanKind.PRODUCER, request.context.span_id)  # type: ignore[union-attr]
     failed = broker == REFUSING
     assert (publish.status.status_code is StatusCode.ERROR) == failed

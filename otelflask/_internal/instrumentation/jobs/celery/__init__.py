@@ -1,0 +1,1 @@
+"""Celery: jobs that are sent, and their runs with each pool."""

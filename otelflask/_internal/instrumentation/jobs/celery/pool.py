@@ -1,0 +1,122 @@
+"""Celery's prefork pool: the worker counts the runs of its processes, also of one that is killed.
+
+A process of the pool writes the span and the error report. It hands the end of the run over with the
+result. So each run counts once, whatever becomes of its process, and metrics have a series for each
+worker and none for each of its processes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from billiard.einfo import ExceptionWithTraceback
+from billiard.exceptions import Terminated, WorkerLostError
+from celery.concurrency.prefork import TaskPool
+
+from otelflask._internal import clock, guard
+from otelflask._internal.exceptions.attributes import exception_type
+from otelflask._internal.instrumentation.jobs import origin
+from otelflask._internal.instrumentation.jobs.job import Ended, Job, Result
+from otelflask._internal.instrumentation.jobs.run import taker
+from otelflask._internal.instrumentation.jobs.runs import Runs
+from otelflask._internal.patches import replace
+
+JobOf = Callable[[str, Mapping[str, Any]], Job]
+
+
+def observe(runs: Runs, joins: bool, job_of: JobOf) -> Callable[[], None]:
+    """Count the runs of each prefork pool.
+
+    Args:
+        runs: Where they are counted.
+        joins: Whether a run belongs to the trace of what asked for it.
+        job_of: The job of a task's name and headers.
+
+    Returns:
+        A function that undoes it.
+    """
+    original = TaskPool.apply_async
+
+    @functools.wraps(original)
+    def apply_async(self: TaskPool, target: Any, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        if getattr(target, "__module__", "") != "celery.app.trace":
+            return original(self, target, args, kwargs, **options)
+        pooled = _Pooled(runs, joins, job_of, args)
+        return original(self, _run, (target, *args), kwargs, **options | pooled.callbacks(options))
+
+    return replace(TaskPool, "apply_async", apply_async)
+
+
+def _run(target: Callable[..., Any], *arguments: Any) -> tuple[Any, list[Ended]]:
+    """Run a task in a process of the pool. The result goes to the worker with the ends of its runs."""
+    ended: list[Ended] = []
+    token = taker.set(ended.append)
+    try:
+        return target(*arguments), ended
+    finally:
+        taker.reset(token)
+
+
+class _Pooled:
+    """A task that the pool has, from the worker's side."""
+
+    def __init__(self, runs: Runs, joins: bool, job_of: JobOf, arguments: Any) -> None:
+        self._runs = runs
+        self._joins = joins
+        self._job_of = job_of
+        self._name, _, self._headers, *_ = arguments
+        self._job: Job | None = None
+        self._began = 0
+
+    def callbacks(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        """Callbacks of the pool that call those that are known."""
+
+        def accepted(pid: Any, at: Any) -> Any:
+            self._accept()
+            return known["accept_callback"](pid, at)
+
+        def succeeded(value: Any) -> Any:
+            result, ended = value
+            self._end(ended)
+            return known["callback"](result)
+
+        def failed(info: Any, **more: Any) -> Any:
+            self._fail(info)
+            return known["error_callback"](info, **more)
+
+        return {"accept_callback": accepted, "callback": succeeded, "error_callback": failed}
+
+    @guard.guarded("counting a task that begins")
+    def _accept(self) -> None:
+        self._began = clock.perf_counter_ns()
+        self._job = self._job_of(self._name, self._headers)
+        self._runs.begin(self._job)
+
+    @guard.guarded("counting a task that has ended")
+    def _end(self, ended: list[Ended]) -> None:
+        job, self._job = self._job, None
+        if job is not None:
+            self._runs.leave(job)
+        # None where Celery knows that an earlier delivery has succeeded, more where the task ran others.
+        for each in ended:
+            self._runs.count(each)
+
+    @guard.guarded("counting a task whose process has ended")
+    def _fail(self, info: Any) -> None:
+        job, self._job = self._job, None
+        if job is None:
+            return
+        error = info.exception
+        if isinstance(error, ExceptionWithTraceback):
+            error = error.exc
+        result: Result = "failure"
+        if isinstance(error, Terminated):
+            result = "revoked"
+        elif isinstance(error, (WorkerLostError, SystemExit, KeyboardInterrupt)):
+            result = "lost"
+        where = origin.read(self._headers, self._joins)
+        seconds = (clock.perf_counter_ns() - self._began) / 1e9
+        self._runs.leave(job)
+        self._runs.count_lost(Ended(job, result, seconds, exception_type(error), span=where.asked), error)

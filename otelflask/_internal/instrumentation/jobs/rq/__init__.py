@@ -1,0 +1,1 @@
+"""RQ: jobs that are sent, and their runs with each kind of worker."""

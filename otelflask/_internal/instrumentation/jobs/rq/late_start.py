@@ -1,0 +1,50 @@
+"""A job of RQ that is running when telemetry starts: its module has just called `init`.
+
+``rq worker`` imports the app in the work horse, with each job. So this is each job of such a worker.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from rq import get_current_job
+from rq.worker import BaseWorker
+
+from otelflask._internal import guard
+from otelflask._internal.instrumentation.jobs.rq.runs import begin, outcome_of
+from otelflask._internal.instrumentation.jobs.runs import Runs
+from otelflask._internal.patches import replace
+
+
+def observe(runs: Runs, joins: bool, end: Callable[[], None]) -> Callable[[], None]:
+    """Record the job that is running, where there is one.
+
+    Args:
+        runs: Where it is recorded.
+        joins: Whether its run belongs to the trace of what asked for it.
+        end: Ends the telemetry of a process that exits by itself.
+
+    Returns:
+        A function that undoes it.
+    """
+    job = guard.attempt(get_current_job, on_error=lambda error: None)
+    if job is None:
+        return lambda: None
+    run = begin(runs, joins, job)
+    original = BaseWorker.handle_execution_ended
+
+    @functools.wraps(original)
+    def handle_execution_ended(self: BaseWorker, *arguments: Any, **options: Any) -> Any:
+        undo()
+        # It is called within `except` where the job has failed.
+        run.note(outcome_of(job, sys.exc_info()[1]))
+        run.end()
+        if self.is_horse:
+            end()
+        return original(self, *arguments, **options)
+
+    undo = replace(BaseWorker, "handle_execution_ended", handle_execution_ended)
+    return undo

@@ -1,0 +1,73 @@
+"""RQ's jobs that are sent: a span each, and in the job's `meta` what asked for it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from rq import Queue
+from rq.job import Job as RqJob
+
+from otelflask._internal import guard
+from otelflask._internal.instrumentation.jobs import origin
+from otelflask._internal.instrumentation.jobs.runs import Runs
+from otelflask._internal.patches import all_of, replace
+
+#: The key in a job's `meta`.
+META_KEY = "otelflask"
+#: The header with the number of further runs that a job had when it was sent.
+RETRIES = "otelflask-retries"
+
+
+def observe(runs: Runs) -> Callable[[], None]:
+    """Record each job that is sent.
+
+    Args:
+        runs: Where it is recorded.
+
+    Returns:
+        A function that undoes it.
+    """
+    create = Queue.create_job
+
+    @functools.wraps(create)
+    def create_job(self: Queue, *arguments: Any, **options: Any) -> RqJob:
+        job = create(self, *arguments, **options)
+        # Also of `enqueue_many`, which sends many with one call.
+        _write(job)
+        return job
+
+    return all_of(
+        [
+            replace(Queue, "create_job", create_job),
+            replace(Queue, "enqueue_job", _within_span(runs, Queue.enqueue_job)),
+            replace(Queue, "schedule_job", _within_span(runs, Queue.schedule_job)),
+        ]
+    )
+
+
+def _within_span(runs: Runs, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def send(self: Queue, job: RqJob, *arguments: Any, **options: Any) -> Any:
+        details = {"messaging.destination.name": self.name, "messaging.message.id": job.id}
+        with origin.sending(runs.tracer, "rq", name_of(job), details):
+            _write(job)
+            return original(self, job, *arguments, **options)
+
+    return send
+
+
+@guard.guarded("writing what asks for a job")
+def _write(job: RqJob) -> None:
+    headers: dict[str, str] = {}
+    origin.write(headers)
+    if job.retries_left:
+        headers[RETRIES] = str(job.retries_left)
+    # A new one: the app may send the same `meta` with many jobs.
+    job.meta = {**job.meta, META_KEY: headers}
+
+
+def name_of(job: RqJob) -> str:
+    """The name of a job's function. Its description would have the arguments."""
+    return guard.attempt(lambda: str(job.func_name), on_error=lambda error: "unknown")
