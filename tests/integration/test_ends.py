@@ -200,3 +200,24 @@ def test_a_signal_at_the_end_ends_the_wait_and_what_is_left_is_counted(
         said += process.stderr.read()
         assert process.wait(60) == -signal.SIGTERM
     assert "spans: 1" in LOST.findall(said)[0]
+
+
+def test_a_signal_at_the_end_leaves_time_to_who_answers_soon(app_dir: Path, fake_collector: FakeCollector) -> None:
+    fake_collector.default = Reply(delay=0.5)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL", "PYTEST", "FLASK"))}
+    command = [
+        sys.executable,
+        "-c",
+        "import wired; wired.app.test_client().get('/hello/ann'); print('ends', flush=True)",
+    ]
+    variables = {**kept, **fake_collector.environment(), **FOR_EVER, "OTELFLASK_RUNTIME_METRICS": "false"}
+    with subprocess.Popen(command, cwd=app_dir, env=variables, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ends\n"
+        # What is sent at the end has come, and is not answered yet.
+        while fake_collector.attempts < 3:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    assert [span.attributes["url.path"] for span in fake_collector.spans] == ["/hello/ann"]
+    assert fake_collector.metrics

@@ -47,6 +47,8 @@ def _shut_down_in_thread(ending: Ending) -> None:
 
 #: Seconds that a process has which a request may have forked, and waits for.
 FORKED_END_S = 1.0
+#: Seconds that are left to what waits after a SIGTERM. A second one ends it at once.
+HURRY_S = 1.0
 #: The handler of SIGTERM that ends telemetry, in a process where nobody else handled it.
 _terminates: Callable[[int, FrameType | None], None] | None = None
 #: Whether the app had a handler before.
@@ -87,9 +89,10 @@ class _Interrupted(BaseException):
 
 @contextlib.contextmanager
 def _counting_at_sigterm() -> Iterator[None]:
-    """Have SIGTERM end what waits, so that it counts what is left, and then the process.
+    """Have SIGTERM end what waits, soon, so that it counts what is left, and then the process.
 
-    hypercorn's parent sends it twice more to its workers when the first of them has ended.
+    Parents of workers send it while these end: uvicorn's after a Ctrl+C for all of them, and hypercorn's twice more when
+    the first of them has ended.
     """
     before = signal.getsignal(signal.SIGTERM)
     # A handler that a server has installed in C is None.
@@ -101,15 +104,23 @@ def _counting_at_sigterm() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         # Counting takes no time.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         raise _Interrupted
 
-    signal.signal(signal.SIGTERM, interrupt)
+    def hurry(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, interrupt)
+        # No thread can be started any more.
+        signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, HURRY_S)
+
+    signal.signal(signal.SIGTERM, hurry)
     is_interrupted = False
     try:
         yield
     except _Interrupted:
         is_interrupted = True
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if is_interrupted:
         os.kill(os.getpid(), signal.SIGTERM)
