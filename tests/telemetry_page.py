@@ -89,16 +89,14 @@ _NOT_RECORDED = {
     attribute_names.QUERY_PLAN: ("`otelflask.slow_query`",),
     attribute_names.QUERY_PLAN_MISSING: ("`otelflask.slow_query`",),
     attribute_names.RELATIONSHIP: ("`otelflask.repeated_query`",),
-    attribute_names.JOB_ID: ("`otelflask.job`", "span of a job"),
-    attribute_names.JOB_RETRIES: ("`otelflask.job`", "span of a job"),
-    attribute_names.JOB_WAITED: ("`otelflask.job`",),
+    attribute_names.JOB_RETRIES: ("`otelflask.job`", "span of a job or command"),
     attribute_names.PROFILE_ID: ("`http.server.request`", "span of a request"),
 }
 #: The spans of otelflask's own scopes, by scope and kind.
 _PLACES = {
     ("otelflask.http", "SERVER"): "span of a request",
     ("otelflask.database", "CLIENT"): "span of a statement",
-    ("otelflask.jobs", "INTERNAL"): "span of a command",
+    ("otelflask.jobs", "INTERNAL"): "span of a job or command",
     ("otelflask.websockets", "CONSUMER"): "span of an event of Socket.IO",
 }
 #: Other attributes in the scenarios are the app's.

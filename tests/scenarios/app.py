@@ -1,4 +1,4 @@
-"""The app of the scenarios. Its other routes are in `faults`, `data` and `lines`."""
+"""The app of the scenarios. Its other routes are in `faults`, `data`, `lines`, `schedule` and `sockets`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 import otelflask
 from otelflask.errors import AppError, RateLimitError, ValidationError, answer_errors_with, created, success
-from tests.scenarios import data, faults, lines, sockets
+from tests.scenarios import data, faults, lines, schedule, sockets
 
 #: A page, and a template that it includes.
 TEMPLATES = {
@@ -41,6 +41,7 @@ def make_app(folder: str, init: bool) -> Flask:
     lines.add(app)
     data.add(app, folder)
     sockets.add(app)
+    schedule.add(app)
     return app
 
 

@@ -39,6 +39,7 @@ VOLATILE = {
     "http.server.request.duration": "<duration>",
     "otelflask.duration": "<duration>",
     "otelflask.job.duration": "<duration>",
+    "otelflask.job.queue.duration": "<duration>",
     "otelflask.websocket.duration": "<duration>",
     "durationSeconds": "<duration>",
     "response_time_ms": "<duration>",

@@ -143,6 +143,9 @@ _STATEMENTS = [
     Scenario("statement_outside", acts.statement_outside),
     _asked("thread", "GET", "/thread"),
     _asked("thread_copied", "GET", "/thread/copied"),
+    _asked("scheduled_job", "GET", "/ship/red"),
+    _asked("scheduled_job_fails", "GET", "/ship/broken"),
+    _asked("scheduled_job_missed", "GET", "/ship/late"),
     Scenario("command", acts.command),
     Scenario("command_fails", acts.command_fails),
 ]

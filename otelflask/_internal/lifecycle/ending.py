@@ -91,8 +91,8 @@ class _Interrupted(BaseException):
 def _counting_at_sigterm() -> Iterator[None]:
     """Have SIGTERM end what waits, soon, so that it counts what is left, and then the process.
 
-    Parents of workers send it while these end: uvicorn's after a Ctrl+C for all of them, and hypercorn's twice more when
-    the first of them has ended.
+    Parents of workers send it while these end: uvicorn's after a Ctrl+C for all, and hypercorn's twice more when the
+    first of them has ended.
     """
     before = signal.getsignal(signal.SIGTERM)
     # A handler that a server has installed in C is None.
