@@ -27,7 +27,7 @@ def test_the_keyboard_is_enough(server: Server, page: sync_api.Page) -> None:
     page.keyboard.press("j")
     page.keyboard.press("Escape")
     row_with(page, "/pid").wait_for()
-    page.keyboard.press("4")
+    page.keyboard.press("5")
     row_with(page, "listed lamps").wait_for()
     page.keyboard.press("p")
     page.get_by_role("status").get_by_text("paused: p continues").wait_for()

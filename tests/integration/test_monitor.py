@@ -7,6 +7,8 @@ import http.client
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +38,10 @@ def x(number):
     # So that no worker is quick enough to answer for all.
     time.sleep(0.01)
     return str(os.getpid())
+
+@app.cli.command("recount")
+def recount():
+    app.logger.warning("recounting")
 """
 COMMAND = ["gunicorn", "--bind", "127.0.0.1:{port}", "--workers", "4", "--log-level", "critical", "seen:app"]
 
@@ -159,3 +165,19 @@ def test_in_debug_mode_the_server_names_the_page_and_has_it(
     assert _eventually(server.said, lambda said: address in said).count(address) == 1
     server.get("/x/1")
     assert _eventually(lambda: "/x/1" in _page(server, "requests"), bool)
+
+
+def test_a_process_that_runs_jobs_is_shown_on_the_page_of_its_service(
+    server: Server, app_dir: Path, tmp_path: Path
+) -> None:
+    assert rows_of(_page(server, "jobs")) == []
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL", "PYTEST"))}
+    environment |= {"OTELFLASK_STATE_DIR": str(tmp_path / "state"), **NO_EXPORT}
+    command = [os.path.join(os.path.dirname(sys.executable), "flask"), "--app", "seen", "recount"]
+    subprocess.run(command, cwd=app_dir, env=environment, check=True, timeout=60, capture_output=True)
+    (row,) = rows_of(_page(server, "jobs"))
+    assert row[1:5] == ["command", "flask recount", "", "success"]
+    lines = rows_of(_page(server, "logs?text=recounting"))
+    assert [line[1] for line in lines] == ["WARN"]
+    # It serves no request: the list of requests is that of the server.
+    assert rows_of(_page(server, "requests")) == []

@@ -99,7 +99,7 @@ def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telem
     libraries.instrument(other_libraries, pipeline)
     if not is_disabled("threading"):
         threads.instrument()
-    jobs.instrument(pipeline, settings, telemetry.shutdown)
+    jobs.instrument(pipeline, settings, telemetry.shutdown, telemetry.job_begins)
     if not is_disabled("websockets"):
         websockets.instrument(pipeline, settings.websocket_spans, _surround)
     return telemetry

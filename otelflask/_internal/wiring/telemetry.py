@@ -92,6 +92,11 @@ class Telemetry:
         ring = self.monitor.ring if self.monitor is not None else None
         return [observer for observer in self.observers if has_live_page or observer is not ring]
 
+    def job_begins(self) -> None:
+        """Show this process on the live page of a server, where it runs jobs and serves no request."""
+        if self.monitor is not None:
+            self.monitor.publisher.join()
+
     @property
     def shutdown_timeout(self) -> float:
         """Seconds that the end of the process may wait."""

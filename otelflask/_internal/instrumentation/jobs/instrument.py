@@ -15,17 +15,18 @@ from otelflask._internal.settings.libraries import is_disabled
 _undo: list[Cancel] = []
 
 
-def instrument(pipeline: Pipeline, settings: Settings, end: Callable[[], None]) -> None:
+def instrument(pipeline: Pipeline, settings: Settings, end: Callable[[], None], on_run: Callable[[], object]) -> None:
     """Record the runs of jobs and commands. A second call changes nothing.
 
     Args:
         pipeline: Where their telemetry goes.
         settings: The settings.
         end: Ends the telemetry of a process that exits by itself.
+        on_run: Called when a job begins.
     """
     if _undo:
         return
-    runs = Runs(pipeline)
+    runs = Runs(pipeline, on_run)
     joins = settings.job_traces == "parent"
 
     def celery() -> None:

@@ -48,6 +48,8 @@ class Run:
         self._taker = taker.get()
         if self._taker is None:
             runs.begin(job)
+        else:
+            runs.on_run()
 
     @guard.guarded("recording the error of a job")
     def note(self, outcome: Outcome) -> None:

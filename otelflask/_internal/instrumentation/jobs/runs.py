@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from opentelemetry import context as context_api
@@ -42,9 +43,11 @@ class Runs:
 
     Args:
         pipeline: Where their telemetry goes.
+        on_run: Called when a job begins in this process, or in one that runs it for this one.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, on_run: Callable[[], object]) -> None:
+        self.on_run = on_run
         meter = pipeline.meter_provider.get_meter("otelflask.jobs", __version__)
         self.tracer = pipeline.tracer_provider.get_tracer("otelflask.jobs", __version__)
         self._logger = pipeline.logger_provider.get_logger("otelflask.jobs", __version__)
@@ -69,6 +72,7 @@ class Runs:
 
     def begin(self, job: Job) -> None:
         """Count a run among those that go on, until `leave`."""
+        self.on_run()
         self._active.add(1, _labels(job))
 
     def leave(self, job: Job) -> None:

@@ -42,6 +42,8 @@ CREATE TABLE IF NOT EXISTS processes (worker TEXT PRIMARY KEY, time REAL, body T
 """
 #: The beginning of its name.
 PREFIX = "monitor-"
+#: The end of the name of the mark that a page is open.
+_MARK = ".viewer"
 #: Seconds that a write waits for another worker's.
 BUSY_TIMEOUT_S = 2.0
 #: Seconds without a reader after which the file of a dead server is removed.
@@ -60,6 +62,10 @@ class MonitorFile:
         self._folder = folder
         self._service = service_key(service)
         self._connections = threading.local()
+        #: Whether this process serves no requests, and writes to the file of a server of the same service: the one
+        #: whose page was read last.
+        self.joins = False
+        self._joined = ""
 
     @functools.cached_property
     def _server(self) -> str:
@@ -68,7 +74,16 @@ class MonitorFile:
 
     @property
     def _name(self) -> str:
-        return f"{PREFIX}{self._service}-{self._server}.sqlite3"
+        return self._joined if self.joins else f"{PREFIX}{self._service}-{self._server}.sqlite3"
+
+    def _find_joined(self) -> None:
+        """Find the file of the server whose page was read last."""
+        marks = [
+            (self._folder.changed(name), name.removesuffix(_MARK))
+            for name in self._folder.names(f"{PREFIX}{self._service}-")
+            if name.endswith(f".sqlite3{_MARK}")
+        ]
+        self._joined = max(marks, default=(0.0, ""))[1]
 
     @property
     def path(self) -> str:
@@ -78,7 +93,7 @@ class MonitorFile:
     @property
     def is_of_this_process(self) -> bool:
         """Whether this process is the whole server, so that nobody can read the file after its end."""
-        return self._server.partition("-")[0] == str(os.getpid())
+        return not self.joins and self._server.partition("-")[0] == str(os.getpid())
 
     @property
     def generation(self) -> str:
@@ -93,18 +108,20 @@ class MonitorFile:
             OSError: The mark cannot be written.
             SettingError: The folder cannot be used.
         """
-        os.utime(self._folder.make(f"{self._name}.viewer"))
+        os.utime(self._folder.make(f"{self._name}{_MARK}"))
 
     def opened_at(self) -> float:
         """When the page was last read, in epoch seconds; 0 for never."""
-        return self._folder.changed(f"{self._name}.viewer")
+        if self.joins:
+            self._find_joined()
+        return self._folder.changed(f"{self._name}{_MARK}")
 
     def _forget_others(self) -> None:
         """Remove the files of dead servers."""
         for name in self._folder.names(PREFIX):
             server, dot, suffix = name.removeprefix(PREFIX).partition("-")[2].partition(".")
             # Not at once: it may belong to a container with processes of its own.
-            parts = [f"{name}{part}" for part in ("", "-wal", ".viewer")]
+            parts = [f"{name}{part}" for part in ("", "-wal", _MARK)]
             newest = max(map(self._folder.changed, parts))
             if f"{dot}{suffix}" == ".sqlite3" and has_ended(server) and time.time() - newest > FORGOTTEN_S:
                 self._folder.remove(*parts, f"{name}-shm")

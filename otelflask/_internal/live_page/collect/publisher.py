@@ -59,7 +59,8 @@ class Publisher:
         self._reset()
 
     def _reset(self) -> None:
-        self.started = False
+        self.started = self._joined = False
+        self._store.file.joins = False
         self._task.after_fork()
         self._published: dict[int, Any] = {}
         self._publish_all = True
@@ -77,8 +78,15 @@ class Publisher:
 
         The first request calls this, so that a pre-fork server's master process starts no thread.
         """
+        self._store.file.joins = False
         # Without a thread, the next request tries again.
         self.started = self._task.start()
+
+    def join(self) -> None:
+        """Begin to show this process, which runs jobs and serves no request, on the page of a server of its service."""
+        if not self.started and not self._joined:
+            self._store.file.joins = True
+            self._joined = self._task.start()
 
     def _work(self) -> float | None:
         if self._ring.has_ended:
@@ -192,5 +200,8 @@ class Publisher:
 
     def flush(self) -> None:
         """Publish the remaining items, if the page was opened before, or if other workers can still show them."""
-        if self.started and (self._store.file.opened_at() or not self._store.file.is_of_this_process):
+        if self._joined:
+            if self._is_open():
+                self._publish_safely(LAST_PUBLISH_S)
+        elif self.started and (self._store.file.opened_at() or not self._store.file.is_of_this_process):
             self._publish_safely(LAST_PUBLISH_S)

@@ -14,7 +14,7 @@ from typing import Any
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status
 
-from otelflask._internal import attribute_names
+from otelflask._internal import attribute_names, event_names
 from otelflask._internal.export.otlp_values import attributes_of, plain
 from otelflask._internal.guard import safe_text
 from otelflask._internal.limits import cut
@@ -25,6 +25,8 @@ STATEMENT = "statement"
 #: Attributes of spans that others make.
 SUMMARY = "db.query.summary"
 TEXT = "db.query.text"
+#: The attribute that says what a log record is about, by its event.
+_ABOUT = {event_names.JOB: attribute_names.JOB_NAME}
 #: Colours of the lines of Flask's development server.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 #: The longest name in characters, and the largest integer of SQLite.
@@ -50,7 +52,7 @@ class Entry:
     duration: int
     #: `STATEMENT` for a statement's span; the event name of a log record.
     subject: str
-    #: What it is about: the hash of a statement's text, an error's group, or the logger of another log record.
+    #: What it is about: the hash of a statement's text, an error's group, a job's name, or another record's logger.
     about: str
     #: A number: rows of a statement, or occurrences of an error's group.
     amount: int
@@ -163,7 +165,7 @@ def _of_record(record: LogRecord, logger: str) -> Entry:
         time,
         0,
         event,
-        str(attributes.get(attribute_names.ERROR_FINGERPRINT, logger)),
+        str(attributes.get(_ABOUT.get(event, attribute_names.ERROR_FINGERPRINT), logger)),
         _whole(attributes.get(attribute_names.ERROR_COUNT)),
         record.severity_number,
         _json(body),

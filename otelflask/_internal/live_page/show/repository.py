@@ -179,6 +179,31 @@ class Repository:
         rows = self.file.ask(f"{query} ORDER BY id DESC LIMIT ?", [*asked, window.limit])
         return rows, self.file.ask(f"SELECT count(*) FROM {table} WHERE {fits}", values)[0][0]
 
+    def jobs(self, window: IdRange, *, name: str = "", min_severity: int = 0, text: str = "") -> ResultPage:
+        """Runs of jobs and commands that have ended, newest first.
+
+        Args:
+            window: The range of rows.
+            name: The job; empty for all.
+            min_severity: The minimum severity number of its record.
+            text: A part of the record or of its trace id.
+        """
+        where = ["kind = 'log'", "subject = ?", "severity >= ?"]
+        values: list[Any] = [event_names.JOB, min_severity]
+        if name:
+            where.append("about = ?")
+            values.append(name)
+        if text:
+            where.append("instr(lower(body || trace_id), lower(?)) > 0")
+            values.append(text)
+        found, total = self._listed("entries", "id, trace_id, body", where, values, window)
+        return ResultPage([{"id": key, "trace_id": trace, **json.loads(body)} for key, trace, body in found], total)
+
+    def job_names(self) -> list[str]:
+        """The jobs and commands that have run, by name."""
+        query = "SELECT DISTINCT about FROM entries WHERE kind = 'log' AND subject = ? ORDER BY about"
+        return [row[0] for row in self.file.ask(query, [event_names.JOB])]
+
     def oldest(self) -> int | None:
         """The start of the oldest request that is kept, in epoch nanoseconds; None without any."""
         found: int | None = self.file.ask("SELECT min(time) FROM requests")[0][0]

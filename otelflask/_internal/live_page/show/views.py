@@ -85,6 +85,7 @@ class Views:
         self._by_name: dict[str, Callable[[str, Parameters], View | None]] = {
             "": self._overview,
             "requests": self._requests,
+            "jobs": self._jobs,
             "traces": self._trace,
             "errors": self._errors,
             "logs": self._logs,
@@ -134,6 +135,18 @@ class Views:
             "oldest": self.repository.oldest(),
         }
         return self._list("requests.html", context, window)
+
+    def _jobs(self, rest: str, parameters: Parameters) -> View:
+        filters = {name: parameters.get(name, "") for name in ("name", "severity", "text")}
+        window = self._window(parameters)
+        found = self.repository.jobs(
+            window,
+            name=filters["name"],
+            min_severity=_number(parameters, "severity"),
+            text=filters["text"],
+        )
+        context = {"rows": found.rows, "total": found.total, "filters": filters, "names": self.repository.job_names()}
+        return self._list("jobs.html", context, window)
 
     def _logs(self, rest: str, parameters: Parameters) -> View:
         filters = {name: parameters.get(name, "") for name in ("severity", "logger", "text")}
