@@ -127,6 +127,10 @@ def test_the_worker_counts_each_run_also_of_a_process_that_is_killed(serve: Serv
             for line in _runs(collector)
         )
         assert results == {("work.ship", "success"): 4, ("work.fail", "failure"): 1, ("work.die", "lost"): 1}
+        ((_, labels, point),) = collector.points("otelflask.job.queue.length")
+        assert labels == {"otelflask.job.system": "celery", "messaging.destination.name": variables["QUEUE"]}
+        # As the worker has last looked.
+        assert point.as_int in range(7)
         # One series a worker, and none for its processes.
         assert (
             len({resource["service.instance.id"] for resource, *_ in collector.points("otelflask.job.duration")}) == 1

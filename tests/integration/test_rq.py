@@ -150,3 +150,23 @@ def test_jobs_are_recorded_where_only_their_module_starts_telemetry(shop: Shop) 
         assert line.message.trace_id == spans["process work.ship"]
         (report,) = [line for line in collector.logs if line.message.event_name in event_names.REPORTS]
         assert report.message.trace_id == spans["process work.fail"]
+
+
+def test_the_length_of_a_queue_is_measured_by_its_worker(shop: Shop) -> None:
+    (shop.folder / "work.py").write_text(JOBS.replace("__INIT__", "otelflask.init(app)"))
+    (shop.folder / "program.py").write_text(PROGRAM)
+    with FakeCollector() as collector:
+        running = shop.queue.enqueue("work.wait", 7)
+        for order in range(3):
+            shop.queue.enqueue("work.ship", order)
+        with shop.worker(collector, [sys.executable, "program.py"], OTEL_METRIC_EXPORT_INTERVAL="500"):
+
+            def lengths() -> set[int]:
+                return {point.as_int for *_, point in collector.points("otelflask.job.queue.length")}
+
+            # The worker looks when it begins, before or after it takes the first.
+            collector.wait_for(lambda: lengths() & {3, 4})
+            send_stop_job_command(shop.connection, running.id)
+            collector.wait_for(lambda: len(_runs(collector)) == 4)
+        (point,) = collector.points("otelflask.job.queue.length")
+        assert point[1] == {"otelflask.job.system": "rq", "messaging.destination.name": shop.name}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.import_hooks import Cancel, when_imported
 from otelflask._internal.instrumentation.jobs import commands
+from otelflask._internal.instrumentation.jobs.queue_lengths import QueueLengths
 from otelflask._internal.instrumentation.jobs.runs import Runs
 from otelflask._internal.settings import Settings
 from otelflask._internal.settings.libraries import is_disabled
@@ -26,21 +27,23 @@ def instrument(pipeline: Pipeline, settings: Settings, end: Callable[[], None], 
     """
     if _undo:
         return
-    runs = Runs(pipeline, on_run)
+    runs, lengths = Runs(pipeline, on_run), QueueLengths(pipeline)
+    _undo.append(lengths.end)
     joins = settings.job_traces == "parent"
 
     def celery() -> None:
         # Each of these is imported here, because it imports the library.
         from otelflask._internal.instrumentation.jobs.celery.instrument import instrument
 
-        _undo.extend(instrument(runs, joins, end))
+        _undo.extend(instrument(runs, lengths, joins, end))
 
     def rq() -> None:
         from otelflask._internal.instrumentation.jobs.rq import late_start, queues, workers
+        from otelflask._internal.instrumentation.jobs.rq import lengths as rq_lengths
         from otelflask._internal.instrumentation.jobs.rq import runs as rq_runs
 
         _undo.extend([queues.observe(runs), rq_runs.observe(runs, joins), workers.observe(runs, joins, end)])
-        _undo.append(late_start.observe(runs, joins, end))
+        _undo.extend([late_start.observe(runs, joins, end), rq_lengths.observe(lengths)])
 
     def apscheduler() -> None:
         from otelflask._internal.instrumentation.jobs import apscheduler

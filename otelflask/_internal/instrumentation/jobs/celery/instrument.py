@@ -10,17 +10,19 @@ from celery import signals
 from otelflask._internal import guard
 from otelflask._internal.compat.otel_instrumentation import replace_instrumentor
 from otelflask._internal.import_hooks import Cancel, when_imported
-from otelflask._internal.instrumentation.jobs.celery import publish, tasks
+from otelflask._internal.instrumentation.jobs.celery import lengths, publish, tasks
+from otelflask._internal.instrumentation.jobs.queue_lengths import QueueLengths
 from otelflask._internal.instrumentation.jobs.runs import Runs
 
 _ID = "otelflask-end"
 
 
-def instrument(runs: Runs, joins: bool, end: Callable[[], None]) -> list[Cancel]:
+def instrument(runs: Runs, queue_lengths: QueueLengths, joins: bool, end: Callable[[], None]) -> list[Cancel]:
     """Record the jobs that this process sends and runs, in place of OpenTelemetry's instrumentation.
 
     Args:
         runs: Where they are recorded.
+        queue_lengths: Looks at the queues of a worker.
         joins: Whether a run belongs to the trace of what asked for it.
         end: Ends the telemetry of a process that exits by itself.
 
@@ -37,6 +39,7 @@ def instrument(runs: Runs, joins: bool, end: Callable[[], None]) -> list[Cancel]
     undo: list[Cancel] = [
         publish.observe(runs),
         tasks.observe(runs, joins),
+        lengths.observe(queue_lengths),
         functools.partial(signals.worker_process_shutdown.disconnect, dispatch_uid=_ID),
     ]
 
