@@ -15,6 +15,7 @@ from grafana.source import (
     dependencies,
     errors,
     group,
+    jobs,
     logs,
     pipeline,
     questions,
@@ -32,7 +33,7 @@ def files() -> dict[Path, str]:
     """The text of each file, by path."""
     built = {GRAFANA / "provisioning" / "alerting" / "rules.json": alerts.build()}
     dashboards = (
-        service, route, errors, group, logs, database, runtime, dependencies, slo, pipeline, runbooks, questions,
+        service, route, errors, group, logs, database, jobs, runtime, dependencies, slo, pipeline, runbooks, questions,
     )  # fmt: skip
     for module in dashboards:
         dashboard = module.build()

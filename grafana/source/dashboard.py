@@ -18,17 +18,18 @@ DASHBOARDS = {
     "otelflask-errors": "3 · Errors",
     "otelflask-logs": "4 · Logs",
     "otelflask-database": "5 · Database",
-    "otelflask-runtime": "6 · Runtime",
-    "otelflask-dependencies": "7 · Dependencies",
-    "otelflask-slo": "8 · SLO",
-    "otelflask-pipeline": "9 · Telemetry pipeline",
+    "otelflask-jobs": "6 · Jobs",
+    "otelflask-runtime": "7 · Runtime",
+    "otelflask-dependencies": "8 · Dependencies",
+    "otelflask-slo": "9 · SLO",
+    "otelflask-pipeline": "Telemetry pipeline",
     "otelflask-error-group": "Error group",
     "otelflask-runbooks": "Runbooks",
     "otelflask-questions": "Questions",
 }
 
 
-def _query_variable(name: str, label: str, query: str, *, all_values: str, description: str) -> Json:
+def query_variable(name: str, label: str, query: str, *, all_values: str, description: str) -> Json:
     """A variable with values from Prometheus, because a variable with values from Loki waits forever for one that is down.
 
     `all_values` is the pattern of its first choice *All*; empty for none. *All* is there whatever is down.
@@ -58,7 +59,7 @@ def service_variable(*, all_values: bool = False) -> Json:
 
     Dashboards of what Loki has begin with all services, so that they show something while Prometheus is down.
     """
-    return _query_variable(
+    return query_variable(
         "service",
         "Service",
         "label_values(target_info, service_name)",
@@ -69,7 +70,7 @@ def service_variable(*, all_values: bool = False) -> Json:
 
 def environment_variable() -> Json:
     """The deployment environment."""
-    return _query_variable(
+    return query_variable(
         "environment",
         "Environment",
         f'label_values(target_info{{service_name=~"{CHOSEN_SERVICE}"}}, deployment_environment_name)',
@@ -80,7 +81,7 @@ def environment_variable() -> Json:
 
 def route_variable() -> Json:
     """The route."""
-    return _query_variable(
+    return query_variable(
         "route",
         "Route",
         f"label_values(http_server_request_duration_seconds_count{{{SERVICE}}}, http_route)",

@@ -1,18 +1,22 @@
-"""``make demo``: the shop and its payment service under gunicorn, gentle load, the console view. Ctrl-C ends all."""
+"""``make demo``: the shop and its payments under gunicorn, a worker, gentle load, the console view. Ctrl-C ends all."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.error
 import urllib.request
 from types import FrameType
+
+import simple_websocket
 
 #: The first requests, so that each view of the live page has content.
 FIRST = ["/api/products/ratings", "/slow-query", "/simulate-error", "/api/products", "/failing-dependency", "/health"]
@@ -41,6 +45,19 @@ def _load(url: str, stop: threading.Event, pause: float) -> None:
             # Not started yet.
             continue
         del first[:1]
+
+
+def _watch(url: str, stop: threading.Event) -> None:
+    """Look at the stock of a product by a WebSocket, again and again."""
+    address = f"{url.replace('http', 'ws', 1)}/api/products/7/stock"
+    while not stop.wait(5.0):
+        try:
+            with contextlib.closing(simple_websocket.Client(address)) as client:
+                for _ in range(10):
+                    client.receive(timeout=1.0)
+        except (OSError, simple_websocket.ConnectionError, simple_websocket.ConnectionClosed):
+            # Not started yet, or about to end.
+            continue
 
 
 def _is_free(port: int) -> bool:
@@ -95,6 +112,11 @@ def main() -> int:
     payments = [*gunicorn, "otelflask.demo.payments:create_app()", "--bind", f"127.0.0.1:{payments_port}"]
     shop = [*gunicorn, "otelflask.demo.shop:create_app()", "--bind", f"127.0.0.1:{options.port}"]
     shop += ["--workers", str(options.workers)]
+    worker = [sys.executable, "-m", "celery", "--quiet", "--app", "otelflask.demo.worker:queue", "worker", "--beat"]
+    worker += ["--concurrency", "1", "--loglevel", "warning", "--without-mingle", "--without-gossip"]
+    mails = tempfile.TemporaryDirectory(prefix="otelflask-shop-jobs-")
+    environment.setdefault("SHOP_BROKER_URL", "filesystem://")
+    environment.setdefault("SHOP_BROKER_FOLDER", mails.name)
     url = f"http://127.0.0.1:{options.port}"
     print(f"The shop runs at {url}; each request is printed below as a tree of its spans. Try:")
     for path, what in (
@@ -113,10 +135,11 @@ def main() -> int:
     )
     print(f"Ctrl-C ends it all. What it does, live: {url}/monitoring\n", flush=True)
     # A process group of its own, so that gunicorn gets Ctrl-C once, from here.
-    servers = [subprocess.Popen(command, env=environment, start_new_session=True) for command in (shop, payments)]
+    commands = (shop, payments, worker)
+    servers = [subprocess.Popen(command, env=environment, start_new_session=True) for command in commands]
     stop = threading.Event()
-    load = threading.Thread(target=_load, args=(url, stop, options.pause), daemon=True)
-    load.start()
+    threading.Thread(target=_load, args=(url, stop, options.pause), daemon=True).start()
+    threading.Thread(target=_watch, args=(url, stop), daemon=True).start()
 
     def end(number: int, frame: FrameType | None) -> None:
         for server in servers:
@@ -126,9 +149,11 @@ def main() -> int:
         signal.signal(number, end)
     status = servers[0].wait()
     stop.set()
-    # Where the shop ended by itself, the payment service must be stopped.
-    servers[1].terminate()
-    servers[1].wait()
+    # Where the shop ended by itself, the others must be stopped.
+    for server in servers[1:]:
+        server.terminate()
+        server.wait()
+    mails.cleanup()
     return 0 if status in (0, -signal.SIGTERM) else status
 
 

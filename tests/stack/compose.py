@@ -28,6 +28,7 @@ SERVICES = (
     "grafana",
     "payments",
     "shop",
+    "worker",
     "load",
 )
 PORTS = (
@@ -114,7 +115,7 @@ class Stack:
                     "up",
                     "--detach",
                     "--no-deps",
-                    *(["--build"] if name in ("payments", "shop", "load") else []),
+                    *(["--build"] if name in ("payments", "shop", "worker", "load") else []),
                     name,
                     **environment,
                 )

@@ -17,7 +17,7 @@ from tests.stack.compose import Stack
 pytestmark = [pytest.mark.slow, pytest.mark.stack]
 
 STACK = {"collector", "prometheus", "loki", "tempo", "grafana", "mailpit"}
-DEMO = {"shop", "payments", "load", "postgres", "redis"}
+DEMO = {"shop", "payments", "worker", "load", "postgres", "redis"}
 #: How each service logs an error. The shop's own errors are wanted, and look different.
 ERROR = re.compile(r"level=(error|fatal|ERROR)|\t(error|fatal)\t|\[ERROR\]|\bpanic:|\b(FATAL|PANIC):")
 
