@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install test test-fast test-stack test-bad-day test-matrix lint coverage wheel demo bench bench-load bench-page docs pictures clean
+.PHONY: install test test-fast test-stack test-bad-day test-matrix test-jobs lint coverage wheel demo bench bench-load bench-page docs pictures clean
 
 install: $(VENV)/.installed
 
@@ -69,6 +69,10 @@ test-bad-day: install
 # docs/servers/matrix.md.
 test-matrix: install
 	$(BIN)/python -m tests.matrix.run
+
+# Jobs of Celery and RQ over workers that are killed and restarted. JOBS is their number (10,000).
+test-jobs: install
+	$(BIN)/python -m tests.matrix.jobs
 
 demo: install
 	$(BIN)/python -m otelflask.demo --port $(or $(PORT),8000)

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from celery import Celery
-from flask import current_app
+from flask import Flask, current_app
 from kombu.exceptions import OperationalError
 from sqlalchemy import update
 
@@ -70,6 +70,11 @@ def confirm(task: Any, order_id: int) -> None:
     if order_id % WRONG_EVERY == 0:
         raise LookupError(f"order {order_id} has no address")
     logger.info("sent the mail for order %d", order_id)
+
+
+def add(app: Flask) -> None:
+    """Add the command ``flask --app otelflask.demo.shop:create_app deliver``."""
+    app.cli.command("deliver")(deliver.run)
 
 
 @queue.task(name="shop.deliver")  # type: ignore[untyped-decorator]

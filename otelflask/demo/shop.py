@@ -20,8 +20,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 import otelflask
 from otelflask._internal.breaker.breaker import CircuitBreaker
-from otelflask.demo import live_stock
-from otelflask.demo.jobs import send_confirmation
+from otelflask.demo import jobs, live_stock
 from otelflask.demo.models import Order, Product, Review, User, prepare
 from otelflask.errors import AppError, ExternalServiceError, ExternalTimeoutError
 
@@ -84,6 +83,7 @@ def create_app(database_url: str | None = None, *, instrument: bool = True, **se
     _add_orders(app)
     _add_faults(app)
     live_stock.add(app)
+    jobs.add(app)
     return app
 
 
@@ -190,7 +190,7 @@ def _add_orders(app: Flask) -> None:
             session.commit()
             raise
         otelflask.event("order.placed", order_id=order.id, product_id=product_id, quantity=quantity)
-        send_confirmation(order.id)
+        jobs.send_confirmation(order.id)
         return jsonify(order_id=order.id), 201
 
     @app.get("/api/orders")

@@ -36,13 +36,19 @@ def test_the_demo_prints_trees_sends_and_ends_at_ctrl_c(fake_collector: FakeColl
             assert response.headers["traceresponse"]
         # The live page must have content within ten seconds.
         end = time.monotonic() + 60
-        wanted = {"errors": "RuntimeError in shop._fail", "queries": "Product.reviews", "": "/slow-query"}
+        wanted = {
+            "errors": "RuntimeError in shop._fail",
+            "queries": "Product.reviews",
+            "": "/slow-query",
+            "jobs": "shop.confirm",
+        }
         while wanted and time.monotonic() < end:
             for view, text in list(wanted.items()):
                 if text in _shown(f"http://127.0.0.1:{port}/monitoring/{view}"):
                     del wanted[view]
             time.sleep(0.5)
         assert wanted == {}
+        fake_collector.wait_for(lambda: any(s.name == "process shop.confirm" for s in fake_collector.spans), timeout=60)
         assert '<span class="warn">' in _shown(f"http://127.0.0.1:{port}/monitoring/queries")
         demo.send_signal(signal.SIGINT)
         output, _ = demo.communicate(timeout=60)

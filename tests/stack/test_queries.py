@@ -49,6 +49,7 @@ def traffic(whole_stack: Stack) -> None:
         for _ in range(3):
             driver.request(shop, path)
     driver.request(shop, "/slow-query", X_Profile="keep", X_Profile_Token="profile")
+    whole_stack.run("exec", "-T", "shop", "flask", "--app", "otelflask.demo.shop:create_app", "deliver")
     # A circuit breaker opens and closes.
     driver.request(shop, "/simulate-outage?seconds=3", method="POST")
     for _ in range(6):

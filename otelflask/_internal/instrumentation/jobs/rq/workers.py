@@ -72,6 +72,9 @@ def observe(runs: Runs, joins: bool, end: Callable[[], None]) -> Callable[[], No
             return perform(self, *arguments, **options)
         finally:
             taker.reset(token)
+            if horse is not None and horse.is_orphan:
+                for each in ended:
+                    runs.count(each)
             end()
             if horse is not None:
                 horse.hand_over(ended)
@@ -95,12 +98,18 @@ class _Horse:
     def __init__(self, runs: Runs, job: RqJob) -> None:
         self._runs = runs
         self._job = job_of(job)
+        self._worker = os.getpid()
         self._began = clock.perf_counter_ns()
         self._output, self._input = os.pipe()
         # Neither side waits for the other.
         os.set_blocking(self._output, False)
         os.set_blocking(self._input, False)
         runs.begin(self._job)
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the worker has ended before its horse, which goes on."""
+        return os.getppid() != self._worker
 
     @guard.guarded("handing over the end of a job")
     def hand_over(self, ended: list[Ended]) -> None:
