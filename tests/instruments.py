@@ -54,6 +54,7 @@ def main() -> None:
     import flask_socketio  # noqa: F401
     import requests
     import sqlalchemy
+    from celery import Celery, signals
     from flask import Flask
     from opentelemetry import metrics
 
@@ -94,6 +95,8 @@ def main() -> None:
                 return "none"
             return "one"
 
+        # As a worker does that is ready.
+        signals.worker_ready.send(sender=type("Consumer", (), {"app": Celery("shop", broker="memory://")}))
         client = app.test_client()
         for method, path in (("POST", "/"), ("GET", "/boom"), ("GET", "/health")):
             client.open(path, method=method, data=b"lamp")
