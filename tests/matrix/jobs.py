@@ -197,17 +197,19 @@ def account(attempts: list[Attempt], collector: FakeCollector, workers: Workers)
     by_number: dict[int, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         by_number[attempt.number].append(attempt)
-    records, lost, spans, lines = Counter[int](), Counter[int](), Counter[int](), Counter[int]()
+    records, lost = Counter[int](), Counter[int]()
+    spans, lines = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
     for record in collector.logs:
         if record.name.startswith("ran job "):
-            lines[int(record.name.removeprefix("ran job "))] += 1
+            lines[int(record.name.removeprefix("ran job ")), int(record.resource["process.pid"])] += 1
         elif record.message.event_name == "otelflask.job":
             number = int(str(record.attributes["messaging.message.id"]).removeprefix("job-"))
             records[number] += 1
             lost[number] += record.attributes["otelflask.job.result"] == "lost"
     for span in collector.spans:
         if span.name == "process work.run":
-            spans[int(str(span.attributes["messaging.message.id"]).removeprefix("job-"))] += 1
+            number = int(str(span.attributes["messaging.message.id"]).removeprefix("job-"))
+            spans[number, int(span.resource["process.pid"])] += 1
 
     def is_in_memory(at: float, *pids: int) -> bool:
         return any(at >= workers.killed[pid] - KEPT_S for pid in pids if pid in workers.killed)
@@ -223,15 +225,16 @@ def account(attempts: list[Attempt], collector: FakeCollector, workers: Workers)
             if more > lost[number]:
                 result.wrong.append(f"job {number} has {records[number]} records of {len(runs)} attempts")
         result.explain("records", max(0, -more), killed)
-        ended = [run for run in runs if run.end is not None]
-        killed = sum(is_in_memory(run.end or 0.0, run.pid, run.worker) for run in ended)
-        result.explain("spans", max(0, len(ended) - spans[number]), killed)
-        if spans[number] > len(runs) or lines[number] > len(runs):
-            result.wrong.append(
-                f"job {number} has {spans[number]} spans and {lines[number]} lines of {len(runs)} attempts"
-            )
-        killed = sum(is_in_memory(run.begin, run.pid, run.worker) for run in runs)
-        result.explain("lines", max(0, len(runs) - lines[number]), killed)
+        for run in runs:
+            came = {"spans": spans[number, run.pid], "lines": lines[number, run.pid]}
+            if max(came.values()) > sum(other.pid == run.pid for other in runs):
+                result.wrong.append(f"job {number} of {run.pid} has {came}")
+            for kind, at in (("spans", run.end), ("lines", run.begin)):
+                if at is not None and not came[kind]:
+                    is_killed = is_in_memory(at, run.pid, run.worker)
+                    result.explain(kind, 1, is_killed)
+                    if not is_killed:
+                        result.wrong.append(f"no {kind} of job {number} in {run.pid} of {run.worker} at {at:.1f}")
     measured = sum(point.count for *_, point in collector.points("otelflask.job.duration"))
     result.explain("measurements", max(0, len(attempts) - measured), counted_killed)
     if measured > len(attempts) + result.before:
