@@ -4,6 +4,8 @@ Code that runs in the app's threads and calls code of the app or of other librar
 `call_hook`, `notify_each`, `call_each`, `enter` and `leave`, a function decorated with `guarded`,
 or a ``with log_errors(…)`` block. Under pytest, `own_code_failed` and `user_code_failed` raise
 errors of otelflask again, so that a test fails. `log_errors` never does.
+
+What a signal handler raises while such code runs is for the app, and goes on to it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar
 
+from otelflask._internal import signal_handlers
 from otelflask._internal.locks import new_rlock
 
 P = ParamSpec("P")
@@ -80,9 +83,14 @@ def log(
     message = PREFIX + message
     try:
         logger.log(level, message, *args, exc_info=exc_info)
-    except Exception:
+    except Exception as error:
         # A filter or a handler of the app raised. Nothing is left that could report it.
-        return
+        _let_through(error)
+
+
+def _let_through(error: BaseException) -> None:
+    if signal_handlers.has_raised(error):
+        raise error
 
 
 def own_code_failed(activity: str, error: BaseException) -> None:
@@ -92,6 +100,7 @@ def own_code_failed(activity: str, error: BaseException) -> None:
         activity: What the code was doing: words that fit after "while", such as "closing a request".
         error: The error.
     """
+    _let_through(error)
     if raises_own_errors():
         raise error
     log(activity, "telemetry error while %s; the app is not affected", activity, exc_info=error)
@@ -104,6 +113,7 @@ def user_code_failed(name: str, error: BaseException) -> None:
         name: What the user's code is: words that fit after "the", such as "hook `user`".
         error: The error.
     """
+    _let_through(error)
     if raises_own_errors() and _is_ours(error):
         raise error
     log(f"hook:{name}", "the %s raised; the app is not affected", name, exc_info=error)
@@ -123,6 +133,7 @@ def attempt(function: Callable[..., R], *args: Any, on_error: Callable[[Exceptio
     try:
         return function(*args)
     except Exception as error:
+        _let_through(error)
         return on_error(error)
 
 
@@ -174,6 +185,7 @@ def call_each(items: Iterable[Any], method: str, argument: Any, on_error: Callab
         try:
             getattr(item, method)(argument)
         except Exception as error:
+            _let_through(error)
             on_error(item, error)
 
 
@@ -243,7 +255,7 @@ class log_errors:  # noqa: N801
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) or signal_handlers.has_raised(error):
             return False
         log(self._key, self._message, *self._args, exc_info=error)
         return True
@@ -264,5 +276,6 @@ def safe_text(value: object) -> str:
     """``str(value)``, also for objects that raise in ``__str__`` and ``__repr__``."""
     try:
         return str(value)
-    except Exception:
+    except Exception as error:
+        _let_through(error)
         return f"<{type(value).__module__}.{type(value).__qualname__} (unprintable)>"
