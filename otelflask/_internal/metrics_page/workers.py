@@ -86,6 +86,10 @@ class SharedMetrics:
 
     def _share(self) -> float | None:
         if self._has_ended():
+            with self._lock:
+                if self._lock_file is not None:
+                    self._lock_file.close()
+                    self._lock_file = None
             return None
         self._shares += 1
         with contextlib.suppress(TimeoutError):

@@ -6,7 +6,7 @@ import functools
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -18,7 +18,7 @@ from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.triggers.date import DateTrigger
 from opentelemetry.trace import SpanKind
 
-from otelflask._internal import attribute_names, guard
+from otelflask._internal import attribute_names, clock, guard
 from otelflask._internal.instrumentation.jobs import origin
 from otelflask._internal.instrumentation.jobs.job import Ended, Job, Outcome
 from otelflask._internal.instrumentation.jobs.run import Run
@@ -135,7 +135,7 @@ def _missed_in(events: Any) -> int:
 def _next_of(job: Any, left: list[datetime]) -> datetime:
     """The time of the run that begins now. APScheduler does not run a job for times that are too long ago."""
     grace = job.misfire_grace_time
-    while len(left) > 1 and grace is not None and datetime.now(timezone.utc) - left[0] > timedelta(seconds=grace):
+    while len(left) > 1 and grace is not None and clock.now() - left[0] > timedelta(seconds=grace):
         left.pop(0)
     return left.pop(0) if len(left) > 1 else left[0]
 
@@ -143,7 +143,7 @@ def _next_of(job: Any, left: list[datetime]) -> datetime:
 def _job_of(job: Any, due: datetime | None) -> Job:
     # A name that the app gives may have a number of each order in it.
     name = str(job.func_ref or job.name).replace(":", ".")
-    waited = None if due is None else max(0.0, (datetime.now(timezone.utc) - due).total_seconds())
+    waited = None if due is None else max(0.0, (clock.now() - due).total_seconds())
     return Job("apscheduler", name, {attribute_names.JOB_ID: job.id}, waited)
 
 

@@ -23,6 +23,8 @@ from otelflask._internal.instrumentation.jobs.run import taker
 from otelflask._internal.instrumentation.jobs.runs import Runs
 from otelflask._internal.patches import replace
 
+#: What Celery gives the pool with each task.
+_CALLBACKS = frozenset({"accept_callback", "callback", "error_callback"})
 JobOf = Callable[[str, Mapping[str, Any]], Job]
 
 
@@ -41,9 +43,10 @@ def observe(runs: Runs, joins: bool, job_of: JobOf) -> Callable[[], None]:
 
     @functools.wraps(original)
     def apply_async(self: TaskPool, target: Any, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
-        if getattr(target, "__module__", "") != "celery.app.trace":
+        is_task = getattr(target, "__module__", "") == "celery.app.trace" and options.keys() >= _CALLBACKS
+        pooled = guard.attempt(_Pooled, runs, joins, job_of, args, on_error=lambda error: None) if is_task else None
+        if pooled is None:
             return original(self, target, args, kwargs, **options)
-        pooled = _Pooled(runs, joins, job_of, args)
         return original(self, _run, (target, *args), kwargs, **options | pooled.callbacks(options))
 
     return replace(TaskPool, "apply_async", apply_async)
