@@ -17,6 +17,8 @@ from otelflask._internal import guard
 from otelflask._internal.compat import uvicorn, uwsgi
 from otelflask._internal.lifecycle import greenlets
 
+#: For a process of a pool that ends by itself, while its parent may tell it to end.
+signals_blocked = uwsgi.signals_blocked
 #: Seconds beyond `shutdown_timeout` after which an end that hangs is abandoned.
 END_S = 1.0
 

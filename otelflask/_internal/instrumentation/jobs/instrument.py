@@ -9,6 +9,7 @@ from otelflask._internal.import_hooks import Cancel, when_imported
 from otelflask._internal.instrumentation.jobs import commands
 from otelflask._internal.instrumentation.jobs.queue_lengths import QueueLengths
 from otelflask._internal.instrumentation.jobs.runs import Runs
+from otelflask._internal.lifecycle import ending
 from otelflask._internal.settings import Settings
 from otelflask._internal.settings.libraries import is_disabled
 
@@ -31,19 +32,25 @@ def instrument(pipeline: Pipeline, settings: Settings, end: Callable[[], None], 
     _undo.append(lengths.end)
     joins = settings.job_traces == "parent"
 
+    def end_undisturbed() -> None:
+        with ending.signals_blocked():
+            end()
+
     def celery() -> None:
         # Each of these is imported here, because it imports the library.
         from otelflask._internal.instrumentation.jobs.celery.instrument import instrument
 
-        _undo.extend(instrument(runs, lengths, joins, end))
+        _undo.extend(instrument(runs, lengths, joins, end_undisturbed))
 
     def rq() -> None:
         from otelflask._internal.instrumentation.jobs.rq import late_start, queues, workers
         from otelflask._internal.instrumentation.jobs.rq import lengths as rq_lengths
         from otelflask._internal.instrumentation.jobs.rq import runs as rq_runs
 
-        _undo.extend([queues.observe(runs), rq_runs.observe(runs, joins), workers.observe(runs, joins, end)])
-        _undo.extend([late_start.observe(runs, joins, end), rq_lengths.observe(lengths)])
+        _undo.extend(
+            [queues.observe(runs), rq_runs.observe(runs, joins), workers.observe(runs, joins, end_undisturbed)]
+        )
+        _undo.extend([late_start.observe(runs, joins, end_undisturbed), rq_lengths.observe(lengths)])
 
     def apscheduler() -> None:
         from otelflask._internal.instrumentation.jobs import apscheduler
