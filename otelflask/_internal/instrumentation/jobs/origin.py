@@ -5,26 +5,15 @@ Source: semantic conventions, messaging spans: a run has a link to what asked fo
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 from opentelemetry import propagate
 from opentelemetry import trace as trace_api
 from opentelemetry.context import Context
-from opentelemetry.trace import (
-    INVALID_SPAN,
-    INVALID_SPAN_CONTEXT,
-    Link,
-    Span,
-    SpanContext,
-    SpanKind,
-    Tracer,
-    set_span_in_context,
-)
-from opentelemetry.trace.status import Status, StatusCode
+from opentelemetry.trace import INVALID_SPAN, INVALID_SPAN_CONTEXT, Link, SpanContext, SpanKind, set_span_in_context
 
-from otelflask._internal import attribute_names, clock, guard
+from otelflask._internal import clock
 
 #: The header with the time at which a job was sent, in epoch nanoseconds.
 SENT_AT = "otelflask-sent-at"
@@ -82,45 +71,3 @@ def sent_at(headers: Mapping[str, Any]) -> float | None:
 
 def _fields() -> set[str]:
     return propagate.get_global_textmap().fields
-
-
-@contextlib.contextmanager
-def sending(tracer: Tracer, system: str, name: str, attributes: Mapping[str, Any]) -> Iterator[Span]:
-    """The span of a job that is sent.
-
-    Args:
-        tracer: Starts the span.
-        system: What runs the job.
-        name: The job's name.
-        attributes: More attributes.
-    """
-    own = sent_attributes(system, name) | dict(attributes)
-    with tracer.start_as_current_span(
-        f"send {name}",
-        kind=SpanKind.PRODUCER,
-        attributes=own,
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
-        try:
-            yield span
-        except BaseException as error:
-            fail(span, error)
-            raise
-
-
-def sent_attributes(system: str, name: str) -> dict[str, Any]:
-    """Attributes of the span of each job that is sent."""
-    return {
-        attribute_names.JOB_SYSTEM: system,
-        attribute_names.JOB_NAME: name,
-        "messaging.system": system,
-        "messaging.operation.name": "send",
-        "messaging.operation.type": "send",
-    }
-
-
-def fail(span: Span, error: BaseException) -> None:
-    """Record on its span why a job was not sent."""
-    span.record_exception(error)
-    span.set_status(Status(StatusCode.ERROR, guard.safe_text(error)))

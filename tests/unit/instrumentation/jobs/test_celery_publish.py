@@ -34,7 +34,7 @@ def test_the_span_of_a_publish_ends_and_what_follows_belongs_to_the_request(
     queue = celery.Celery("work", broker=broker, set_as_current=False)
     queue.conf.broker_transport_options = {"socket_connect_timeout": 1}
 
-    @queue.task(name="work.ship")
+    @queue.task(name="work.ship", shared=False)
     def ship(order: int) -> None:
         pass
 

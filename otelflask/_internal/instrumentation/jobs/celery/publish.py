@@ -5,28 +5,21 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
 from celery import Celery, signals
-from opentelemetry import context as context_api
-from opentelemetry import trace
-from opentelemetry.trace import Span, SpanKind
 
 from otelflask._internal import guard
 from otelflask._internal.instrumentation.jobs import origin
 from otelflask._internal.instrumentation.jobs.runs import Runs
+from otelflask._internal.instrumentation.jobs.sending import Sending
 from otelflask._internal.patches import all_of, replace
 
 _ID = "otelflask-publish"
 
 
-class _Publish(NamedTuple):
-    span: Span
-    token: Any
-
-
 #: What the innermost `send_task` of this context is about to publish.
-_publishing: ContextVar[list[_Publish] | None] = ContextVar("otelflask_publishing", default=None)
+_publishing: ContextVar[list[Sending] | None] = ContextVar("otelflask_publishing", default=None)
 
 
 def observe(runs: Runs) -> Callable[[], None]:
@@ -63,34 +56,29 @@ def observe(runs: Runs) -> Callable[[], None]:
 
 @guard.guarded("starting the span of a publish")
 def _before(runs: Runs, sender: Any = "", headers: Any = None, routing_key: Any = None, **message: Any) -> None:
-    name = str(sender)
-    attributes = origin.sent_attributes("celery", name)
+    attributes = {}
     if routing_key:
         attributes["messaging.destination.name"] = str(routing_key)
     if headers and headers.get("id"):
         attributes["messaging.message.id"] = str(headers["id"])
-    span = runs.tracer.start_span(f"send {name}", kind=SpanKind.PRODUCER, attributes=attributes)
-    within = trace.set_span_in_context(span)
+    sending = Sending(runs.tracer, "celery", str(sender), attributes)
     if headers is not None:
-        origin.write(headers, within)
+        origin.write(headers, sending.context)
     publishing = _publishing.get()
     if publishing is None:
         # Nobody says when it ends.
-        span.end()
+        sending.end()
     else:
-        publishing.append(_Publish(span, context_api.attach(within)))
+        sending.enter()
+        publishing.append(sending)
 
 
-@guard.guarded("ending the span of a publish")
 def _after(**message: Any) -> None:
     publishing = _publishing.get()
     while publishing:
-        span, token = publishing.pop()
-        context_api.detach(token)
-        span.end()
+        publishing.pop().end()
 
 
-@guard.guarded("recording a publish that failed")
 def _fail(error: BaseException) -> None:
-    for span, _ in _publishing.get() or ():
-        origin.fail(span, error)
+    for sending in _publishing.get() or ():
+        sending.fail(error)

@@ -12,6 +12,7 @@ from rq.job import Job as RqJob
 from otelflask._internal import guard
 from otelflask._internal.instrumentation.jobs import origin
 from otelflask._internal.instrumentation.jobs.runs import Runs
+from otelflask._internal.instrumentation.jobs.sending import Sending
 from otelflask._internal.patches import all_of, replace
 
 #: The key in a job's `meta`.
@@ -50,12 +51,26 @@ def observe(runs: Runs) -> Callable[[], None]:
 def _within_span(runs: Runs, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def send(self: Queue, job: RqJob, *arguments: Any, **options: Any) -> Any:
-        details = {"messaging.destination.name": self.name, "messaging.message.id": job.id}
-        with origin.sending(runs.tracer, "rq", name_of(job), details):
-            _write(job)
+        sending = guard.attempt(_begin, runs, self, job, on_error=lambda error: None)
+        if sending is None:
             return original(self, job, *arguments, **options)
+        try:
+            return original(self, job, *arguments, **options)
+        except BaseException as error:
+            sending.fail(error)
+            raise
+        finally:
+            sending.end()
 
     return send
+
+
+def _begin(runs: Runs, queue: Queue, job: RqJob) -> Sending:
+    details = {"messaging.destination.name": queue.name, "messaging.message.id": job.id}
+    sending = Sending(runs.tracer, "rq", name_of(job), details)
+    sending.enter()
+    _write(job)
+    return sending
 
 
 @guard.guarded("writing what asks for a job")
