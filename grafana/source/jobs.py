@@ -31,7 +31,7 @@ JOBS = f'{SERVICE},{NAME}=~"$job_name"'
 COUNT = f'otelflask_job_duration_seconds_count{{{JOBS},otelflask_job_system!="command"}}'
 BUCKET = f'otelflask_job_duration_seconds_bucket{{{JOBS},otelflask_job_system!="command"}}'
 WAITED = f"otelflask_job_queue_duration_seconds_bucket{{{JOBS}}}"
-ACTIVE = f"otelflask_job_active{{{JOBS}}} {SPEAKS}"
+ACTIVE = f'otelflask_job_active{{{JOBS},otelflask_job_system!="command"}} {SPEAKS}'
 WAITING = f"otelflask_job_queue_length{{{SERVICE}}} {SPEAKS}"
 #: Several workers may look at one queue.
 WAITING_BY_QUEUE = f"max by (messaging_destination_name) ({WAITING})"

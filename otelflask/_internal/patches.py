@@ -27,6 +27,11 @@ def replace(owner: Any, name: str, wrapped: Callable[..., Any]) -> Callable[[], 
     return undo
 
 
+def owner_of(kind: type, name: str) -> type | None:
+    """The class in which a class has a method: its own, or a base; None where there is none."""
+    return next((base for base in kind.__mro__ if name in vars(base)), None)
+
+
 def all_of(undo: Iterable[Callable[[], object]]) -> Callable[[], None]:
     """One function that calls all of these."""
 

@@ -36,8 +36,9 @@ def _is_handler(frame: FrameType) -> bool:
         return False
     names, rest, _, found = inspect.getargvalues(frame)
     given = [found.get(name) for name in names]
-    if rest is not None:
-        given += found.get(rest) or ()
+    # The app may have given the name another value.
+    if rest is not None and type(more := found.get(rest)) is tuple:
+        given += more
     return any(
         type(current) is FrameType and type(number) in _KINDS and number in _NUMBERS
         for number, current in itertools.pairwise(given)

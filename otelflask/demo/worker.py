@@ -15,7 +15,6 @@ from otelflask.demo.shop import create_app
 
 __all__ = ["queue"]
 
-shop = create_app()
 #: Touched as long as the worker is connected.
 ALIVE = Path(os.environ.get("SHOP_WORKER_ALIVE", f"{tempfile.gettempdir()}/otelflask-shop-{os.getuid()}.alive"))
 
@@ -29,6 +28,8 @@ class _ShopTask(Task):  # type: ignore[misc]
 
 
 queue.Task = _ShopTask
+# After that: the app's command makes the tasks.
+shop = create_app()
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]

@@ -49,6 +49,11 @@ def test_the_demo_prints_trees_sends_and_ends_at_ctrl_c(fake_collector: FakeColl
             time.sleep(0.5)
         assert wanted == {}
         fake_collector.wait_for(lambda: any(s.name == "process shop.confirm" for s in fake_collector.spans), timeout=60)
+        fake_collector.wait_for(lambda: any(s.name == "process shop.deliver" for s in fake_collector.spans), timeout=60)
+        results = {
+            s.attributes["otelflask.job.result"] for s in fake_collector.spans if s.name == "process shop.deliver"
+        }
+        assert results == {"success"}
         assert '<span class="warn">' in _shown(f"http://127.0.0.1:{port}/monitoring/queries")
         demo.send_signal(signal.SIGINT)
         output, _ = demo.communicate(timeout=60)

@@ -83,6 +83,17 @@ def test_no_guard_suppresses_what_a_signal_handler_raises(
         call()
 
 
+def _with_other_arguments(*arguments: Any) -> None:
+    arguments = object()  # type: ignore[assignment]  # noqa: F841
+    raise StopRequestedError
+
+
+def test_a_function_may_give_the_name_of_its_arguments_another_value() -> None:
+    with pytest.raises(StopRequestedError) as raised:
+        _with_other_arguments(1, 2)
+    assert not signal_handlers.has_raised(raised.value)
+
+
 @pytest.mark.parametrize("arguments", [(), (signal.SIGUSR1,), (15, None), ("15", object())])
 def test_other_exceptions_are_of_no_signal_handler(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(StopRequestedError) as raised:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from otelflask._internal import guard
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.import_hooks import Cancel, when_imported
 from otelflask._internal.instrumentation.jobs import commands
@@ -17,13 +18,15 @@ from otelflask._internal.settings.libraries import is_disabled
 _undo: list[Cancel] = []
 
 
-def instrument(pipeline: Pipeline, settings: Settings, end: Callable[[], None], on_run: Callable[[], object]) -> None:
+def instrument(
+    pipeline: Pipeline, settings: Settings, end: Callable[[float | None], None], on_run: Callable[[], object]
+) -> None:
     """Record the runs of jobs and commands. A second call changes nothing.
 
     Args:
         pipeline: Where their telemetry goes.
         settings: The settings.
-        end: Ends the telemetry of a process that exits by itself.
+        end: Ends the telemetry of a process that exits by itself, within so many seconds (None: `shutdown_timeout`).
         on_run: Called when a job begins.
     """
     if _undo:
@@ -32,9 +35,10 @@ def instrument(pipeline: Pipeline, settings: Settings, end: Callable[[], None], 
     _undo.append(lengths.end)
     joins = settings.job_traces == "parent"
 
-    def end_undisturbed() -> None:
+    @guard.guarded("ending a process that runs jobs")
+    def end_undisturbed(timeout: float | None = None) -> None:
         with ending.signals_blocked():
-            end()
+            end(timeout)
 
     def celery() -> None:
         # Each of these is imported here, because it imports the library.

@@ -54,6 +54,10 @@ class QueueLengths:
         self._system, self._measure = system, measure
         self._task.start()
 
+    def forget(self) -> None:
+        """Look at nothing any more: the worker has ended."""
+        self._measure, self._found = dict, {}
+
     def end(self) -> None:
         """End the thread."""
         self._task.begin_close(time.monotonic())

@@ -78,7 +78,7 @@ class Publisher:
 
         The first request calls this, so that a pre-fork server's master process starts no thread.
         """
-        self._store.file.joins = False
+        self._joined = self._store.file.joins = False
         # Without a thread, the next request tries again.
         self.started = self._task.start()
 

@@ -135,6 +135,30 @@ def test_each_attempt_is_a_run(
     assert len({record.trace_id for record in records}) == 1
 
 
+def test_attempts_after_a_while_are_in_one_trace(make: Callable[..., Shop]) -> None:
+    shop = make()
+    shop.ask(lambda: shop.queue.enqueue(rq_jobs.fails, retry=Retry(max=2, interval=1)))
+    tries = 0
+    while len(shop.records()) < 3 and tries < 60:
+        tries += 1
+        shop.work(with_scheduler=True)
+    records = shop.records()
+    assert [record.attributes[attribute_names.JOB_RESULT] for record in records] == ["retry", "retry", "failure"]
+    assert [record.attributes[attribute_names.JOB_RETRIES] for record in records] == [0, 1, 2]
+    assert len({record.trace_id for record in records}) == 1
+
+
+def test_a_queue_without_workers_reports_a_job_that_fails(
+    make: Callable[..., Shop], telemetry: CapturedTelemetry
+) -> None:
+    shop = make()
+    at_once = Queue(shop.queue.name, connection=shop.connection, is_async=False)
+    shop.ask(lambda: at_once.enqueue(rq_jobs.fails, retry=Retry(max=2)))
+    (record,) = shop.records()
+    assert record.attributes[attribute_names.JOB_RESULT] == "failure"
+    assert len([item for item in telemetry.logs if item.event_name in event_names.REPORTS]) == 1
+
+
 def test_a_scheduled_job_has_the_trace_of_its_request_and_waits_from_when_it_is_due(
     make: Callable[..., Shop], telemetry: CapturedTelemetry
 ) -> None:

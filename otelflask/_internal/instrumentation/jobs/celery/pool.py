@@ -14,6 +14,7 @@ from typing import Any
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import Terminated, WorkerLostError
 from celery.concurrency.prefork import TaskPool
+from celery.exceptions import Reject
 
 from otelflask._internal import clock, guard
 from otelflask._internal.exceptions.attributes import exception_type
@@ -117,6 +118,8 @@ class _Pooled:
         result: Result = "failure"
         if isinstance(error, Terminated):
             result = "revoked"
+        elif isinstance(error, Reject):
+            result = "rejected"
         elif isinstance(error, (WorkerLostError, SystemExit, KeyboardInterrupt)):
             result = "lost"
         where = origin.read(self._headers, self._joins)

@@ -83,7 +83,7 @@ class _Tasks:
             # `Retry` has the exception that is the reason.
             run.note(Outcome(result, getattr(retval, "exc", None) if result == "retry" else None))
         elif state != "FAILURE":
-            run.note(Outcome("failure", sys.exc_info()[1]))
+            run.note(_outcome_of(sys.exc_info()[1]))
         run.end()
 
     @guard.guarded("counting a revoked task")
@@ -92,6 +92,14 @@ class _Tasks:
         if not terminated:
             where = origin.read(vars(request), self._joins)
             self._runs.count_missed(Ended(job_of(sender.name, vars(request)), "revoked", 0.0, span=where.asked))
+
+
+def _outcome_of(error: BaseException | None) -> Outcome:
+    """The end of a run that something else than an `Exception` has ended."""
+    if type(error).__name__ == "GreenletExit":
+        # `revoke(terminate=True)` with gevent's pool.
+        return Outcome("revoked")
+    return Outcome("failure", error, is_reported=not isinstance(error, (SystemExit, KeyboardInterrupt)))
 
 
 def job_of(name: str, headers: Mapping[str, Any]) -> Job:

@@ -25,6 +25,9 @@ def observe(lengths: QueueLengths) -> Callable[[], None]:
     def work(self: BaseWorker, *arguments: Any, **options: Any) -> Any:
         with guard.log_errors("queues", "the queues of a worker are not measured"):
             lengths.watch("rq", lambda: {queue.name: queue.count for queue in self.queues})
-        return original(self, *arguments, **options)
+        try:
+            return original(self, *arguments, **options)
+        finally:
+            lengths.forget()
 
     return replace(BaseWorker, "work", work)

@@ -17,6 +17,8 @@ from otelflask._internal.patches import all_of, replace
 
 #: The key in a job's `meta`.
 META_KEY = "otelflask"
+#: The header with the job's name. A worker would have to read the job's arguments for it.
+NAME = "otelflask-job-name"
 #: The header with the number of further runs that a job had when it was sent.
 RETRIES = "otelflask-retries"
 
@@ -43,14 +45,23 @@ def observe(runs: Runs) -> Callable[[], None]:
         [
             replace(Queue, "create_job", create_job),
             replace(Queue, "enqueue_job", _within_span(runs, Queue.enqueue_job)),
-            replace(Queue, "schedule_job", _within_span(runs, Queue.schedule_job)),
+            replace(Queue, "schedule_job", _within_span(runs, Queue.schedule_job, _is_repeated)),
         ]
     )
 
 
-def _within_span(runs: Runs, original: Callable[..., Any]) -> Callable[..., Any]:
+def _is_repeated(job: RqJob) -> bool:
+    """Whether RQ itself schedules the next run of a job that has run."""
+    return META_KEY in job.meta and job.enqueued_at is not None
+
+
+def _within_span(
+    runs: Runs, original: Callable[..., Any], is_left_alone: Callable[[RqJob], bool] = lambda job: False
+) -> Callable[..., Any]:
     @functools.wraps(original)
     def send(self: Queue, job: RqJob, *arguments: Any, **options: Any) -> Any:
+        if guard.attempt(is_left_alone, job, on_error=lambda error: False):
+            return original(self, job, *arguments, **options)
         sending = guard.attempt(_begin, runs, self, job, on_error=lambda error: None)
         if sending is None:
             return original(self, job, *arguments, **options)
@@ -75,7 +86,7 @@ def _begin(runs: Runs, queue: Queue, job: RqJob) -> Sending:
 
 @guard.guarded("writing what asks for a job")
 def _write(job: RqJob) -> None:
-    headers: dict[str, str] = {}
+    headers = {NAME: name_of(job)}
     origin.write(headers)
     if job.retries_left:
         headers[RETRIES] = str(job.retries_left)
@@ -85,4 +96,7 @@ def _write(job: RqJob) -> None:
 
 def name_of(job: RqJob) -> str:
     """The name of a job's function. Its description would have the arguments."""
+    known = job.meta.get(META_KEY)
+    if isinstance(known, dict) and isinstance(known.get(NAME), str):
+        return str(known[NAME])
     return guard.attempt(lambda: str(job.func_name), on_error=lambda error: "unknown")

@@ -43,7 +43,7 @@ def observe(runs: Runs, joins: bool) -> Callable[[], None]:
             run.note(outcome_of(self, error))
             raise
         else:
-            run.note(Outcome("retry" if isinstance(result, Retry) else "success"))
+            run.note(_outcome_of_result(self, result))
             return result
         finally:
             run.end()
@@ -66,9 +66,21 @@ def outcome_of(job: RqJob, error: BaseException | None) -> Outcome:
     """The end of a run that has not returned `Retry`, by the exception that has ended it."""
     if error is None:
         return Outcome()
-    if job.retries_left:
+    # A queue without workers runs a job once.
+    if job.retries_left and job.worker_name != "sync":
         return Outcome("retry", error)
     return Outcome("failure", error, is_reported=True)
+
+
+def _outcome_of_result(job: RqJob, result: Any) -> Outcome:
+    if not isinstance(result, Retry):
+        return Outcome()
+    return Outcome("retry" if _results_before(job) < result.max else "failure")
+
+
+def _results_before(job: RqJob) -> int:
+    """How often the job has asked by its result to be tried again. RQ counts it from 2.1 on."""
+    return getattr(job, "number_of_retries", None) or 0
 
 
 def origin_of(job: RqJob, joins: bool) -> Origin:
@@ -90,7 +102,7 @@ def job_of(job: RqJob) -> Job:
     }
     retries = _headers(job).get(RETRIES)
     # Jobs count down, and those that ask for it by their result count up.
-    before = int(retries) - (job.retries_left or 0) if retries else job.number_of_retries or 0
+    before = int(retries) - (job.retries_left or 0) if retries else _results_before(job)
     attributes[attribute_names.JOB_RETRIES] = before
     return Job("rq", name_of(job), attributes, _waited(job))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import pickle
+import select
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -24,29 +25,29 @@ from otelflask._internal.instrumentation.jobs.job import Ended, JobLostError, Re
 from otelflask._internal.instrumentation.jobs.rq.runs import job_of, origin_of
 from otelflask._internal.instrumentation.jobs.run import taker
 from otelflask._internal.instrumentation.jobs.runs import Runs
-from otelflask._internal.patches import all_of, replace
+from otelflask._internal.lifecycle.ending import FORKED_END_S
+from otelflask._internal.patches import all_of, owner_of, replace
 
 #: Workers that do not fork.
 _OTHERS: tuple[type[BaseWorker], ...] = tuple(
     kind for kind in (SimpleWorker, getattr(rq_worker, "SpawnWorker", None)) if kind is not None
 )
-#: The most bytes that a pipe takes at once.
-_PIPE_SIZE = 60_000
 
 
-def observe(runs: Runs, joins: bool, end: Callable[[], None]) -> Callable[[], None]:
+def observe(runs: Runs, joins: bool, end: Callable[[float | None], None]) -> Callable[[], None]:
     """Count the runs of work horses, and end their telemetry before they exit.
 
     Args:
         runs: Where they are counted.
         joins: Whether a run belongs to the trace of what asked for it.
-        end: Ends the telemetry of a process that exits by itself.
+        end: Ends the telemetry of a process that exits by itself, within so many seconds.
 
     Returns:
         A function that undoes it.
     """
-    execute, owner = Worker.execute_job, _owner_of("perform_job")
-    perform = owner.perform_job
+    # It is not in the same class in each version.
+    owner: Any = owner_of(Worker, "perform_job")
+    execute, perform = Worker.execute_job, owner.perform_job
 
     @functools.wraps(execute)
     def execute_job(self: Worker, job: RqJob, queue: Any) -> Any:
@@ -58,13 +59,16 @@ def observe(runs: Runs, joins: bool, end: Callable[[], None]) -> Callable[[], No
             return execute(self, job, queue)
         finally:
             _current_horse.reset(token)
-            horse.count(job, joins)
+            # RQ forgets the process of a horse that has ended.
+            horse.count(job, joins, has_ended=not self.horse_pid)
 
     @functools.wraps(perform)
     def perform_job(self: BaseWorker, *arguments: Any, **options: Any) -> Any:
         if not self.is_horse:
             return perform(self, *arguments, **options)
         horse = _current_horse.get()
+        if horse is not None:
+            horse.begin()
         ended: list[Ended] = []
         # One that was not forked counts by itself.
         token = taker.set(ended.append if horse is not None else None)
@@ -72,19 +76,12 @@ def observe(runs: Runs, joins: bool, end: Callable[[], None]) -> Callable[[], No
             return perform(self, *arguments, **options)
         finally:
             taker.reset(token)
-            if horse is not None and horse.is_orphan:
-                for each in ended:
-                    runs.count(each)
-            end()
             if horse is not None:
                 horse.hand_over(ended)
+            # Briefly: the worker waits.
+            end(FORKED_END_S)
 
     return all_of([replace(Worker, "execute_job", execute_job), replace(owner, "perform_job", perform_job)])
-
-
-def _owner_of(method: str) -> type[BaseWorker]:
-    """The class that has a method. It is not the same in each version."""
-    return next(kind for kind in Worker.__mro__ if method in vars(kind))
 
 
 class _Horse:
@@ -98,7 +95,6 @@ class _Horse:
     def __init__(self, runs: Runs, job: RqJob) -> None:
         self._runs = runs
         self._job = job_of(job)
-        self._worker = os.getpid()
         self._began = clock.perf_counter_ns()
         self._output, self._input = os.pipe()
         # Neither side waits for the other.
@@ -106,22 +102,29 @@ class _Horse:
         os.set_blocking(self._input, False)
         runs.begin(self._job)
 
-    @property
-    def is_orphan(self) -> bool:
-        """Whether the worker has ended before its horse, which goes on."""
-        return os.getppid() != self._worker
+    @guard.guarded("beginning a work horse")
+    def begin(self) -> None:
+        """Leave the other end of the pipe to the worker, in the horse."""
+        os.close(self._output)
 
     @guard.guarded("handing over the end of a job")
     def hand_over(self, ended: list[Ended]) -> None:
-        """Write the ends of the horse's runs: that of its job is the last."""
+        """Write the ends of the horse's runs: that of its job is the last. Count them where nobody reads any more."""
         data = pickle.dumps(ended)
-        os.write(self._input, data if len(data) <= _PIPE_SIZE else pickle.dumps(ended[-1:]))
+        try:
+            # At once, or not at all.
+            os.write(self._input, data if len(data) <= select.PIPE_BUF else pickle.dumps(ended[-1:]))
+        except BrokenPipeError:
+            for each in ended:
+                self._runs.count(each)
 
     @guard.guarded("counting a job")
-    def count(self, job: RqJob, joins: bool) -> None:
-        """Count the run, once the horse has ended."""
+    def count(self, job: RqJob, joins: bool, has_ended: bool) -> None:
+        """Count the run, once the horse has ended. One that goes on counts by itself."""
         self._runs.leave(self._job)
         ended = self._read()
+        if not has_ended:
+            return
         if ended is None:
             self._count_lost(job, joins)
             return
@@ -130,7 +133,7 @@ class _Horse:
 
     def _read(self) -> list[Ended] | None:
         try:
-            return pickle.loads(os.read(self._output, _PIPE_SIZE))  # type: ignore[no-any-return]
+            return pickle.loads(os.read(self._output, select.PIPE_BUF))  # type: ignore[no-any-return]
         except BlockingIOError:
             return None
         finally:
