@@ -28,11 +28,6 @@ from tests.unit.conftest import join_checks
 @pytest.fixture(autouse=True)
 def _no_checks_are_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "_declared", [])
-    # Engines of other tests, some of which have lost their server or their user.
-    gc.collect()
-    others = {item for item in gc.get_referrers(sa.Engine) if isinstance(item, sa.Engine)}
-    engines = app_endpoints._engines
-    monkeypatch.setattr(app_endpoints, "_engines", lambda: [item for item in engines() if item not in others])
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ import otelflask
 from otelflask._internal.health import checks
 from otelflask._internal.instrumentation.logs import capture
 from otelflask._internal.live_page.show.repository import Repository
-from otelflask._internal.wiring import app_endpoints
 from otelflask.testing import CapturedTelemetry
 from tests.unit.conftest import join_checks
 from tests.unit.live_page.conftest import VIEWS, Make, ask, link, shown
@@ -203,8 +202,6 @@ def test_its_health_is_a_small_json_about_the_processes(make: Make) -> None:
 
 
 def test_its_health_is_that_of_the_checks(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Engines of other tests.
-    monkeypatch.setattr(app_endpoints, "_engines", list)
     for critical, status in ((True, "unhealthy"), (False, "degraded")):
         monkeypatch.setattr(checks, "_declared", [checks.Check("stock", lambda: False, critical)])
         # Nobody has asked /health before.
