@@ -49,8 +49,9 @@ def _shut_down_in_thread(ending: Ending) -> None:
 
 #: Seconds that a process has which a request may have forked, and waits for.
 FORKED_END_S = 1.0
-#: Seconds that are left to what waits after a SIGTERM. A second one ends it at once.
+#: Seconds that are left to what waits after one of the signals that end processes.
 HURRY_S = 1.0
+_ENDING_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 #: The handler of SIGTERM that ends telemetry, in a process where nobody else handled it.
 _terminates: Callable[[int, FrameType | None], None] | None = None
 #: Whether the app had a handler before.
@@ -80,51 +81,54 @@ def _finalize(timeout: float | None, endings: weakref.WeakSet[Ending]) -> None:
 
 
 def _shut_down_all(timeout: float | None, endings: weakref.WeakSet[Ending]) -> None:
-    with uwsgi.signals_blocked() if uwsgi.is_running() else _counting_at_sigterm():
+    with uwsgi.signals_blocked() if uwsgi.is_running() else _hurrying_at_signals():
         for ending in list(endings):
             ending.shutdown(timeout)
 
 
 class _Interrupted(BaseException):
-    """SIGTERM came while telemetry was sent at the end of the process."""
+    """The time is over that a signal has left to what is sent at the end of the process."""
 
 
 @contextlib.contextmanager
-def _counting_at_sigterm() -> Iterator[None]:
-    """Have SIGTERM end what waits, soon, so that it counts what is left, and then the process.
+def _hurrying_at_signals() -> Iterator[None]:
+    """Have a signal that ends processes leave `HURRY_S` to what waits, so that it counts what is left.
 
-    Parents of workers send it while these end: uvicorn's after a Ctrl+C for all, and hypercorn's twice more when the
-    first of them has ended.
+    Parents of workers send more of them while these end: uvicorn's and gunicorn's after a Ctrl+C for all, and
+    hypercorn's two when the first of its workers has ended. Handlers of servers raise exceptions, or do nothing.
     """
-    before = signal.getsignal(signal.SIGTERM)
     # A handler that a server has installed in C is None.
-    is_ours = before is not None and before in (signal.SIG_DFL, _terminates)
-    if not _is_main_thread() or not is_ours or greenlets.are_threads():
+    before = {number: signal.getsignal(number) for number in _ENDING_SIGNALS}
+    before = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+    if not _is_main_thread() or not before or greenlets.are_threads():
         yield
         return
+    came: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        # Counting takes no time.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.setitimer(signal.ITIMER_REAL, 0)
         raise _Interrupted
 
     def hurry(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, interrupt)
-        # No thread can be started any more.
-        signal.signal(signal.SIGALRM, interrupt)
-        signal.setitimer(signal.ITIMER_REAL, HURRY_S)
+        if not came:
+            # No thread can be started any more.
+            signal.signal(signal.SIGALRM, interrupt)
+            signal.setitimer(signal.ITIMER_REAL, HURRY_S)
+        came.append(number)
 
-    signal.signal(signal.SIGTERM, hurry)
+    for number in before:
+        signal.signal(number, hurry)
     is_interrupted = False
     try:
         yield
     except _Interrupted:
+        # Counting takes no time.
         is_interrupted = True
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is _terminates else handler)
+    if is_interrupted and signal.SIGTERM in came:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if is_interrupted:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
