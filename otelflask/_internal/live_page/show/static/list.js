@@ -16,6 +16,7 @@ export class List {
     this.body = this.table.tBodies[0];
     this.scroller = box.querySelector(".scroll");
     this.empty = box.querySelector(".empty");
+    prepare(this.empty);
     this.button = box.querySelector(".news button");
     this.above = document.createElement("tr");
     this.below = document.createElement("tr");
@@ -42,8 +43,10 @@ export class List {
     this.last = drawn.dataset.last;
     this.hasOlder = drawn.dataset.more === "true";
     this.total = Number(drawn.dataset.total);
-    this.empty.replaceChildren(...drawn.querySelector(".empty").childNodes);
-    prepare(this.empty);
+    const empty = drawn.querySelector(".empty");
+    prepare(empty);
+    // A link in it that is replaced between the press and the release of a button is not clicked.
+    if (this.empty.innerHTML !== empty.innerHTML) this.empty.replaceChildren(...empty.childNodes);
     this.body.replaceChildren(this.above, this.below);
     this.draw();
   }
