@@ -1,11 +1,10 @@
 from __future__ import annotations
 
+import gc
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import flask
 import pytest
@@ -16,35 +15,15 @@ from otelflask._internal.wiring import app_endpoints
 from otelflask.testing import CapturedTelemetry
 
 Make = Callable[..., flask.Flask]
-#: The test that has made an engine.
-_made_by: WeakKeyDictionary[sqlalchemy.Engine, str] = WeakKeyDictionary()
 
 
-def _this_test() -> str:
-    return os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _engines_are_known() -> Iterator[None]:
-    original = sqlalchemy.Engine.__init__
-
-    def made(self: sqlalchemy.Engine, *arguments: Any, **options: Any) -> None:
-        original(self, *arguments, **options)
-        _made_by[self] = _this_test()
-
-    sqlalchemy.Engine.__init__ = made  # type: ignore[method-assign]
-    yield
-    sqlalchemy.Engine.__init__ = original  # type: ignore[method-assign]
-
-
-@pytest.fixture(autouse=True)
-def _health_is_of_this_tests_engines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the engines of other tests, some of which have lost their server."""
-    found = app_endpoints._engines
-    own = _this_test()
-    monkeypatch.setattr(
-        app_endpoints, "_engines", lambda: [engine for engine in found() if _made_by.get(engine) == own]
-    )
+@pytest.fixture
+def only_own_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the engines of other tests, some of which have lost their server or their user, out of the health."""
+    gc.collect()
+    others = {item for item in gc.get_referrers(sqlalchemy.Engine) if isinstance(item, sqlalchemy.Engine)}
+    engines = app_endpoints._engines
+    monkeypatch.setattr(app_endpoints, "_engines", lambda: [item for item in engines() if item not in others])
 
 
 @pytest.fixture

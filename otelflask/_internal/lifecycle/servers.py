@@ -38,8 +38,9 @@ def has_ended(server: str) -> bool:
 def _server_pid() -> int:
     """The process that has started this one as a worker, or this one."""
     # Not imported where nobody else has: granian, hypercorn and uvicorn start their workers by it.
-    multiprocessing = sys.modules.get("multiprocessing.process")
-    parent = multiprocessing.parent_process() if multiprocessing is not None else None
+    # Another thread may be importing it.
+    parent_process = getattr(sys.modules.get("multiprocessing.process"), "parent_process", None)
+    parent = parent_process() if parent_process is not None else None
     if parent is not None:
         return int(parent.pid)
     if uwsgi.is_running():

@@ -26,7 +26,7 @@ from tests.unit.conftest import join_checks
 
 
 @pytest.fixture(autouse=True)
-def _no_checks_are_left_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_checks_are_left_over(monkeypatch: pytest.MonkeyPatch, only_own_engines: None) -> None:
     monkeypatch.setattr(checks, "_declared", [])
 
 

@@ -123,6 +123,7 @@ def test_a_template_is_a_span_of_the_request_that_shows_it_and_no_trace_elsewher
     assert rendered.parent.span_id == request.context.span_id
 
 
+@pytest.mark.usefixtures("only_own_engines")
 def test_the_health_check_of_redis_leaves_no_span(redis_url: str, telemetry: CapturedTelemetry) -> None:
     app = flask.Flask("healthy")
     otelflask.init(app, runtime_metrics=False, health_redis=redis_url, **telemetry.providers)

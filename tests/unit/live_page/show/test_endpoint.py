@@ -201,6 +201,7 @@ def test_its_health_is_a_small_json_about_the_processes(make: Make) -> None:
     assert metrics["uptime_seconds"] > 0
 
 
+@pytest.mark.usefixtures("only_own_engines")
 def test_its_health_is_that_of_the_checks(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     for critical, status in ((True, "unhealthy"), (False, "degraded")):
         monkeypatch.setattr(checks, "_declared", [checks.Check("stock", lambda: False, critical)])

@@ -275,6 +275,7 @@ def test_requests_that_are_not_sampled_are_counted(make: Make) -> None:
     assert shown(app) == []
 
 
+@pytest.mark.usefixtures("only_own_engines")
 def test_the_overview_has_the_outcomes_of_health_checks(make: Make) -> None:
     app = make()
     assert ask(app, "/health").status_code == 200

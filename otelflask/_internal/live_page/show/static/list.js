@@ -46,7 +46,9 @@ export class List {
     const empty = drawn.querySelector(".empty");
     prepare(empty);
     // A link in it that is replaced between the press and the release of a button is not clicked.
-    if (this.empty.innerHTML !== empty.innerHTML) this.empty.replaceChildren(...empty.childNodes);
+    const known = this.empty.childNodes;
+    const isSame = [...empty.childNodes].every((node, at) => node.isEqualNode(known[at] ?? null));
+    if (!isSame || known.length !== empty.childNodes.length) this.empty.replaceChildren(...empty.childNodes);
     this.body.replaceChildren(this.above, this.below);
     this.draw();
   }
