@@ -36,6 +36,17 @@ def override(name: str, *, regex: bool = False, **properties: Any) -> Json:
     }
 
 
+def failed_share(name: str, width: int) -> Json:
+    """A column with a share of failures."""
+    return override(
+        name,
+        unit="percentunit",
+        custom__width=width,
+        custom__cellOptions={"type": "color-text"},
+        thresholds=FAILURES,
+    )
+
+
 def of_query(reference: str, **properties: Any) -> Json:
     """Properties of the fields of one query, by its letter."""
     return {**override("", **properties), "matcher": {"id": "byFrameRefID", "options": reference}}

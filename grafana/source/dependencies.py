@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.source.colors import ATTENTION, BAD, FAILURES, GOOD, OUTCOMES, STATUS, override, states
+from grafana.source.colors import ATTENTION, BAD, GOOD, OUTCOMES, STATUS, failed_share, override, states
 from grafana.source.dashboard import (
     DEPLOYMENTS,
     dashboard,
@@ -54,13 +54,7 @@ def _servers() -> Json:
             override("Server", custom__minWidth=90),
             override("Calls", unit="none", decimals=0, custom__width=95),
             override("p95", unit="s", custom__width=80),
-            override(
-                "Failed",
-                unit="percentunit",
-                custom__width=75,
-                custom__cellOptions={"type": "color-text"},
-                thresholds=FAILURES,
-            ),
+            failed_share("Failed", 75),
         ],
     )
 

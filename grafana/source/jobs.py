@@ -10,6 +10,7 @@ from grafana.source.colors import (
     NEUTRAL,
     NONE_IS_GOOD,
     color,
+    failed_share,
     override,
     thresholds,
 )
@@ -158,13 +159,7 @@ def _table_of_jobs() -> Json:
             override("Runs", unit="none", decimals=0, custom__width=80),
             override("p95", unit="s", custom__width=80),
             override("Waited", unit="s", custom__width=80),
-            override(
-                "Failed",
-                unit="percentunit",
-                custom__width=80,
-                custom__cellOptions={"type": "color-text"},
-                thresholds=FAILURES,
-            ),
+            failed_share("Failed", 80),
             override("Tried again", unit="percentunit", custom__width=100),
         ],
     )

@@ -13,6 +13,7 @@ from grafana.source.colors import (
     PERCENTILES,
     STATUS,
     color,
+    failed_share,
     override,
     thresholds,
 )
@@ -170,13 +171,7 @@ def _failing_routes() -> Json:
         overrides=[
             override("Route", links=[ROUTE_LINK], custom__minWidth=220),
             override("Errors", unit="none", decimals=0, custom__width=90),
-            override(
-                "Share",
-                unit="percentunit",
-                custom__width=90,
-                custom__cellOptions={"type": "color-text"},
-                thresholds=FAILURES,
-            ),
+            failed_share("Share", 90),
         ],
     )
 

@@ -7,11 +7,9 @@ and ``uwsgidecorators.py``.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 _HOOK = "post_fork_hook"
@@ -71,30 +69,6 @@ def ends_gracefully() -> bool:
 def option_without_atexit() -> str | None:
     """An option with which a worker ends without `atexit`, if one is given."""
     return next((name for name in _WITHOUT_ATEXIT if name in _uwsgi().opt), None)
-
-
-def block_signals() -> set[int | signal.Signals]:
-    """Block the signals that end a worker, in this thread.
-
-    Their handlers are in C, and call ``exit``, in any thread that has not blocked the signal. A second call ends the
-    process amid ``atexit``. A worker gets a second signal where its whole process group gets the first one: from the
-    terminal or from systemd, and then from the master. Source: uWSGI, ``core/uwsgi.c`` (``end_me``,
-    ``gracefully_kill``).
-
-    Returns:
-        What was blocked before.
-    """
-    return signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
-
-
-@contextlib.contextmanager
-def signals_blocked() -> Iterator[None]:
-    """Block the signals that end a worker, in this thread, for a while."""
-    before = block_signals()
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def after_fork(action: Callable[[], None]) -> None:

@@ -18,6 +18,7 @@ from otelflask._internal import guard
 from otelflask._internal.compat import uwsgi
 from otelflask._internal.compat.otel_api import SUPPRESS_INSTRUMENTATION_KEY, attach, detach
 from otelflask._internal.lifecycle import forks, greenlets
+from otelflask._internal.lifecycle.blocked_signals import block_signals
 
 #: Seconds until a task that raised is tried again.
 AFTER_ERROR_S = 60.0
@@ -113,7 +114,7 @@ class BackgroundTask:
 
     def _run(self) -> None:
         if uwsgi.is_running() and not greenlets.are_threads():
-            uwsgi.block_signals()
+            block_signals()
         token = attach(Context({SUPPRESS_INSTRUMENTATION_KEY: True}))
         self._greenlet = greenlets.current()
         try:

@@ -16,9 +16,8 @@ from typing import Protocol
 from otelflask._internal import guard
 from otelflask._internal.compat import uvicorn, uwsgi
 from otelflask._internal.lifecycle import greenlets
+from otelflask._internal.lifecycle.blocked_signals import signals_blocked
 
-#: For a process of a pool that ends by itself, while its parent may tell it to end.
-signals_blocked = uwsgi.signals_blocked
 #: Seconds beyond `shutdown_timeout` after which an end that hangs is abandoned.
 END_S = 1.0
 
@@ -81,7 +80,10 @@ def _finalize(timeout: float | None, endings: weakref.WeakSet[Ending]) -> None:
 
 
 def _shut_down_all(timeout: float | None, endings: weakref.WeakSet[Ending]) -> None:
-    with uwsgi.signals_blocked() if uwsgi.is_running() else _hurrying_at_signals():
+    # uWSGI's handlers are in C, and call `exit`, in any thread that has not blocked the signal. A second call ends the
+    # process amid `atexit`. A worker gets a second signal where its whole process group gets the first one: from the
+    # terminal or from systemd, and then from the master (``core/uwsgi.c``: ``end_me``, ``gracefully_kill``).
+    with signals_blocked() if uwsgi.is_running() else _hurrying_at_signals():
         for ending in list(endings):
             ending.shutdown(timeout)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import flask
 import pytest
@@ -15,18 +13,7 @@ from werkzeug.serving import make_server
 
 from otelflask.demo import jobs
 from otelflask.demo.models import STOCK, Product
-from otelflask.demo.shop import create_app
 from otelflask.testing import CapturedTelemetry
-
-
-@pytest.fixture
-def shop(tmp_path: Path, telemetry: CapturedTelemetry) -> Iterator[flask.Flask]:
-    app = create_app(f"sqlite:///{tmp_path}/shop.db", runtime_metrics=False, **telemetry.providers)
-    yield app
-    sessions = app.extensions["shop"]
-    sessions.remove()
-    sessions().get_bind().dispose()
-    sessions.remove()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import flask
 import pytest
@@ -14,18 +13,8 @@ from werkzeug.serving import make_server
 
 from otelflask.demo.models import STOCK, Product
 from otelflask.demo.payments import create_app as create_payments
-from otelflask.demo.shop import create_app, payments
+from otelflask.demo.shop import payments
 from otelflask.testing import CapturedTelemetry
-
-
-@pytest.fixture
-def shop(tmp_path: Path, telemetry: CapturedTelemetry) -> Iterator[flask.Flask]:
-    app = create_app(f"sqlite:///{tmp_path}/shop.db", runtime_metrics=False, **telemetry.providers)
-    yield app
-    sessions = app.extensions["shop"]
-    sessions.remove()
-    sessions().get_bind().dispose()
-    sessions.remove()
 
 
 def test_pages_answer(shop: flask.Flask) -> None:

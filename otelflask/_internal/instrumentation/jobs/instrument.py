@@ -10,7 +10,7 @@ from otelflask._internal.import_hooks import Cancel, when_imported
 from otelflask._internal.instrumentation.jobs import commands
 from otelflask._internal.instrumentation.jobs.queue_lengths import QueueLengths
 from otelflask._internal.instrumentation.jobs.runs import Runs
-from otelflask._internal.lifecycle import ending
+from otelflask._internal.lifecycle.blocked_signals import signals_blocked
 from otelflask._internal.settings import Settings
 from otelflask._internal.settings.libraries import is_disabled
 
@@ -37,7 +37,8 @@ def instrument(
 
     @guard.guarded("ending a process that runs jobs")
     def end_undisturbed(timeout: float | None = None) -> None:
-        with ending.signals_blocked():
+        # A process of a pool ends by itself, while its parent may tell it to.
+        with signals_blocked():
             end(timeout)
 
     def celery() -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-import flask
 import pytest
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -17,10 +16,11 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from flask_apscheduler import APScheduler
 from opentelemetry.trace import StatusCode
 
-import otelflask
-from otelflask._internal import attribute_names, event_names
+from otelflask._internal import attribute_names
 from otelflask._internal.instrumentation import jobs
 from otelflask.testing import CapturedTelemetry
+
+from .shop import Shop
 
 NAME = f"{__name__}."
 
@@ -38,32 +38,21 @@ async def waits() -> None:
     logs()
 
 
-class Shop:
+class ScheduleShop(Shop):
     """An app with a scheduler."""
 
     def __init__(self, telemetry: CapturedTelemetry, **settings: Any) -> None:
-        self.telemetry = telemetry
-        self.app = flask.Flask("shop")
-        otelflask.init(self.app, runtime_metrics=False, log_level="INFO", **telemetry.providers, **settings)
+        super().__init__(telemetry, **settings)
         self.scheduler = BackgroundScheduler(timezone=timezone.utc)
         self.scheduler.start()
 
-    def records(self, count: int = 1) -> list[Any]:
-        """The records of runs, as soon as there are so many."""
-
-        def found() -> list[Any]:
-            return [record for record in self.telemetry.logs if record.event_name == event_names.JOB]
-
-        self.telemetry.wait_for(lambda: len(found()) >= count)
-        return found()
-
 
 @pytest.fixture
-def make(telemetry: CapturedTelemetry) -> Iterator[Callable[..., Shop]]:
-    shops: list[Shop] = []
+def make(telemetry: CapturedTelemetry) -> Iterator[Callable[..., ScheduleShop]]:
+    shops: list[ScheduleShop] = []
 
-    def made(**settings: Any) -> Shop:
-        shops.append(Shop(telemetry, **settings))
+    def made(**settings: Any) -> ScheduleShop:
+        shops.append(ScheduleShop(telemetry, **settings))
         return shops[-1]
 
     yield made
@@ -73,11 +62,11 @@ def make(telemetry: CapturedTelemetry) -> Iterator[Callable[..., Shop]]:
 
 
 @pytest.fixture
-def shop(make: Callable[..., Shop]) -> Shop:
+def shop(make: Callable[..., ScheduleShop]) -> ScheduleShop:
     return make()
 
 
-def test_a_run_of_a_schedule_is_a_trace_of_its_own(shop: Shop, telemetry: CapturedTelemetry) -> None:
+def test_a_run_of_a_schedule_is_a_trace_of_its_own(shop: ScheduleShop, telemetry: CapturedTelemetry) -> None:
     shop.app.get("/start")(lambda: shop.scheduler.add_job(logs, "interval", seconds=0.2, id="often").id)
     shop.app.test_client().get("/start")
     first, second = shop.records(2)[:2]
@@ -93,7 +82,7 @@ def test_a_run_of_a_schedule_is_a_trace_of_its_own(shop: Shop, telemetry: Captur
 
 @pytest.mark.parametrize("traces", ["parent", "link"])
 def test_a_job_that_runs_once_is_linked_to_the_request_and_in_its_trace_by_setting(
-    make: Callable[..., Shop], telemetry: CapturedTelemetry, traces: str
+    make: Callable[..., ScheduleShop], telemetry: CapturedTelemetry, traces: str
 ) -> None:
     shop = make(job_traces=traces)
     shop.app.get("/order")(lambda: shop.scheduler.add_job(logs).id)
@@ -105,19 +94,19 @@ def test_a_job_that_runs_once_is_linked_to_the_request_and_in_its_trace_by_setti
     assert (run.context.trace_id == request.context.trace_id) is (traces == "parent")
 
 
-def test_a_job_that_fails_is_reported_once_with_its_variables(shop: Shop, telemetry: CapturedTelemetry) -> None:
+def test_a_job_that_fails_is_reported_once_with_its_variables(shop: ScheduleShop, telemetry: CapturedTelemetry) -> None:
     shop.scheduler.add_job(fails)
     (record,) = shop.records()
     run = telemetry.span(f"{NAME}fails")
     assert run.status.status_code is StatusCode.ERROR
     assert (record.attributes[attribute_names.JOB_RESULT], record.severity_text) == ("failure", "ERROR")
     telemetry.wait_for(lambda: [item for item in telemetry.logs if "raised an exception" in str(item.body)])
-    (report,) = [item for item in telemetry.logs if item.event_name in event_names.REPORTS]
+    (report,) = shop.reports()
     assert report.span_id == run.context.span_id
     assert '"variables":{"order":"7"}' in report.attributes[attribute_names.ERROR_FRAMES]
 
 
-def test_a_job_that_is_too_late_is_missed(shop: Shop, telemetry: CapturedTelemetry) -> None:
+def test_a_job_that_is_too_late_is_missed(shop: ScheduleShop, telemetry: CapturedTelemetry) -> None:
     shop.scheduler.add_job(
         logs, run_date=datetime.now(timezone.utc) - timedelta(hours=1), misfire_grace_time=1, id="late"
     )
@@ -128,7 +117,7 @@ def test_a_job_that_is_too_late_is_missed(shop: Shop, telemetry: CapturedTelemet
     assert (point.value, point.attributes[attribute_names.JOB_NAME]) == (1, f"{NAME}logs")
 
 
-def test_a_job_whose_last_run_goes_on_is_missed(shop: Shop, telemetry: CapturedTelemetry) -> None:
+def test_a_job_whose_last_run_goes_on_is_missed(shop: ScheduleShop, telemetry: CapturedTelemetry) -> None:
     go_on = threading.Event()
 
     def slow() -> None:
@@ -141,7 +130,7 @@ def test_a_job_whose_last_run_goes_on_is_missed(shop: Shop, telemetry: CapturedT
     assert record.attributes[attribute_names.JOB_RESULT] == "missed"
 
 
-def test_a_coroutine_is_recorded(telemetry: CapturedTelemetry, shop: Shop) -> None:
+def test_a_coroutine_is_recorded(telemetry: CapturedTelemetry, shop: ScheduleShop) -> None:
     async def serve() -> None:
         scheduler = AsyncIOScheduler(timezone=timezone.utc)
         scheduler.start()
@@ -156,7 +145,7 @@ def test_a_coroutine_is_recorded(telemetry: CapturedTelemetry, shop: Shop) -> No
     assert record.span_id == run.context.span_id
 
 
-def test_flask_apscheduler_is_recorded(shop: Shop, telemetry: CapturedTelemetry) -> None:
+def test_flask_apscheduler_is_recorded(shop: ScheduleShop, telemetry: CapturedTelemetry) -> None:
     extension = APScheduler(shop.scheduler)
     extension.app = shop.app
     extension.add_job(id="once", func=f"{__name__}:logs")
@@ -164,7 +153,7 @@ def test_flask_apscheduler_is_recorded(shop: Shop, telemetry: CapturedTelemetry)
     assert record.attributes[attribute_names.JOB_ID] == "once"
 
 
-def test_undoing_leaves_what_was_there(shop: Shop) -> None:
+def test_undoing_leaves_what_was_there(shop: ScheduleShop) -> None:
     from apscheduler.executors import base, pool
 
     assert base.run_job is pool.run_job

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import celery
-import flask
 import pytest
 from celery import signals
 from celery.contrib.testing.worker import start_worker
@@ -15,10 +14,11 @@ from celery.exceptions import Ignore, Reject
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.trace import SpanKind, StatusCode
 
-import otelflask
-from otelflask._internal import attribute_names, event_names
+from otelflask._internal import attribute_names
 from otelflask._internal.instrumentation import jobs
 from otelflask.testing import CapturedTelemetry
+
+from .shop import Shop
 
 queue = celery.Celery("work", broker="memory://", backend="cache+memory://", set_as_current=False)
 queue.conf.broker_transport_options = {"polling_interval": 0.01}
@@ -68,46 +68,24 @@ def _worker() -> Iterator[None]:
     signals.setup_logging.disconnect(_leave_alone)
 
 
-class Shop:
+class TaskShop(Shop):
     """An app whose requests send tasks."""
-
-    def __init__(self, telemetry: CapturedTelemetry, **settings: Any) -> None:
-        self.telemetry = telemetry
-        self.app = flask.Flask("shop")
-        otelflask.init(self.app, runtime_metrics=False, log_level="INFO", **telemetry.providers, **settings)
 
     def ask(self, task: Any, **options: Any) -> None:
         """Have a request send a task."""
         self.app.get("/order")(lambda: task.apply_async(**options).id)
         assert self.app.test_client().get("/order").status_code == 200
 
-    def records(self, count: int = 1) -> list[Any]:
-        """The records of runs, as soon as there are so many and their spans have ended."""
-
-        def found() -> list[Any]:
-            return [record for record in self.telemetry.logs if record.event_name == event_names.JOB]
-
-        self.telemetry.wait_for(
-            lambda: len(found()) >= count and all(not item.span_id or self._has(item.span_id) for item in found())
-        )
-        return found()
-
-    def _has(self, span_id: int) -> bool:
-        return any(span.context.span_id == span_id for span in self.telemetry.spans)
-
-    def runs(self) -> list[Any]:
-        return [span for span in self.telemetry.spans if span.kind is SpanKind.CONSUMER]
-
 
 @pytest.fixture
-def make(telemetry: CapturedTelemetry) -> Iterator[Callable[..., Shop]]:
-    yield lambda **settings: Shop(telemetry, **settings)
+def make(telemetry: CapturedTelemetry) -> Iterator[Callable[..., TaskShop]]:
+    yield lambda **settings: TaskShop(telemetry, **settings)
     jobs.uninstrument()
 
 
 @pytest.mark.parametrize("traces", ["parent", "link"])
 def test_a_run_is_linked_to_what_asked_for_it_and_in_its_trace_by_setting(
-    make: Callable[..., Shop], telemetry: CapturedTelemetry, traces: str
+    make: Callable[..., TaskShop], telemetry: CapturedTelemetry, traces: str
 ) -> None:
     shop = make(job_traces=traces)
     shop.ask(logs)
@@ -136,7 +114,7 @@ def test_a_run_is_linked_to_what_asked_for_it_and_in_its_trace_by_setting(
     ids=lambda value: getattr(value, "name", None),
 )
 def test_the_result_of_a_run(
-    make: Callable[..., Shop],
+    make: Callable[..., TaskShop],
     telemetry: CapturedTelemetry,
     task: Any,
     result: str,
@@ -151,7 +129,7 @@ def test_the_result_of_a_run(
     assert (record.attributes[attribute_names.JOB_RESULT], record.severity_text) == (result, severity)
     assert run.attributes.get("error.type") == record.attributes.get("error.type") == error_type
     assert (run.status.status_code is StatusCode.ERROR) is (result == "failure")
-    found = [item for item in telemetry.logs if item.event_name in event_names.REPORTS]
+    found = shop.reports()
     assert len(found) == reports
     for report in found:
         assert report.span_id == run.context.span_id
@@ -165,7 +143,9 @@ def test_the_result_of_a_run(
     assert (active.attributes, active.value) == (labels, 0)
 
 
-def test_each_attempt_is_a_run_below_the_one_before(make: Callable[..., Shop], telemetry: CapturedTelemetry) -> None:
+def test_each_attempt_is_a_run_below_the_one_before(
+    make: Callable[..., TaskShop], telemetry: CapturedTelemetry
+) -> None:
     shop = make()
     shop.ask(retries)
     records = shop.records(3)
@@ -177,17 +157,17 @@ def test_each_attempt_is_a_run_below_the_one_before(make: Callable[..., Shop], t
     first, second, third = shop.runs()
     assert sent[second.parent.span_id].parent.span_id == first.context.span_id  # type: ignore[union-attr]
     assert sent[third.parent.span_id].parent.span_id == second.context.span_id  # type: ignore[union-attr]
-    assert not [item for item in telemetry.logs if item.event_name in event_names.REPORTS]
+    assert not shop.reports()
 
 
-def test_the_time_in_the_queue_begins_when_a_task_is_due(make: Callable[..., Shop]) -> None:
+def test_the_time_in_the_queue_begins_when_a_task_is_due(make: Callable[..., TaskShop]) -> None:
     shop = make()
     shop.ask(logs, countdown=2)
     (record,) = shop.records()
     assert record.attributes[attribute_names.JOB_WAITED] < 2
 
 
-def test_a_task_that_expires_is_missed(make: Callable[..., Shop], telemetry: CapturedTelemetry) -> None:
+def test_a_task_that_expires_is_missed(make: Callable[..., TaskShop], telemetry: CapturedTelemetry) -> None:
     shop = make()
     shop.ask(logs, countdown=0.3, expires=0.1)
     (record,) = shop.records()
@@ -198,7 +178,7 @@ def test_a_task_that_expires_is_missed(make: Callable[..., Shop], telemetry: Cap
     assert shop.runs() == []
 
 
-def test_an_eager_task_is_below_the_request(make: Callable[..., Shop], telemetry: CapturedTelemetry) -> None:
+def test_an_eager_task_is_below_the_request(make: Callable[..., TaskShop], telemetry: CapturedTelemetry) -> None:
     queue.conf.task_always_eager = True
     try:
         make().ask(logs)
@@ -210,7 +190,7 @@ def test_an_eager_task_is_below_the_request(make: Callable[..., Shop], telemetry
 
 
 def test_contribs_instrumentation_does_nothing_beside_it(
-    make: Callable[..., Shop], telemetry: CapturedTelemetry
+    make: Callable[..., TaskShop], telemetry: CapturedTelemetry
 ) -> None:
     CeleryInstrumentor().instrument()
     shop = make()

@@ -7,19 +7,18 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-import flask
 import pytest
 import redis
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import StatusCode
 from rq import Queue, Retry, SimpleWorker
 from rq.timeouts import TimerDeathPenalty
 
-import otelflask
-from otelflask._internal import attribute_names, event_names
+from otelflask._internal import attribute_names
 from otelflask._internal.instrumentation import jobs
 from otelflask.testing import CapturedTelemetry
 
 from . import rq_jobs
+from .shop import Shop
 
 
 class Worker(SimpleWorker):
@@ -31,15 +30,11 @@ class Worker(SimpleWorker):
         pass
 
 
-class Shop:
+class QueueShop(Shop):
     """An app whose requests send jobs."""
 
     def __init__(self, telemetry: CapturedTelemetry, url: str, **settings: Any) -> None:
-        self.telemetry = telemetry
-        self.app = flask.Flask("shop")
-        otelflask.init(
-            self.app, runtime_metrics=False, log_level="INFO", libraries="none", **telemetry.providers, **settings
-        )
+        super().__init__(telemetry, libraries="none", **settings)
         self.connection = redis.Redis.from_url(url)
         self.queue = Queue(f"orders-{uuid.uuid4().hex}", connection=self.connection)
 
@@ -49,21 +44,16 @@ class Shop:
         assert self.app.test_client().get("/order").status_code == 200
 
     def work(self, **options: Any) -> None:
+        """Run what waits."""
         Worker([self.queue], connection=self.connection).work(burst=True, logging_level="ERROR", **options)
-
-    def records(self) -> list[Any]:
-        return [record for record in self.telemetry.logs if record.event_name == event_names.JOB]
-
-    def runs(self) -> list[Any]:
-        return [span for span in self.telemetry.spans if span.kind is SpanKind.CONSUMER]
 
 
 @pytest.fixture
-def make(telemetry: CapturedTelemetry, redis_url: str) -> Iterator[Callable[..., Shop]]:
-    shops: list[Shop] = []
+def make(telemetry: CapturedTelemetry, redis_url: str) -> Iterator[Callable[..., QueueShop]]:
+    shops: list[QueueShop] = []
 
-    def made(**settings: Any) -> Shop:
-        shops.append(Shop(telemetry, redis_url, **settings))
+    def made(**settings: Any) -> QueueShop:
+        shops.append(QueueShop(telemetry, redis_url, **settings))
         return shops[-1]
 
     yield made
@@ -74,7 +64,7 @@ def make(telemetry: CapturedTelemetry, redis_url: str) -> Iterator[Callable[...,
 
 @pytest.mark.parametrize("traces", ["parent", "link"])
 def test_a_run_is_linked_to_what_asked_for_it_and_in_its_trace_by_setting(
-    make: Callable[..., Shop], telemetry: CapturedTelemetry, traces: str
+    make: Callable[..., QueueShop], telemetry: CapturedTelemetry, traces: str
 ) -> None:
     shop = make(job_traces=traces)
     shop.ask(lambda: shop.queue.enqueue(rq_jobs.logs))
@@ -95,7 +85,7 @@ def test_a_run_is_linked_to_what_asked_for_it_and_in_its_trace_by_setting(
 
 
 def test_a_job_that_fails_is_reported_once_with_its_variables(
-    make: Callable[..., Shop], telemetry: CapturedTelemetry
+    make: Callable[..., QueueShop], telemetry: CapturedTelemetry
 ) -> None:
     shop = make()
     shop.ask(lambda: shop.queue.enqueue(rq_jobs.fails))
@@ -103,7 +93,7 @@ def test_a_job_that_fails_is_reported_once_with_its_variables(
     (record,), (run,) = shop.records(), shop.runs()
     assert (record.attributes[attribute_names.JOB_RESULT], record.severity_text) == ("failure", "ERROR")
     assert run.status.status_code is StatusCode.ERROR
-    (report,) = [item for item in telemetry.logs if item.event_name in event_names.REPORTS]
+    (report,) = shop.reports()
     assert report.span_id == run.context.span_id
     assert report.attributes["exception.type"] == "LookupError"
     assert '"variables":{"order":"7"}' in report.attributes[attribute_names.ERROR_FRAMES]
@@ -122,7 +112,7 @@ def test_a_job_that_fails_is_reported_once_with_its_variables(
     ids=["after an exception", "by its result"],
 )
 def test_each_attempt_is_a_run(
-    make: Callable[..., Shop], telemetry: CapturedTelemetry, job: Callable[[], Any], results: list[str]
+    make: Callable[..., QueueShop], telemetry: CapturedTelemetry, job: Callable[[], Any], results: list[str]
 ) -> None:
     shop = make()
     retry = Retry(max=2) if job is rq_jobs.fails else None
@@ -135,11 +125,11 @@ def test_each_attempt_is_a_run(
     assert len({record.trace_id for record in records}) == 1
 
 
-def test_attempts_after_a_while_are_in_one_trace(make: Callable[..., Shop]) -> None:
+def test_attempts_after_a_while_are_in_one_trace(make: Callable[..., QueueShop]) -> None:
     shop = make()
     shop.ask(lambda: shop.queue.enqueue(rq_jobs.fails, retry=Retry(max=2, interval=1)))
     tries = 0
-    while len(shop.records()) < 3 and tries < 60:
+    while len(shop.records(0)) < 3 and tries < 60:
         tries += 1
         shop.work(with_scheduler=True)
     records = shop.records()
@@ -149,23 +139,23 @@ def test_attempts_after_a_while_are_in_one_trace(make: Callable[..., Shop]) -> N
 
 
 def test_a_queue_without_workers_reports_a_job_that_fails(
-    make: Callable[..., Shop], telemetry: CapturedTelemetry
+    make: Callable[..., QueueShop], telemetry: CapturedTelemetry
 ) -> None:
     shop = make()
     at_once = Queue(shop.queue.name, connection=shop.connection, is_async=False)
     shop.ask(lambda: at_once.enqueue(rq_jobs.fails, retry=Retry(max=2)))
     (record,) = shop.records()
     assert record.attributes[attribute_names.JOB_RESULT] == "failure"
-    assert len([item for item in telemetry.logs if item.event_name in event_names.REPORTS]) == 1
+    assert len(shop.reports()) == 1
 
 
 def test_a_scheduled_job_has_the_trace_of_its_request_and_waits_from_when_it_is_due(
-    make: Callable[..., Shop], telemetry: CapturedTelemetry
+    make: Callable[..., QueueShop], telemetry: CapturedTelemetry
 ) -> None:
     shop = make()
     shop.ask(lambda: shop.queue.enqueue_in(timedelta(seconds=2), rq_jobs.logs))
     end = 0
-    while not shop.records() and end < 40:
+    while not shop.records(0) and end < 40:
         end += 1
         shop.work(with_scheduler=True)
     (record,) = shop.records()
@@ -174,7 +164,7 @@ def test_a_scheduled_job_has_the_trace_of_its_request_and_waits_from_when_it_is_
 
 
 def test_jobs_that_are_sent_together_have_the_trace_of_their_request(
-    make: Callable[..., Shop], telemetry: CapturedTelemetry
+    make: Callable[..., QueueShop], telemetry: CapturedTelemetry
 ) -> None:
     shop = make()
     shop.ask(lambda: shop.queue.enqueue_many([Queue.prepare_data(rq_jobs.logs), Queue.prepare_data(rq_jobs.waits)]))
@@ -184,7 +174,7 @@ def test_jobs_that_are_sent_together_have_the_trace_of_their_request(
 
 
 def test_a_queue_without_workers_runs_a_job_within_the_request(
-    make: Callable[..., Shop], telemetry: CapturedTelemetry
+    make: Callable[..., QueueShop], telemetry: CapturedTelemetry
 ) -> None:
     shop = make()
     at_once = Queue(shop.queue.name, connection=shop.connection, is_async=False)

@@ -21,7 +21,7 @@ from rq.worker import BaseWorker, SimpleWorker, Worker
 
 from otelflask._internal import clock, guard
 from otelflask._internal.exceptions.attributes import exception_type
-from otelflask._internal.instrumentation.jobs.job import Ended, JobLostError, Result
+from otelflask._internal.instrumentation.jobs.job import Ended, JobLostError
 from otelflask._internal.instrumentation.jobs.rq.runs import job_of, origin_of
 from otelflask._internal.instrumentation.jobs.run import taker
 from otelflask._internal.instrumentation.jobs.runs import Runs
@@ -32,6 +32,9 @@ from otelflask._internal.patches import all_of, owner_of, replace
 _OTHERS: tuple[type[BaseWorker], ...] = tuple(
     kind for kind in (SimpleWorker, getattr(rq_worker, "SpawnWorker", None)) if kind is not None
 )
+
+#: The most bytes that are read of a horse.
+_MOST = 65_536
 
 
 def observe(runs: Runs, joins: bool, end: Callable[[float | None], None]) -> Callable[[], None]:
@@ -120,20 +123,17 @@ class _Horse:
 
     @guard.guarded("counting a job")
     def count(self, job: RqJob, joins: bool, has_ended: bool) -> None:
-        """Count the run, once the horse has ended. One that goes on counts by itself."""
+        """Count the run. A horse that goes on without its worker counts by itself."""
         self._runs.leave(self._job)
         ended = self._read()
-        if not has_ended:
-            return
-        if ended is None:
+        if ended is None and has_ended:
             self._count_lost(job, joins)
-            return
-        for each in ended:
+        for each in ended or ():
             self._runs.count(each)
 
     def _read(self) -> list[Ended] | None:
         try:
-            return pickle.loads(os.read(self._output, select.PIPE_BUF))  # type: ignore[no-any-return]
+            return pickle.loads(os.read(self._output, _MOST))  # type: ignore[no-any-return]
         except BlockingIOError:
             return None
         finally:
@@ -147,8 +147,7 @@ class _Horse:
             self._runs.count(Ended(self._job, "revoked", seconds, span=asked))
             return
         error = JobLostError(f"the work horse of {self._job.name} was killed")
-        result: Result = "lost"
-        self._runs.count_lost(Ended(self._job, result, seconds, exception_type(error), span=asked), error)
+        self._runs.count_lost(Ended(self._job, "lost", seconds, exception_type(error), span=asked), error)
 
 
 #: The work horse that this worker waits for, or that this process is.
