@@ -1,12 +1,15 @@
-"""A process whose threads are greenlets forks: greenlets live on in the child."""
+"""Processes whose threads are greenlets: forks, signals, and what greenlets carry."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
+
+from otelflask.testing import FakeCollector
 
 from .conftest import NO_EXPORT
 
@@ -75,6 +78,31 @@ print(os.waitstatus_to_exitcode(os.wait()[1]))
 def test_a_task_runs_once_in_a_child_of_greenlets() -> None:
     done = subprocess.run([sys.executable, "-c", OLD_GREENLETS], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+ENDED = """
+from gevent import monkey
+monkey.patch_all()
+import os, signal, flask, gevent, otelflask
+from opentelemetry import metrics
+signals = [signal.SIGTERM]
+def measure(options):
+    # The greenlet that collects holds the lock of all measurements.
+    while signals:
+        os.kill(os.getpid(), signals.pop())
+    yield metrics.Observation(1)
+otelflask.init(flask.Flask("x"))
+metrics.get_meter("x").create_observable_gauge("x", callbacks=[measure])
+metrics.get_meter_provider().force_flush()
+gevent.sleep(60)
+"""
+
+
+def test_a_signal_to_a_greenlet_that_holds_a_lock_ends_the_process(fake_collector: FakeCollector) -> None:
+    environment = {**os.environ, **fake_collector.environment(), "OTEL_METRICS_EXPORTER": "otlp"}
+    done = subprocess.run([sys.executable, "-c", ENDED], capture_output=True, text=True, env=environment, timeout=30)
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
+    assert "x" in {metric.name for metric in fake_collector.metrics}
 
 
 CARRIED = """

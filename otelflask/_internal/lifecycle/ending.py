@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Protocol
 
-from otelflask._internal import guard
 from otelflask._internal.compat import uvicorn, uwsgi
 from otelflask._internal.lifecycle import greenlets
 from otelflask._internal.lifecycle.blocked_signals import signals_blocked
@@ -33,17 +32,14 @@ class Ending(Protocol):
 
 def _shut_down_in_thread(ending: Ending) -> None:
     """Shut down in another thread: the signal may have stopped this one while it holds a lock that is needed."""
-    if not greenlets.are_threads():
-        thread = threading.Thread(target=ending.shutdown, name="otelflask-end", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
-            # No more threads.
-            pass
-        else:
-            thread.join(ending.shutdown_timeout + END_S)
-            return
-    ending.shutdown()
+    thread = threading.Thread(target=ending.shutdown, name="otelflask-end", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        # No more threads.
+        ending.shutdown()
+    else:
+        thread.join(ending.shutdown_timeout + END_S)
 
 
 #: Seconds that a process has which a request may have forked, and waits for.
@@ -168,7 +164,8 @@ def register(ending: Ending) -> None:
     def terminate(number: int, frame: FrameType | None) -> None:
         # Restore the default first, so that a second SIGTERM ends the process at once.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if guard.attempt(greenlets.is_hub, on_error=lambda error: False):
+        if greenlets.are_threads():
+            # The greenlet that the signal stops may hold a lock that is needed, or be the hub, which must not wait.
             greenlets.spawn(end)
         else:
             end()

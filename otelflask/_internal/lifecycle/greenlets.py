@@ -15,12 +15,6 @@ def are_threads() -> bool:
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
-def is_hub() -> bool:
-    """Whether this is gevent's hub, in which signal handlers run while all greenlets wait. It must not wait."""
-    hub = sys.modules.get("gevent.hub")
-    return hub is not None and isinstance(hub.getcurrent(), hub.Hub)
-
-
 def spawn(function: Callable[[], object]) -> None:
     """Call a function in another greenlet."""
     import gevent

@@ -18,8 +18,8 @@ import otelflask
 PACKAGE = Path(otelflask.__file__).parent
 #: Methods that a foreign base class requires of its subclasses, by these names.
 ASKED_FOR = {"_configure", "_instrument", "_uninstrument", "_receive_metrics"}
-#: Modules that can only be imported with a server.
-NOT_IMPORTED = {"otelflask.demo.locustfile"}
+#: A module that needs a server, and one that makes an app and has all later tasks run in it.
+NOT_IMPORTED = {"otelflask.demo.locustfile", "otelflask.demo.worker"}
 
 
 def _sources() -> list[Path]:
