@@ -202,6 +202,62 @@ def test_a_signal_at_the_end_ends_the_wait_and_what_is_left_is_counted(
     assert "spans: 1" in LOST.findall(said)[0]
 
 
+#: A request is being answered while the process gets SIGTERM. Nobody handles it.
+ANSWERS = """
+import flask, otelflask
+app = flask.Flask(__name__)
+@app.route("/slow")
+def slow():
+    print("answers", flush=True)
+    wait()
+    return "done"
+otelflask.init(app)
+ask = lambda: app.test_client().get("/slow")
+"""
+WAITS = {
+    "threads": "import threading, time\n"
+    "wait = lambda: time.sleep(0.05)\n"
+    "threading.Thread(target=ask).start()\n"
+    "time.sleep(60)\n",
+    "event loop": "import asyncio\n"
+    "async def main():\n"
+    "    global wait\n"
+    "    loop = asyncio.get_running_loop()\n"
+    "    wait = lambda: asyncio.run_coroutine_threadsafe(asyncio.sleep(0.05), loop).result()\n"
+    "    await asyncio.to_thread(ask)\n"
+    "    await asyncio.sleep(60)\n"
+    "asyncio.run(main())\n",
+    "greenlets": "import gevent\nwait = lambda: gevent.sleep(0.05)\ngevent.spawn(ask).join()\ngevent.sleep(60)\n",
+}
+
+
+@pytest.mark.parametrize("kind", WAITS)
+def test_sigterm_leaves_a_moment_to_requests_and_each_further_one_to_what_is_sent(
+    app_dir: Path, fake_collector: FakeCollector, kind: str
+) -> None:
+    fake_collector.default = Reply(delay=0.5)
+    first = ""
+    if kind == "greenlets":
+        pytest.importorskip("gevent")
+        first = "from gevent import monkey; monkey.patch_all()\n"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL", "PYTEST", "FLASK"))}
+    command = [sys.executable, "-c", first + ANSWERS + WAITS[kind]]
+    variables = {**kept, **fake_collector.environment(), **FOR_EVER, "OTELFLASK_RUNTIME_METRICS": "false"}
+    with subprocess.Popen(command, cwd=app_dir, env=variables, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "answers\n"
+        process.send_signal(signal.SIGTERM)
+        while fake_collector.attempts < 3:
+            time.sleep(0.01)
+        # Parents of workers send more of them.
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == -signal.SIGTERM
+    assert [span.attributes["url.path"] for span in fake_collector.spans] == ["/slow"]
+    assert fake_collector.metrics
+
+
 def test_a_signal_at_the_end_leaves_time_to_who_answers_soon(app_dir: Path, fake_collector: FakeCollector) -> None:
     fake_collector.default = Reply(delay=0.5)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL", "PYTEST", "FLASK"))}

@@ -8,17 +8,25 @@ import functools
 import os
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Protocol
 
 from otelflask._internal.compat import uvicorn, uwsgi
-from otelflask._internal.lifecycle import greenlets
+from otelflask._internal.lifecycle import event_loop, greenlets
 from otelflask._internal.lifecycle.blocked_signals import signals_blocked
 
 #: Seconds beyond `shutdown_timeout` after which an end that hangs is abandoned.
 END_S = 1.0
+#: Seconds that requests have which are being answered at SIGTERM.
+REQUESTS_S = 0.25
+#: Seconds that a process has which a request may have forked, and waits for.
+FORKED_END_S = 1.0
+#: Seconds that are left to what waits after one of the signals that end processes.
+HURRY_S = 1.0
+_ENDING_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 class Ending(Protocol):
@@ -27,12 +35,21 @@ class Ending(Protocol):
     @property
     def shutdown_timeout(self) -> float: ...
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether a request is being answered."""
+        ...
+
     def shutdown(self, timeout: float | None = None) -> None: ...
+
+
+class _Joinable(Protocol):
+    def join(self) -> object: ...
 
 
 def _shut_down_in_thread(ending: Ending) -> None:
     """Shut down in another thread: the signal may have stopped this one while it holds a lock that is needed."""
-    thread = threading.Thread(target=ending.shutdown, name="otelflask-end", daemon=True)
+    thread = threading.Thread(target=_shut_down_after_requests, args=(ending,), name="otelflask-end", daemon=True)
     try:
         thread.start()
     except RuntimeError:
@@ -42,13 +59,18 @@ def _shut_down_in_thread(ending: Ending) -> None:
         thread.join(ending.shutdown_timeout + END_S)
 
 
-#: Seconds that a process has which a request may have forked, and waits for.
-FORKED_END_S = 1.0
-#: Seconds that are left to what waits after one of the signals that end processes.
-HURRY_S = 1.0
-_ENDING_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+def _shut_down_after_requests(ending: Ending) -> None:
+    """Shut down when no request is being answered, or soon: a client has its answer before the request is recorded."""
+    deadline = time.monotonic() + REQUESTS_S
+    while ending.is_serving and time.monotonic() < deadline:
+        time.sleep(0.01)
+    ending.shutdown()
+
+
 #: The handler of SIGTERM that ends telemetry, in a process where nobody else handled it.
 _terminates: Callable[[int, FrameType | None], None] | None = None
+#: Ends the process, where SIGTERM lets the main thread go on.
+_terminating: _Joinable | None = None
 #: Whether the app had a handler before.
 _is_sigterm_the_apps = False
 #: What `register` has, without `unregister`.
@@ -76,6 +98,9 @@ def _finalize(timeout: float | None, endings: weakref.WeakSet[Ending]) -> None:
 
 
 def _shut_down_all(timeout: float | None, endings: weakref.WeakSet[Ending]) -> None:
+    if _terminating is not None:
+        # The main thread has ended meanwhile.
+        _terminating.join()
     # uWSGI's handlers are in C, and call `exit`, in any thread that has not blocked the signal. A second call ends the
     # process amid `atexit`. A worker gets a second signal where its whole process group gets the first one: from the
     # terminal or from systemd, and then from the master (``core/uwsgi.c``: ``end_me``, ``gracefully_kill``).
@@ -126,8 +151,34 @@ def _hurrying_at_signals() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is _terminates else handler)
     if is_interrupted and signal.SIGTERM in came:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)
+        _end_now()
+
+
+def _start(function: Callable[[], object]) -> _Joinable:
+    if greenlets.are_threads():
+        greenlet: _Joinable = greenlets.spawn(function)
+        return greenlet
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    return thread
+
+
+def _end_by_alarm(ending: Ending) -> None:
+    try:
+        _shut_down_in_thread(ending)
+    finally:
+        os.kill(os.getpid(), signal.SIGALRM)
+
+
+def _hurry(number: int, frame: FrameType | None) -> None:
+    """Leave `HURRY_S` to what is sent, however many signals come."""
+    if not signal.getitimer(signal.ITIMER_REAL)[0]:
+        signal.setitimer(signal.ITIMER_REAL, HURRY_S)
+
+
+def _end_now(number: int = 0, frame: FrameType | None = None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _is_main_thread() -> bool:
@@ -162,19 +213,19 @@ def register(ending: Ending) -> None:
         return
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        # Restore the default first, so that a second SIGTERM ends the process at once.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if greenlets.are_threads():
-            # The greenlet that the signal stops may hold a lock that is needed, or be the hub, which must not wait.
-            greenlets.spawn(end)
+        global _terminating
+        if greenlets.are_threads() or event_loop.is_running():
+            # Let it go on: requests in other threads wait for the loop, and the greenlet that the signal stops may hold
+            # a lock that is needed, or be gevent's hub, which must not wait.
+            signal.signal(signal.SIGALRM, _end_now)
+            signal.signal(signal.SIGTERM, _hurry)
+            _terminating = _start(functools.partial(_end_by_alarm, ending))
         else:
-            end()
-
-    def end() -> None:
-        try:
-            _shut_down_in_thread(ending)
-        finally:
-            os.kill(os.getpid(), signal.SIGTERM)
+            try:
+                with _hurrying_at_signals():
+                    _shut_down_in_thread(ending)
+            finally:
+                _end_now()
 
     signal.signal(signal.SIGTERM, terminate)
     _terminates = terminate

@@ -15,11 +15,11 @@ def are_threads() -> bool:
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
-def spawn(function: Callable[[], object]) -> None:
-    """Call a function in another greenlet."""
+def spawn(function: Callable[[], object]) -> Any:
+    """Call a function in another greenlet, which is returned."""
     import gevent
 
-    gevent.spawn(function)
+    return gevent.spawn(function)
 
 
 def current() -> Any:

@@ -102,6 +102,11 @@ class Telemetry:
         """Seconds that the end of the process may wait."""
         return self.pipeline.shutdown_timeout
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether a request is being answered."""
+        return self.metrics.active() > 0
+
     def after_fork(self) -> None:
         """Reset everything in a forked child."""
         for part in (self.metrics, *self.observers, *self.parts):
