@@ -128,6 +128,8 @@ class RequestRecord:
     duration = 0.0
     ended_at = 0
     closed = False
+    #: Whether its signals are made, or waiting for it.
+    is_handed_over = False
     #: Closes the record before the app returns. The middleware sets it.
     close: Callable[[RequestRecord], None]
 

@@ -77,6 +77,15 @@ class RequestSignals(RequestObserver):
 
     def closed(self, record: RequestRecord) -> None:
         """Hand the request over. What the user sees as objects is made now."""
+        try:
+            self._hand_over(record)
+        except BaseException as error:
+            # The client has its answer when a server's signal handler raises SystemExit in here.
+            if not isinstance(error, Exception) and not record.is_handed_over:
+                self._hand_over(record)
+            raise
+
+    def _hand_over(self, record: RequestRecord) -> None:
         if self._captures_headers and record.span.is_recording():
             record.span.set_attributes(self._headers.of_response(record.response_headers))
         fields = flat_request(record)
@@ -84,6 +93,7 @@ class RequestSignals(RequestObserver):
         if self._views is not None:
             done = self._views.hand_over(record, fields, self._metrics, log.logger if log is not None else None)
         if done != METRICS | LOG | SPAN:
+            record.is_handed_over = True
             self._make(record, EndedRequest._make(fields), done)
 
     def _make(self, record: RequestRecord, request: EndedRequest, done: int) -> None:

@@ -92,6 +92,7 @@ class RequestViews:
         elif metrics is self._metrics and metrics.measures_later:
             signals = METRICS
         span = record.span
+        ours: Span | None = None
         of_span: Flat = _NO_SPAN
         log_scope: Flat = ()
         of_logger = self._of_logger
@@ -113,13 +114,17 @@ class RequestViews:
                 span.set_layers(())
             elif _fits(span, record, of_tracer.margin):
                 signals |= SPAN
+                ours = span
                 of_span = _flat_part(span, record, of_tracer.scope)
-                span.ended_at = record.ended_at
-                # What makes its attributes holds the record.
-                span.set_layers(())
         if signals:
             # One tuple: the garbage collector stops to track a nested one two collections later.
-            self._handover.append((self._kind, signals, log_scope, *of_span, *request))
+            item = (self._kind, signals, log_scope, *of_span, *request)
+            record.is_handed_over = True
+            self._handover.append(item)
+        if ours is not None:
+            ours.ended_at = record.ended_at
+            # What makes its attributes holds the record.
+            ours.set_layers(())
         # Nothing is left to do for what nobody wants.
         return signals | nothing
 

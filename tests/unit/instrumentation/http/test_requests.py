@@ -17,6 +17,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client, EnvironBuilder
 
 import otelflask
+from otelflask._internal.instrumentation.http import ended_request, signals
+from otelflask._internal.request_record import RequestRecord
 from otelflask.testing import CapturedTelemetry
 
 
@@ -339,6 +341,26 @@ def test_what_fails_before_the_first_piece_is_recorded_as_the_servers_answer(
     assert str(log.body).startswith("GET /fails 500")
     (report,) = [record for record in telemetry.logs if record.event_name == "exception"]
     assert report.attributes["exception.type"] == "OSError"  # type: ignore[index]
+
+
+def test_a_request_that_a_signal_interrupts_at_its_end_is_recorded_once(
+    app: flask.Flask, telemetry: CapturedTelemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted: list[RequestRecord] = []
+
+    def flat_request(record: RequestRecord) -> Any:
+        if not interrupted:
+            interrupted.append(record)
+            # gunicorn's handler of Ctrl+C does this.
+            raise SystemExit(0)
+        return ended_request.flat_request(record)
+
+    monkeypatch.setattr(signals, "flat_request", flat_request)
+    with pytest.raises(SystemExit):
+        app.test_client().get("/items/7")
+    assert telemetry.span("GET /items/<int:item>").end_time
+    (log,) = [record for record in telemetry.logs if record.event_name == "http.server.request"]
+    assert str(log.body).startswith("GET /items/7 200")
 
 
 def _copied(wsgi_app: Any) -> Any:
