@@ -57,6 +57,9 @@ def make(telemetry: CapturedTelemetry) -> Iterator[Callable[..., ScheduleShop]]:
 
     yield made
     for shop in shops:
+        # A scheduler that is shut down looks in vain for the job that it has just started. This waits until it has.
+        shop.scheduler.pause()
+        shop.scheduler.get_jobs()
         shop.scheduler.shutdown()
     jobs.uninstrument()
 
