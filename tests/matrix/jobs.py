@@ -32,6 +32,8 @@ JOBS = int(os.environ.get("JOBS", "10000"))
 PAUSE_S, LIMIT_S, WORKERS = 1.5, 900.0, 2
 #: Pauses without a new attempt after which no more is expected: half a minute.
 QUIET = 20
+#: Seconds after which a process has sent something. Before that it imports what sends, while all others do so too.
+FIRST_S = 6.0
 #: Of so many signals, how many each kind is.
 KINDS = ["child"] * 6 + ["worker", "group"] + ["end"] * 2
 
@@ -231,8 +233,10 @@ def account(attempts: list[Attempt], collector: FakeCollector, workers: Workers)
             number = int(str(span.attributes["messaging.message.id"]).removeprefix("job-"))
             spans[number, int(span.resource["process.pid"])] += 1
 
-    def is_in_memory(at: float, *pids: int) -> bool:
-        return any(at >= workers.killed[pid] - KEPT_S for pid in pids if pid in workers.killed)
+    def is_in_memory(at: float, *pids: int, kept: float = KEPT_S) -> bool:
+        return any(at >= workers.killed[pid] - kept for pid in pids if pid in workers.killed)
+
+    senders = {pid for _, pid in (*spans, *lines)}
 
     at_end: dict[int, Counter[str]] = defaultdict(Counter, counted_at_end(workers.output.read_text()))
     counted_killed = 0
@@ -252,7 +256,8 @@ def account(attempts: list[Attempt], collector: FakeCollector, workers: Workers)
                 result.wrong.append(f"job {number} of {run.pid} has {came}")
             for kind, at in (("spans", run.end), ("lines", run.begin)):
                 if at is not None and not came[kind]:
-                    is_killed = is_in_memory(at, run.pid, run.worker)
+                    kept = KEPT_S if run.pid in senders else FIRST_S
+                    is_killed = is_in_memory(at, run.pid, run.worker, kept=kept)
                     signal_name = "spans" if kind == "spans" else "log records"
                     is_counted = not is_killed and at_end[run.pid][signal_name] > 0
                     if is_counted:
