@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import flask
@@ -12,13 +10,8 @@ from flask.testing import FlaskClient
 from opentelemetry import trace
 from opentelemetry.sdk.trace import sampling
 from opentelemetry.trace import SpanKind, StatusCode
-from werkzeug.middleware.dispatcher import DispatcherMiddleware
-from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.test import Client, EnvironBuilder
 
 import otelflask
-from otelflask._internal.instrumentation.http import ended_request, signals
-from otelflask._internal.request_record import RequestRecord
 from otelflask.testing import CapturedTelemetry
 
 
@@ -238,167 +231,3 @@ def test_only_an_active_span_of_this_process_is_the_parent(
     found = telemetry.span("GET /items/<int:item>")
     assert found.kind is SpanKind.SERVER
     assert found.parent is None
-
-
-@pytest.mark.parametrize("how", ["empty piece", "write"])
-def test_what_fails_after_the_first_piece_keeps_its_status(telemetry: CapturedTelemetry, how: str) -> None:
-    app = flask.Flask("fails")
-
-    def inner(environ: Any, start_response: Any) -> Iterator[bytes]:
-        write = start_response("200 OK", [])
-        if how == "write":
-            write(b"")
-            raise OSError("disk")
-
-        def pieces() -> Iterator[bytes]:
-            yield b""
-            raise OSError("disk")
-
-        return pieces()
-
-    app.wsgi_app = inner  # type: ignore[assignment, method-assign]
-    otelflask.init(app, **telemetry.providers)
-    environ = {**EnvironBuilder(path="/fails").get_environ(), "SERVER_SOFTWARE": "a server"}
-
-    def serve() -> None:
-        body: Any = app(environ, lambda *arguments: lambda data: None)  # type: ignore[arg-type, return-value]
-        with contextlib.closing(body):
-            list(body)
-
-    with pytest.raises(OSError, match="disk"):
-        serve()
-    span = telemetry.span("GET")
-    assert span.attributes is not None
-    assert (span.attributes["http.response.status_code"], span.attributes["error.type"]) == (200, "OSError")
-
-
-@pytest.mark.parametrize("prefixed_by", ["nothing", "a header", "a header within the dispatcher"])
-def test_the_route_of_a_mounted_app_says_where_a_dispatcher_has_mounted_it(
-    telemetry: CapturedTelemetry, prefixed_by: str
-) -> None:
-    def made(name: str) -> flask.Flask:
-        app = flask.Flask(name)
-        app.add_url_rule("/i/<int:n>", "item", lambda n: str(n))
-        otelflask.init(app, **telemetry.providers)
-        if prefixed_by == "a header within the dispatcher":
-            app.wsgi_app = ProxyFix(app.wsgi_app, x_prefix=1)  # type: ignore[method-assign]
-        return app
-
-    inner = DispatcherMiddleware(made("outer"), {"/deep": made("deep")})
-    app: Any = DispatcherMiddleware(made("root"), {"/api": made("api"), "/more/parts": inner})
-    if prefixed_by == "a header":
-        app = ProxyFix(app, x_prefix=1)
-    client = Client(app)
-    for path in ("/i/1", "/api/i/2", "/more/parts/i/3", "/more/parts/deep/i/4"):
-        assert client.get(path, headers={"X-Forwarded-Prefix": "/made-up"}).status_code == 200
-    routes = ["/i/<int:n>", "/api/i/<int:n>", "/more/parts/i/<int:n>", "/more/parts/deep/i/<int:n>"]
-    assert [span.name for span in telemetry.spans] == [f"GET {route}" for route in routes]
-    points = telemetry.points("http.server.request.duration")
-    assert {point.attributes["http.route"] for point in points} == set(routes)
-
-
-@pytest.mark.parametrize("how", ["teardown", "generator"])
-def test_what_fails_before_the_first_piece_is_recorded_as_the_servers_answer(
-    telemetry: CapturedTelemetry, how: str
-) -> None:
-    app = flask.Flask("fails")
-
-    @app.get("/fails")
-    def fails() -> Any:
-        def pieces() -> Iterator[bytes]:
-            raise OSError("disk")
-            yield b"never"
-
-        return flask.Response(pieces()) if how == "generator" else "made"
-
-    if how == "teardown":
-
-        @app.teardown_request
-        def tear_down(error: BaseException | None) -> None:
-            raise OSError("disk")
-
-    otelflask.init(app, **telemetry.providers)
-    announced: list[str] = []
-    environ = EnvironBuilder(path="/fails").get_environ()
-
-    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
-        announced.append(status)
-
-    def serve() -> None:
-        body: Any = app({**environ, "SERVER_SOFTWARE": "a server"}, start_response)  # type: ignore[arg-type]
-        with contextlib.closing(body):
-            list(body)
-
-    with pytest.raises(OSError, match="disk"):
-        serve()
-    assert announced == ["200 OK"]
-    span = telemetry.span("GET /fails")
-    assert span.attributes is not None
-    assert (span.attributes["http.response.status_code"], span.attributes["error.type"]) == (500, "OSError")
-    assert span.status.status_code is StatusCode.ERROR
-    assert [event.name for event in span.events] == ["exception"]
-    (log,) = [record for record in telemetry.logs if record.event_name == "http.server.request"]
-    assert str(log.body).startswith("GET /fails 500")
-    (report,) = [record for record in telemetry.logs if record.event_name == "exception"]
-    assert report.attributes["exception.type"] == "OSError"  # type: ignore[index]
-
-
-def test_a_request_that_a_signal_interrupts_at_its_end_is_recorded_once(
-    app: flask.Flask, telemetry: CapturedTelemetry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    interrupted: list[RequestRecord] = []
-
-    def flat_request(record: RequestRecord) -> Any:
-        if not interrupted:
-            interrupted.append(record)
-            # gunicorn's handler of Ctrl+C does this.
-            raise SystemExit(0)
-        return ended_request.flat_request(record)
-
-    monkeypatch.setattr(signals, "flat_request", flat_request)
-    with pytest.raises(SystemExit):
-        app.test_client().get("/items/7")
-    assert telemetry.span("GET /items/<int:item>").end_time
-    (log,) = [record for record in telemetry.logs if record.event_name == "http.server.request"]
-    assert str(log.body).startswith("GET /items/7 200")
-
-
-def _copied(wsgi_app: Any) -> Any:
-    """A middleware that copies the environ, as Flask-SocketIO's does."""
-    return lambda environ, start_response: wsgi_app(environ.copy(), start_response)
-
-
-def _late(wsgi_app: Any) -> Any:
-    """A middleware that starts the response when the app's request context has ended."""
-
-    def application(environ: Any, start_response: Any) -> Any:
-        given: list[Any] = []
-        result = wsgi_app(environ, lambda *args: given.append(args) or (lambda data: None))
-        start_response(*given[0])
-        return result
-
-    return application
-
-
-@pytest.mark.parametrize("wrap", [None, _copied, _late], ids=["plain", "copy", "late"])
-@pytest.mark.parametrize("path", ["/fast", "/copied", "/fails"])
-def test_the_route_is_that_of_the_match(telemetry: CapturedTelemetry, path: str, wrap: Any) -> None:
-    app = flask.Flask("shop")
-    if wrap is not None:
-        app.wsgi_app = wrap(app.wsgi_app)
-    otelflask.init(app, **telemetry.providers)
-
-    @app.get("/<how>")
-    def view(how: str) -> str:
-        if how == "copied":
-            # A copy of the request context that ends before the response.
-            flask.copy_current_request_context(lambda: None)()
-        if how == "fails":
-            raise LookupError(how)
-        return "body"
-
-    app.test_client().get(path)
-    (span,) = telemetry.spans
-    assert span.name == "GET /<how>"
-    counts = [point.attributes.get("http.route") for point in telemetry.points("http.server.request.duration")]
-    assert counts == ["/<how>"]
