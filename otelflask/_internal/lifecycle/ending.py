@@ -214,18 +214,17 @@ def register(ending: Ending) -> None:
 
     def terminate(number: int, frame: FrameType | None) -> None:
         global _terminating
+        # A timer of the app would end the process.
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, _end_now)
+        signal.signal(signal.SIGTERM, _hurry)
+        end = functools.partial(_end_by_alarm, ending)
         if greenlets.are_threads() or event_loop.is_running():
             # Let it go on: requests in other threads wait for the loop, and the greenlet that the signal stops may hold
             # a lock that is needed, or be gevent's hub, which must not wait.
-            signal.signal(signal.SIGALRM, _end_now)
-            signal.signal(signal.SIGTERM, _hurry)
-            _terminating = _start(functools.partial(_end_by_alarm, ending))
+            _terminating = _start(end)
         else:
-            try:
-                with _hurrying_at_signals():
-                    _shut_down_in_thread(ending)
-            finally:
-                _end_now()
+            end()
 
     signal.signal(signal.SIGTERM, terminate)
     _terminates = terminate
