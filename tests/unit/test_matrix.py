@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from tests.matrix.accounts import Account, Killed, account
+from tests.matrix.accounts import KEPT_S, Account, Killed, account
 from tests.matrix.load import Answer
 from tests.matrix.sink import Arrived
 
@@ -55,9 +55,10 @@ def test_what_the_metrics_count_is_explained() -> None:
 
 
 def test_a_process_that_was_killed_explains_what_it_recorded_before() -> None:
-    assert not sum(_account(_arrived(range(8)), killed=Killed(109.5)).unexplained.values())
-    assert _account(_arrived(range(5)), killed=Killed(109.5)).unexplained["spans"] == 3
-    away = Killed(109.5, away_since=106.5)
+    killed = Killed(107.5 + KEPT_S)
+    assert not sum(_account(_arrived(range(8)), killed=killed).unexplained.values())
+    assert _account(_arrived(range(5)), killed=killed).unexplained["spans"] == 3
+    away = Killed(killed.at, away_since=104.5 + KEPT_S)
     assert not sum(_account(_arrived(range(5)), killed=away).unexplained.values())
 
 
