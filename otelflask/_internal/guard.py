@@ -228,7 +228,8 @@ def guarded(
         @functools.wraps(function)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
-                return function(*args, **kwargs)
+                # Passing keywords on copies their dict, also an empty one.
+                return function(*args, **kwargs) if kwargs else function(*args)  # type: ignore[call-arg]
             except Exception as error:
                 own_code_failed(activity, error)
                 return default if fallback is None else fallback(*args, **kwargs)  # type: ignore[no-any-return]

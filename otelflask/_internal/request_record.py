@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from opentelemetry.context import Context, create_key
@@ -59,6 +60,9 @@ class RequestAttributes(NamedTuple):
     connection: dict[str, Any] = _NOTHING
 
 
+_NO_ATTRIBUTES = RequestAttributes()
+
+
 class Connection(Protocol):
     """What a request has become that the server goes on with after its answer: a WebSocket."""
 
@@ -66,18 +70,17 @@ class Connection(Protocol):
         """Called when the app has returned, with the exception that ended its function."""
 
 
+# Slots: Python reads them faster than defaults on the class, and its dicts of attributes are large above 30.
+@dataclass(slots=True, eq=False, repr=False)
 class RequestRecord:
     """One request. Observers read it and add to it.
 
     ``instrumentation.http.middleware`` creates it, and closes it exactly once.
 
-    Args:
-        environ: The WSGI environ. Its values come from an untrusted client, and are cut here.
-        started_at: The start in epoch nanoseconds.
-        started_perf_ns: The start by `clock.perf_counter_ns`.
-
     Attributes:
+        environ: The WSGI environ. Its values come from an untrusted client, and are cut here.
         started_at, ended_at: Epoch nanoseconds.
+        started_perf_ns: The start by `clock.perf_counter_ns`.
         duration: Seconds.
         request_size: Bytes of the request's body; None if unknown.
         response_size: Bytes of the response's body so far.
@@ -86,18 +89,28 @@ class RequestRecord:
         broken: Whether an exception was raised while the server read the response's body.
     """
 
-    #: What most requests do not change is an attribute of the class.
-    request_id = ""
+    environ: dict[str, Any]
+    started_at: int
+    started_perf_ns: int
+    method: str = field(init=False)
+    scheme: str = field(init=False)
+    host: str = field(init=False)
+    protocol: str | None = field(init=False)
+    user_agent: str = field(init=False)
+    path: str = field(init=False)
+    query_string: str = field(init=False)
+    client: str = field(init=False)
+    request_id: str = ""
     span: Span = INVALID_SPAN
     #: Of the span.
     span_context: SpanContext = INVALID_SPAN_CONTEXT
-    context: Context = _EMPTY_CONTEXT
-    attributes = RequestAttributes()
+    context: Context = field(init=False)
+    attributes: RequestAttributes = _NO_ATTRIBUTES
     user_id: str | None = None
     route: str | None = None
-    status = 0
+    status: int = 0
     request_size: int | None = None
-    response_size = 0
+    response_size: int = 0
     #: The response's Content-Length; None where it has none.
     content_length: int | None = None
     response_headers: Sequence[tuple[str, str]] = ()
@@ -108,48 +121,47 @@ class RequestRecord:
     #: Code and message of the `AppError` that the app has raised as its answer.
     app_error: tuple[str | int, str] | None = None
     #: Whether a span of this process is around its own.
-    has_outer_span = False
-    unhandled = False
-    broken = False
+    has_outer_span: bool = False
+    unhandled: bool = False
+    broken: bool = False
     #: Whether the server has got a piece of the response's body.
-    has_begun = False
+    has_begun: bool = False
     #: The number of SQL statements, and their total time in nanoseconds.
-    statement_count = 0
-    statement_time_ns = 0
+    statement_count: int = 0
+    statement_time_ns: int = 0
     #: The id of the stored profile of this request; empty if there is none.
-    profile_id = ""
+    profile_id: str = ""
     #: sentry-sdk's scopes of this request; None where reports are off.
     scopes: Any = None
-    states: dict[PerRequest[Any], Any] = _NOTHING
+    states: dict[PerRequest[Any], Any] = field(init=False)
     #: Observers of this one request. They are called at its end, before those of the app.
     own_observers: tuple[Any, ...] = ()
     #: What the request has become by its answer; None for other requests.
     connection: Connection | None = None
-    duration = 0.0
-    ended_at = 0
-    closed = False
+    duration: float = 0.0
+    ended_at: int = 0
+    closed: bool = False
     #: Whether its signals are made, or waiting for it.
-    is_handed_over = False
+    is_handed_over: bool = False
     #: Closes the record before the app returns. The middleware sets it.
-    close: Callable[[RequestRecord], None]
+    close: Callable[[RequestRecord], None] = field(init=False)
 
-    def __init__(self, environ: dict[str, Any], started_at: int, started_perf_ns: int) -> None:
-        self.started_at = started_at
-        self._started_perf_ns = started_perf_ns
-        self.environ = environ
-        get = environ.get
+    def __post_init__(self) -> None:
+        get = self.environ.get
         method = get("REQUEST_METHOD", "")
-        self.method: str = method if method in KNOWN_METHODS else "_OTHER"
+        self.method = method if method in KNOWN_METHODS else "_OTHER"
         scheme = get("wsgi.url_scheme", "http")
-        self.scheme: str = scheme if scheme in _SCHEMES else "_OTHER"
-        self.host: str = (get("HTTP_HOST") or get("SERVER_NAME") or "")[:255]
-        self.protocol: str | None = _PROTOCOLS.get(get("SERVER_PROTOCOL", ""))
-        self.user_agent: str = (get("HTTP_USER_AGENT") or "")[:512]
+        self.scheme = scheme if scheme in _SCHEMES else "_OTHER"
+        self.host = (get("HTTP_HOST") or get("SERVER_NAME") or "")[:255]
+        self.protocol = _PROTOCOLS.get(get("SERVER_PROTOCOL", ""))
+        self.user_agent = (get("HTTP_USER_AGENT") or "")[:512]
         path = (get("SCRIPT_NAME") or "") + (get("PATH_INFO") or "/")
-        self.path: str = path[:MAX_URL_PART_LENGTH] if path.isascii() else _decoded(path[:MAX_URL_PART_LENGTH])
-        self.query_string: str = (get("QUERY_STRING") or "")[:MAX_URL_PART_LENGTH]
+        self.path = path[:MAX_URL_PART_LENGTH] if path.isascii() else _decoded(path[:MAX_URL_PART_LENGTH])
+        self.query_string = (get("QUERY_STRING") or "")[:MAX_URL_PART_LENGTH]
         # An app's own middleware for proxies may set REMOTE_ADDR to None.
-        self.client: str = (get("REMOTE_ADDR") or "")[:64]
+        self.client = (get("REMOTE_ADDR") or "")[:64]
+        self.context = _EMPTY_CONTEXT
+        self.states = _NOTHING
 
     @property
     def sampled(self) -> bool:
@@ -168,13 +180,14 @@ class RequestRecord:
             ended_perf_ns: The end by `clock.perf_counter_ns`. A monotonic clock, so the end is
                 never before the start.
         """
-        elapsed = ended_perf_ns - self._started_perf_ns
+        elapsed = ended_perf_ns - self.started_perf_ns
         self.duration = elapsed / 1e9
         self.ended_at = self.started_at + elapsed
         if not self.status:
             # The app returned without calling start_response, so the server got no response.
             self.status = 500
-        self.error_type = self._error_type()
+        if self.status >= 500 or self.broken:
+            self.error_type = self._error_type()
         length = self.environ.get("CONTENT_LENGTH")
         if length and _NUMBER.match(length):
             self.request_size = int(length)
@@ -199,9 +212,7 @@ class RequestRecord:
         self.error = None
         self.scopes = None
 
-    def _error_type(self) -> str | None:
-        if self.status < 500 and not self.broken:
-            return None
+    def _error_type(self) -> str:
         # An HTTPException of Werkzeug counts as its status. Test the class, because an instance's `__getattr__` is the
         # app's code.
         if self.error is not None and not hasattr(type(self.error), "get_response"):

@@ -151,7 +151,9 @@ class _MadeOnDemand:
         self._name = name
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        value = instance.__dict__[self._name] = self._make(instance)
+        instance.has_containers = True
+        value = self._make(instance)
+        setattr(instance, self._name, value)
         return value
 
 
@@ -191,6 +193,8 @@ class LayeredSpan(SdkSpan):
         self._kind = kind
         self._start_time = start_time
 
+    #: Whether any of the containers below is made. Python makes a dict of the attributes where `__dict__` is read.
+    has_containers = False
     #: The number of its own attributes that were dropped.
     dropped = 0
     #: Its end in epoch nanoseconds; None before.
@@ -249,18 +253,17 @@ class LayeredSpan(SdkSpan):
     @property
     def is_untouched(self) -> bool:
         """Whether it has, and had, neither attributes of its own, nor events, links or a status."""
-        state = self.__dict__
-        return not self.own and "_events" not in state and "_links" not in state and "_status" not in state
+        return not self.own and not self.has_containers and self._status is _UNSET
 
     @property
     def has_events(self) -> bool:
         """Whether it has, or had, any event. The container is made with the first."""
-        return "_events" in self.__dict__
+        return self.has_containers and "_events" in self.__dict__
 
     @property
     def has_links(self) -> bool:
         """Whether it has, or had, any link."""
-        return "_links" in self.__dict__
+        return self.has_containers and "_links" in self.__dict__
 
     def add_made_event(self, event: sdk_trace.Event) -> None:
         """Add an event object as it is."""
@@ -270,6 +273,10 @@ class LayeredSpan(SdkSpan):
     @property
     def _end_time(self) -> int | None:  # type: ignore[override]
         return self.ended_at
+
+    # The SDK's method casts the type, by two calls.
+    def get_span_context(self) -> SpanContext:
+        return self._context  # type: ignore[return-value]
 
     def is_recording(self) -> bool:
         return self.ended_at is None

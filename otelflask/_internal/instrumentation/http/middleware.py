@@ -176,7 +176,8 @@ class Middleware:
             record.route = route_of(record.environ)
         if record.user_id is None and has_request_context():
             found = guard.call_hook("hook `user`", self._user)
-            record.user_id = None if found is None else guard.safe_text(found)[:256]
+            if found is not None:
+                record.user_id = guard.safe_text(found)[:256]
         has_id, has_trace = not record.request_id, not self._traceresponse
         for name, value in given:
             name = name.lower()
