@@ -20,7 +20,7 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SIZE = {"width": 1280, "height": 800}
 #: Seconds of the demo's load before the pictures are taken.
 LOAD_S = 75
-VIEWS = ("overview", "requests", "errors", "logs", "queries", "profiles", "runtime", "trace", "error")
+VIEWS = ("overview", "requests", "errors", "logs", "queries", "jobs", "profiles", "runtime", "trace", "error")
 #: Requests that are profiled.
 PROFILED = ("/api/products", "/api/products/ratings", "/slow-query", "/api/products/7")
 
