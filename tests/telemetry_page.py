@@ -100,7 +100,19 @@ _PLACES = {
     ("otelflask.websockets", "CONSUMER"): "span of an event of Socket.IO",
 }
 #: Other attributes in the scenarios are the app's.
-_CONVENTIONS = ("client.", "code.", "db.", "error.", "exception.", "http.", "network.", "server.", "url.", "user")
+_CONVENTIONS = (
+    "client.",
+    "code.",
+    "db.",
+    "error.",
+    "exception.",
+    "http.",
+    "network.",
+    "process.exit.",
+    "server.",
+    "url.",
+    "user",
+)
 
 
 def page() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import sys
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -13,6 +12,7 @@ from otelflask._internal import guard
 from otelflask._internal.compat.otel_logs import ReadableLogRecord
 from otelflask._internal.instrumentation.logs.lines import record_of
 from otelflask._internal.local_output.lines import LineFormat, RequestInfo
+from otelflask._internal.local_output.standard_error import standard_error
 from otelflask._internal.logging_records import Raised
 
 _OWN_SCOPE = InstrumentationScope(guard.logger.name)
@@ -39,5 +39,6 @@ class OwnDiagnostics(logging.Handler):
         # The line has the logger's name.
         record.msg = str(record.msg).removeprefix(guard.PREFIX)
         item = ReadableLogRecord(record_of(record, self._limits, Raised(record)), Resource.get_empty(), _OWN_SCOPE)
-        sys.stderr.write(self._make(item, RequestInfo()) + "\n")
-        sys.stderr.flush()
+        stream = standard_error()
+        stream.write(self._make(item, RequestInfo()) + "\n")
+        stream.flush()

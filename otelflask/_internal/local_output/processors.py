@@ -6,13 +6,13 @@ app's configuration of `logging` stays as it is.
 
 from __future__ import annotations
 
-import sys
 from typing import Any, TextIO
 
 from otelflask._internal import event_names, guard
 from otelflask._internal.compat.otel_logs import LogRecordProcessor
 from otelflask._internal.export.queue import ExportQueue
 from otelflask._internal.local_output.lines import LineFormat, current_request_info
+from otelflask._internal.local_output.standard_error import standard_error
 
 #: Error reports and their counts: the line that logged the error is there already.
 _LEFT_OUT = frozenset({*event_names.REPORTS, event_names.ERROR_GROUP})
@@ -54,7 +54,7 @@ class ConsoleLines(LogRecordProcessor):
     @guard.guarded("writing a line to the console")
     def on_emit(self, log_record: Any) -> None:
         if _is_line(log_record):
-            stream = self._stream or sys.stderr
+            stream = self._stream or standard_error()
             stream.write(self._make(log_record, current_request_info()) + "\n")
             stream.flush()
 

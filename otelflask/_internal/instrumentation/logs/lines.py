@@ -23,6 +23,12 @@ _FIELDS = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None)))
 #: Attributes of a record that are not from ``extra=``. Handlers add the last three (``taskName`` until Python 3.11).
 _RESERVED = _FIELDS | {"message", "asctime", "taskName"}
 _SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
+#: Arguments and results of jobs, which may be secrets: extras of lines of Celery and RQ, by logger.
+_OF_JOBS = {
+    "celery.app.trace": frozenset({"data"}),
+    "celery.worker.strategy": frozenset({"data"}),
+    "rq.worker": frozenset({"arguments", "kwargs"}),
+}
 #: How deep containers in ``extra=`` are followed.
 _MAX_DEPTH = 4
 
@@ -124,8 +130,9 @@ def _extras(record: logging.LogRecord, limits: Limits) -> tuple[dict[str, Any], 
     attributes: dict[str, Any] = {}
     event_name = None
     dropped = 0
+    of_jobs = _OF_JOBS.get(record.name, ())
     for name, value in record.__dict__.items():
-        if name in _RESERVED:
+        if name in _RESERVED or name in of_jobs:
             continue
         if name == "otel.event.name" or name == "event.name":
             event_name = guard.safe_text(value)

@@ -16,6 +16,10 @@ def fails() -> None:
     raise LookupError(f"no order {order}")
 
 
+def pays(card: str, kind: str) -> None:
+    raise LookupError("no account")
+
+
 def asks_again() -> Retry | None:
     job = get_current_job()
     return Retry(max=1) if job is not None and not job.number_of_retries else None

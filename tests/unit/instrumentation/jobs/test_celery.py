@@ -35,6 +35,11 @@ def fails() -> None:
     raise LookupError(f"no order {order}")
 
 
+@queue.task(name="pays", shared=False)
+def pays(card: str) -> str:
+    raise LookupError("no account")
+
+
 @queue.task(name="expected", shared=False, throws=(KeyError,))
 def expected() -> None:
     raise KeyError("gone")
@@ -158,6 +163,14 @@ def test_each_attempt_is_a_run_below_the_one_before(
     assert sent[second.parent.span_id].parent.span_id == first.context.span_id  # type: ignore[union-attr]
     assert sent[third.parent.span_id].parent.span_id == second.context.span_id  # type: ignore[union-attr]
     assert not shop.reports()
+
+
+def test_lines_of_celery_have_no_arguments(make: Callable[..., TaskShop], telemetry: CapturedTelemetry) -> None:
+    shop = make()
+    shop.ask(pays, args=("4711 0815",))
+    shop.records()
+    (line,) = [record for record in telemetry.logs if "raised unexpected" in str(record.body)]
+    assert "4711 0815" not in f"{line.body} {line.attributes}"
 
 
 def test_the_time_in_the_queue_begins_when_a_task_is_due(make: Callable[..., TaskShop]) -> None:

@@ -115,6 +115,15 @@ def test_a_job_that_fails_is_reported_once_with_its_variables(
     }
 
 
+def test_lines_of_rq_have_no_arguments(make: Callable[..., QueueShop], telemetry: CapturedTelemetry) -> None:
+    shop = make()
+    shop.ask(lambda: shop.queue.enqueue(rq_jobs.pays, "4711 0815", kind="a gold card"))
+    shop.work()
+    (line,) = [record for record in telemetry.logs if "exception raised while" in str(record.body)]
+    for argument in ("4711 0815", "a gold card"):
+        assert argument not in f"{line.body} {line.attributes}"
+
+
 @pytest.mark.parametrize(
     ("job", "results"),
     [(rq_jobs.fails, ["retry", "retry", "failure"]), (rq_jobs.asks_again, ["retry", "success"])],
