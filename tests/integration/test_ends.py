@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -231,21 +233,32 @@ WAITS = {
 }
 
 
-@pytest.mark.parametrize("kind", WAITS)
-def test_sigterm_leaves_a_moment_to_requests_and_each_further_one_to_what_is_sent(
-    app_dir: Path, fake_collector: FakeCollector, kind: str
-) -> None:
-    fake_collector.default = Reply(delay=0.5)
+@contextmanager
+def answering(
+    folder: Path, collector: FakeCollector, kind: str, stderr: int | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A process that answers a request."""
     first = ""
     if kind == "greenlets":
         pytest.importorskip("gevent")
         first = "from gevent import monkey; monkey.patch_all()\n"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL", "PYTEST", "FLASK"))}
     command = [sys.executable, "-c", first + ANSWERS + WAITS[kind]]
-    variables = {**kept, **fake_collector.environment(), **FOR_EVER, "OTELFLASK_RUNTIME_METRICS": "false"}
-    with subprocess.Popen(command, cwd=app_dir, env=variables, stdout=subprocess.PIPE, text=True) as process:
+    variables = {**kept, **collector.environment(), **FOR_EVER, "OTELFLASK_RUNTIME_METRICS": "false"}
+    with subprocess.Popen(
+        command, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=stderr, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "answers\n"
+        yield process
+
+
+@pytest.mark.parametrize("kind", WAITS)
+def test_sigterm_leaves_a_moment_to_requests_and_each_further_one_to_what_is_sent(
+    app_dir: Path, fake_collector: FakeCollector, kind: str
+) -> None:
+    fake_collector.default = Reply(delay=0.5)
+    with answering(app_dir, fake_collector, kind) as process:
         process.send_signal(signal.SIGTERM)
         while fake_collector.attempts < 3:
             time.sleep(0.01)
@@ -256,6 +269,25 @@ def test_sigterm_leaves_a_moment_to_requests_and_each_further_one_to_what_is_sen
         assert process.wait(60) == -signal.SIGTERM
     assert [span.attributes["url.path"] for span in fake_collector.spans] == ["/slow"]
     assert fake_collector.metrics
+
+
+@pytest.mark.parametrize("kind", WAITS)
+def test_what_a_second_sigterm_leaves_no_time_for_is_counted(
+    app_dir: Path, fake_collector: FakeCollector, kind: str
+) -> None:
+    fake_collector.default = Reply(hang=True)
+    with answering(app_dir, fake_collector, kind, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        process.send_signal(signal.SIGTERM)
+        while fake_collector.attempts < 3:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        said = process.stderr.read()
+        assert process.wait(60) == -signal.SIGTERM
+    (line,) = LOST.findall(said)
+    assert "spans: 1" in line
+    assert "log records: 2" in line
+    assert "metric data points: " in line
 
 
 def test_a_signal_at_the_end_leaves_time_to_who_answers_soon(app_dir: Path, fake_collector: FakeCollector) -> None:

@@ -40,6 +40,8 @@ BreadcrumbSource = Callable[[], list[Event]]
 Scopes = tuple[Scope, Scope]
 
 MAX_BREADCRUMBS = 30
+#: Seconds between two looks at what waits for a real Sentry.
+BRIEF_S = 0.01
 
 _state = threading.local()
 _sink: Sink | None = None
@@ -275,11 +277,14 @@ class SentryFlush:
         return sum(unsent_events(item.inner) for item in list(_transports))
 
     def begin_close(self, deadline: float) -> None:
-        """Do nothing: the transport takes events until it is flushed."""
+        """Have the transports queue their reports of lost events too. They take events until the end."""
+        self.flush(BRIEF_S)
 
     def join(self, deadline: float) -> bool:
-        """Flush until `deadline` (time.monotonic seconds)."""
-        return self.flush(max(0.0, deadline - time.monotonic()))
+        """Wait until `deadline` (time.monotonic seconds) for what the transports send by themselves."""
+        while self._waiting() and time.monotonic() < deadline:
+            time.sleep(BRIEF_S)
+        return not self._waiting()
 
     def give_up(self) -> None:
         """Count what still waits as lost."""

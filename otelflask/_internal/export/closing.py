@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from otelflask._internal import guard
+from otelflask._internal.lifecycle import hurry
 
 #: Seconds of waiting at the end of the process before a log line says what it waits for.
 LOG_AFTER_S = 0.5
+#: Seconds between two looks whether a signal has brought the end nearer.
+LOOK_S = 0.05
 
 
 class Sender(Protocol):
@@ -31,7 +34,7 @@ class Sender(Protocol):
         ...
 
     def join(self, deadline: float) -> bool:
-        """Wait for the thread until `deadline` (time.monotonic seconds).
+        """Wait for the thread until `deadline` (time.monotonic seconds). It may be called again.
 
         Returns:
             Whether it has ended.
@@ -56,13 +59,13 @@ class Sender(Protocol):
 
 
 def close(senders: Sequence[Sender], deadline: float) -> None:
-    """End all senders by `deadline` (time.monotonic seconds), and log what was not sent."""
+    """End all senders by `deadline` (time.monotonic seconds), or sooner after a signal, and log what was not sent."""
     for sender in senders:
         guard.call_hook("end of a sender", sender.begin_close, deadline)
     slow = list(senders)
     try:
         slow = _join(slow, min(deadline, time.monotonic() + LOG_AFTER_S))
-        left = deadline - time.monotonic()
+        left = hurry.soonest(deadline) - time.monotonic()
         if slow and left > 0:
             what = ", ".join(sender.waits_for() for sender in slow)
             # Always logged, because there is no later chance.
@@ -76,8 +79,14 @@ def close(senders: Sequence[Sender], deadline: float) -> None:
 
 
 def _join(senders: Sequence[Sender], deadline: float) -> list[Sender]:
-    """Wait for senders. Returns those that have not ended by `deadline`."""
-    return [sender for sender in senders if guard.call_hook("end of a sender", sender.join, deadline) is False]
+    """Wait for senders. Returns those that have not ended by `deadline`, or when a signal has left no more time."""
+    slow = list(senders)
+    while True:
+        now, end = time.monotonic(), hurry.soonest(deadline)
+        next_look = min(end, now + LOOK_S)
+        slow = [sender for sender in slow if guard.call_hook("end of a sender", sender.join, next_look) is False]
+        if not slow or now >= end:
+            return slow
 
 
 def _log_lost(senders: Sequence[Sender]) -> None:

@@ -23,7 +23,7 @@ from otelflask._internal.export.processors import HandoverLogProcessor, Handover
 from otelflask._internal.export.queue import ExportQueue
 from otelflask._internal.export.scrubbed import scrubbed_metrics
 from otelflask._internal.export.self_metrics import QueueMetrics
-from otelflask._internal.lifecycle import forks
+from otelflask._internal.lifecycle import forks, hurry
 from otelflask._internal.limits import Limits
 from otelflask._internal.redaction import Scrubber
 from otelflask._internal.sdk import flat_items
@@ -176,6 +176,7 @@ class Pipeline:
 
     def after_fork(self) -> None:
         """Reset resource, queues, threads and sums in a forked child."""
+        hurry.forget()
         self._closed = False
         self._forked_at = time.monotonic()
         forked: Resource | None = None

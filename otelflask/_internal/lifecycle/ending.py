@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Protocol
 
 from otelflask._internal.compat import uvicorn, uwsgi
-from otelflask._internal.lifecycle import event_loop, greenlets
+from otelflask._internal.lifecycle import event_loop, greenlets, hurry
 from otelflask._internal.lifecycle.blocked_signals import signals_blocked
 
 #: Seconds beyond `shutdown_timeout` after which an end that hangs is abandoned.
@@ -26,6 +26,8 @@ REQUESTS_S = 0.25
 FORKED_END_S = 1.0
 #: Seconds that are left to what waits after one of the signals that end processes.
 HURRY_S = 1.0
+#: Seconds after these in which what is left is counted, and the end comes whatever hangs.
+COUNT_S = 0.5
 _ENDING_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
@@ -131,26 +133,25 @@ def _hurrying_at_signals() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise _Interrupted
 
-    def hurry(number: int, frame: FrameType | None) -> None:
+    def has_come(number: int, frame: FrameType | None) -> None:
         if not came:
             # No thread can be started any more.
             signal.signal(signal.SIGALRM, interrupt)
-            signal.setitimer(signal.ITIMER_REAL, HURRY_S)
         came.append(number)
+        _hurry()
 
     for number in before:
-        signal.signal(number, hurry)
-    is_interrupted = False
+        signal.signal(number, has_come)
     try:
         yield
     except _Interrupted:
-        # Counting takes no time.
-        is_interrupted = True
+        # Something hangs that is not told to hurry.
+        pass
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is _terminates else handler)
-    if is_interrupted and signal.SIGTERM in came:
+    if hurry.is_over() and signal.SIGTERM in came:
         _end_now()
 
 
@@ -170,10 +171,11 @@ def _end_by_alarm(ending: Ending) -> None:
         os.kill(os.getpid(), signal.SIGALRM)
 
 
-def _hurry(number: int, frame: FrameType | None) -> None:
-    """Leave `HURRY_S` to what is sent, however many signals come."""
+def _hurry(number: int = 0, frame: FrameType | None = None) -> None:
+    """Leave `HURRY_S` to what is sent, however many signals come. What is left then is counted."""
     if not signal.getitimer(signal.ITIMER_REAL)[0]:
-        signal.setitimer(signal.ITIMER_REAL, HURRY_S)
+        hurry.leave(HURRY_S)
+        signal.setitimer(signal.ITIMER_REAL, HURRY_S + COUNT_S)
 
 
 def _end_now(number: int = 0, frame: FrameType | None = None) -> None:
