@@ -11,7 +11,7 @@ import struct
 import time
 
 #: Seconds after the end of a worker within which the end of its parent, or of another worker, is the same end.
-SAME_END_S = 1.0
+SAME_END_S = 3.0
 #: Seconds that a process has in any case: enough for a receiver that answers.
 LEAST_S = 0.5
 _TIMES = struct.Struct("ddq")
