@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from grafana.source import errors, inbox, pipeline, runtime, service, slo
+from grafana.source import errors, inbox, jobs, pipeline, runtime, service, slo
 from grafana.source.pipeline import lost
-from grafana.source.queries import Json
+from grafana.source.queries import Json, increase
 from grafana.source.runbooks import sections
 
 SERVICE = "service_name, deployment_environment_name"
@@ -131,6 +131,23 @@ _SPIKE = (
 _WHILE_FEW = "5m"
 #: On no one's own machine.
 _LASTING = 'deployment_environment_name!~"(?i)(dev|test|local).*"'
+_JOB = f"{SERVICE}, {jobs.NAME}"
+_JOB_IS = f"{WHO}: {{{{ $labels.{jobs.NAME} }}}}"
+_NO_COMMAND = 'otelflask_job_system!="command"'
+_ENDED = f"otelflask_job_duration_seconds_count{{{_NO_COMMAND}}}"
+_FAILED = f'otelflask_job_duration_seconds_count{{{_NO_COMMAND},otelflask_job_result=~"failure|lost"}}'
+_QUEUE = f"{SERVICE}, messaging_destination_name"
+
+
+def _were_there(series: str, by: str) -> str:
+    """What has been there for an hour or more in the last day, but not in the last ten minutes."""
+    return (
+        f"(count_over_time((group by ({by}) ({series}{{{_LASTING}}}))[1d:5m] offset 10m) >= 12)"
+        f" unless group by ({by}) (last_over_time({series}[10m]))"
+        # Then nobody hears of anything, and TargetDown says so.
+        ' unless on () (max(up{job="collector"}) == 0)'
+    )
+
 
 ALERTS = (
     Alert(
@@ -248,11 +265,46 @@ ALERTS = (
         "1m",
         "A service has sent nothing for ten minutes.",
         f"{WHO} has sent nothing for ten minutes",
-        f"(count_over_time((group by ({SERVICE}) (target_info{{{_LASTING}}}))[1d:5m] offset 10m) >= 12)"
-        f" unless group by ({SERVICE}) (last_over_time(target_info[10m]))"
-        # Then nobody hears of any service, and TargetDown says so.
-        ' unless on () (max(up{job="collector"}) == 0)',
+        _were_there("target_info", SERVICE),
         "Processes",
+    ),
+    Alert(
+        "HighJobFailureRate",
+        "ticket",
+        "2m",
+        "More than a tenth of the runs of a job fail.",
+        f"{_JOB_IS} fails",
+        _share(
+            f"{increase(_FAILED, '10m', by=_JOB)} / {increase(_ENDED, '10m', by=_JOB)} > 0.1"
+            # One or two are not a rate. Each error is in the inbox.
+            f" and {increase(_FAILED, '10m', by=_JOB)} > 2"
+        ),
+        "Failed and repeated runs",
+        amount="{{ $v | humanizePercentage }} of its runs in ten minutes",
+        keep=_WHILE_FEW,
+    ),
+    Alert(
+        "JobsLate",
+        "ticket",
+        "5m",
+        "More than one of twenty runs of a job begins more than a minute late.",
+        f"{_JOB_IS} begins more than a minute late",
+        "histogram_quantile(0.95, "
+        f"{increase('otelflask_job_queue_duration_seconds_bucket', '5m', by=f'{_JOB}, le')}) > 60",
+        "Late jobs",
+        amount="p95 is {{ $v | humanizeDuration }}",
+        keep=_WHILE_FEW,
+    ),
+    Alert(
+        "WorkersSilent",
+        "page",
+        "1m",
+        "No worker has looked at a queue for ten minutes.",
+        f"{WHO}: no worker reads the queue {{{{ $labels.messaging_destination_name }}}}",
+        f"({_were_there('otelflask_job_queue_length', _QUEUE)})"
+        # A service that sends nothing at all is silent, and has its own alert.
+        f" and on ({SERVICE}) group by ({SERVICE}) (last_over_time(target_info[10m]))",
+        "Waiting jobs",
     ),
     Alert(
         "TelemetryLost",
@@ -323,7 +375,7 @@ def build() -> Json:
     runbooks = {name: number for number, name in enumerate(sections(), start=1)}
     shown = {
         panel["title"]: (dashboard["uid"], str(panel["id"]))
-        for dashboard in (module.build() for module in (runtime, pipeline, slo, errors, service))
+        for dashboard in (module.build() for module in (runtime, pipeline, slo, errors, service, jobs))
         for panel in dashboard["panels"]
     }
     times = {"relativeTimeRange": {"from": 600, "to": 0}}

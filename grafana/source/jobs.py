@@ -24,7 +24,7 @@ from grafana.source.dashboard import (
 )
 from grafana.source.panels import logs, series, stat, table
 from grafana.source.queries import Json, increase, loki, prometheus, ratio
-from grafana.source.requests import newest
+from grafana.source.requests import newest_spans
 from grafana.source.selectors import LINES, SERVICE, SPANS, SPEAKS
 
 NAME = "otelflask_job_name"
@@ -276,10 +276,13 @@ def build() -> Json:
                     ),
                     (
                         12,
-                        newest(
+                        newest_spans(
                             "Latest slow and failed runs",
-                            "The newest traces with a run that took a second or more, or failed.",
-                            f"{{ {SPANS} && span.otelflask.job.name != nil && (duration >= 1s || status = error) }}",
+                            "The newest runs that took a second or more, or failed. A click on a span opens its trace, with "
+                            "what asked for the run.",
+                            f'{{ {SPANS} && span.otelflask.job.name=~"$job_name" && (duration >= 1s || status = error) }}',
+                            attributes={"otelflask.job.name": "Job", "otelflask.job.result": "Result"},
+                            overrides=[override("Result", custom__width=80)],
                         ),
                     ),
                 ],

@@ -126,6 +126,9 @@ def series(
         "axisSoftMin": 0,
     }
     defaults: Json = {"color": {"mode": "palette-classic"}}
+    # Where every count is 0, the axis ends at 1 instead of Grafana's 100.
+    if soft_max is None and unit == "none":
+        soft_max = 1
     if soft_max is not None:
         custom["axisSoftMax"] = soft_max
     if maximum is not None:

@@ -13,6 +13,8 @@ TRACE_WIDTHS = [
     override("Start time", custom__width=180),
     override("Duration", custom__width=95),
 ]
+#: Tempo's field with the id of a span's trace.
+TRACE_OF_SPAN = "traceIdHidden"
 #: The time of a line as a label, so that a ranked line keeps it.
 _AT = "label_format at=`{{ __timestamp__ | unixEpochMillis }}`"
 
@@ -71,4 +73,40 @@ def newest(title: str, description: str, query: str) -> Json:
         columns=TRACE_COLUMNS,
         sort="Start time",
         overrides=TRACE_WIDTHS,
+    )
+
+
+def newest_spans(
+    title: str, description: str, query: str, *, attributes: dict[str, str], overrides: list[Json] | None = None
+) -> Json:
+    """The newest spans of a TraceQL query, where the name of the trace would be that of another work.
+
+    Args:
+        title: The panel's title.
+        description: What it answers.
+        query: A TraceQL query of spans.
+        attributes: Attributes of the spans and their headings.
+        overrides: For these columns.
+    """
+    asked = ", ".join(f"span.{name}" for name in attributes)
+    return table(
+        title,
+        description,
+        [traceql(f"{query} | select({asked})", spans=True)],
+        columns={
+            "Start time": "Start time",
+            **attributes,
+            "Duration": "Duration",
+            "Span ID": "Span",
+            TRACE_OF_SPAN: TRACE_OF_SPAN,
+        },
+        sort="Start time",
+        overrides=[
+            override("Start time", custom__width=170),
+            *(overrides or []),
+            override("Duration", custom__width=85),
+            override("Span", custom__width=145),
+            # The link of the span needs it.
+            override(TRACE_OF_SPAN, custom__hideFrom__viz=True),
+        ],
     )

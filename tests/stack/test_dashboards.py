@@ -142,6 +142,14 @@ def test_a_variable_is_shown_if_it_changes_a_panel(name: str) -> None:
         assert is_used is (variable.get("hide") != 2), variable["name"]
 
 
+def test_a_query_of_jobs_is_of_the_chosen_job() -> None:
+    for target in _queries(DASHBOARDS["jobs.json"]):
+        text = target.get("expr") or target["query"]
+        # A queue has jobs of all names.
+        if re.search(r"otelflask.job.(?!queue.length)", text):
+            assert "$job_name" in text, text
+
+
 #: The palette (grafana/source/colors.py), and shades of it.
 PALETTE = {"green", "yellow", "orange", "red", "dark-red", "blue", "light-blue", "dark-blue", "text", "transparent"}
 

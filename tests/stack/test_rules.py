@@ -65,7 +65,31 @@ def _input(series: str, values: str) -> dict[str, str]:
     return {"series": series, "values": values}
 
 
+def _runs(failed: int, succeeded: int) -> list[Any]:
+    """Runs of a job that end in each 15 s, for an hour and a half."""
+    count = (
+        f'otelflask_job_duration_seconds_count{{{SHOP},otelflask_job_name="shop.confirm",otelflask_job_system="celery"'
+    )
+    return [
+        _input(f'{count},otelflask_job_result="failure"}}', f"0+{failed}x400"),
+        _input(f'{count},otelflask_job_result="success"}}', f"0+{succeeded}x400"),
+    ]
+
+
+def _waits(late: int, in_time: int) -> list[Any]:
+    """Runs that begin in each 15 s, two minutes late and in time."""
+    bucket = f'otelflask_job_queue_duration_seconds_bucket{{{SHOP},otelflask_job_name="shop.confirm"'
+    return [
+        _input(f'{bucket},le="1"}}', f"0+{in_time}x400"),
+        _input(f'{bucket},le="60"}}', f"0+{in_time}x400"),
+        _input(f'{bucket},le="300"}}', f"0+{in_time + late}x400"),
+        _input(f'{bucket},le="+Inf"}}', f"0+{in_time + late}x400"),
+    ]
+
+
 TARGET = f"target_info{{{SHOP}}}"
+WORKERS = f'otelflask_job_queue_length{{{SHOP},messaging_destination_name="shop"}}'
+OF_JOB = {**WHO, "otelflask_job_name": "shop.confirm"}
 QUEUE = 'otelcol_exporter_queue_%s{exporter="otlp_http/traces"}'
 UP = 'up{job="collector",instance="collector:8888"}'
 
@@ -108,6 +132,20 @@ CASES: dict[str, tuple[list[Any], dict[str, str], list[Any]]] = {
             _input('target_info{service_name="mine",deployment_environment_name="development"}', "1x260 _x140"),
         ],
     ),
+    "HighJobFailureRate": (_runs(1, 5), OF_JOB, _runs(1, 20)),
+    "JobsLate": (_waits(1, 5), OF_JOB, _waits(1, 50)),
+    "WorkersSilent": (
+        [_input(TARGET, "1x400"), _input(WORKERS, "0x260 _x140")],
+        {**WHO, "messaging_destination_name": "shop"},
+        # One goes on, one was tried, and the service of one is silent itself.
+        [
+            _input(TARGET, "1x400"),
+            _input(WORKERS, "0x400"),
+            _input(WORKERS.replace('="shop"}', '="tried"}'), "0x120 _x280"),
+            _input('target_info{service_name="gone"}', "1x260 _x140"),
+            _input('otelflask_job_queue_length{service_name="gone",messaging_destination_name="q"}', "0x260 _x140"),
+        ],
+    ),
     "TelemetryLost": (
         [_input(f'otel_sdk_processor_span_processed_total{{{SHOP},error_type="queue_full"}}', "0+5x400")],
         {},
@@ -117,7 +155,7 @@ CASES: dict[str, tuple[list[Any], dict[str, str], list[Any]]] = {
 
 
 #: When it is asked for, if not in the last minutes of an hour.
-END = {"ServiceSilent": "98m"}
+END = {"ServiceSilent": "98m", "WorkersSilent": "98m"}
 
 
 @pytest.mark.slow

@@ -145,7 +145,7 @@ def _hurrying_at_signals() -> Iterator[None]:
     try:
         yield
     except _Interrupted:
-        # Something hangs that is not told to hurry.
+        # Something hangs that does not hurry.
         pass
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -15,3 +15,9 @@ HTTP = (
     2.5, 3.5, 5.0, 7.5, 10.0,
 )  # fmt: skip
 DATABASE = (0.001, 0.0015, 0.002, 0.0025, 0.0035, *HTTP)
+#: Of jobs: their runs, and how long they wait. Each is at most twice the one before, so a percentile is at most
+#: twice its true value, and at least half of it.
+JOB = (
+    0.01, 0.02, 0.035, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.0, 3.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 180.0, 300.0,
+    600.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0,
+)  # fmt: skip

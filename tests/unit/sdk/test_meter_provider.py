@@ -111,3 +111,4 @@ def test_the_boundaries_of_durations_hold_those_of_the_conventions() -> None:
     assert {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0} < set(durations.DATABASE)
     for bounds in (durations.HTTP, durations.DATABASE):
         assert all(lower < upper <= 1.5 * lower + 1e-9 for lower, upper in itertools.pairwise(bounds))
+    assert all(lower < upper <= 2 * lower for lower, upper in itertools.pairwise(durations.JOB))

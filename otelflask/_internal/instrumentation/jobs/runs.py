@@ -14,11 +14,9 @@ from otelflask._internal.compat.otel_api import SeverityNumber
 from otelflask._internal.error_capture import capture
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.instrumentation.jobs.job import ERRORS, Ended, Job, Result
+from otelflask._internal.sdk import durations
 from otelflask._internal.sdk.log_records import Record, emit
 from otelflask._internal.version import __version__
-
-#: Seconds. Jobs take from milliseconds to hours.
-DURATIONS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0)
 
 _INFO, _WARN, _ERROR = (
     (SeverityNumber.INFO, "INFO"),
@@ -58,13 +56,13 @@ class Runs:
             "otelflask.job.duration",
             unit="s",
             description="Duration of jobs and commands.",
-            explicit_bucket_boundaries_advisory=DURATIONS,
+            explicit_bucket_boundaries_advisory=durations.JOB,
         )
         self._waited = meter.create_histogram(
             "otelflask.job.queue.duration",
             unit="s",
             description="Time in which jobs that were due waited for their begin.",
-            explicit_bucket_boundaries_advisory=DURATIONS,
+            explicit_bucket_boundaries_advisory=durations.JOB,
         )
         self._missed = meter.create_counter(
             "otelflask.job.missed", unit="{job}", description="Jobs that were not run: too late, expired or revoked."
