@@ -15,10 +15,6 @@ from grafana.source.queries import Json, increase
 from grafana.source.runbooks import sections
 
 SERVICE = "service_name, deployment_environment_name"
-WHO = (
-    "{{ $labels.service_name }}"
-    "{{ with $labels.deployment_environment_name }}{{ if ne . `[no value]` }} ({{ . }}){{ end }}{{ end }}"
-)
 
 
 @dataclass(frozen=True)
@@ -30,13 +26,15 @@ class Alert:
     pending: str
     #: What it means, for whoever looks at the rule.
     summary: str
-    #: The subject of its mails. Grafana replaces labels in it.
-    subject: str
+    #: The end of its mails' subject, after the service and the names that the labels have.
+    problem: str
     expr: str
     #: The title of the panel that shows the value. The mail's button opens it for the alert's service.
     panel: str
-    #: How much, as a template with the value `$v`; empty for none.
+    #: Of what the value is an amount; empty for none.
     amount: str = ""
+    #: How a mail writes the value: ``percent`` for a share of 1, ``seconds``, or a count.
+    unit: str = ""
     #: The data source of the expression.
     source: str = "prometheus"
     #: How much longer it fires (a Prometheus duration), so that a value that comes and goes makes one mail.
@@ -44,7 +42,7 @@ class Alert:
     #: The state if the query fails. A server that is down is an alert of its own: the others wait.
     on_error: str = "KeepLast"
     #: Where the button leads, instead of the panel.
-    url: str = ""
+    page: str = ""
     #: By the value of the label `slo`: the panel, where it depends on it.
     panels: Mapping[str, str] = field(default_factory=dict)
 
@@ -61,41 +59,31 @@ def _burns(window: str, factor: float) -> str:
     )
 
 
-#: The variables of a dashboard for the alert's service.
-_CHOSEN = (
-    "&var-service={{ $labels.service_name }}{{ with $labels.deployment_environment_name }}{{ if ne . `[no value]` }}"
-    "&var-environment={{ . }}{{ end }}{{ end }}"
-)
-#: The page of a group.
-GROUP_PAGE = (
-    f"{{{{ externalURL }}}}d/otelflask-error-group?var-group={{{{ $labels.otelflask_error_fingerprint }}}}{_CHOSEN}"
-)
 #: Every group of errors, of every service.
 _GROUPS = '{report="group"}'
 _GROUP = f"{SERVICE}, {inbox.KEY}"
 _OF_GROUPS = {"by": _GROUP, "of": _GROUPS}
 _RECENTLY = "10m"
-_GROUP_IS = f"{WHO}: {{{{ $labels.otelflask_error_group }}}}"
 
 
 def _titled(query: str) -> str:
     return inbox.titled(query, _RECENTLY, **_OF_GROUPS)
 
 
-def _about_a_group(name: str, summary: str, subject: str, query: str, *, keep: str = "") -> Alert:
+def _about_a_group(name: str, summary: str, problem: str, query: str, *, keep: str = "") -> Alert:
     return Alert(
         name,
         "ticket",
         # A Loki that has just started may not know its past yet.
         "1m",
         summary,
-        f"{_GROUP_IS} {subject}",
+        problem,
         _titled(query),
         "Inbox",
-        amount="{{ $v | humanize }} in ten minutes",
+        amount="in ten minutes",
         source="loki",
         keep=keep,
-        url=GROUP_PAGE,
+        page="/d/otelflask-error-group",
     )
 
 
@@ -132,7 +120,6 @@ _WHILE_FEW = "5m"
 #: On no one's own machine.
 _LASTING = 'deployment_environment_name!~"(?i)(dev|test|local).*"'
 _JOB = f"{SERVICE}, {jobs.NAME}"
-_JOB_IS = f"{WHO}: {{{{ $labels.{jobs.NAME} }}}}"
 _NO_COMMAND = 'otelflask_job_system!="command"'
 _ENDED = f"otelflask_job_duration_seconds_count{{{_NO_COMMAND}}}"
 _FAILED = f'otelflask_job_duration_seconds_count{{{_NO_COMMAND},otelflask_job_result=~"failure|lost"}}'
@@ -155,10 +142,11 @@ ALERTS = (
         "page",
         "2m",
         "A service uses up an error budget within days.",
-        f"{WHO} uses up its {{{{ $labels.slo }}}} budget within days",
+        "error budget is used up within days",
         _share(f"({_burns('1h', 14.4)} and {_burns('5m', 14.4)}) or ({_burns('6h', 6)} and {_burns('30m', 6)})"),
         slo.BURN_RATES["availability"],
-        amount="{{ $v | humanizePercentage }} of its requests miss the objective",
+        amount="of its requests miss the objective",
+        unit="percent",
         panels=slo.BURN_RATES,
     ),
     Alert(
@@ -166,10 +154,11 @@ ALERTS = (
         "ticket",
         "15m",
         "A service will miss an objective.",
-        f"{WHO} will miss its {{{{ $labels.slo }}}} objective",
+        "objective will be missed",
         _share(f"{_burns('3d', 1)} and {_burns('6h', 1)}"),
         slo.BURN_RATES["availability"],
-        amount="{{ $v | humanizePercentage }} of its requests miss the objective",
+        amount="of its requests miss the objective",
+        unit="percent",
         panels=slo.BURN_RATES,
     ),
     Alert(
@@ -177,14 +166,15 @@ ALERTS = (
         "page",
         "2m",
         "More than 5 % of a service's requests fail (5xx).",
-        f"{WHO}: {{{{ with $values.A.Value }}}}{{{{ . | humanizePercentage }}}} {{{{ end }}}}of requests fail",
+        "more than 5 % of requests fail",
         _share(
             f"sum by ({SERVICE}) (otelflask:errors:rate2m) / sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.05"
             # A request or two are not a rate.
             f" and sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.02"
         ),
         "Share of errors",
-        amount="{{ $v | humanizePercentage }} of its requests",
+        amount="of its requests",
+        unit="percent",
         keep=_WHILE_FEW,
     ),
     _about_a_group(
@@ -211,11 +201,12 @@ ALERTS = (
         "page",
         "5m",
         "More than one of twenty requests of a service takes longer than a second.",
-        f"{WHO}: p95 is above a second",
+        "p95 is above a second",
         f"histogram_quantile(0.95, sum by ({SERVICE}, le) (otelflask:duration_seconds_bucket:rate2m)) > 1"
         f" and sum by ({SERVICE}) (otelflask:requests:rate2m) > 0.02",
         "Duration",
-        amount="p95 is {{ $v | humanizeDuration }}",
+        amount="at p95",
+        unit="seconds",
         keep=_WHILE_FEW,
     ),
     _is_down("Prometheus", "prometheus", "vector(1) == 0", "metrics, and no alert about them fires"),
@@ -226,7 +217,7 @@ ALERTS = (
         "page",
         "2m",
         "A service of the stack does not answer Prometheus.",
-        "{{ $labels.job }} does not answer",
+        "does not answer",
         '(up{job!~"prometheus|loki|tempo"} == bool 0) > 0',
         "Stations",
     ),
@@ -235,8 +226,7 @@ ALERTS = (
         "ticket",
         "2m",
         "A queue of an app or of the collector is more than half full.",
-        "A queue of {{ with $labels.service_name }}{{ if ne . `[no value]` }}{{ . }}{{ end }}{{ end }}"
-        "{{ with $labels.exporter }}{{ if ne . `[no value]` }}the collector ({{ . }}){{ end }}{{ end }} is filling",
+        "queue is more than half full",
         _share(
             "otelcol_exporter_queue_size / otelcol_exporter_queue_capacity > 0.5"
             f" or sum by ({SERVICE}, instance) (otel_sdk_processor_span_queue_size)"
@@ -245,9 +235,10 @@ ALERTS = (
             f" / sum by ({SERVICE}, instance) (otel_sdk_processor_log_queue_capacity) > 0.5"
         ),
         "Queues of the collector",
-        amount="{{ $v | humanizePercentage }} full",
+        amount="of the queue",
+        unit="percent",
         # It may be an app's queue, which another panel shows.
-        url="{{ externalURL }}d/otelflask-pipeline",
+        page="/d/otelflask-pipeline",
     ),
     Alert(
         "DiskFilling",
@@ -257,14 +248,15 @@ ALERTS = (
         "The disk of the stack is filling",
         _share("max by (device) (system_filesystem_utilization_ratio) > 0.85"),
         "Disk and series",
-        amount="{{ $labels.device }} is {{ $v | humanizePercentage }} full",
+        amount="of the disk",
+        unit="percent",
     ),
     Alert(
         "ServiceSilent",
         "page",
         "1m",
         "A service has sent nothing for ten minutes.",
-        f"{WHO} has sent nothing for ten minutes",
+        "nothing was sent for ten minutes",
         _were_there("target_info", SERVICE),
         "Processes",
     ),
@@ -273,14 +265,15 @@ ALERTS = (
         "ticket",
         "2m",
         "More than a tenth of the runs of a job fail.",
-        f"{_JOB_IS} fails",
+        "fails",
         _share(
             f"{increase(_FAILED, '10m', by=_JOB)} / {increase(_ENDED, '10m', by=_JOB)} > 0.1"
             # One or two are not a rate. Each error is in the inbox.
             f" and {increase(_FAILED, '10m', by=_JOB)} > 2"
         ),
         "Failed and repeated runs",
-        amount="{{ $v | humanizePercentage }} of its runs in ten minutes",
+        amount="of its runs in ten minutes",
+        unit="percent",
         keep=_WHILE_FEW,
     ),
     Alert(
@@ -288,11 +281,12 @@ ALERTS = (
         "ticket",
         "5m",
         "More than one of twenty runs of a job begins more than a minute late.",
-        f"{_JOB_IS} begins more than a minute late",
+        "begins more than a minute late",
         "histogram_quantile(0.95, "
         f"{increase('otelflask_job_queue_duration_seconds_bucket', '5m', by=f'{_JOB}, le')}) > 60",
         "Late jobs",
-        amount="p95 is {{ $v | humanizeDuration }}",
+        amount="at p95",
+        unit="seconds",
         keep=_WHILE_FEW,
     ),
     Alert(
@@ -300,7 +294,7 @@ ALERTS = (
         "page",
         "1m",
         "No worker has looked at a queue for ten minutes.",
-        f"{WHO}: no worker reads the queue {{{{ $labels.messaging_destination_name }}}}",
+        "queue has no worker",
         f"({_were_there('otelflask_job_queue_length', _QUEUE)})"
         # A service that sends nothing at all is silent, and has its own alert.
         f" and on ({SERVICE}) group by ({SERVICE}) (last_over_time(target_info[10m]))",
@@ -314,38 +308,29 @@ ALERTS = (
         "Telemetry is lost",
         f"{lost('10m')} > 0",
         "What was dropped, and why",
-        amount="{{ $v | humanize }} spans, log records or metric points",
+        amount="spans, log records or metric points",
     ),
 )
 
 
-def _button(alert: Alert, shown: Mapping[str, tuple[str, str]]) -> str:
-    """The address of the alert's panel for its very service."""
-    if alert.url:
-        return alert.url
-    uid, panel = shown[alert.panel]
-    about = _CHOSEN if WHO in alert.subject else ""
-    for value, title in alert.panels.items():
-        panel = (
-            panel
-            if title == alert.panel
-            else f"{{{{ if eq $labels.slo `{value}` }}}}{shown[title][1]}{{{{ else }}}}{panel}{{{{ end }}}}"
-        )
-    return f"{{{{ externalURL }}}}d/{uid}?viewPanel=panel-{panel}{about}"
-
-
 def _annotations(alert: Alert, shown: Mapping[str, tuple[str, str]], runbook: int) -> Json:
+    """What mails are made of. Without templates, because the page of a rule shows annotations as they are written."""
+
+    def page(panel: str) -> str:
+        uid, number = shown[panel]
+        return f"/d/{uid}?viewPanel=panel-{number}"
+
     uid, panel = shown[alert.panel]
-    amount = f"{{{{ with $values.A.Value }}}}{{{{ $v := . }}}}{alert.amount}{{{{ end }}}}" if alert.amount else ""
     return {
         "__dashboardUid__": uid,
         "__panelId__": panel,
-        # The rule's page shows annotations as they are written, so this one has no template.
         "summary": alert.summary,
-        "subject": alert.subject,
-        **({"amount": amount} if amount else {}),
-        "url": _button(alert, shown),
-        "runbook_url": f"{{{{ externalURL }}}}d/otelflask-runbooks?viewPanel=panel-{runbook}",
+        "problem": alert.problem,
+        **({"amount": alert.amount} if alert.amount else {}),
+        **({"unit": alert.unit} if alert.unit else {}),
+        "page": alert.page or page(alert.panel),
+        **{f"page_{slo}": page(title) for slo, title in alert.panels.items()},
+        "runbook_url": f"/d/otelflask-runbooks?viewPanel=panel-{runbook}",
     }
 
 
