@@ -17,7 +17,10 @@ from urllib.parse import urlsplit
 _UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH})
 _UNREACHABLE_GRPC = ("Connection refused", "Network is unreachable", "No route to host", "DNS", "errors resolving")
 
-_NOTHING = "nothing listens at this address; to send nothing, set OTEL_TRACES_EXPORTER and its like to none"
+_NOTHING = (
+    "nothing listens at this address; to send nothing, set OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER and "
+    "OTEL_LOGS_EXPORTER to none"
+)
 _NO_SUCH_HOST = "there is no host of this name"
 _IS_GRPC = "a gRPC receiver is at this address; set OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or write its port for HTTP"
 _IS_HTTP = (

@@ -32,7 +32,11 @@ _WORDS: dict[Result, tuple[str, tuple[SeverityNumber, str]]] = {
     "rejected": ("was rejected after {:.2f} s", _WARN),
     "revoked": ("was revoked after {:.2f} s", _WARN),
     "lost": ("was lost after {:.2f} s: its process has ended", _ERROR),
-    "missed": ("was missed and does not run", _WARN),
+}
+#: The same of a job that has not begun.
+_WORDS_OF_MISSED: dict[Result, str] = {
+    "missed": "was missed and does not run",
+    "revoked": "was revoked or has expired, and does not run",
 }
 
 
@@ -86,7 +90,9 @@ class Runs:
         self._duration.record(ended.seconds, _labels_of_end(ended), context)
         if job.waited is not None:
             self._waited.record(job.waited, labels, context)
-        self._write(ended, context)
+        words, severity = _WORDS[ended.result]
+        duration = {attribute_names.JOB_DURATION: ended.seconds}
+        self._write(ended, context, words.format(ended.seconds), severity, duration)
 
     def count_lost(self, ended: Ended, error: BaseException) -> None:
         """Count a run whose process could not, and report what has ended it."""
@@ -103,13 +109,18 @@ class Runs:
         """Count a job that was not run, and write its record."""
         context = _context(ended)
         self._missed.add(1, _labels_of_end(ended), context)
-        self._write(ended, context)
+        self._write(ended, context, _WORDS_OF_MISSED[ended.result], _WARN, {})
 
-    def _write(self, ended: Ended, context: Context) -> None:
+    def _write(
+        self,
+        ended: Ended,
+        context: Context,
+        words: str,
+        severity: tuple[SeverityNumber, str],
+        details: dict[str, Any],
+    ) -> None:
         job = ended.job
-        words, severity = _WORDS[ended.result]
-        text = f"{job.system} {job.name} {words.format(ended.seconds)}"
-        details: dict[str, Any] = {attribute_names.JOB_DURATION: ended.seconds}
+        text = f"{job.system} {job.name} {words}"
         if ended.exit_status is not None:
             details["process.exit.code"] = ended.exit_status
             if ended.exit_status:

@@ -185,6 +185,8 @@ def test_a_task_that_expires_is_missed(make: Callable[..., TaskShop], telemetry:
     shop.ask(logs, countdown=0.3, expires=0.1)
     (record,) = shop.records()
     assert record.attributes[attribute_names.JOB_RESULT] == "revoked"
+    assert str(record.body).endswith("was revoked or has expired, and does not run")
+    assert attribute_names.JOB_DURATION not in record.attributes
     assert record.span_id == telemetry.span("send logs").context.span_id
     (point,) = telemetry.points("otelflask.job.missed")
     assert point.value == 1
