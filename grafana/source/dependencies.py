@@ -35,7 +35,9 @@ REDIS = f'{CLIENT} && span.db.system.name="redis"'
 
 
 def _in_state(state: str) -> str:
-    return f'otelflask_circuit_breaker_state{{{SERVICE},otelflask_circuit_breaker_state="{state}"}} {SPEAKS}'
+    # An open circuit of a quarter of a minute may lie between two steps.
+    states = f'otelflask_circuit_breaker_state{{{SERVICE},otelflask_circuit_breaker_state="{state}"}}'
+    return f"max_over_time({states}[$__interval]) {SPEAKS}"
 
 
 def _servers() -> Json:

@@ -207,6 +207,8 @@ def build() -> Json:
                             stack=True,
                             overrides=[shades(".*", BAD)],
                             legend="right",
+                            # Without the packages of the types.
+                            rename=(r"^\S*\.(\S+) · ", "$1 · "),
                         ),
                     )
                 ],

@@ -151,16 +151,16 @@ def _table_of_jobs() -> Json:
             "Value #B": "p95",
             "Value #C": "Waited",
             "Value #D": "Failed",
-            "Value #E": "Tried again",
+            "Value #E": "Retried",
         },
         sort="Runs",
         overrides=[
-            override("Job", custom__minWidth=140),
+            override("Job", custom__minWidth=120),
             override("Runs", unit="none", decimals=0, custom__width=80),
             override("p95", unit="s", custom__width=80),
             override("Waited", unit="s", custom__width=80),
             failed_share("Failed", 80),
-            override("Tried again", unit="percentunit", custom__width=100),
+            override("Retried", unit="percentunit", custom__width=80),
         ],
     )
 
@@ -267,7 +267,7 @@ def build() -> Json:
                 9,
                 [
                     (
-                        12,
+                        10,
                         logs(
                             "Latest runs that went wrong",
                             "Runs that failed, were lost, missed, revoked or are tried again. A line opens to its trace.",
@@ -275,14 +275,14 @@ def build() -> Json:
                         ),
                     ),
                     (
-                        12,
+                        14,
                         newest_spans(
                             "Latest slow and failed runs",
                             "The newest runs that took a second or more, or failed. A click on a span opens its trace, with "
                             "what asked for the run.",
                             f'{{ {SPANS} && span.otelflask.job.name=~"$job_name" && (duration >= 1s || status = error) }}',
                             attributes={"otelflask.job.name": "Job", "otelflask.job.result": "Result"},
-                            overrides=[override("Result", custom__width=80)],
+                            overrides=[override("Result", custom__width=70)],
                         ),
                     ),
                 ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grafana.source.colors import LEVELS as LEVEL_COLORS
-from grafana.source.colors import NEUTRAL, override, shades
+from grafana.source.colors import WORSE, color, override, shades
 from grafana.source.dashboard import (
     choice_variable,
     dashboard,
@@ -20,9 +20,16 @@ from grafana.source.service import ROUTE_LINK
 CHOSEN = f'{LINES} | severity_text=~"$level" | http_route=~"$route" | trace_id=~"$trace.*" |= `$text`'
 #: The line at the end of a request or job repeats the level of its error, which has a line of its own.
 _KIND = (
-    '{{ if eq .event_name "http.server.request" }}requests{{ else if eq .event_name "otelflask.job" }}jobs'
+    '{{ $failed := "" }}{{ if eq .severity_text "ERROR" }}{{ $failed = "failed " }}{{ end }}'
+    '{{ if eq .event_name "http.server.request" }}{{ $failed }}requests'
+    '{{ else if eq .event_name "otelflask.job" }}{{ $failed }}jobs'
     "{{ else }}{{ .severity_text }}{{ end }}"
 )
+_KINDS = [
+    color("requests", "light-blue"),
+    color("jobs", "dark-blue"),
+    shades("/^failed /", WORSE),
+]
 BY_LEVEL = f"sum by (kind) (count_over_time({CHOSEN} | label_format kind=`{_KIND}` [$__auto]))"
 DURATION = REQUEST_LOGS + ' | http_route=~"$route" | unwrap http_server_request_duration | __error__=""'
 #: Fields of an event's record that are no values of the event, and the links of the data source.
@@ -52,12 +59,12 @@ def build() -> Json:
                         series(
                             "Lines by level",
                             "What the app logs, by level, with the filters above. The lines at the end of requests and jobs are "
-                            "counted apart, so that an error counts once. Error reports are on Errors.",
+                            "counted apart, so that an error counts once as ERROR. Error reports are on Errors.",
                             [loki(BY_LEVEL, "{{kind}}")],
                             unit="short",
                             bars=True,
                             stack=True,
-                            overrides=[*LEVEL_COLORS, shades("/^(requests|jobs)$/", NEUTRAL)],
+                            overrides=[*LEVEL_COLORS, *_KINDS],
                         ),
                     )
                 ],

@@ -110,11 +110,12 @@ def series(
     overrides: list[Json] | None = None,
     legend: str = "bottom",
     links: list[Json] | None = None,
+    rename: tuple[str, str] | None = None,
 ) -> Json:
     """Values over time.
 
     `steps` draws lines at thresholds; with `colored_by_steps` they colour the values. `legend` is its place:
-    ``bottom``, or ``right`` for long names.
+    ``bottom``, or ``right`` for long names. `rename` is a pattern in the series' names, and what replaces it.
     """
     custom: Json = {
         "drawStyle": "bars" if bars else "line",
@@ -158,11 +159,16 @@ def series(
         custom=custom,
         defaults=defaults,
         overrides=overrides,
+        transformations=[_rename(*rename)] if rename else None,
     )
     if bars:
         # Wide enough to be visible.
         panel["maxDataPoints"] = 100
     return panel
+
+
+def _rename(pattern: str, replacement: str) -> Json:
+    return {"id": "renameByRegex", "options": {"regex": pattern, "renamePattern": replacement}}
 
 
 def timeline(title: str, description: str, targets: list[Json], *, mappings: list[Json]) -> Json:

@@ -68,6 +68,8 @@ def lost(window: str, counters: tuple[str, ...] | None = None) -> str:
 _SERVICES = "group by (service_name) (last_over_time(target_info[10m]))"
 _SEND = "group by (service_name) (time() - timestamp(target_info) < 120)"
 FRESH_APPS = f"absent({_SERVICES} unless {_SEND}) and on () group({_SEND})"
+#: Of processes that have sent within 90 seconds.
+_OF_THE_LIVING = "and on (job, instance) (time() - timestamp(target_info) < 90)"
 FRESH_COLLECTOR = 'max(up{job="collector"}) > 0'
 FRESH_BACKENDS = 'min(up{job=~"prometheus|loki|tempo"}) > 0'
 FRESH = f"({FRESH_APPS}) and on () ({FRESH_COLLECTOR}) and on () ({FRESH_BACKENDS})"
@@ -178,7 +180,7 @@ def build() -> Json:
                         4,
                         stat(
                             "On disk",
-                            "Items on disk that wait for a backend. They grow while a backend is down, and shrink afterwards.",
+                            "Bytes on disk of what waits for a backend. They grow while a backend is down, and shrink afterwards.",
                             prometheus("sum(otelcol_exporter_queue_size)"),
                             unit="bytes",
                             steps=thresholds((None, NEUTRAL)),
@@ -223,11 +225,11 @@ def build() -> Json:
                             "Do the apps fall behind? A full queue (2,048 items by default) drops items.",
                             [
                                 prometheus(
-                                    "max by (service_name) (otel_sdk_processor_span_queue_size)",
+                                    f"max by (service_name) (otel_sdk_processor_span_queue_size {_OF_THE_LIVING})",
                                     "{{service_name}} spans",
                                 ),
                                 prometheus(
-                                    "max by (service_name) (otel_sdk_processor_log_queue_size)",
+                                    f"max by (service_name) (otel_sdk_processor_log_queue_size {_OF_THE_LIVING})",
                                     "{{service_name}} log records",
                                 ),
                             ],
@@ -280,7 +282,7 @@ def build() -> Json:
                         timeline(
                             "Stations",
                             "Is every service of the stack up? Nothing is drawn while Prometheus is down.",
-                            [prometheus("max by (job) (up)", "{{job}}")],
+                            [prometheus("max by (job) (min_over_time(up[$__interval]))", "{{job}}")],
                             mappings=states({1: ("up", GOOD), 0: ("down", BAD)}),
                         ),
                     ),

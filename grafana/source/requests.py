@@ -102,10 +102,10 @@ def newest_spans(
         },
         sort="Start time",
         overrides=[
-            override("Start time", custom__width=170),
+            override("Start time", custom__width=160),
             *(overrides or []),
-            override("Duration", custom__width=85),
-            override("Span", custom__width=145),
+            override("Duration", custom__width=75),
+            override("Span", custom__width=135),
             # The link of the span needs it.
             override(TRACE_OF_SPAN, custom__hideFrom__viz=True),
         ],

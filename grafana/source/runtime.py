@@ -203,7 +203,7 @@ def build() -> Json:
                             "The last outcome of each check over time. The worst of the processes counts.",
                             [
                                 prometheus(
-                                    f"min by (otelflask_health_name) (otelflask_health_check{{{SERVICE}}} {SPEAKS})",
+                                    f"min by (otelflask_health_name) (min_over_time(otelflask_health_check{{{SERVICE}}}[$__interval]) {SPEAKS})",
                                     "{{otelflask_health_name}}",
                                 )
                             ],

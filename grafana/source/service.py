@@ -277,7 +277,8 @@ def build() -> Json:
                         24,
                         graph(
                             "Service map",
-                            "Services and their calls: rate, duration and failures, from the traces that are kept. A click "
+                            "Services and their calls: rate, duration and failures, from the traces that are kept. Rates are means "
+                            "of the whole time range, also of the time before the start. A click "
                             "on a node shows its rate, duration and failures.",
                             service_map(),
                         ),

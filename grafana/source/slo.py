@@ -69,7 +69,8 @@ def _rows(slo: str, what: str, did: str) -> list[tuple[int, list[tuple[int, Json
                     6,
                     stat(
                         f"{name}: budget left",
-                        f"The error budget that is left of three days. Negative: the objective is missed. {SOON}",
+                        "What is left of the error budget of three days. The time before the service's start has used none of it. "
+                        f"Negative: the objective is missed. {SOON}",
                         prometheus(budget),
                         unit="percentunit",
                         decimals=0,

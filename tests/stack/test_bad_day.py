@@ -302,7 +302,7 @@ def test_a_mail_says_what_since_when_and_how_much_and_has_one_button(stack: Stac
     mail = get(f"{stack.url['mail']}/api/v1/message/{eventually(found, seconds=240)[0]}")
     for text in (html.unescape(mail["HTML"]), mail["Text"]):
         assert "A bug occurred that was never seen before." in text
-        assert re.search(r"Since \d{4}-\d\d-\d\d \d\d:\d\d UTC\.", text)
+        assert re.search(r"The alert began at \d{4}-\d\d-\d\d \d\d:\d\d UTC\.", text)
         assert re.search(r"How much: \d+ in ten minutes\.", text)
         links = set(re.findall(r'https?://[^\s"<>]+', text))
         known = [re.sub(r"(?<=var-group=)[0-9a-f]{16}", "FINGERPRINT", link) for link in sorted(links)]
