@@ -107,7 +107,7 @@ def groups() -> Json:
                 color={"mode": "fixed", "fixedColor": BAD},
             ),
             override("First seen", unit="dateTimeFromNow", custom__width=120),
-            override("Last seen", unit="dateTimeFromNow", custom__width=120),
+            override("Last seen", unit="dateTimeFromNow", custom__width=135),
             # A string, because Grafana would read some releases as numbers.
             override("Release", custom__width=80, unit="string"),
             # Needed for the link. It is narrow, not hidden: a hidden column makes Grafana mix up the widths of the
@@ -237,6 +237,8 @@ def build() -> Json:
                             },
                             sort="Count",
                             overrides=[
+                                override("Type", custom__minWidth=330),
+                                override("Status", custom__width=75),
                                 override(
                                     "Route",
                                     links=[
@@ -249,12 +251,14 @@ def build() -> Json:
                                     "Count",
                                     unit="none",
                                     decimals=0,
+                                    custom__width=90,
                                     links=[link("Log lines", explore(LOKI, {"expr": lines, "queryType": "range"}))],
                                 ),
-                                override("First seen", unit="dateTimeFromNow"),
+                                override("First seen", unit="dateTimeFromNow", custom__width=150),
                                 override(
                                     "Last seen",
                                     unit="dateTimeFromNow",
+                                    custom__width=150,
                                     links=[
                                         link(
                                             "Traces",

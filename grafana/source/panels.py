@@ -168,7 +168,8 @@ def series(
 
 
 def _rename(pattern: str, replacement: str) -> Json:
-    return {"id": "renameByRegex", "options": {"regex": pattern, "renamePattern": replacement}}
+    # Between slashes it may match a part of the name.
+    return {"id": "renameByRegex", "options": {"regex": f"/{pattern}/", "renamePattern": replacement}}
 
 
 def timeline(title: str, description: str, targets: list[Json], *, mappings: list[Json]) -> Json:
