@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime, timedelta, timezone
+
 import flask
 import pytest
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from tests.unit.live_page.conftest import Make, ask, shown
 
@@ -33,6 +37,19 @@ def test_runs_are_shown_newest_first_with_system_result_and_duration(app: flask.
         ("command", ["recount"], "success"),
     ]
     assert all(row[5].endswith("ms") for row in found)
+
+
+def test_a_job_that_has_not_begun_has_no_duration(make: Make) -> None:
+    app = make()
+    scheduler = BackgroundScheduler(timezone=timezone.utc)
+    scheduler.start()
+    late = datetime.now(timezone.utc) - timedelta(hours=1)
+    scheduler.add_job(print, "date", run_date=late, misfire_grace_time=1)
+    limit = time.monotonic() + 30
+    while not (found := shown(app, "jobs")) and time.monotonic() < limit:
+        time.sleep(0.05)
+    scheduler.shutdown()
+    assert [(row[1], row[4], row[5]) for row in found] == [("apscheduler", "missed", "")]
 
 
 def test_runs_are_found_by_name_result_and_text(app: flask.Flask) -> None:
