@@ -306,6 +306,13 @@ def test_the_page_of_a_rule_shows_no_template() -> None:
         assert "{{" not in json.dumps([rule["annotations"], rule["labels"]])
 
 
+def test_the_subject_and_the_heading_of_a_mail_are_made_of_the_same_labels() -> None:
+    subject = (provisioned.GRAFANA / "provisioning" / "alerting" / "mail.yaml").read_text()
+    heading = (provisioned.GRAFANA / "emails" / "ng_alert_notification.html").read_text()
+    of_subject = re.findall(r"\$first\.Labels\.(\w+)", subject)
+    assert {"service_name", "otelflask_job_name"} < set(of_subject) == set(re.findall(r"\$of\.(\w+)", heading))
+
+
 def test_the_docs_have_the_queries_of_the_questions_ready_to_paste() -> None:
     text = (provisioned.GRAFANA.parent / "docs" / "questions.md").read_text()
     for question in QUESTIONS:
