@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from otelflask._internal import event_names
@@ -25,12 +26,16 @@ APP = """
 import logging
 import os
 import signal
+import time
+import billiard.pool
 from celery import Celery
 from flask import Flask
 
 queue = Celery("work", broker=os.environ["BROKER"])
 queue.conf.broker_connection_retry_on_startup = True
 queue.conf.task_default_queue = os.environ["QUEUE"]
+# Tenths of a second in which a process waits until the worker has read its results.
+billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
 
 @queue.task
 def ship(order):
@@ -45,11 +50,16 @@ def fail(order):
 def die(order):
     os.kill(os.getpid(), signal.SIGKILL)
 
+@queue.task
+def rest(seconds):
+    logging.getLogger("shop").warning("rests in %d", os.getpid())
+    time.sleep(seconds)
+
 app = Flask("orders")
 
 @app.get("/<kind>/<int:order>")
 def order(kind, order):
-    {"ship": ship, "fail": fail, "die": die}[kind].delay(order)
+    {"ship": ship, "fail": fail, "die": die, "rest": rest}[kind].delay(order)
     return "ok"
 """
 Worker = Callable[..., Any]
@@ -60,7 +70,9 @@ def worker(app_dir: Path, redis_url: str, request: pytest.FixtureRequest) -> Wor
     (app_dir / "work.py").write_text(APP)
 
     @contextmanager
-    def run(collector: FakeCollector, *options: str, **variables: str) -> Iterator[dict[str, str]]:
+    def run(
+        collector: FakeCollector, *options: str, **variables: str
+    ) -> Iterator[tuple[dict[str, str], psutil.Process]]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL", "PYTEST"))}
         environment |= {"BROKER": redis_url, "QUEUE": request.node.name, "OTELFLASK_RUNTIME_METRICS": "false"}
         environment |= collector.environment() | variables
@@ -71,7 +83,8 @@ def worker(app_dir: Path, redis_url: str, request: pytest.FixtureRequest) -> Wor
             env=environment,
         )
         try:
-            yield {name: environment[name] for name in ("BROKER", "QUEUE", "OTELFLASK_RUNTIME_METRICS")}
+            passed = {name: environment[name] for name in ("BROKER", "QUEUE", "OTELFLASK_RUNTIME_METRICS")}
+            yield passed, psutil.Process(process.pid)
         finally:
             process.terminate()
             assert process.wait(30) == 0
@@ -96,7 +109,7 @@ def test_the_telemetry_of_processes_that_end_after_each_task_arrives(
     with FakeCollector() as collector:
         # So long that only the end of a process sends its spans.
         options = ["--concurrency", "1", "--max-tasks-per-child", "1"]
-        with worker(collector, *options, OTEL_BSP_SCHEDULE_DELAY="60000") as variables:
+        with worker(collector, *options, OTEL_BSP_SCHEDULE_DELAY="60000") as (variables, _):
             command = ["opentelemetry-instrument", "gunicorn", "--bind", "127.0.0.1:{port}", "work:app"]
             server = serve(command, collector, **variables)
             for order in range(tasks):
@@ -113,7 +126,7 @@ def test_the_telemetry_of_processes_that_end_after_each_task_arrives(
 
 def test_the_worker_counts_each_run_also_of_a_process_that_is_killed(serve: Serve, worker: Worker) -> None:
     with FakeCollector() as collector:
-        with worker(collector, "--concurrency", "2") as variables:
+        with worker(collector, "--concurrency", "2") as (variables, _):
             command = ["opentelemetry-instrument", "gunicorn", "--bind", "127.0.0.1:{port}", "work:app"]
             server = serve(command, collector, **variables)
             for order in range(4):
@@ -140,3 +153,34 @@ def test_the_worker_counts_each_run_also_of_a_process_that_is_killed(serve: Serv
         assert reports == {"LookupError", "billiard.exceptions.WorkerLostError"}
         requests = {span.message.trace_id for span in collector.spans if span.name == "GET /<kind>/<int:order>"}
         assert {line.message.trace_id for line in _runs(collector)} == requests
+
+
+@pytest.mark.parametrize("is_read", [True, False], ids=["read", "not read"])
+def test_a_run_that_the_worker_forgets_at_its_end_counts(serve: Serve, worker: Worker, is_read: bool) -> None:
+    with FakeCollector() as collector:
+        with worker(collector, "--concurrency", "2") as (variables, process):
+            command = ["opentelemetry-instrument", "gunicorn", "--bind", "127.0.0.1:{port}", "work:app"]
+            server = serve(command, collector, **variables)
+            for order in range(4):
+                server.get(f"/ship/{order}")
+            _wait(lambda: len(_runs(collector)) == 4)
+            pool = process.children()
+            if is_read:
+                # The worker waits for this one at its end, and reads the results of the other process meanwhile.
+                server.get("/rest/6")
+                _wait(lambda: any(line.name.startswith("rests in") for line in collector.logs))
+                (resting,) = (line.name for line in collector.logs if line.name.startswith("rests in"))
+                pool = [child for child in pool if str(child.pid) not in resting]
+            for child in pool:
+                child.suspend()
+            server.get("/ship/9")
+            # Time to hand it to a suspended process, and to forget it.
+            time.sleep(1)
+            process.terminate()
+            time.sleep(2)
+            for child in pool:
+                child.resume()
+        server.stop()
+        jobs = Counter(line.attributes["otelflask.job.name"] for line in _runs(collector))
+        assert jobs == {"work.ship": 5} | ({"work.rest": 1} if is_read else {})
+        assert len([span for span in collector.spans if span.name == "process work.ship"]) == 5

@@ -32,7 +32,7 @@ JOBS = int(os.environ.get("JOBS", "10000"))
 PAUSE_S, LIMIT_S, WORKERS = 1.5, 900.0, 2
 #: Pauses without a new attempt after which no more is expected: half a minute.
 QUIET = 20
-#: Seconds after which a process has sent something. Before that it imports what sends, while all others do so too.
+#: Seconds after which a process has sent something of a kind. Before that it imports what sends, while all others do so too.
 FIRST_S = 6.0
 #: Of so many signals, how many each kind is.
 KINDS = ["child"] * 6 + ["worker", "group"] + ["end"] * 2
@@ -221,12 +221,14 @@ def account(attempts: list[Attempt], collector: FakeCollector, workers: Workers)
         by_number[attempt.number].append(attempt)
     records, lost = Counter[int](), Counter[int]()
     spans, lines = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
+    counters = set[int]()
     for record in collector.logs:
         if record.name.startswith("ran job "):
             lines[int(record.name.removeprefix("ran job ")), int(record.resource["process.pid"])] += 1
         elif record.message.event_name == "otelflask.job":
             number = int(str(record.attributes["messaging.message.id"]).removeprefix("job-"))
             records[number] += 1
+            counters.add(int(record.resource["process.pid"]))
             lost[number] += record.attributes["otelflask.job.result"] == "lost"
     for span in collector.spans:
         if span.name == "process work.run":
@@ -242,7 +244,10 @@ def account(attempts: list[Attempt], collector: FakeCollector, workers: Workers)
     counted_killed = 0
     for number, runs in by_number.items():
         # The worker counts a run: what it had not sent, or what went on, is gone with it.
-        killed = sum(is_in_memory(run.end or time.time(), run.worker) for run in runs)
+        killed = sum(
+            is_in_memory(run.end or time.time(), run.worker, kept=KEPT_S if run.worker in counters else FIRST_S)
+            for run in runs
+        )
         counted_killed += killed
         more = records[number] - len(runs)
         if more > 0:
@@ -250,6 +255,8 @@ def account(attempts: list[Attempt], collector: FakeCollector, workers: Workers)
             if more > lost[number]:
                 result.wrong.append(f"job {number} has {records[number]} records of {len(runs)} attempts")
         result.explain("records", max(0, -more), killed)
+        if -more > killed:
+            result.wrong.append(f"job {number} has {records[number]} records of {runs}")
         for run in runs:
             came = {"spans": spans[number, run.pid], "lines": lines[number, run.pid]}
             if max(came.values()) > sum(other.pid == run.pid for other in runs):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from opentelemetry import context as context_api
@@ -93,6 +93,11 @@ class Runs:
         words, severity = _WORDS[ended.result]
         duration = {attribute_names.JOB_DURATION: ended.seconds}
         self._write(ended, context, words.format(ended.seconds), severity, duration)
+
+    def count_all(self, ended: Iterable[Ended]) -> None:
+        """Count some runs."""
+        for each in ended:
+            self.count(each)
 
     def count_lost(self, ended: Ended, error: BaseException) -> None:
         """Count a run whose process could not, and report what has ended it."""

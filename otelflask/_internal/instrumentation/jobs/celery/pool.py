@@ -8,6 +8,7 @@ worker and none for each of its processes.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,10 +20,10 @@ from celery.exceptions import Reject
 from otelflask._internal import clock, guard
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.instrumentation.jobs import origin
+from otelflask._internal.instrumentation.jobs.celery import results
 from otelflask._internal.instrumentation.jobs.job import Ended, Job, Result
-from otelflask._internal.instrumentation.jobs.run import taker
 from otelflask._internal.instrumentation.jobs.runs import Runs
-from otelflask._internal.patches import replace
+from otelflask._internal.patches import all_of, replace
 
 #: What Celery gives the pool with each task.
 _CALLBACKS = frozenset({"accept_callback", "callback", "error_callback"})
@@ -41,6 +42,8 @@ def observe(runs: Runs, joins: bool, job_of: JobOf) -> Callable[[], None]:
         A function that undoes it.
     """
     original = TaskPool.apply_async
+    forgotten = results.Forgotten(runs.count_all)
+    numbers = itertools.count()
 
     @functools.wraps(original)
     def apply_async(self: TaskPool, target: Any, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
@@ -48,19 +51,12 @@ def observe(runs: Runs, joins: bool, job_of: JobOf) -> Callable[[], None]:
         pooled = guard.attempt(_Pooled, runs, joins, job_of, args, on_error=lambda error: None) if is_task else None
         if pooled is None:
             return original(self, target, args, kwargs, **options)
-        return original(self, _run, (target, *args), kwargs, **options | pooled.callbacks(options))
+        number = next(numbers)
+        result = original(self, results.run, (target, number, *args), kwargs, **options | pooled.callbacks(options))
+        forgotten.number(result, number)
+        return result
 
-    return replace(TaskPool, "apply_async", apply_async)
-
-
-def _run(target: Callable[..., Any], *arguments: Any) -> tuple[Any, list[Ended]]:
-    """Run a task in a process of the pool. The result goes to the worker with the ends of its runs."""
-    ended: list[Ended] = []
-    token = taker.set(ended.append)
-    try:
-        return target(*arguments), ended
-    finally:
-        taker.reset(token)
+    return all_of((replace(TaskPool, "apply_async", apply_async), results.observe(forgotten)))
 
 
 class _Pooled:
@@ -81,10 +77,9 @@ class _Pooled:
             self._accept()
             return known["accept_callback"](pid, at)
 
-        def succeeded(value: Any) -> Any:
-            result, ended = value
-            self._end(ended)
-            return known["callback"](result)
+        def succeeded(value: results.Handed) -> Any:
+            self._end(value.ended)
+            return known["callback"](value.result)
 
         def failed(info: Any, **more: Any) -> Any:
             self._fail(info)
@@ -103,9 +98,7 @@ class _Pooled:
         job, self._job = self._job, None
         if job is not None:
             self._runs.leave(job)
-        # None where Celery knows that an earlier delivery has succeeded, more where the task ran others.
-        for each in ended:
-            self._runs.count(each)
+        self._runs.count_all(ended)
 
     @guard.guarded("counting a task whose process has ended")
     def _fail(self, info: Any) -> None:
