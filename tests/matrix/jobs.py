@@ -32,7 +32,7 @@ JOBS = int(os.environ.get("JOBS", "10000"))
 PAUSE_S, LIMIT_S, WORKERS = 1.5, 900.0, 2
 #: Pauses without a new attempt after which no more is expected: half a minute.
 QUIET = 20
-#: Seconds after which a process has sent something of a kind. Before that it imports what sends, while all others do so too.
+#: Seconds after which a process has sent something of a kind. Before that it imports what sends, as all others do.
 FIRST_S = 6.0
 #: Of so many signals, how many each kind is.
 KINDS = ["child"] * 6 + ["worker", "group"] + ["end"] * 2
@@ -271,7 +271,10 @@ def account(attempts: list[Attempt], collector: FakeCollector, workers: Workers)
                         at_end[run.pid][signal_name] -= 1
                     result.explain(kind, 1, is_killed, is_counted)
                     if not is_killed and not is_counted:
-                        result.wrong.append(f"no {kind} of job {number} in {run.pid} of {run.worker} at {at:.1f}")
+                        kills = {pid: round(workers.killed[pid], 1) for pid in run[1:3] if pid in workers.killed}
+                        result.wrong.append(
+                            f"no {kind} of job {number} in {run.pid} of {run.worker} at {at:.1f}, kills: {kills}"
+                        )
     measured = sum(point.count for *_, point in collector.points("otelflask.job.duration"))
     result.explain("measurements", max(0, len(attempts) - measured), counted_killed)
     if measured > len(attempts) + result.before:
