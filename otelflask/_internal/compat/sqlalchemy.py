@@ -60,6 +60,16 @@ def resets_by_commit(pool: Any) -> bool:
     return getattr(pool._reset_on_return, "name", "") == "reset_commit"
 
 
+def escapes_by_backslash(dialect: Any) -> bool:
+    """Whether a backslash in a string is an escape, as far as a dialect knows. It asks PostgreSQL and MySQL."""
+    return bool(getattr(dialect, "_backslash_escapes", False))
+
+
+def quotes_names_by_double_quotes(dialect: Any) -> bool:
+    """Whether a dialect's MySQL reads ``"…"`` as a name. It asks the server."""
+    return bool(getattr(dialect, "_server_ansiquotes", False))
+
+
 def relationship_of(execution: Any) -> Any:
     """The path of the relationship that the ORM loads by a statement, such as that of a lazy load; None for none.
 

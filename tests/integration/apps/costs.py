@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from collections.abc import Callable, Iterable
@@ -14,7 +15,8 @@ from opentelemetry.util.http import parse_excluded_urls
 
 from otelflask._internal.error_reports.fingerprint import normalised
 from otelflask._internal.export.otlp_encoder import Encoder
-from otelflask._internal.instrumentation.database.plan import _INTO, _STANDARD_STRING
+from otelflask._internal.instrumentation.database.lexis import Rules
+from otelflask._internal.instrumentation.database.plan import _INTO
 from otelflask._internal.instrumentation.database.sql import read
 from otelflask._internal.instrumentation.http.captured_headers import CapturedHeaders
 from otelflask._internal.instrumentation.http.middleware import _REQUEST_ID, Middleware
@@ -68,6 +70,8 @@ STATEMENTS: dict[str, tuple[str, str]] = {
         "'", "''", '"', "`", "[a ", "$a$", "$a", "$$", "--", "/*", "%(", "%(a)s", "in (%(", "in (?,", "in (",
         "values (",
         "values (?), ", "1.", "1e", "1a", ":a", "(", "a ", " ", "E'\\", "?1", "-1",
+        "/*/", "*/", "#", "1_", ".1", "q'", "q'[",
+        "]'", "\"\\", "'\\", "set \"", ",\"",
     )
 }  # fmt: skip
 MESSAGES: dict[str, tuple[str, str]] = {
@@ -153,7 +157,6 @@ ONE_BY_ONE: dict[str, Callable[[str], object]] = {
     "request id": _REQUEST_ID.match,
     "content length": _NUMBER.match,
     "colours of a line": lambda text: _COLOUR.sub("", text),
-    "strings of a plan": lambda text: _STANDARD_STRING.sub("?", text),
     "INTO of a statement": _INTO.search,
     "trace id": _TRACE_ID.fullmatch,
     "milliseconds": _MILLISECONDS.fullmatch,
@@ -177,7 +180,13 @@ FAMILIES: dict[str, tuple[Callable[[str], object], dict[str, tuple[str, str]]]] 
     "secrets": (scrubber.text, TEXTS),
     "lines": (lines_of, {name: TEXTS[name] for name in ("token", "eyJ", "password=", "a")}),
     "otlp": (encoded, {name: TEXTS[name] for name in ("token", "eyJ", "password=", "a")}),
-    "statements": (read, STATEMENTS),
+    **{
+        f"statements, {rules!r}": (functools.partial(read, rules=rules), STATEMENTS)
+        for rules in (
+            Rules.PERHAPS_DOUBLE_QUOTED | Rules.NESTED | Rules.Q,
+            Rules.BACKSLASH | Rules.DOUBLE_QUOTED | Rules.HASH,
+        )
+    },
     "messages": (normalised, MESSAGES),
     "contexts": (context_of, HEADERS),
     "page's lines": (own_line, REQUESTS),

@@ -38,6 +38,7 @@ from otelflask._internal.compat.otel_trace import ids_and_state_of
 from otelflask._internal.compat.sqlalchemy import resets_by_commit
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.instrumentation.database.commenter import Commenter
+from otelflask._internal.instrumentation.database.lexis import Rules, rules_of
 from otelflask._internal.instrumentation.database.plan import Execution
 from otelflask._internal.instrumentation.database.pools import PoolMetrics
 from otelflask._internal.instrumentation.database.query_statistics import caller_location, location_attributes
@@ -120,8 +121,13 @@ class EngineTelemetry:
         return server_attributes(engine) if engine is not None else {"db.system.name": "other_sql"}
 
     @functools.cached_property
+    def _rules(self) -> Rules:
+        engine = self._engine()
+        return rules_of(engine.dialect) if engine is not None else Rules.STANDARD
+
+    @functools.cached_property
     def _flat_server(self) -> Flat:
-        return flat_attributes(self._server)
+        return (self._rules.value, *flat_attributes(self._server))
 
     @functools.cached_property
     def pool_name(self) -> str:
@@ -140,7 +146,7 @@ class EngineTelemetry:
         self._shared.pools.leave(engine.pool)
 
     def _read(self, statement: str) -> KnownStatement:
-        return KnownStatement(statement, self._server, self._shared.duration)
+        return KnownStatement(statement, self._rules, self._server, self._shared.duration)
 
     def _sending(self, original: Callable[..., None], name: str) -> Callable[..., None]:
         """Wrap a function of the dialect that sends a statement, with the arguments of SQLAlchemy's `Dialect`."""

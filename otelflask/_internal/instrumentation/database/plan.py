@@ -23,6 +23,7 @@ from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from otelflask._internal import guard
 from otelflask._internal.compat.sqlalchemy import is_made_by_url
+from otelflask._internal.instrumentation.database.lexis import Rules, rules_of
 from otelflask._internal.instrumentation.database.sql import read
 from otelflask._internal.lifecycle.background_task import BackgroundTask
 from otelflask._internal.locks import new_lock
@@ -39,8 +40,6 @@ RECORD_WAIT_S = 5.0
 REPEAT_S = 60.0
 
 _INTO = re.compile(r"(?i)\binto\b")
-#: PostgreSQL prints strings in the standard form, in which a backslash is an ordinary character.
-_STANDARD_STRING = re.compile(r"'(?:[^']|'')*'")
 _SETUP_STATEMENTS = {
     # Only for the transaction: behind a pooler the session is shared.
     "postgresql": ("SET TRANSACTION READ ONLY", f"SET LOCAL statement_timeout = {int(PLAN_TIMEOUT_S * 1000)}"),
@@ -203,7 +202,7 @@ def _check(execution: Execution) -> None:
     if not is_made_by_url(pool):
         # It may return the app's own connection.
         raise NoPlan("plans of engines with a `creator` function are not read")
-    if execution.executemany or read(execution.statement).operation != "SELECT":
+    if execution.executemany or read(execution.statement, rules_of(dialect)).operation != "SELECT":
         raise NoPlan("only a single SELECT is explained")
     # This also refuses a `;` inside a literal. Values are usually parameters, which are not in the text.
     if ";" in execution.statement or _INTO.search(execution.statement):
@@ -251,33 +250,31 @@ def plan_of(execution: Execution) -> str:
             connection.invalidate()
     finally:
         pool.dispose()
-    return _plan_text(name, rows)
+    return _plan_text(name, rows, rules_of(engine.dialect))
 
 
 def _name(dialect: Any) -> str:
     return "mariadb" if getattr(dialect, "is_mariadb", False) else str(dialect.name)
 
 
-def _plan_text(name: str, rows: list[Any]) -> str:
+def _plan_text(name: str, rows: list[Any], rules: Rules) -> str:
     if name == "sqlite":
         # id, parent, unused, detail.
         depths: dict[Any, int] = {}
         lines = []
         for row in rows:
             depths[row[0]] = depths.get(row[1], -1) + 1
-            lines.append("  " * depths[row[0]] + read(str(row[3])).text)
+            lines.append("  " * depths[row[0]] + read(str(row[3]), rules).text)
         return "\n".join(lines)[:MAX_PLAN_LENGTH]
     plan = rows[0][0]
     if isinstance(plan, (str, bytes)):
         plan = json.loads(plan)
-    return json.dumps(_without_literals(plan, name == "postgresql"), ensure_ascii=False)[:MAX_PLAN_LENGTH]
+    return json.dumps(_without_literals(plan, rules), ensure_ascii=False)[:MAX_PLAN_LENGTH]
 
 
-def _without_literals(value: Any, standard_strings: bool) -> Any:
+def _without_literals(value: Any, rules: Rules) -> Any:
     if isinstance(value, dict):
-        return {key: _without_literals(item, standard_strings) for key, item in value.items()}
+        return {key: _without_literals(item, rules) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_literals(item, standard_strings) for item in value]
-    if not isinstance(value, str):
-        return value
-    return read(_STANDARD_STRING.sub("?", value) if standard_strings else value).text
+        return [_without_literals(item, rules) for item in value]
+    return read(value, rules).text if isinstance(value, str) else value

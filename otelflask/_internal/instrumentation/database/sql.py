@@ -1,8 +1,7 @@
 """Read a statement: sanitised text, operation, table, summary.
 
 Literals become ``?`` (semantic conventions, "Sanitization of db.query.text"). The summary has
-operation and targets ("Generating a summary of the query"). One regular expression passes over a
-text once, and results are cached.
+operation and targets ("Generating a summary of the query").
 """
 
 from __future__ import annotations
@@ -10,31 +9,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from otelflask._internal.instrumentation.database.lexis import Rules, tokens
+
 #: The longest statement that is read, in characters. The rest is cut before any expression runs.
 MAX_LENGTH = 8_192
 _MAX_SUMMARY = 255
 
-_TOKEN = re.compile(
-    r"""
-    (?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))
-    |(?P<dollar>\$(?P<tag>[A-Za-z_]*)\$.*?(?:\$(?P=tag)\$|\Z))
-    |(?P<string>[EeNnBbXx]?'(?:[^'\\]|''|\\.)*(?:'|\Z))
-    |(?P<quoted>"(?:[^"]|"")*(?:"|\Z)|`[^`]*(?:`|\Z)|\[[A-Za-z_][\w $]*\])
-    |(?P<parameter>%\([^()]*\)s|%s|:[A-Za-z_]\w*|\$\d+|\?\d*)
-    |(?P<number>(?<![\w.])[-+]?(?:0[xX][0-9a-fA-F]+|\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?!\w))
-    |(?P<word>[A-Za-z_][\w$]*)
-    |(?P<space>\s+)
-    |(?P<other>::|.)
-    """,
-    re.X | re.S,
-)
 _IN_LIST = re.compile(
     r"(?i)\b(in\s*)\(\s*(?:\?|%s|%\([^()]*\)s|:\w+|\$\d+)(?:\s*,\s*(?:\?|%s|%\([^()]*\)s|:\w+|\$\d+))+\s*\)"
 )
 _VALUES_LIST = re.compile(r"(?i)(\bvalues\s*\([^()]*\))(?:\s*,\s*\([^()]*\))+")
 _TARGET_AFTER = frozenset({"FROM", "JOIN", "INTO", "UPDATE", "TABLE"})
+#: Operations whose target may be the next word.
+_BEFORE_TARGET = frozenset({"CALL", "COPY", "DESCRIBE", "EXEC", "EXECUTE", "LOCK", "TRUNCATE", "UPDATE"})
 _NOT_A_TARGET = frozenset(
-    {"SELECT", "LATERAL", "ONLY", "IF", "EXISTS", "NOT", "SET", "OF", "UNNEST", "VALUES", "SKIP", "NOWAIT"}
+    {"SELECT", "LATERAL", "ONLY", "IF", "EXISTS", "NOT", "SET", "OF", "UNNEST", "VALUES", "SKIP", "NOWAIT", "TABLE"}
 )
 _ENDS_LIST = frozenset(
     {"WHERE", "ON", "SET", "ORDER", "GROUP", "HAVING", "LIMIT", "UNION", "RETURNING", "USING", "SELECT"}
@@ -58,16 +47,17 @@ class Statement:
     summary: str
 
 
-def read(statement: str) -> Statement:
-    """Read a statement, without its literals and comments."""
+def read(statement: str, rules: Rules) -> Statement:
+    """Read a statement, without its literals and comments.
+
+    Args:
+        statement: The statement.
+        rules: The rules of its database.
+    """
     parts: list[str] = []
     reader = _Reader()
-    for match in _TOKEN.finditer(statement[:MAX_LENGTH]):
-        kind = "dollar" if match.lastgroup == "tag" else match.lastgroup
-        token = match.group()
-        if kind == "comment":
-            continue
-        if kind in ("string", "number", "dollar"):
+    for kind, token in tokens(statement[:MAX_LENGTH], rules):
+        if kind == "literal":
             parts.append("?")
             reader.symbol("?")
         elif kind == "space":
@@ -115,7 +105,7 @@ class _Reader:
     def word(self, name: str, upper: str) -> None:
         if self.operation is None:
             self.operation = upper if upper in _OPERATIONS else ""
-            self._expecting = upper == "UPDATE"
+            self._expecting = upper in _BEFORE_TARGET
         elif self.target_open and self._previous == ".":
             self.targets[-1] = f"{self.targets[-1]}.{name}"
         elif self._expecting and upper not in _NOT_A_TARGET:
@@ -138,8 +128,9 @@ class _Reader:
     def _is_target_word(self, upper: str) -> bool:
         previous = self._previous.upper()
         if upper == "FROM":
-            # Not EXTRACT(… FROM …), not IS DISTINCT FROM.
-            return self._selects[-1] and previous != "DISTINCT"
+            # Not EXTRACT(… FROM …), not IS DISTINCT FROM, not COPY … FROM a file.
+            is_copied = self.operation == "COPY" and len(self._selects) == 1
+            return self._selects[-1] and previous != "DISTINCT" and not is_copied
         if upper == "UPDATE":
             return previous not in ("FOR", "DO", "KEY", "ON")
         return upper in _TARGET_AFTER

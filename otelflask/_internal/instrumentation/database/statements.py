@@ -7,6 +7,7 @@ from typing import Any
 from opentelemetry.metrics import Histogram
 
 from otelflask._internal.attribute_layers import Layer
+from otelflask._internal.instrumentation.database.lexis import Rules
 from otelflask._internal.instrumentation.database.sql import read
 from otelflask._internal.sdk.bound_histogram import BoundHistogram
 
@@ -21,6 +22,7 @@ class KnownStatement:
 
     Args:
         statement: What is sent to the driver.
+        rules: The rules by which the server reads it.
         server: The attributes of the server.
         duration: The histogram of durations.
 
@@ -34,8 +36,8 @@ class KnownStatement:
 
     __slots__ = ("duration", "layer", "name", "text", "writes")
 
-    def __init__(self, statement: str, server: dict[str, Any], duration: Histogram) -> None:
-        found = read(statement)
+    def __init__(self, statement: str, rules: Rules, server: dict[str, Any], duration: Histogram) -> None:
+        found = read(statement, rules)
         labels: dict[str, Any] = dict(server)
         if found.operation:
             labels["db.operation.name"] = found.operation

@@ -13,6 +13,7 @@ from otelflask._internal.attribute_layers import Interned
 from otelflask._internal.export.otlp_encoder import SPAN_ATTRIBUTE, SPAN_KINDS, field, framed, tagged
 from otelflask._internal.export.pipeline import Pipeline
 from otelflask._internal.export.processors import hands_over
+from otelflask._internal.instrumentation.database.lexis import Rules
 from otelflask._internal.instrumentation.database.statements import KnownStatement
 from otelflask._internal.randomness import getrandbits
 from otelflask._internal.sdk.bound_histogram import BoundHistogram, measures_by_default
@@ -98,7 +99,7 @@ class StatementViews:
         """Hand a statement over that has succeeded.
 
         Args:
-            server: The attributes of the server (`flat_items.flat_attributes`).
+            server: The server: its `Rules` as a number, and its attributes (`flat_items.flat_attributes`).
             statement: The statement.
             trace_id: Its trace.
             parent_id: The span around it.
@@ -148,8 +149,9 @@ class StatementViews:
 
     def _plan(self, server: Flat, statement: str) -> _Plan:
         assert self._duration is not None
-        flat = iter(server)
-        known = KnownStatement(statement, dict(zip(flat, flat, strict=True)), self._duration)
+        rules, *attributes = server
+        flat = iter(attributes)
+        known = KnownStatement(statement, Rules(rules), dict(zip(flat, flat, strict=True)), self._duration)
         encoder = self._spans.encoder
         about = field(b"\x2a", encoder.short_text(known.name)) + SPAN_KINDS[SpanKind.CLIENT.value]
         about += encoder.layer_of_span(known.layer)
