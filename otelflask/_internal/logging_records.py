@@ -1,10 +1,17 @@
-"""The text and the exception of a record of the `logging` module."""
+"""The text, the fields and the exception of a record of the `logging` module, whichever library has made it.
+
+structlog's ``ProcessorFormatter`` and python-json-logger take a dictionary in place of the text. loguru puts what is
+bound into one extra.
+"""
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Collection
+import re
+import sys
+from collections.abc import Collection, Iterator
+from typing import Any
 
 from otelflask._internal import guard
 from otelflask._internal.exceptions.walk import Walk, walk
@@ -12,6 +19,19 @@ from otelflask._internal.limits import BODY_LENGTH, cut
 
 #: The exception of Celery's pool (billiard) that carries another one, with the text of its stack.
 _CARRIER = "ExceptionWithTraceback"
+#: The fields of each record.
+FIELDS = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None)))
+#: Attributes of a record that are not from ``extra=``. Handlers add the last three (``taskName`` until Python 3.11).
+_RESERVED = FIELDS | {"message", "asctime", "taskName"}
+#: The names of the text in a dictionary: structlog's, python-json-logger's.
+_TEXT = ("event", "message")
+#: loguru's text of an exception, and where its stack begins in the text of the line.
+_OF_LOGURU = "\n"
+_STACK = re.compile(r"\n[ +|]*(?:Exception Group )?Traceback \(most recent call last\):")
+#: structlog's arguments of the text, which its processors may have left.
+_ARGUMENTS = "positional_args"
+#: What structlog adds for itself, beside `exc_info`, which is read as an exception.
+_OF_STRUCTLOG = frozenset({"_from_structlog", "_logger", "_name", "_record", _ARGUMENTS, "exc_info"})
 
 
 def belongs_to(name: str, packages: Collection[str]) -> bool:
@@ -21,7 +41,56 @@ def belongs_to(name: str, packages: Collection[str]) -> bool:
 
 def message_of(record: logging.LogRecord) -> str:
     """The record's text, whatever its arguments do when they are formatted."""
-    return cut(guard.attempt(record.getMessage, on_error=functools.partial(_unformatted, record.msg)), BODY_LENGTH)
+    return cut(guard.attempt(_text, record, on_error=functools.partial(_unformatted, record.msg)), BODY_LENGTH)
+
+
+def template_of(record: logging.LogRecord) -> str:
+    """The record's text before its arguments are put in."""
+    fields = _dictionary_of(record)
+    return guard.safe_text(record.msg if fields is None else fields.get(_text_name(fields), fields))
+
+
+def _text(record: logging.LogRecord) -> str:
+    fields = _dictionary_of(record)
+    if fields is None:
+        fields, text = record.__dict__, record.getMessage()
+        if record.exc_text == _OF_LOGURU:
+            # The stack with the values of variables is in its text. The attributes have it with masked values.
+            text = _STACK.split(text, maxsplit=1)[0]
+    else:
+        text = fields.get(_text_name(fields), fields)
+    arguments = fields.get(_ARGUMENTS)
+    if not arguments:
+        return str(text)
+    # As structlog's PositionalArgumentsFormatter.
+    is_named = len(arguments) == 1 and isinstance(arguments[0], dict)
+    return str(text % (arguments[0] if is_named else arguments))
+
+
+def _dictionary_of(record: logging.LogRecord) -> dict[Any, Any] | None:
+    """What a record has in place of its text, if that is a dictionary."""
+    message: Any = record.msg
+    return message if isinstance(message, dict) and not record.args else None
+
+
+def _text_name(fields: dict[Any, Any]) -> str:
+    """The name of the text in a dictionary. It may have none."""
+    return next((name for name in _TEXT if name in fields), "")
+
+
+def fields_of(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
+    """The names and values that a record has beside its text: its extras, and those of its dictionary."""
+    for name, value in record.__dict__.items():
+        if name == "extra" and isinstance(value, dict) and "loguru" in sys.modules:
+            yield from value.items()
+        elif name not in _RESERVED and name not in _OF_STRUCTLOG:
+            yield name, value
+    fields = _dictionary_of(record)
+    if fields is not None:
+        text = _text_name(fields)
+        for name, value in fields.items():
+            if name != text and name not in _OF_STRUCTLOG:
+                yield guard.safe_text(name), value
 
 
 def _unformatted(message: object, error: Exception) -> str:
@@ -43,9 +112,18 @@ class Raised:
         """The walk of the exception; None where the record has no exception."""
         if not self._is_known:
             self._is_known = True
-            given = self._record.exc_info
-            error = given[1] if isinstance(given, tuple) and len(given) > 1 else None
+            given = _exception_of(self._record)
+            error = given[1] if isinstance(given, tuple) and len(given) > 1 else given
             if type(error).__name__ == _CARRIER:
                 error = getattr(error, "exc", error)
             self._walk = walk(error) if isinstance(error, BaseException) else None
         return self._walk
+
+
+def _exception_of(record: logging.LogRecord) -> Any:
+    """What a record says of its exception: a triple as `sys.exc_info`, the exception, or None."""
+    given: Any = record.exc_info
+    if not given:
+        given = (_dictionary_of(record) or {}).get("exc_info")
+    # structlog leaves True, where `logging` puts the triple.
+    return sys.exc_info() if given is True else given

@@ -25,7 +25,7 @@ from otelflask._internal.error_reports.first_error import first_error
 from otelflask._internal.error_reports.occurrences import Occurrence, outermost
 from otelflask._internal.exceptions.attributes import exception_type
 from otelflask._internal.exceptions.walk import Walk, trace_of, walk
-from otelflask._internal.logging_records import Raised, belongs_to, message_of
+from otelflask._internal.logging_records import Raised, belongs_to, message_of, template_of
 from otelflask._internal.observers import RequestObserver
 from otelflask._internal.request_record import PerRequest, RequestRecord
 from otelflask._internal.settings import Settings
@@ -127,7 +127,7 @@ class Reporter(RequestObserver):
                 level="fatal" if record.levelno >= logging.CRITICAL else "error",
                 message=message_of(record)[: 4 * MAX_MESSAGE],
                 logger=record.name,
-                template=guard.safe_text(record.msg),
+                template=template_of(record),
             ),
             "logging",
         )

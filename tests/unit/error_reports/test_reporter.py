@@ -142,6 +142,17 @@ def test_a_log_record_at_error_is_reported_and_below_it_is_not(run: Callable[...
     assert "exception.type" not in report.attributes
 
 
+def test_errors_that_a_library_logs_as_dictionaries_are_grouped_by_their_text(run: Callable[..., list[Any]]) -> None:
+    def view() -> str:
+        for order in range(2):
+            # As structlog's ProcessorFormatter.
+            logging.getLogger("shop").error({"event": "payment failed", "order": order})
+        return "ok"
+
+    (report,) = run(view)
+    assert report.body == "payment failed"
+
+
 def test_the_level_is_a_setting(run: Callable[..., list[Any]]) -> None:
     def view() -> str:
         logging.getLogger("shop").error("not this")

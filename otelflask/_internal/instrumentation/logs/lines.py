@@ -15,13 +15,10 @@ from otelflask._internal.compat.otel_api import SPAN_KEY, SeverityNumber, curren
 from otelflask._internal.current_request import current_user_id
 from otelflask._internal.exceptions.attributes import attributes_of
 from otelflask._internal.limits import MAX_ITEMS, Limits, cut_stacktrace
-from otelflask._internal.logging_records import Raised, message_of
+from otelflask._internal.logging_records import FIELDS, Raised, fields_of, message_of
 from otelflask._internal.sdk.flat_items import Flat, LayerBytes, flat_layers, flat_value
 from otelflask._internal.sdk.log_records import Record
 
-_FIELDS = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None)))
-#: Attributes of a record that are not from ``extra=``. Handlers add the last three (``taskName`` until Python 3.11).
-_RESERVED = _FIELDS | {"message", "asctime", "taskName"}
 _SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 #: Arguments and results of jobs, which may be secrets: extras of lines of Celery and RQ, by logger.
 _OF_JOBS = {
@@ -111,13 +108,14 @@ def flat_line(
 
 def _read(record: logging.LogRecord, limits: Limits, raised: Raised) -> tuple[Layers, str | None, int]:
     """The attributes of a record, the name of its event, and the number of dropped attributes."""
-    walked = raised.walk if record.exc_info else None
+    is_plain = type(record.msg) is str
+    walked = raised.walk if record.exc_info or not is_plain else None
     code = _code_layers(record.pathname, record.funcName or "", record.lineno)
     layers: Layers = (code,) if walked is None else (code, attributes_of(walked))
     user_id = current_user_id()
     if user_id is not None:
         layers = (*layers, {"user.id": user_id})
-    if len(record.__dict__) <= len(_FIELDS) and not record.stack_info:
+    if is_plain and len(record.__dict__) <= len(FIELDS) and not record.stack_info:
         return layers, None, 0
     attributes, event_name, dropped = _extras(record, limits)
     if any(name in part for name in attributes for part in layers):
@@ -131,8 +129,8 @@ def _extras(record: logging.LogRecord, limits: Limits) -> tuple[dict[str, Any], 
     event_name = None
     dropped = 0
     of_jobs = _OF_JOBS.get(record.name, ())
-    for name, value in record.__dict__.items():
-        if name in _RESERVED or name in of_jobs:
+    for name, value in fields_of(record):
+        if name in of_jobs:
             continue
         if name == "otel.event.name" or name == "event.name":
             event_name = guard.safe_text(value)
