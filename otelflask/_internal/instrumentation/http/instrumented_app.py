@@ -34,6 +34,8 @@ from otelflask._internal.settings.loading import load as load_settings
 from otelflask._internal.version import __version__
 from otelflask._internal.wsgi import StartResponse, WsgiApp
 
+#: The methods of an app that answer an exception.
+_HANDLERS = ("handle_user_exception", "handle_exception")
 _COMMENTER_KEY = "SQLCOMMENTER_ORM_TAGS_AND_VALUES"
 
 
@@ -54,6 +56,7 @@ class InstrumentedApp:
         self._inner = app.wsgi_app
         self._wrapped: Any = None
         self._methods: dict[str, tuple[Any, Any]] = {}
+        self._has_served = False
 
     def complete(self, given: dict[str, Any], taken: TakenOver | None) -> None:
         """Add to the instrumentation.
@@ -111,9 +114,10 @@ class InstrumentedApp:
         if uwsgi.is_running():
             wrapped = _noticing_forks(wrapped)
         self._wrapped = self._app.wsgi_app = wrapped  # type: ignore[method-assign,assignment]
-        for name in ("handle_user_exception", "handle_exception"):
+        for name in _HANDLERS:
             self._wrap_handler(name)
         self._wrap_preprocessing()
+        flask.got_request_exception.connect(self._unhandled, self._app)
 
     def _all_excluded(self) -> AnyOf | None:
         lists = [parse_excluded_urls(patterns) for patterns in self._excluded]
@@ -147,12 +151,27 @@ class InstrumentedApp:
 
         self._replace(name, wrapped)
 
+    def _wrap_again(self) -> None:
+        """Wrap what an extension, such as Flask-RESTX's `Api`, has put in the place of a handler since."""
+        self._has_served = True
+        for name in _HANDLERS:
+            if self._app.__dict__.get(name) is not self._methods[name][0]:
+                self._wrap_handler(name)
+
+    def _unhandled(self, sender: Any, exception: Any = None, **signal: Any) -> None:
+        """Record what an extension answers in the place of `Flask.handle_exception`, with the same signal."""
+        # Flask sends none for an HTTPException, and Flask-RESTX does.
+        if isinstance(exception, Exception) and not isinstance(exception, HTTPException):
+            _see(exception, True, self._observers)
+
     def _wrap_preprocessing(self) -> None:
         """Note the match before anything of the app runs. A function that Flask calls with arguments costs more."""
         original = self._app.preprocess_request
 
         @functools.wraps(original)
         def preprocess_request(*args: Any, **kwargs: Any) -> Any:
+            if not self._has_served:
+                self._wrap_again()
             _note_route()
             return original(*args, **kwargs)
 
@@ -170,6 +189,7 @@ class InstrumentedApp:
     def undo(self) -> None:
         """Undo the instrumentation. Where something else is wrapped around it, pass requests through."""
         app = self._app
+        flask.got_request_exception.disconnect(self._unhandled, app)
         if self._middleware is not None:
             self._middleware.off = True
         if app.wsgi_app is self._wrapped:
@@ -231,7 +251,7 @@ def _see(error: Exception, unhandled: bool, observers: Observers) -> None:
         observers: Notified where none does.
     """
     record = current_record()
-    if record is None:
+    if record is None or (record.unhandled and record.error is error):
         return
     if unhandled:
         record.unhandled = True
