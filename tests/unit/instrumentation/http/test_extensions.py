@@ -17,7 +17,7 @@ from otelflask.testing import CapturedTelemetry
 EXTENSIONS = {"flask-restx": flask_restx, "flask-restful": flask_restful}
 
 
-class Taken(Exception):
+class TakenError(Exception):
     pass
 
 
@@ -92,14 +92,14 @@ def test_an_exception_that_the_extension_handles_is_noted_for_what_it_answers(te
     otelflask.init(app, runtime_metrics=False, **telemetry.providers)
     api = flask_restx.Api(app)
 
-    @api.errorhandler(Taken)
-    def taken(error: Taken) -> tuple[dict[str, str], int]:
+    @api.errorhandler(TakenError)
+    def taken(error: TakenError) -> tuple[dict[str, str], int]:
         return {"message": "taken"}, 507
 
     @api.route("/lamps")
     class Lamps(flask_restx.Resource):
         def get(self) -> str:
-            raise Taken("twice")
+            raise TakenError("twice")
 
     assert app.test_client().get("/lamps").status_code == 507
     (event,) = telemetry.span("GET /lamps").events
