@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from opentelemetry.sdk.environment_variables import OTEL_EXPERIMENTAL_RESOURCE_DETECTORS
 from opentelemetry.sdk.resources import OTELResourceDetector, ProcessResourceDetector, Resource
 
 from otelflask._internal.version import __version__
@@ -16,6 +17,8 @@ from otelflask._internal.version import __version__
 
 def build(settings_attributes: Mapping[str, Any], *, is_worker: bool) -> Resource:
     """Build the resource. The user's attributes (``OTEL_RESOURCE_ATTRIBUTES``) replace detected ones.
+
+    What other detectors find is added where ``OTEL_EXPERIMENTAL_RESOURCE_DETECTORS`` names them.
 
     Args:
         settings_attributes: Attributes of our settings, such as ``service.name``. Empty values are
@@ -36,9 +39,11 @@ def build(settings_attributes: Mapping[str, Any], *, is_worker: bool) -> Resourc
         **explicit,
     }
     attributes.setdefault("service.name", f"unknown_service:{os.path.basename(sys.executable) or 'python'}")
-    # Only telemetry.sdk.*: the detectors of Resource.create would replace these values.
-    sdk = {name: value for name, value in Resource.create({}).attributes.items() if name.startswith("telemetry.sdk.")}
-    return Resource({**sdk, **attributes})
+    detected = dict(Resource.create({}).attributes)
+    if not os.environ.get(OTEL_EXPERIMENTAL_RESOURCE_DETECTORS, "").strip():
+        # The process's detector, which is always there, adds the command line, which may have secrets.
+        detected = {name: value for name, value in detected.items() if name.startswith("telemetry.sdk.")}
+    return Resource({**detected, **attributes})
 
 
 def forked(resource: Resource, explicit_instance_id: str | None) -> Resource:

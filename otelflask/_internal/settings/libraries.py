@@ -19,12 +19,17 @@ DRIVERS = frozenset(
     {"aiopg", "asyncpg", "dbapi", "mysql", "mysqlclient", "psycopg", "psycopg2", "pymssql", "pymysql", "sqlite3"}
 )
 
-_DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+#: In that variable: what follows was added by otelflask, for the loader of OpenTelemetry's instrumentations. Processes
+#: that are started by this one inherit it.
+ADDED = "added-by-otelflask"
 
 
 def is_disabled(name: str) -> bool:
-    """Whether OpenTelemetry's variable turns an instrumentation off: a list of names, or ``*`` for all."""
-    disabled = {item.strip() for item in os.environ.get(_DISABLED, "").split(",")}
+    """Whether the user turns an instrumentation off by OpenTelemetry's variable: a list of names, or ``*`` for all."""
+    disabled = [item.strip() for item in os.environ.get(DISABLED, "").split(",")]
+    if ADDED in disabled:
+        del disabled[disabled.index(ADDED) :]
     return name in disabled or "*" in disabled
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields
 from email.utils import getaddresses
 from typing import Any
@@ -32,6 +32,7 @@ _URL_EXAMPLES = {
     "pyroscope_url": "http://127.0.0.1:4040",
     "grafana_url": "http://127.0.0.1:3000",
 }
+_OF_ENVIRONMENT = "environment variable "
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 
@@ -120,7 +121,7 @@ def _given(
         elif environ.get(env) or (env in environ and env.startswith("OTELFLASK_")):
             # An empty variable of ours is the value "none". An empty one of OpenTelemetry is unset, by its
             # specification ("Environment Variable Specification", "Parsing empty value").
-            given[name] = environ[env], f"environment variable {env}"
+            given[name] = environ[env], _OF_ENVIRONMENT + env
         elif name == "excluded_urls" and environ.get("OTEL_PYTHON_EXCLUDED_URLS"):
             given[name] = environ["OTEL_PYTHON_EXCLUDED_URLS"], "environment variable OTEL_PYTHON_EXCLUDED_URLS"
     known = known_names(config, environ)
@@ -157,7 +158,11 @@ def load(
     values: dict[str, Any] = {name: item.default for name, item in declared.items()}
     given = _given(keywords, config, environ)
     for name, (value, source) in given.items():
-        values[name] = _parse(name, source, value, declared[name].default, declared[name].metadata)
+        item = declared[name]
+        if source == _OF_ENVIRONMENT + item.metadata["env"] and item.metadata["env"].startswith("OTEL_"):
+            values[name], _ = _of_opentelemetry(name, source, value, item.default, item.metadata)
+        else:
+            values[name] = _parse(name, source, value, item.default, item.metadata)
     settings = Settings(**values)
     if settings.profile_share > 1:
         raise SettingError(
@@ -166,6 +171,40 @@ def load(
         )
     _check_mail(settings, given)
     return settings
+
+
+def ignored(environ: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with variables of OpenTelemetry whose value is ignored."""
+    for item in fields(Settings):
+        variable = item.metadata["env"]
+        value = environ.get(variable, "")
+        if variable.startswith("OTEL_") and value:
+            wrong = _of_opentelemetry(item.name, _OF_ENVIRONMENT + variable, value, item.default, item.metadata)[1]
+            if wrong:
+                yield wrong
+
+
+def _of_opentelemetry(name: str, source: str, value: str, default: Any, metadata: Mapping[str, Any]) -> tuple[Any, str]:
+    """Read a variable of OpenTelemetry. Wrong values are ignored, and only ``true`` is true.
+
+    Source: Environment Variable Specification, "Boolean value", "Numeric value", "Enum value".
+
+    Returns:
+        The value, and what is wrong with the variable's; empty if nothing is.
+
+    Raises:
+        SettingError: A text is not allowed, such as a regular expression that decides what is masked.
+    """
+    if isinstance(default, bool):
+        text = value.strip().lower()
+        known = text in ("true", "false")
+        return text == "true", "" if known else f"{name} ({source}) is {value!r}, which is false; allowed is true"
+    try:
+        return _parse(name, source, value, default, metadata), ""
+    except SettingError as error:
+        if isinstance(default, str) and not metadata["choices"]:
+            raise
+        return default, f"{error}; it is ignored, and {default!r} counts"
 
 
 def _unknown(where: str, name: str, names: Collection[str]) -> SettingError:

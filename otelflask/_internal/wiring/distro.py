@@ -12,7 +12,7 @@ from otelflask._internal import guard
 from otelflask._internal.import_hooks import is_importable, when_imported
 from otelflask._internal.lifecycle.parents import imports_apps_later, is_reloader_parent
 from otelflask._internal.settings import Settings
-from otelflask._internal.settings.libraries import DRIVERS, INSTRUMENTORS
+from otelflask._internal.settings.libraries import ADDED, DISABLED, DRIVERS, INSTRUMENTORS
 from otelflask._internal.settings.loading import load as load_settings
 from otelflask._internal.settings.otel_defaults import set_defaults
 from otelflask._internal.supported_versions import is_supported
@@ -22,8 +22,6 @@ REPLACED = frozenset({"flask", "sqlalchemy", "wsgi", "logging", "system_metrics"
 #: The same, with names that switch ours off too. So they must not be added to the disabled ones.
 _SWITCHES = frozenset({"celery", "click", "threading"})
 
-_DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
-
 
 class Distro(BaseDistro):  # type: ignore[misc]
     """Sets defaults, and selects the instrumentations to load."""
@@ -32,9 +30,9 @@ class Distro(BaseDistro):  # type: ignore[misc]
         set_defaults(os.environ)
         # Also marked as disabled: the loader checks version limits first, and would log that SQLAlchemy 2.1 cannot be
         # instrumented.
-        disabled = os.environ.get(_DISABLED, "")
-        if disabled != "*":
-            os.environ[_DISABLED] = ",".join(filter(None, [disabled, *sorted(REPLACED)]))
+        disabled = os.environ.get(DISABLED, "")
+        if disabled != "*" and ADDED not in disabled:
+            os.environ[DISABLED] = ",".join(filter(None, [disabled, ADDED, *sorted(REPLACED)]))
 
     def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
         """Load an instrumentation, unless ours replaces or uses it."""

@@ -83,15 +83,15 @@ def make_telemetry(settings: Settings, service_name: str, hooks: Hooks) -> Telem
             telemetry.parts.append(view)
     if settings.log_dir:
         attach_files(pipeline, settings)
-    if settings.logs:
+    if settings.logs and not is_disabled("logging"):
         capture.install(logger_provider, settings.log_level, pipeline.log_limits)
     if settings.reports:
         telemetry.reports = _reports(telemetry, hooks)
     if settings.active_users:
         telemetry.users = ActiveUsers(meter_provider, SharedFolder.of(settings), service)
-    if settings.runtime_metrics:
+    if settings.runtime_metrics and not is_disabled("system_metrics"):
         telemetry.parts.append(RuntimeMetrics(meter_provider))
-    if settings.database and is_supported("SQLAlchemy"):
+    if settings.database and not is_disabled("sqlalchemy") and is_supported("SQLAlchemy"):
         telemetry.queries = RequestQueries(
             logger_provider, settings.repeated_query_count, telemetry.repeated_query_time, joins=False
         )

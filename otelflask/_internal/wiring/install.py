@@ -30,6 +30,7 @@ from otelflask._internal.lifecycle.parents import is_reloader_parent
 from otelflask._internal.local_output.attach import attach_console, console_style
 from otelflask._internal.locks import new_lock
 from otelflask._internal.settings import SettingError, Settings
+from otelflask._internal.settings.libraries import DISABLED, is_disabled
 from otelflask._internal.settings.loading import load as load_settings
 from otelflask._internal.settings.loading import sources as setting_sources
 from otelflask._internal.supported_versions import is_supported
@@ -90,6 +91,10 @@ def install(app: Flask, options: InitOptions) -> None:
         return
     sources = setting_sources(settings, app.config)
     unused.tell(effective, sources)
+    if is_disabled("flask"):
+        guard.log(
+            "disabled", "%s turns Flask off for zero code only; otelflask.init records the app's requests", DISABLED
+        )
     name = app.import_name if app.import_name != "__main__" else app.name
     telemetry = start(effective, name, hooks)
     app.extensions[EXTENSION_KEY] = AppTelemetry(effective, telemetry, options)
@@ -134,7 +139,8 @@ def instrument_new_apps(settings: Settings, service_name: str) -> None:
     if attach_console(telemetry.pipeline, console_style(settings, debug=False)):
         telemetry.made_with["log_console"] = settings.log_console
     _log_start(telemetry)
-    FlaskInstrumentor().instrument(**_instrument_arguments(telemetry, settings, has_live_page=False))
+    if not is_disabled("flask"):
+        FlaskInstrumentor().instrument(**_instrument_arguments(telemetry, settings, has_live_page=False))
 
 
 def _log_start(telemetry: Telemetry) -> None:

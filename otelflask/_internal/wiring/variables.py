@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from importlib.metadata import entry_points
+from itertools import chain
 from urllib.parse import urlsplit
 
 from opentelemetry import environment_variables as api_variables
@@ -14,6 +15,8 @@ from opentelemetry.sdk import environment_variables as sdk_variables
 
 from otelflask._internal import guard
 from otelflask._internal.settings import Settings
+from otelflask._internal.settings.loading import ignored
+from otelflask._internal.settings.otel_defaults import STABLE_NAMES
 
 _PREFIX = "OTELFLASK_"
 #: Read by the guard, for our own tests.
@@ -31,6 +34,21 @@ _SAMPLERS = (
     "parentbased_always_off",
     "parentbased_traceidratio",
 )
+#: Variables of OpenTelemetry that have no effect here, and what has.
+_WITHOUT_EFFECT = {
+    "OTEL_CONFIG_FILE": "write its values as OTEL_* variables, or as arguments of otelflask.init",
+    "OTEL_EXPERIMENTAL_CONFIG_FILE": "write its values as OTEL_* variables, or as arguments of otelflask.init",
+    "OTEL_PYTHON_TRACER_CONFIGURATOR": "pass a tracer_provider of yours to otelflask.init",
+    "OTEL_PYTHON_METER_CONFIGURATOR": "pass a meter_provider of yours to otelflask.init",
+    "OTEL_PYTHON_LOGGER_CONFIGURATOR": "pass a logger_provider of yours to otelflask.init",
+    "OTEL_BSP_EXPORT_TIMEOUT": "OTEL_EXPORTER_OTLP_TIMEOUT limits a request, and shutdown_timeout the end",
+    "OTEL_BLRP_EXPORT_TIMEOUT": "OTEL_EXPORTER_OTLP_TIMEOUT limits a request, and shutdown_timeout the end",
+    "OTEL_METRIC_EXPORT_TIMEOUT": "OTEL_EXPORTER_OTLP_TIMEOUT limits a request, and shutdown_timeout the end",
+    "OTEL_PYTHON_LOG_CORRELATION": "the formats of `logging` stay; log_console and log_dir write lines with the trace",
+    "OTEL_PYTHON_LOG_FORMAT": "the formats of `logging` stay; log_file_format is the format of log_dir",
+    "OTEL_PYTHON_LOG_LEVEL": "the levels of `logging` stay; OTEL_PYTHON_LOG_HANDLER_LEVEL is the level of what is sent",
+    "OTEL_PYTHON_INSTRUMENTATION_HTTP_CAPTURE_ALL_METHODS": "an unknown method is _OTHER, by the semantic conventions",
+}
 _CREDENTIALS = re.compile(r"(?<=//)[^/]*@")
 #: Usual names of `environment`.
 _ENVIRONMENTS = ("production", "staging", "development", "testing")
@@ -46,8 +64,8 @@ def tell(settings: Settings, environ: Mapping[str, str]) -> None:
         settings: The process's settings.
         environ: The environment.
     """
-    problems = (*_unknown(environ), *_endpoints(environ), *_headers(environ), *_sampler(environ))
-    for text in (*problems, *_environment(settings)):
+    problems = (find(environ) for find in (_unknown, ignored, _without_effect, _endpoints, _headers, _sampler))
+    for text in chain(*problems, _environment(settings)):
         guard.log(f"variable:{text}", "%s", text)
 
 
@@ -68,6 +86,19 @@ def _unknown(environ: Mapping[str, str]) -> Iterator[str]:
         near = [name] if name in variables else difflib.get_close_matches(name, variables, n=1)
         meant = f"; did you mean {variables[near[0]]}?" if near else "; docs/settings.md lists all variables"
         yield f"the environment variable {variable} is not used{meant}"
+
+
+def _without_effect(environ: Mapping[str, str]) -> Iterator[str]:
+    """Variables of OpenTelemetry that otelflask does not follow."""
+    for variable, instead in _WITHOUT_EFFECT.items():
+        if environ.get(variable, "").strip():
+            yield f"the environment variable {variable} has no effect: {instead}"
+    opted = {item.strip() for item in environ.get(STABLE_NAMES, "").split(",")} - {""}
+    if opted and not {"http", "database"} <= opted:
+        yield (
+            f"{STABLE_NAMES} is {environ[STABLE_NAMES]!r}; requests and statements have the stable names all the same "
+            "(http,database)"
+        )
 
 
 def _endpoints(environ: Mapping[str, str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pytest
 
 import otelflask
 from otelflask._internal.settings import SettingError, Settings
-from otelflask._internal.settings.loading import load
+from otelflask._internal.settings.loading import ignored, load
 from tests.settings_page import page
 
 
@@ -30,7 +30,7 @@ def test_the_order_is_keyword_config_environment_default() -> None:
         ({"metric_sets": 1}, {}, "metric_sets (keyword argument) is 1; allowed is a whole number of at least 2"),
         ({"metric_sets": 2.5}, {}, "allowed is a whole number"),
         ({"metric_sets": True}, {}, "allowed is a whole number"),
-        ({}, {"OTEL_BSP_SCHEDULE_DELAY": "soon"}, "at least 1 milliseconds"),
+        ({}, {"OTEL_PYTHON_FLASK_EXCLUDED_URLS": "("}, "'(', which is no regular expression"),
         ({"shutdown_timeout": float("nan")}, {}, "allowed is a number of at least 0 seconds"),
         ({"excluded_urls": "("}, {}, "'(', which is no regular expression"),
         ({"request_id_header": "X Request"}, {}, "letters, digits and hyphens"),
@@ -69,6 +69,27 @@ def test_an_empty_variable_of_ours_means_none_and_one_of_opentelemetrys_is_unset
     environ: dict[str, str], name: str, value: object
 ) -> None:
     assert getattr(load({}, {}, environ), name) == value
+
+
+@pytest.mark.parametrize(
+    ("environ", "name", "value", "said"),
+    [
+        ({"OTEL_BSP_SCHEDULE_DELAY": "soon"}, "span_schedule_delay", 5_000, "is 'soon'; allowed is a whole number"),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "-1"}, "span_schedule_delay", 5_000, "of at least 1 milliseconds; it is ignored"),
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "0"}, "span_queue_size", 2_048, "it is ignored, and 2048 counts"),
+        ({"OTEL_PYTHON_LOG_HANDLER_LEVEL": "loud"}, "log_level", "notset", "is 'loud'; allowed are"),
+        ({"OTEL_SDK_DISABLED": "1"}, "disabled", False, "is '1', which is false; allowed is true"),
+        ({"OTEL_SDK_DISABLED": "False"}, "disabled", False, None),
+        ({"OTEL_SDK_DISABLED": "TRUE"}, "disabled", True, None),
+    ],
+)
+def test_a_wrong_variable_of_opentelemetry_is_ignored_and_told(
+    environ: dict[str, str], name: str, value: object, said: str | None
+) -> None:
+    assert getattr(load({}, {}, environ), name) == value
+    told = list(ignored(environ))
+    assert len(told) == (said is not None)
+    assert said is None or said in told[0]
 
 
 @pytest.mark.parametrize("name", ["OTELFLASK_MAIL_PER_DAY", "OTELFLASK_SHUTDOWN_TIMEOUT", "OTELFLASK_ERROR_FORMAT"])

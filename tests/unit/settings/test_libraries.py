@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otelflask._internal.settings.libraries import INSTRUMENTORS, chosen
+from otelflask._internal.settings.libraries import ADDED, DISABLED, INSTRUMENTORS, chosen, is_disabled
 
 
 @pytest.mark.parametrize(
@@ -13,3 +13,21 @@ from otelflask._internal.settings.libraries import INSTRUMENTORS, chosen
 )
 def test_a_setting_says_which(setting: str, names: list[str]) -> None:
     assert chosen(setting) == names
+
+
+@pytest.mark.parametrize(
+    ("value", "disabled"),
+    [
+        ("", set()),
+        ("flask, logging", {"flask", "logging"}),
+        ("*", {"flask", "logging", "celery"}),
+        # What a process that was started by ours inherits.
+        (f"{ADDED},flask,logging", set()),
+        (f"celery,{ADDED},flask,logging", {"celery"}),
+    ],
+)
+def test_what_the_user_turns_off_is_not_what_otelflask_adds(
+    monkeypatch: pytest.MonkeyPatch, value: str, disabled: set[str]
+) -> None:
+    monkeypatch.setenv(DISABLED, value)
+    assert {name for name in ("flask", "logging", "celery") if is_disabled(name)} == disabled

@@ -40,7 +40,36 @@ def test_a_variable_that_nothing_reads_names_the_nearest(
     ["OTELFLASK_HEALTH_PATH", "OTEL_BSP_SCHEDULE_DELAY", "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "PATH"],
 )
 def test_variables_that_are_read_here_or_elsewhere_are_not_told(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    assert _told(monkeypatch, {variable: "x"}) == []
+    assert _told(monkeypatch, {variable: "1000"}) == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"OTEL_CONFIG_FILE": "otel.yaml"}, "OTEL_CONFIG_FILE has no effect: write its values as OTEL_* variables"),
+        ({"OTEL_PYTHON_TRACER_CONFIGURATOR": "x"}, "pass a tracer_provider of yours to otelflask.init"),
+        ({"OTEL_BSP_EXPORT_TIMEOUT": "1000"}, "OTEL_EXPORTER_OTLP_TIMEOUT limits a request"),
+        ({"OTEL_PYTHON_LOG_CORRELATION": "true"}, "log_console and log_dir write lines with the trace"),
+        ({"OTEL_SEMCONV_STABILITY_OPT_IN": "http/dup"}, "requests and statements have the stable names all the same"),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "soon"}, "is 'soon'; allowed is a whole number of at least 1 milliseconds; it is"),
+        ({"OTEL_SDK_DISABLED": "yes"}, "is 'yes', which is false; allowed is true"),
+    ],
+)
+def test_a_variable_of_opentelemetry_that_has_no_effect_is_told(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], said: str
+) -> None:
+    (text,) = _told(monkeypatch, environ)
+    assert said in text
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{"OTEL_CONFIG_FILE": ""}, {"OTEL_SEMCONV_STABILITY_OPT_IN": "http,database"}, {"OTEL_SDK_DISABLED": "false"}],
+)
+def test_a_variable_that_asks_for_nothing_else_is_not_told(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]
+) -> None:
+    assert _told(monkeypatch, environ) == []
 
 
 @pytest.mark.parametrize(
