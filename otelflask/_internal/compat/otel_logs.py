@@ -72,3 +72,8 @@ class LogRecordProcessorList(SynchronousMultiLogRecordProcessor):
 
     #: All processors, in order.
     processors = property(attrgetter("_log_record_processors"))
+
+    def add_processor(self, processor: LogRecordProcessor, order: Callable[[LogRecordProcessor], Any]) -> None:
+        """Add a processor, and sort all of them."""
+        with self._lock:
+            self._log_record_processors = tuple(sorted((*self._log_record_processors, processor), key=order))

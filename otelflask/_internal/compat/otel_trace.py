@@ -121,6 +121,11 @@ class SpanProcessorList(SynchronousMultiSpanProcessor):
     #: All processors, in order.
     processors = property(attrgetter("_span_processors"))
 
+    def add_processor(self, processor: SpanProcessor, order: Callable[[SpanProcessor], Any]) -> None:
+        """Add a processor, and sort all of them."""
+        with self._lock:
+            self._span_processors = tuple(sorted((*self._span_processors, processor), key=order))
+
     @property
     def listeners_before_end(self) -> tuple[SpanProcessor, ...]:
         """The processors that need a span before its end too."""

@@ -29,6 +29,8 @@ class _Handing:
         shutdown_timeout: Seconds that the provider's own `shutdown` may take.
     """
 
+    takes_last = True
+
     def __init__(self, output: Output, shutdown_timeout: float) -> None:
         self.output = output
         self._shutdown_timeout = shutdown_timeout
@@ -113,6 +115,8 @@ class HandoverLogProcessor(_Handing, LogRecordProcessor):
 
 class _Queueing:
     """What both processors for exporters with the SDK's interface have in common."""
+
+    takes_last = True
 
     def __init__(self, queue: ExportQueue, shutdown_timeout: float) -> None:
         self.queue = queue

@@ -30,6 +30,8 @@ def _is_line(item: Any) -> bool:
 class FileLines(LogRecordProcessor):
     """Queues lines for the files. A request never waits for a disk."""
 
+    takes_last = True
+
     def __init__(self, queue: ExportQueue) -> None:
         self._queue = queue
 
@@ -46,6 +48,8 @@ class FileLines(LogRecordProcessor):
 
 class ConsoleLines(LogRecordProcessor):
     """Writes lines to a stream at once, as `logging` does."""
+
+    takes_last = True
 
     def __init__(self, layout: LineFormat, style: str, stream: TextIO | None = None) -> None:
         self._make = layout.json if style == "json" else layout.text

@@ -51,6 +51,8 @@ class ConsoleView(Component, SpanProcessor, LogRecordProcessor):
         colour: Whether to use colours (default: on a terminal without ``NO_COLOR``).
     """
 
+    takes_last = True
+
     only_ended_spans = True
 
     def __init__(self, stream: TextIO, scrubber: Scrubber, colour: bool | None = None) -> None:

@@ -21,6 +21,9 @@ from otelflask._internal.sdk.user_parts import processor_failed
 class Record(LogRecord):
     """A log record with attributes in layers (see ``attribute_layers``)."""
 
+    #: The attributes as one dictionary, once somebody has asked for it.
+    _attributes: dict[str, Any] | None = None
+
     # The API's __init__ would look up the current span again.
     def __init__(  # pylint: disable=super-init-not-called
         self,
@@ -52,12 +55,16 @@ class Record(LogRecord):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """All attributes. As with the SDK's record, a processor changes them by assignment."""
-        return merged(self.layers)
+        """All attributes: one dictionary, which a processor may change, as that of the SDK's record."""
+        found = self._attributes
+        if found is None:
+            self.attributes = found = merged(self.layers)
+        return found
 
     @attributes.setter
     def attributes(self, value: dict[str, Any]) -> None:
-        self.layers = (dict(value),)
+        self._attributes = found = value if type(value) is dict else dict(value)
+        self.layers = (found,)
 
     def bound(self, count: int | None) -> None:
         """Keep the first `count` attributes; None for all."""
@@ -66,7 +73,7 @@ class Record(LogRecord):
             return
         found = merged(layers)
         self.dropped += max(0, len(found) - count)
-        self.layers = (dict(islice(found.items(), count)),)
+        self.attributes = dict(islice(found.items(), count))
 
 
 class EmittedRecord(ReadWriteLogRecord):

@@ -8,11 +8,21 @@ from typing import Any
 from otelflask._internal import guard
 from otelflask._internal.compat import otel_logs
 from otelflask._internal.compat.otel_api import NoOpLogger
-from otelflask._internal.sdk.user_parts import end_each, flushed, processor_failed, provided, safe_attributes
+from otelflask._internal.sdk.user_parts import (
+    end_each,
+    flushed,
+    processor_failed,
+    provided,
+    safe_attributes,
+    takes_last,
+)
 
 
 class LogProcessors(otel_logs.LogRecordProcessorList):
     """The SDK's list of processors. An exception of one reaches neither the others nor the app."""
+
+    def add_log_record_processor(self, log_record_processor: Any) -> None:
+        self.add_processor(log_record_processor, takes_last)
 
     def on_emit(self, log_record: Any) -> None:
         guard.call_each(self.processors, "on_emit", log_record, processor_failed)

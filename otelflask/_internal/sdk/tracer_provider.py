@@ -28,11 +28,15 @@ from otelflask._internal.sdk.user_parts import (
     processor_failed,
     provided,
     safe_attributes,
+    takes_last,
 )
 
 
 class SpanProcessors(SpanProcessorList):
     """The SDK's list of processors. An exception of one reaches neither the others nor the app."""
+
+    def add_span_processor(self, span_processor: Any) -> None:
+        self.add_processor(span_processor, takes_last)
 
     def on_start(self, span: sdk_trace.Span, parent_context: Context | None = None) -> None:
         notify_started(self.listeners_before_end, span, parent_context)

@@ -25,6 +25,14 @@ def processor_failed(processor: Any, error: Exception) -> None:
     guard.user_code_failed(f"processor {kind.__module__}.{kind.__qualname__}", error)
 
 
+def takes_last(processor: Any) -> bool:
+    """Whether a processor is one of ours that sends or writes, behind those of the user, which may change what is sent.
+
+    As with the SDK's, which encode later, whichever was added first.
+    """
+    return getattr(type(processor), "takes_last", False) is True
+
+
 def end_each(processors: Iterable[Any]) -> None:
     """Shut down processors. An exception of one does not stop the others."""
     for processor in processors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import flask
@@ -10,7 +11,9 @@ import pytest
 import sqlalchemy
 from opentelemetry import trace
 from opentelemetry._logs import _internal as logs_internal
+from opentelemetry._logs import get_logger_provider
 from opentelemetry.metrics import _internal as metrics_internal
+from opentelemetry.sdk._logs import LogRecordProcessor
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -107,3 +110,42 @@ def test_exporters_of_others_get_masked_copies(
     (line,) = [record for record in found if record.event_name == "http.server.request"]
     assert line.attributes is not None
     assert line.attributes["url.query"] == "password=[redacted]"
+
+
+class _Redactor(LogRecordProcessor):
+    """A user's processor, which changes what it gets."""
+
+    def on_emit(self, log_record: Any) -> None:
+        record = log_record.log_record
+        if record.attributes and "order" in record.attributes:
+            record.attributes["order"] = "left out"
+            record.attributes["seen"] = True
+            record.body = f"{record.body}, changed"
+
+    def shutdown(self) -> None:
+        pass
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return True
+
+
+def test_a_log_processor_that_the_app_adds_changes_what_is_sent_and_written(start: Start, tmp_path: Path) -> None:
+    with FakeCollector() as collector:
+        app = start(collector, log_dir=str(tmp_path), log_file_format="json")
+        get_logger_provider().add_log_record_processor(_Redactor())
+
+        @app.get("/paid")
+        def paid() -> str:
+            app.logger.warning("paid", extra={"order": 7, "lamps": 3})
+            return "ok"
+
+        app.test_client().get("/paid")
+        assert otelflask.flush(10)
+        (line,) = (line for line in collector.logs if line.name.startswith("paid"))
+        assert line.name == "paid, changed"
+        assert {name: line.attributes.get(name) for name in ("order", "lamps", "seen")} == {
+            "order": "left out",
+            "lamps": 3,
+            "seen": True,
+        }
+        assert '"order":"left out"' in Path(tmp_path, "app.log").read_text()
