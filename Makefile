@@ -92,6 +92,7 @@ bench-page: install
 # 3.11.
 docs: install
 	$(BIN)/python -m tests.settings_page > docs/settings.md
+	$(BIN)/python -m tests.environment_page > docs/environment.md
 	$(BIN)/python -m tests.api_page > docs/api.md
 	$(BIN)/python -m tests.telemetry_page > docs/telemetry.md
 	$(BIN)/python -m tests.structure > docs/images/structure.svg

@@ -4,7 +4,7 @@ Requests only append. The thread encodes and sends. When a receiver cannot be re
 batch temporarily, the batch is kept and sent again after growing pauses, while new items wait in
 the queue. What does not fit is dropped and counted with its reason. The sizes and the delay of the
 queues of spans and log records come from the standard ``OTEL_BSP_*`` and ``OTEL_BLRP_*``
-variables. The export timeout is fixed.
+variables. The destination limits the time of one export (``OTEL_EXPORTER_OTLP_TIMEOUT``).
 """
 
 from __future__ import annotations
@@ -36,12 +36,11 @@ _accepting_servers: set[str] = set()
 
 @dataclass(frozen=True, slots=True)
 class QueueOptions:
-    """The options of a queue: `schedule_delay` and `export_timeout` in seconds, the others in items."""
+    """The options of a queue: `schedule_delay` in seconds, the others in items."""
 
     max_queue: int = 2_048
     max_batch: int = 512
     schedule_delay: float = 5.0
-    export_timeout: float = 10.0
 
 
 def _ignore(outcome: str, count: int) -> None:
@@ -184,10 +183,8 @@ class ExportQueue:
         started = time.monotonic()
         pause = 0.5
         while True:
-            # The timeout ends before the shutdown deadline, so that a receiver that does not respond is still counted.
-            result = self.destination.send(
-                payload, min(self._options.export_timeout, self._task.remaining() - SHUTDOWN_MARGIN_S)
-            )
+            # It ends before the shutdown deadline, so that a receiver that does not respond is still counted.
+            result = self.destination.send(payload, self._task.remaining() - SHUTDOWN_MARGIN_S)
             if result.delivered or not result.retry:
                 self._count_result(result)
                 return True

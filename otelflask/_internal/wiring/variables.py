@@ -35,7 +35,7 @@ _SAMPLERS = (
     "parentbased_traceidratio",
 )
 #: Variables of OpenTelemetry that have no effect here, and what has.
-_WITHOUT_EFFECT = {
+WITHOUT_EFFECT = {
     "OTEL_CONFIG_FILE": "write its values as OTEL_* variables, or as arguments of otelflask.init",
     "OTEL_EXPERIMENTAL_CONFIG_FILE": "write its values as OTEL_* variables, or as arguments of otelflask.init",
     "OTEL_PYTHON_TRACER_CONFIGURATOR": "pass a tracer_provider of yours to otelflask.init",
@@ -90,7 +90,7 @@ def _unknown(environ: Mapping[str, str]) -> Iterator[str]:
 
 def _without_effect(environ: Mapping[str, str]) -> Iterator[str]:
     """Variables of OpenTelemetry that otelflask does not follow."""
-    for variable, instead in _WITHOUT_EFFECT.items():
+    for variable, instead in WITHOUT_EFFECT.items():
         if environ.get(variable, "").strip():
             yield f"the environment variable {variable} has no effect: {instead}"
     opted = {item.strip() for item in environ.get(STABLE_NAMES, "").split(",")} - {""}

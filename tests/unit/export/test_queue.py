@@ -36,7 +36,7 @@ def queue(fake_collector: FakeCollector, protocol: str, monkeypatch: pytest.Monk
         monkeypatch.setenv(name, value)
     destination: Any = GrpcDestination("traces") if protocol == "grpc" else HttpDestination("traces")
     encode = functools.partial(encoded_spans, Encoder(Scrubber(), Limits()))
-    queue = ExportQueue("spans", encode, destination, QueueOptions(50, 10, 0.05, export_timeout=2.0))
+    queue = ExportQueue("spans", encode, destination, QueueOptions(50, 10, 0.05))
     yield queue
     queue.begin_close(time.monotonic() + 1)
     queue.join(time.monotonic() + 2)
