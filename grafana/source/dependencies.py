@@ -153,7 +153,7 @@ def build() -> Json:
                 8,
                 [
                     (
-                        8,
+                        12,
                         series(
                             "Redis",
                             "Redis commands per second, from the traces that are kept. Empty where the app does not use redis, "
@@ -164,7 +164,7 @@ def build() -> Json:
                         ),
                     ),
                     (
-                        16,
+                        12,
                         newest(
                             "Latest slow and failed calls",
                             "The newest requests that waited for another service for half a second or more, or got an error "
