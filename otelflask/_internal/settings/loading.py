@@ -178,7 +178,8 @@ def ignored(environ: Mapping[str, str]) -> Iterator[str]:
     for item in fields(Settings):
         variable = item.metadata["env"]
         value = environ.get(variable, "")
-        if variable.startswith("OTEL_") and value:
+        is_text = isinstance(item.default, str) and not item.metadata["choices"]
+        if variable.startswith("OTEL_") and value and not is_text:
             wrong = _of_opentelemetry(item.name, _OF_ENVIRONMENT + variable, value, item.default, item.metadata)[1]
             if wrong:
                 yield wrong

@@ -92,6 +92,12 @@ def test_a_wrong_variable_of_opentelemetry_is_ignored_and_told(
     assert said is None or said in told[0]
 
 
+def test_a_wrong_variable_that_an_argument_replaces_is_no_error() -> None:
+    environ = {"OTEL_PYTHON_FLASK_EXCLUDED_URLS": "("}
+    assert load({"excluded_urls": "healthz"}, {}, environ).excluded_urls == "healthz"
+    assert list(ignored(environ)) == []
+
+
 @pytest.mark.parametrize("name", ["OTELFLASK_MAIL_PER_DAY", "OTELFLASK_SHUTDOWN_TIMEOUT", "OTELFLASK_ERROR_FORMAT"])
 def test_an_empty_variable_that_cannot_mean_none_is_an_error(name: str) -> None:
     with pytest.raises(SettingError, match=f"{name}\\) is ''; allowed"):
