@@ -21,15 +21,15 @@ from otelflask._internal.limits import BODY_LENGTH, cut
 _CARRIER = "ExceptionWithTraceback"
 #: The fields of each record.
 FIELDS = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None)))
+#: structlog's arguments of the text, which its processors may have left.
+_ARGUMENTS = "positional_args"
 #: Attributes of a record that are not from ``extra=``. Handlers add the last three (``taskName`` until Python 3.11).
-_RESERVED = FIELDS | {"message", "asctime", "taskName"}
+_RESERVED = FIELDS | {"message", "asctime", "taskName", _ARGUMENTS}
 #: The names of the text in a dictionary: structlog's, python-json-logger's.
 _TEXT = ("event", "message")
 #: loguru's text of an exception, and where its stack begins in the text of the line.
 _OF_LOGURU = "\n"
 _STACK = re.compile(r"\n[ +|]*(?:Exception Group )?Traceback \(most recent call last\):")
-#: structlog's arguments of the text, which its processors may have left.
-_ARGUMENTS = "positional_args"
 #: What structlog adds for itself, beside `exc_info`, which is read as an exception.
 _OF_STRUCTLOG = frozenset({"_from_structlog", "_logger", "_name", "_record", _ARGUMENTS, "exc_info"})
 
@@ -80,17 +80,17 @@ def _text_name(fields: dict[Any, Any]) -> str:
 
 def fields_of(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
     """The names and values that a record has beside its text: its extras, and those of its dictionary."""
+    fields = _dictionary_of(record)
+    left_out = _RESERVED if fields is None else _RESERVED | _OF_STRUCTLOG
     for name, value in record.__dict__.items():
         if name == "extra" and isinstance(value, dict) and "loguru" in sys.modules:
             yield from value.items()
-        elif name not in _RESERVED and name not in _OF_STRUCTLOG:
+        elif name not in left_out:
             yield name, value
-    fields = _dictionary_of(record)
-    if fields is not None:
-        text = _text_name(fields)
-        for name, value in fields.items():
-            if name != text and name not in _OF_STRUCTLOG:
-                yield guard.safe_text(name), value
+    text = _text_name(fields or {})
+    for name, value in (fields or {}).items():
+        if name != text and name not in _OF_STRUCTLOG:
+            yield guard.safe_text(name), value
 
 
 def _unformatted(message: object, error: Exception) -> str:

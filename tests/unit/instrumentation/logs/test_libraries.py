@@ -102,6 +102,11 @@ def test_a_dictionary_that_is_an_argument_is_none_of_fields(app: flask.Flask, te
     assert line_of(telemetry) == ("3 lamps", {})
 
 
+def test_extras_with_names_of_structlog_stay_in_plain_lines(app: flask.Flask, telemetry: CapturedTelemetry) -> None:
+    logging.getLogger("shop.stock").warning("counted", extra={"_name": "lamps", "_record": 3})
+    assert line_of(telemetry) == ("counted", {"_name": "lamps", "_record": 3})
+
+
 def test_a_line_of_loguru_has_its_text_and_its_fields(loguru: Any, telemetry: CapturedTelemetry) -> None:
     loguru.bind(lamps=3, message="of the app", filename="a.png").warning("counted {}", 3)
     assert line_of(telemetry) == ("counted 3", {"lamps": 3, "message": "of the app", "filename": "a.png"})
