@@ -180,13 +180,11 @@ FAMILIES: dict[str, tuple[Callable[[str], object], dict[str, tuple[str, str]]]] 
     "secrets": (scrubber.text, TEXTS),
     "lines": (lines_of, {name: TEXTS[name] for name in ("token", "eyJ", "password=", "a")}),
     "otlp": (encoded, {name: TEXTS[name] for name in ("token", "eyJ", "password=", "a")}),
-    **{
-        f"statements, {rules!r}": (functools.partial(read, rules=rules), STATEMENTS)
-        for rules in (
-            Rules.PERHAPS_DOUBLE_QUOTED | Rules.NESTED | Rules.Q,
-            Rules.BACKSLASH | Rules.DOUBLE_QUOTED | Rules.HASH,
-        )
-    },
+    "statements": (functools.partial(read, rules=Rules.PERHAPS_DOUBLE_QUOTED | Rules.NESTED | Rules.Q), STATEMENTS),
+    "statements with other rules": (
+        functools.partial(read, rules=Rules.BACKSLASH | Rules.DOUBLE_QUOTED | Rules.HASH),
+        {name: STATEMENTS[name] for name in ("'", "''", '"', "--", "/*", "#", '"\\', "'\\")},
+    ),
     "messages": (normalised, MESSAGES),
     "contexts": (context_of, HEADERS),
     "page's lines": (own_line, REQUESTS),
