@@ -1,7 +1,7 @@
 """The tokens of a statement, by the rules of its database.
 
-Sources: PostgreSQL, "Lexical Structure"; MySQL and MariaDB, "String Literals" and "Comments"; SQLite, "Double-quoted
-String Literals Are Accepted"; SQL Server, "Slash Star (Block Comment)"; Oracle, "Text Literals".
+Sources: PostgreSQL, "Lexical Structure"; MySQL and MariaDB, "String Literals" and "Comments"; SQL Server, "Slash Star
+(Block Comment)", "Database Identifiers" and "Constants"; Oracle, "Text Literals".
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from enum import IntFlag
 from typing import Any, Literal
 
 from otelflask._internal.compat.sqlalchemy import escapes_by_backslash, quotes_names_by_double_quotes
+from otelflask._internal.instrumentation.database.name_places import NamePlaces
 
 
 class Rules(IntFlag):
@@ -25,37 +26,39 @@ class Rules(IntFlag):
     DOUBLE_QUOTED = 2
     #: ``"…"`` is a string where no column has that name.
     PERHAPS_DOUBLE_QUOTED = 4
-    #: ``#`` begins a comment. After ``--`` there must be a space.
+    #: ``#`` begins a comment. After ``--`` there must be a space. A name may begin with a digit.
     HASH = 8
     #: ``/* /* */ */`` is one comment.
     NESTED = 16
     #: ``q'[…]'`` is a string.
     Q = 32
+    #: ``[…]`` is a name, whatever is in it.
+    BRACKETS = 64
+    #: A name may be in backticks.
+    BACKTICKS = 128
+    #: ``$1.50`` is a number, and no parameter.
+    MONEY = 256
 
 
 #: By SQLAlchemy's dialect name. Whether a backslash escapes may be a setting of the server, which its dialect knows.
 _RULES = {
-    "bigquery": Rules.BACKSLASH | Rules.DOUBLE_QUOTED | Rules.HASH,
-    "clickhouse": Rules.BACKSLASH,
-    "clickhousedb": Rules.BACKSLASH,
-    "databricks": Rules.BACKSLASH | Rules.DOUBLE_QUOTED,
-    "hive": Rules.BACKSLASH | Rules.DOUBLE_QUOTED,
-    "mariadb": Rules.HASH,
-    "mssql": Rules.NESTED,
-    "mysql": Rules.HASH,
+    "bigquery": Rules.BACKSLASH | Rules.DOUBLE_QUOTED | Rules.HASH | Rules.BACKTICKS,
+    "clickhouse": Rules.BACKSLASH | Rules.BACKTICKS,
+    "clickhousedb": Rules.BACKSLASH | Rules.BACKTICKS,
+    "databricks": Rules.BACKSLASH | Rules.DOUBLE_QUOTED | Rules.BACKTICKS,
+    "hive": Rules.BACKSLASH | Rules.DOUBLE_QUOTED | Rules.BACKTICKS,
+    "mariadb": Rules.HASH | Rules.BACKTICKS,
+    "mssql": Rules.NESTED | Rules.BRACKETS | Rules.MONEY,
+    "mysql": Rules.HASH | Rules.BACKTICKS,
     "oracle": Rules.Q,
     "postgresql": Rules.NESTED,
     "snowflake": Rules.BACKSLASH,
-    "sqlite": Rules.PERHAPS_DOUBLE_QUOTED,
+    "sqlite": Rules.PERHAPS_DOUBLE_QUOTED | Rules.BRACKETS | Rules.BACKTICKS,
 }
+_KINDS = {"dollar": "literal", "number": "literal"}
 Kind = Literal["literal", "quoted", "parameter", "word", "space", "other"]
-#: For ``PERHAPS_DOUBLE_QUOTED``: what is before a name, what begins a list of names, what ends it, and what is before a
-#: string even there.
-_BEFORE_NAME = frozenset({".", "AS", "ON", "SET"})
-_NAMES = frozenset({"BY", "FROM", "INDEX", "INTO", "JOIN", "TABLE", "UPDATE"})
-_NO_NAMES = frozenset({"CHECK", "HAVING", "ON", "SELECT", "SET", "VALUES", "WHERE"})
-_BEFORE_STRING = frozenset({"DEFAULT", "="})
-_ASSIGNED = re.compile(r"\s*=")
+#: What ends a name.
+_CLOSING = {'"': '"', "`": "`", "[": "]"}
 _COMMENT_MARK = re.compile(r"/\*|\*/")
 
 
@@ -80,22 +83,30 @@ def tokens(statement: str, rules: Rules) -> Iterator[tuple[Kind, str]]:
         The kind of a token, and its text.
     """
     pattern = _pattern(rules)
-    names = _Names()
+    places = NamePlaces()
+    previous = before = ""
     at, length = 0, len(statement)
     while at < length:
         match = pattern.match(statement, at)
         # The last alternative takes any character.
         assert match is not None
-        kind: Any = "literal" if match.lastgroup in ("dollar", "number") else match.lastgroup
+        kind: Any = _KINDS.get(match.lastgroup or "", match.lastgroup)
         token, at = match.group(), match.end()
         if kind == "comment":
             if rules & Rules.NESTED and token == "/*":
                 at = _end_of_comment(statement, at)
             continue
-        if kind == "double":
-            is_name = not rules & Rules.PERHAPS_DOUBLE_QUOTED or names.is_name(statement, at)
-            kind = "quoted" if is_name else "literal"
-        names.after(kind, token)
+        if kind == "quoted":
+            is_open = len(token) == 1 or token[-1] != _CLOSING[token[0]]
+            is_perhaps = bool(rules & Rules.PERHAPS_DOUBLE_QUOTED) and token[0] == '"'
+            if is_open or (is_perhaps and not places.is_name(statement, at)):
+                kind = "literal"
+        if (before, previous) == ("IDENTIFIED", "BY") and kind in ("word", "quoted"):
+            # A password of Oracle's.
+            kind = "literal"
+        if kind != "space":
+            before, previous = previous, token.upper() if kind == "word" else token
+            places.after(previous)
         yield kind, token
 
 
@@ -117,26 +128,25 @@ def _string(quote: str, escapes: bool) -> str:
 @functools.cache
 def _pattern(rules: Rules) -> re.Pattern[str]:
     block = r"/\*" if rules & Rules.NESTED else r"/\*.*?(?:\*/|\Z)"
-    line = r"--(?=\s|\Z)[^\n]*|\#[^\n]*" if rules & Rules.HASH else r"--[^\n]*"
-    escapes = bool(rules & Rules.BACKSLASH)
-    escaped, double = _string("'", escapes=True), _string('"', escapes=False)
-    strings = [f"[Ee]{escaped}", "[NnBbXx]?" + _string("'", escapes)]
-    if rules & Rules.DOUBLE_QUOTED:
-        strings.append(_string('"', escapes))
-    if rules & Rules.Q:
-        pairs = [rf"{re.escape(first)}.*?(?:{re.escape(last)}'|\Z)" for first, last in ("[]", "{}", "()", "<>")]
-        strings.insert(0, rf"[Nn]?[Qq]'(?:{'|'.join(pairs)}|(?P<q>\S).*?(?:(?P=q)'|\Z))")
+    line = r"--(?=[\s\x00-\x1f]|\Z)[^\n]*|\#[^\n]*" if rules & Rules.HASH else r"--[^\n]*"
+    names = [_string('"', escapes=False)]
+    # Elsewhere, an array's index. What is in it is read on its own, unless it is a word.
+    names.append(r"\[(?:[^\]]|\]\])*(?:\]|\Z)" if rules & Rules.BRACKETS else r"\[[A-Za-z_][\w $]*\]")
+    if rules & Rules.BACKTICKS:
+        names.append(r"`[^`]*(?:`|\Z)")
+    parameter = r"%\([^()]*\)s|%s|:[A-Za-z_]\w*|\?\d*" + ("" if rules & Rules.MONEY else r"|\$\d+")
+    money = r"[-+]?\$\s*(?:\d+(?:,\d{3})*(?:\.\d*)?|\.\d+)" if rules & Rules.MONEY else r"(?!)"
+    end = r"(?!\w)" if rules & Rules.HASH else ""
     return re.compile(
         rf"""
         (?P<comment>{line}|{block})
-        |(?P<dollar>\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z))
-        |(?P<literal>{"|".join(strings)})
-        |(?P<double>{double})
-        |(?P<quoted>`[^`]*(?:`|\Z)|\[[A-Za-z_][\w $]*\])
-        |(?P<parameter>%\([^()]*\)s|%s|:[A-Za-z_]\w*|\$\d+|\?\d*)
+        |(?P<dollar>\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z)|{money})
+        |(?P<literal>{"|".join(_strings(rules))})
+        |(?P<quoted>{"|".join(names)})
+        |(?P<parameter>{parameter})
         |(?P<number>(?<![\w.])[-+]?(?:
             0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|(?:\d[\d_]*(?:\.[\d_]*)?|\.\d[\d_]*)(?:[eE][-+]?\d+)?
-        )(?!\w))
+        ){end})
         |(?P<word>[A-Za-z_][\w$]*)
         |(?P<space>\s+)
         |(?P<other>::|.)
@@ -145,29 +155,14 @@ def _pattern(rules: Rules) -> re.Pattern[str]:
     )
 
 
-class _Names:
-    """Tells whether ``"…"`` stands where only a name can stand. Elsewhere it may be a string."""
-
-    def __init__(self) -> None:
-        self._previous = ""
-        #: The last word that begins a list of names or ends it.
-        self._clause = ""
-
-    def is_name(self, statement: str, end: int) -> bool:
-        """Whether what ends there is a name."""
-        if self._clause in _NAMES:
-            return self._previous not in _BEFORE_STRING
-        if self._clause == "SET" and self._previous == ",":
-            return _ASSIGNED.match(statement, end) is not None
-        return self._previous in _BEFORE_NAME or statement.startswith(".", end)
-
-    def after(self, kind: Kind, token: str) -> None:
-        """Note the next token."""
-        if kind == "space":
-            return
-        self._previous = token.upper() if kind == "word" else token
-        # CREATE INDEX … ON t (a, b).
-        if self._previous in _NAMES or (
-            self._previous in _NO_NAMES and (self._previous, self._clause) != ("ON", "INDEX")
-        ):
-            self._clause = self._previous
+def _strings(rules: Rules) -> list[str]:
+    escapes = bool(rules & Rules.BACKSLASH)
+    # A string goes on behind a line break, by the same rules (PostgreSQL, "String Constants").
+    escaped = _string("'", escapes=True)
+    strings = [rf"[Ee]{escaped}(?:\s*\n\s*{escaped})*", "[NnBbXx]?" + _string("'", escapes)]
+    if rules & Rules.DOUBLE_QUOTED:
+        strings.append(_string('"', escapes))
+    if rules & Rules.Q:
+        pairs = [rf"{re.escape(first)}.*?(?:{re.escape(last)}'|\Z)" for first, last in ("[]", "{}", "()", "<>")]
+        strings.insert(0, rf"[Nn]?[Qq]'(?:{'|'.join(pairs)}|(?P<q>\S).*?(?:(?P=q)'|\Z))")
+    return strings

@@ -94,6 +94,54 @@ def test_operation_target_and_summary(
         ("sqlite://", 'CREATE TABLE t ("a" DEFAULT "secret", "b")', 'CREATE TABLE t ("a" DEFAULT ?, "b")'),
         ("sqlite://", 'CREATE INDEX i ON "t" ("a", "b")', 'CREATE INDEX i ON "t" ("a", "b")'),
         ("sqlite://", 'SELECT 1 FROM a JOIN b ON x = "secret"', "SELECT ? FROM a JOIN b ON x = ?"),
+        ("sqlite://", 'SELECT * FROM "a", "b" AS "c"', 'SELECT * FROM "a", "b" AS "c"'),
+        ("sqlite://", 'UPDATE "t" SET a = f("secret")', 'UPDATE "t" SET a = f(?)'),
+        (
+            "sqlite://",
+            'SELECT id IN (SELECT i FROM u) AND n LIKE "secret"',
+            "SELECT id IN (SELECT i FROM u) AND n LIKE ?",
+        ),
+        (
+            "sqlite://",
+            'SELECT 1 FROM t WHERE x IS NOT DISTINCT FROM "s"',
+            "SELECT ? FROM t WHERE x IS NOT DISTINCT FROM ?",
+        ),
+        (
+            "sqlite://",
+            'SELECT a FROM t ORDER BY CASE n WHEN "secret" THEN 1 END',
+            "SELECT a FROM t ORDER BY CASE n WHEN ? THEN ? END",
+        ),
+        ("sqlite://", 'SELECT a FROM t ORDER BY n LIKE "secret"', "SELECT a FROM t ORDER BY n LIKE ?"),
+        ("sqlite://", 'SELECT * FROM json_each("[secret]")', "SELECT * FROM json_each(?)"),
+        ("sqlite://", 'SELECT (SELECT max(x) FROM u), "secret" FROM t', "SELECT (SELECT max(x) FROM u), ? FROM t"),
+        (
+            "sqlite://",
+            'CREATE TABLE t (a INT, PRIMARY KEY ("a", "b"), CHECK (a != "secret"))',
+            'CREATE TABLE t (a INT, PRIMARY KEY ("a", "b"), CHECK (a != ?))',
+        ),
+        ("sqlite://", 'ALTER TABLE "t" RENAME COLUMN "a" TO "b"', 'ALTER TABLE "t" RENAME COLUMN "a" TO "b"'),
+        (
+            "sqlite://",
+            "SELECT [it's] FROM t WHERE x = 'secret' AND y = 1",
+            "SELECT [it's] FROM t WHERE x = ? AND y = ?",
+        ),
+        # Names in brackets and backticks.
+        (
+            "mssql+pyodbc://",
+            "SELECT [it's], [5\" pipe], [a]]b] WHERE x = 'secret'",
+            "SELECT [it's], [5\" pipe], [a]]b] WHERE x = ?",
+        ),
+        ("mssql+pyodbc://", "SELECT [never closed, 'secret'", "SELECT ?"),
+        ("postgresql+psycopg://", "SELECT `a , 'secret'", "SELECT `a , ?"),
+        ("postgresql+psycopg://", "SELECT a['secret'], a[1], a[i]", "SELECT a[?], a[?], a[i]"),
+        # Numbers.
+        ("mssql+pyodbc://", "SELECT $1500.75, -$20, 5AND b=42OR c=1", "SELECT ?, ?, ?AND b=?OR c=?"),
+        ("oracle+oracledb://", "SELECT 123.45f, 77d, 1e3D FROM t", "SELECT ?f, ?d, ?D FROM t"),
+        ("mysql+pymysql://", "SELECT 2a, 3 FROM 2nd_table", "SELECT 2a, ? FROM 2nd_table"),
+        ("postgresql+psycopg://", "SELECT $1, E'a'\n  'it\\'s secret', 'x'", "SELECT $1, ?, ?"),
+        # Passwords.
+        ("oracle+oracledb://", 'ALTER USER x IDENTIFIED BY "secret"', "ALTER USER x IDENTIFIED BY ?"),
+        ("oracle+oracledb://", "ALTER USER x IDENTIFIED BY secret", "ALTER USER x IDENTIFIED BY ?"),
         # Comments.
         ("postgresql+psycopg://", "SELECT /* a /* nested */ secret */ 1", "SELECT  ?"),
         ("postgresql+psycopg://", "SELECT 1 /* a /* never closed */ secret", "SELECT ?"),
