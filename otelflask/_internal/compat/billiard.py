@@ -1,25 +1,35 @@
-"""billiard, the processes of Celery: what their pool has not read. Source: ``billiard.pool.Pool``."""
+"""billiard, the processes of Celery: what their pool has given them, and not read. Source: ``billiard.pool.Pool``."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 from billiard.pool import READY
 
 
-def unread_results(pool: Any) -> Iterator[Any]:
-    """The results of a pool's processes that nobody has read: whether a task has returned, and what.
+def is_given(task: Any) -> bool:
+    """Whether a process of the pool has got a task, or a part of it (``billiard.pool.ApplyResult``)."""
+    return task._write_to is not None or task._scheduled_for is not None
 
-    Args:
-        pool: A pool that reads without blocking. Its processes have ended.
+
+def readers_of(pool: Any) -> list[Any]:
+    """The ends of the pipes on which a pool hears of its processes. It reads them without blocking."""
+    return [process.outq._reader for process in pool._pool]
+
+
+def unread_results(reader: Any) -> list[Any]:
+    """The results of a process that has ended: whether a task has returned, and what.
+
+    Raises:
+        Exception: The first message is not whole.
     """
-    for process in pool._pool:
-        reader = process.outq._reader
-        # The last may be incomplete: BlockingIOError.
-        with contextlib.suppress(OSError, EOFError):
-            while not reader.closed and reader.poll(0):
-                state, arguments = reader.recv()
-                if state == READY:
-                    yield arguments[2]
+    found = []
+    while not reader.closed and reader.poll(0):
+        try:
+            state, arguments = reader.recv()
+        except (OSError, EOFError):
+            # No more, or not whole.
+            break
+        if state == READY:
+            found.append(arguments[2])
+    return found

@@ -216,7 +216,9 @@ class Reporter(RequestObserver):
         if record.error_type is not None and walked is not None and not _is_prepared(occurrences, walked.error):
             # Not after the end of the request, which is longer ago where telemetry is slow.
             span, at = record.span_context, record.ended_at
-            occurrences.append(Occurrence(walked, not record.unhandled, span, at=at))
+            # What an extension tells of may also be an answer of its own, such as 409.
+            is_handled = not record.unhandled and record.signalled is not record.error
+            occurrences.append(Occurrence(walked, is_handled, span, at=at))
         if occurrences:
             # Another thread of the request may add one now. Each is taken once.
             self._report(record, [item for item in list(occurrences) if _take(occurrences, item)])

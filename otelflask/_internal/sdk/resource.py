@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.sdk.environment_variables import OTEL_EXPERIMENTAL_RESOURCE_DETECTORS
 from opentelemetry.sdk.resources import OTELResourceDetector, ProcessResourceDetector, Resource
 
 from otelflask._internal.version import __version__
@@ -39,11 +38,7 @@ def build(settings_attributes: Mapping[str, Any], *, is_worker: bool) -> Resourc
         **explicit,
     }
     attributes.setdefault("service.name", f"unknown_service:{os.path.basename(sys.executable) or 'python'}")
-    detected = dict(Resource.create({}).attributes)
-    if not os.environ.get(OTEL_EXPERIMENTAL_RESOURCE_DETECTORS, "").strip():
-        # The process's detector, which is always there, adds the command line, which may have secrets.
-        detected = {name: value for name, value in detected.items() if name.startswith("telemetry.sdk.")}
-    return Resource({**detected, **attributes})
+    return Resource({**Resource.create({}).attributes, **attributes})
 
 
 def forked(resource: Resource, explicit_instance_id: str | None) -> Resource:

@@ -139,7 +139,9 @@ def instrument_new_apps(settings: Settings, service_name: str) -> None:
     if attach_console(telemetry.pipeline, console_style(settings, debug=False)):
         telemetry.made_with["log_console"] = settings.log_console
     _log_start(telemetry)
-    if not is_disabled("flask"):
+    if is_disabled("flask"):
+        guard.log("disabled:flask", "%s turns off what otelflask records of requests", DISABLED)
+    else:
         FlaskInstrumentor().instrument(**_instrument_arguments(telemetry, settings, has_live_page=False))
 
 

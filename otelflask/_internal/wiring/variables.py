@@ -15,6 +15,7 @@ from opentelemetry.sdk import environment_variables as sdk_variables
 
 from otelflask._internal import guard
 from otelflask._internal.settings import Settings
+from otelflask._internal.settings.libraries import DISABLED, is_disabled
 from otelflask._internal.settings.loading import ignored
 from otelflask._internal.settings.otel_defaults import STABLE_NAMES
 
@@ -49,6 +50,8 @@ WITHOUT_EFFECT = {
     "OTEL_PYTHON_LOG_LEVEL": "the levels of `logging` stay; OTEL_PYTHON_LOG_HANDLER_LEVEL is the level of what is sent",
     "OTEL_PYTHON_INSTRUMENTATION_HTTP_CAPTURE_ALL_METHODS": "an unknown method is _OTHER, by the semantic conventions",
 }
+#: Parts of otelflask that have the names of OpenTelemetry's instrumentations. `flask` is for zero code only.
+_PARTS = ("logging", "sqlalchemy", "system_metrics")
 _CREDENTIALS = re.compile(r"(?<=//)[^/]*@")
 #: Usual names of `environment`.
 _ENVIRONMENTS = ("production", "staging", "development", "testing")
@@ -93,6 +96,9 @@ def _without_effect(environ: Mapping[str, str]) -> Iterator[str]:
     for variable, instead in WITHOUT_EFFECT.items():
         if environ.get(variable, "").strip():
             yield f"the environment variable {variable} has no effect: {instead}"
+    off = [name for name in _PARTS if is_disabled(name)]
+    if off:
+        yield f"{DISABLED} turns off what otelflask records of {', '.join(off)}"
     opted = {item.strip() for item in environ.get(STABLE_NAMES, "").split(",")} - {""}
     if opted and not {"http", "database"} <= opted:
         yield (

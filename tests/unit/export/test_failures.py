@@ -164,7 +164,7 @@ def test_the_log_has_the_advice(
 ) -> None:
     monkeypatch.setattr(guard, "_last_logged", {})
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", fake_collector.grpc_endpoint)
-    queue = ExportQueue("spans", lambda batch: b"", HttpDestination("traces"), QueueOptions(100, 1, 0.01, 1.0))
+    queue = ExportQueue("spans", lambda batch: b"", HttpDestination("traces"), QueueOptions(100, 1, 0.01))
     with caplog.at_level(logging.WARNING, "otelflask"):
         queue.append(object())
         queue.flush(2.0)

@@ -117,7 +117,7 @@ class InstrumentedApp:
         for name in _HANDLERS:
             self._wrap_handler(name)
         self._wrap_preprocessing()
-        flask.got_request_exception.connect(self._unhandled, self._app)
+        flask.got_request_exception.connect(_signalled, self._app)
 
     def _all_excluded(self) -> AnyOf | None:
         lists = [parse_excluded_urls(patterns) for patterns in self._excluded]
@@ -151,18 +151,13 @@ class InstrumentedApp:
 
         self._replace(name, wrapped)
 
+    @guard.guarded("wrapping the handlers of exceptions")
     def _wrap_again(self) -> None:
         """Wrap what an extension, such as Flask-RESTX's `Api`, has put in the place of a handler since."""
         self._has_served = True
         for name in _HANDLERS:
             if self._app.__dict__.get(name) is not self._methods[name][0]:
                 self._wrap_handler(name)
-
-    def _unhandled(self, sender: Any, exception: Any = None, **signal: Any) -> None:
-        """Record what an extension answers in the place of `Flask.handle_exception`, with the same signal."""
-        # Flask sends none for an HTTPException, and Flask-RESTX does.
-        if isinstance(exception, Exception) and not isinstance(exception, HTTPException):
-            _see(exception, True, self._observers)
 
     def _wrap_preprocessing(self) -> None:
         """Note the match before anything of the app runs. A function that Flask calls with arguments costs more."""
@@ -189,7 +184,7 @@ class InstrumentedApp:
     def undo(self) -> None:
         """Undo the instrumentation. Where something else is wrapped around it, pass requests through."""
         app = self._app
-        flask.got_request_exception.disconnect(self._unhandled, app)
+        flask.got_request_exception.disconnect(_signalled, app)
         if self._middleware is not None:
             self._middleware.off = True
         if app.wsgi_app is self._wrapped:
@@ -252,6 +247,7 @@ def _see(error: Exception, unhandled: bool, observers: Observers) -> None:
     """
     record = current_record()
     if record is None or (record.unhandled and record.error is error):
+        # An extension's handler, with ours around it and within.
         return
     if unhandled:
         record.unhandled = True
@@ -260,6 +256,17 @@ def _see(error: Exception, unhandled: bool, observers: Observers) -> None:
     record.error = error
     if unhandled:
         observers.failed(record, error)
+
+
+@guard.guarded("receiving the signal of an exception")
+def _signalled(sender: Any, exception: Any = None, **signal: Any) -> None:
+    """Remember what an extension, such as Flask-RESTX, answers in the place of `Flask.handle_exception`.
+
+    It sends the signal of that method, also for an HTTPException, for which Flask sends none.
+    """
+    record = current_record()
+    if record is not None and isinstance(exception, Exception) and not isinstance(exception, HTTPException):
+        record.signalled = exception
 
 
 def _is_an_answer(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import flask
@@ -105,6 +106,52 @@ def test_an_exception_that_the_extension_handles_is_noted_for_what_it_answers(te
     (event,) = telemetry.span("GET /lamps").events
     assert event.attributes["exception.message"] == "twice"
     assert [handled for _, handled in reports_of(telemetry)] == [True]
+
+
+def _restful(app: flask.Flask) -> None:
+    api = flask_restful.Api(app, errors={"TakenError": {"status": 409, "message": "taken"}})
+
+    class Lamp(flask_restful.Resource):
+        def get(self) -> str:
+            raise TakenError("twice")
+
+    api.add_resource(Lamp, "/lamps")
+
+
+def _restx(app: flask.Flask) -> None:
+    api = flask_restx.Api(app)
+
+    @api.errorhandler
+    def default(error: Exception) -> tuple[dict[str, str], int]:
+        return {"message": "taken"}, 409
+
+    @api.route("/lamps")
+    class Lamp(flask_restx.Resource):
+        def get(self) -> str:
+            raise TakenError("twice")
+
+
+def _view(app: flask.Flask) -> None:
+    @app.get("/lamps")
+    def lamps() -> tuple[str, int]:
+        try:
+            raise TakenError("twice")
+        except TakenError as error:
+            flask.got_request_exception.send(app, exception=error)
+        return "taken", 409
+
+
+@pytest.mark.parametrize("add", [_restful, _restx, _view], ids=["flask-restful", "flask-restx", "a view"])
+def test_an_exception_that_becomes_an_answer_is_not_reported_as_unhandled(
+    telemetry: CapturedTelemetry, add: Callable[[flask.Flask], None]
+) -> None:
+    app = flask.Flask("shop")
+    otelflask.init(app, runtime_metrics=False, **telemetry.providers)
+    add(app)
+    assert app.test_client().get("/lamps").status_code == 409
+    assert telemetry.span("GET /lamps").status.status_code is StatusCode.UNSET
+    # Flask-RESTful logs it at ERROR, before it looks for the answer.
+    assert all(handled for _, handled in reports_of(telemetry))
 
 
 def test_nothing_is_noted_after_the_instrumentation_is_undone(telemetry: CapturedTelemetry) -> None:

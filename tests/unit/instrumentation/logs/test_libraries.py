@@ -92,6 +92,19 @@ def test_a_dictionary_in_place_of_the_text_is_read_as_fields(app: flask.Flask, t
     assert line_of(telemetry) == ("counted", {"lamps": 3, "7": "a number as name"})
 
 
+def test_a_plain_dictionary_keeps_the_fields_that_structlog_has_too(
+    app: flask.Flask, telemetry: CapturedTelemetry
+) -> None:
+    fields = {"event": "login", "_name": "n", "_record": 1, "exc_info": "oops"}
+    logging.getLogger("shop.stock").warning({"message": "counted", **fields})
+    assert line_of(telemetry) == ("counted", fields)
+
+
+def test_arguments_that_do_not_fit_leave_the_text_as_it_is(app: flask.Flask, telemetry: CapturedTelemetry) -> None:
+    logging.getLogger("shop.stock").warning("100% done", extra={"positional_args": ("x",)})
+    assert line_of(telemetry)[0] == "100% done"
+
+
 def test_a_dictionary_without_a_text_is_the_body_too(app: flask.Flask, telemetry: CapturedTelemetry) -> None:
     logging.getLogger("shop.stock").warning({"lamps": 3})
     assert line_of(telemetry) == ("{'lamps': 3}", {"lamps": 3})

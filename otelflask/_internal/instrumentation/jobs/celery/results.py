@@ -16,12 +16,12 @@ from billiard.pool import ApplyResult
 from celery.concurrency.asynpool import AsynPool
 
 from otelflask._internal import guard
-from otelflask._internal.compat.billiard import unread_results
+from otelflask._internal.compat.billiard import is_given, readers_of, unread_results
 from otelflask._internal.instrumentation.jobs.job import Ended
 from otelflask._internal.instrumentation.jobs.run import taker
 from otelflask._internal.patches import all_of, replace
 
-#: The most forgotten tasks that are remembered: more than any pool has processes.
+#: The most forgotten tasks that are remembered. At a time, each process has one or a few.
 _KEPT = 1000
 #: The attribute of a pool's task that has its number.
 _NUMBER = "_otelflask_number"
@@ -73,7 +73,8 @@ class Forgotten:
     def add(self, task: ApplyResult) -> None:
         """Remember a task that the pool forgets."""
         number = getattr(task, _NUMBER, None)
-        if number is not None:
+        # What no process has got does not run.
+        if number is not None and is_given(task):
             self._numbers.append(number)
 
     @guard.guarded("counting a task that the worker has forgotten")
@@ -85,13 +86,15 @@ class Forgotten:
         """
         _, handed = value
         if isinstance(handed, Handed) and handed.number in self._numbers:
+            self._numbers.remove(handed.number)
             self._count(handed.ended)
 
     @guard.guarded("reading the last results of a pool")
     def count_unread(self, pool: AsynPool) -> None:
         """Count the runs whose results a pool that has ended has not read."""
-        for value in unread_results(pool):
-            self.count(value)
+        for reader in readers_of(pool):
+            for value in guard.attempt(unread_results, reader, on_error=lambda error: []):
+                self.count(value)
 
 
 def observe(forgotten: Forgotten) -> Callable[[], None]:
@@ -103,7 +106,7 @@ def observe(forgotten: Forgotten) -> Callable[[], None]:
     Returns:
         A function that undoes it.
     """
-    discard, on_ready, end = ApplyResult.discard, AsynPool.on_job_ready, AsynPool.join
+    discard, on_ready = ApplyResult.discard, AsynPool.on_job_ready
 
     @functools.wraps(discard)
     def forget(self: ApplyResult) -> Any:
@@ -115,16 +118,21 @@ def observe(forgotten: Forgotten) -> Callable[[], None]:
         forgotten.count(value)
         return on_ready(self, job, i, value, descriptor)
 
-    @functools.wraps(end)
-    def join(self: AsynPool) -> Any:
-        ended = end(self)
-        forgotten.count_unread(self)
-        return ended
+    def reading_the_rest(end: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(end)
+        def ending(self: AsynPool, *arguments: Any, **options: Any) -> Any:
+            ended = end(self, *arguments, **options)
+            forgotten.count_unread(self)
+            return ended
+
+        return ending
 
     return all_of(
         (
             replace(ApplyResult, "discard", forget),
             replace(AsynPool, "on_job_ready", on_job_ready),
-            replace(AsynPool, "join", join),
+            # A warm and a cold shutdown.
+            replace(AsynPool, "join", reading_the_rest(AsynPool.join)),
+            replace(AsynPool, "terminate", reading_the_rest(AsynPool.terminate)),
         )
     )
