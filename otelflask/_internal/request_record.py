@@ -115,7 +115,7 @@ class RequestRecord:
     content_length: int | None = None
     response_headers: Sequence[tuple[str, str]] = ()
     error: BaseException | None = None
-    #: The exception that an extension has told of by Flask's signal, as one that Flask would not have handled.
+    #: The exception that an extension has passed on by Flask's signal, as one that Flask would not have handled.
     signalled: BaseException | None = None
     #: ``error.type``: the type of the exception that ended the request, else the status as text; None without a
     #: failure. Set at the end.

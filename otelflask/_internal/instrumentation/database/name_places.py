@@ -1,7 +1,7 @@
 """The places of a statement in which only a name can stand, for SQLite.
 
 SQLite reads ``"…"`` as a string where no column has that name ("Double-quoted String Literals Are Accepted"). So what
-cannot be told from a string is taken for one.
+cannot be distinguished from a string is taken for one.
 """
 
 from __future__ import annotations
