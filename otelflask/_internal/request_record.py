@@ -211,7 +211,7 @@ class RequestRecord:
         self.context = _EMPTY_CONTEXT
         self.states = _NOTHING
         self.own_observers = ()
-        self.error = None
+        self.error = self.signalled = None
         self.scopes = None
 
     def _error_type(self) -> str:
