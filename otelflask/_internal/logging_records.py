@@ -27,7 +27,7 @@ _ARGUMENTS = "positional_args"
 _RESERVED = FIELDS | {"message", "asctime", "taskName"}
 #: loguru's text of an exception, and where its stack begins in the text of the line.
 _OF_LOGURU = "\n"
-_STACK = re.compile(r"\n[ +|]*(?:Exception Group )?Traceback \(most recent call last\):")
+_STACK = re.compile(r"\n(?:[ +|]|\x1b\[[\d;]*m)*(?:Exception Group )?Traceback \(most recent call last\):")
 #: What structlog adds for itself, beside `exc_info`, which is read as an exception.
 _NOTHING = frozenset[str]()
 _OF_STRUCTLOG = frozenset({"_from_structlog", "_logger", "_name", "_record", _ARGUMENTS, "exc_info"})
@@ -92,7 +92,7 @@ def fields_of(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
     left_out = _OF_STRUCTLOG if fields is not None and _is_structlogs(record) else _NOTHING
     for name, value in record.__dict__.items():
         if name == "extra" and isinstance(value, dict) and "loguru" in sys.modules:
-            yield from value.items()
+            yield from ((guard.safe_text(key), each) for key, each in value.items())
         elif name not in _RESERVED and name not in left_out:
             yield name, value
     text = _text_name(record, fields or {})

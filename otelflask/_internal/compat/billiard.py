@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from billiard.pool import READY
@@ -17,19 +18,16 @@ def readers_of(pool: Any) -> list[Any]:
     return [process.outq._reader for process in pool._pool]
 
 
-def unread_results(reader: Any) -> list[Any]:
+def unread_results(reader: Any) -> Iterator[Any]:
     """The results of a process that has ended: whether a task has returned, and what.
 
     Raises:
-        Exception: The first message is not whole.
+        Exception: A message is not whole, or cannot be read.
     """
-    found = []
     while not reader.closed and reader.poll(0):
-        try:
-            state, arguments = reader.recv()
-        except (OSError, EOFError):
-            # No more, or not whole.
-            break
+        message = reader.recv()
+        if message is None:
+            return
+        state, arguments = message
         if state == READY:
-            found.append(arguments[2])
-    return found
+            yield arguments[2]

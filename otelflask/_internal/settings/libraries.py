@@ -20,7 +20,9 @@ DRIVERS = frozenset(
 )
 
 DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
-#: In that variable: what follows was added by otelflask, for the loader of OpenTelemetry's instrumentations. Processes
+#: Stock instrumentations that ours replace. Both together would make every span and line twice.
+REPLACED = ("flask", "logging", "sqlalchemy", "system_metrics", "wsgi")
+#: In that variable: behind it, otelflask has added those for the loader of OpenTelemetry's instrumentations. Processes
 #: that are started by this one inherit it.
 ADDED = "added-by-otelflask"
 
@@ -29,7 +31,8 @@ def is_disabled(name: str) -> bool:
     """Whether the user turns an instrumentation off by OpenTelemetry's variable: a list of names, or ``*`` for all."""
     disabled = [item.strip() for item in os.environ.get(DISABLED, "").split(",")]
     if ADDED in disabled:
-        del disabled[disabled.index(ADDED) :]
+        begin = disabled.index(ADDED)
+        del disabled[begin : begin + 1 + len(REPLACED)]
     return name in disabled or "*" in disabled
 
 

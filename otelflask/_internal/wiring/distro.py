@@ -12,14 +12,12 @@ from otelflask._internal import guard
 from otelflask._internal.import_hooks import is_importable, when_imported
 from otelflask._internal.lifecycle.parents import imports_apps_later, is_reloader_parent
 from otelflask._internal.settings import Settings
-from otelflask._internal.settings.libraries import ADDED, DISABLED, DRIVERS, INSTRUMENTORS
+from otelflask._internal.settings.libraries import ADDED, DISABLED, DRIVERS, INSTRUMENTORS, REPLACED
 from otelflask._internal.settings.loading import load as load_settings
 from otelflask._internal.settings.otel_defaults import set_defaults
 from otelflask._internal.supported_versions import is_supported
 
-#: Stock instrumentations that ours replace. Both together would make every span and line twice.
-REPLACED = frozenset({"flask", "sqlalchemy", "wsgi", "logging", "system_metrics"})
-#: The same, with names that switch ours off too. So they must not be added to the disabled ones.
+#: Like `REPLACED`, with names that switch ours off too. So they must not be added to the disabled ones.
 _SWITCHES = frozenset({"celery", "click", "threading"})
 
 
@@ -32,7 +30,7 @@ class Distro(BaseDistro):  # type: ignore[misc]
         # instrumented.
         disabled = os.environ.get(DISABLED, "")
         if disabled != "*" and ADDED not in disabled:
-            os.environ[DISABLED] = ",".join(filter(None, [disabled, ADDED, *sorted(REPLACED)]))
+            os.environ[DISABLED] = ",".join(filter(None, [disabled, ADDED, *REPLACED]))
 
     def load_instrumentor(self, entry_point: Any, **kwargs: Any) -> None:
         """Load an instrumentation, unless ours replaces or uses it."""

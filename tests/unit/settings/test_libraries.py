@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otelflask._internal.settings.libraries import ADDED, DISABLED, INSTRUMENTORS, chosen, is_disabled
+from otelflask._internal.settings.libraries import ADDED, DISABLED, INSTRUMENTORS, REPLACED, chosen, is_disabled
 
 
 @pytest.mark.parametrize(
@@ -22,8 +22,9 @@ def test_a_setting_says_which(setting: str, names: list[str]) -> None:
         ("flask, logging", {"flask", "logging"}),
         ("*", {"flask", "logging", "celery"}),
         # What a process that was started by ours inherits.
-        (f"{ADDED},flask,logging", set()),
-        (f"celery,{ADDED},flask,logging", {"celery"}),
+        (",".join([ADDED, *REPLACED]), set()),
+        (",".join(["celery", ADDED, *REPLACED]), {"celery"}),
+        (",".join([ADDED, *REPLACED, "celery"]), {"celery"}),
     ],
 )
 def test_what_the_user_turns_off_is_not_what_otelflask_adds(

@@ -86,8 +86,10 @@ def tokens(statement: str, rules: Rules) -> Iterator[tuple[Kind, str]]:
     places = NamePlaces()
     previous = before = ""
     at, length = 0, len(statement)
+    # Whether an E'…' of PostgreSQL goes on with what follows ("String Constants").
+    goes_on = False
     while at < length:
-        match = pattern.match(statement, at)
+        match = (_ESCAPED if goes_on and statement[at] == "'" else pattern).match(statement, at)
         # The last alternative takes any character.
         assert match is not None
         kind: Any = _KINDS.get(match.lastgroup or "", match.lastgroup)
@@ -101,12 +103,16 @@ def tokens(statement: str, rules: Rules) -> Iterator[tuple[Kind, str]]:
             is_perhaps = bool(rules & Rules.PERHAPS_DOUBLE_QUOTED) and token[0] == '"'
             if is_open or (is_perhaps and not places.is_name(statement, at)):
                 kind = "literal"
-        if (before, previous) == ("IDENTIFIED", "BY") and kind in ("word", "quoted"):
-            # A password of Oracle's.
-            kind = "literal"
-        if kind != "space":
-            before, previous = previous, token.upper() if kind == "word" else token
-            places.after(previous)
+        if kind == "space":
+            yield kind, token
+            continue
+        if (before, previous) == ("IDENTIFIED", "BY"):
+            # A password, which need not be in quotes, and perhaps others behind it.
+            yield "literal", statement[match.start() :]
+            return
+        goes_on = kind == "literal" and (token[:2] in ("E'", "e'") or (goes_on and token[0] == "'"))
+        before, previous = previous, token.upper() if kind == "word" else token
+        places.after(previous)
         yield kind, token
 
 
@@ -125,10 +131,15 @@ def _string(quote: str, escapes: bool) -> str:
     return rf"{quote}(?:{characters})*(?:{quote}|\Z)"
 
 
+_ESCAPED = re.compile("(?P<literal>" + _string("'", escapes=True) + ")", re.S)
+
+
 @functools.cache
 def _pattern(rules: Rules) -> re.Pattern[str]:
     block = r"/\*" if rules & Rules.NESTED else r"/\*.*?(?:\*/|\Z)"
     line = r"--(?=[\s\x00-\x1f]|\Z)[^\n]*|\#[^\n]*" if rules & Rules.HASH else r"--[^\n]*"
+    if rules & Rules.NESTED:
+        line = r"--[^\n\r]*"
     names = [_string('"', escapes=False)]
     # Elsewhere, an array's index. What is in it is read on its own, unless it is a word.
     names.append(r"\[(?:[^\]]|\]\])*(?:\]|\Z)" if rules & Rules.BRACKETS else r"\[[A-Za-z_][\w $]*\]")
@@ -145,8 +156,9 @@ def _pattern(rules: Rules) -> re.Pattern[str]:
         |(?P<quoted>{"|".join(names)})
         |(?P<parameter>{parameter})
         |(?P<number>(?<![\w.])[-+]?(?:
-            0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|(?:\d[\d_]*(?:\.[\d_]*)?|\.\d[\d_]*)(?:[eE][-+]?\d+)?
-        ){end})
+            0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|(?:\d[\d_]*\.[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d+)?
+            |\d[\d_]*(?:[eE][-+]?\d+)?{end}
+        ))
         |(?P<word>[A-Za-z_][\w$]*)
         |(?P<space>\s+)
         |(?P<other>::|.)
@@ -157,9 +169,7 @@ def _pattern(rules: Rules) -> re.Pattern[str]:
 
 def _strings(rules: Rules) -> list[str]:
     escapes = bool(rules & Rules.BACKSLASH)
-    # A string goes on behind a line break, by the same rules (PostgreSQL, "String Constants").
-    escaped = _string("'", escapes=True)
-    strings = [rf"[Ee]{escaped}(?:\s*\n\s*{escaped})*", "[NnBbXx]?" + _string("'", escapes)]
+    strings = ["[Ee]" + _string("'", escapes=True), "[NnBbXx]?" + _string("'", escapes)]
     if rules & Rules.DOUBLE_QUOTED:
         strings.append(_string('"', escapes))
     if rules & Rules.Q:

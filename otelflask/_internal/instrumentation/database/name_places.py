@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 
 #: Words before a name or a list of names.
-_LISTS = frozenset({"BY", "FROM", "INDEX", "INTO", "JOIN", "TABLE", "UPDATE", "USING"})
+_LISTS = frozenset({"FROM", "INDEX", "INTO", "JOIN", "TABLE", "UPDATE", "USING"})
 #: Words that begin something else.
-_OTHERS = frozenset({"CHECK", "HAVING", "LIMIT", "ON", "RETURNING", "SELECT", "SET", "VALUES", "WHERE"})
+_OTHERS = frozenset({"BY", "CHECK", "HAVING", "LIMIT", "ON", "RETURNING", "SELECT", "SET", "VALUES", "WHERE"})
 #: Words of CREATE, ALTER and DROP before a name.
 _OF_DEFINITIONS = frozenset({"ADD", "COLUMN", "CONSTRAINT", "DROP", "EXISTS", "RENAME", "TO"})
 #: What is before a list of names in parentheses: in the clauses, and directly.

@@ -23,8 +23,11 @@ _TARGET_AFTER = frozenset({"FROM", "JOIN", "INTO", "UPDATE", "TABLE"})
 #: Operations whose target may be the next word.
 _BEFORE_TARGET = frozenset({"CALL", "COPY", "DESCRIBE", "EXEC", "EXECUTE", "LOCK", "TRUNCATE", "UPDATE"})
 _NOT_A_TARGET = frozenset(
-    {"SELECT", "LATERAL", "ONLY", "IF", "EXISTS", "NOT", "SET", "OF", "UNNEST", "VALUES", "SKIP", "NOWAIT", "TABLE"}
-)
+    {
+        "SELECT", "LATERAL", "ONLY", "IF", "EXISTS", "NOT", "SET", "OF", "UNNEST", "VALUES", "SKIP", "NOWAIT", "TABLE",
+        "TABLES", "IMMEDIATE",
+    }
+)  # fmt: skip
 _ENDS_LIST = frozenset(
     {"WHERE", "ON", "SET", "ORDER", "GROUP", "HAVING", "LIMIT", "UNION", "RETURNING", "USING", "SELECT"}
 )
@@ -32,7 +35,7 @@ _OPERATIONS = frozenset(
     {
         "SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE", "CREATE", "ALTER", "DROP", "TRUNCATE", "CALL",
         "BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SET", "SHOW", "EXPLAIN", "PRAGMA", "COPY",
-        "LOCK", "GRANT", "REVOKE", "VACUUM", "ANALYZE", "EXEC", "EXECUTE", "DESCRIBE", "VALUES", "WITH",
+        "LOCK", "GRANT", "REVOKE", "VACUUM", "ANALYZE", "EXEC", "EXECUTE", "DESCRIBE", "VALUES", "WITH", "LOAD",
     }
 )  # fmt: skip
 
@@ -106,6 +109,9 @@ class _Reader:
         if self.operation is None:
             self.operation = upper if upper in _OPERATIONS else ""
             self._expecting = upper in _BEFORE_TARGET
+        elif self._previous == "@":
+            # EXEC @result = procedure.
+            pass
         elif self.target_open and self._previous == ".":
             self.targets[-1] = f"{self.targets[-1]}.{name}"
         elif self._expecting and upper not in _NOT_A_TARGET:
@@ -116,6 +122,7 @@ class _Reader:
             self.target_open = False
             if upper in ("SELECT", "DELETE"):
                 self._selects[-1] = True
+                self._expecting = False
             if upper == "AS" and self.operation == "WITH":
                 self.common_tables.add(self._previous)
             if upper in _ENDS_LIST:

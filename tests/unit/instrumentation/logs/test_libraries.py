@@ -35,12 +35,12 @@ def log(app: flask.Flask, request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 @pytest.fixture
-def loguru(app: flask.Flask) -> Iterator[Any]:
+def loguru(app: flask.Flask, request: pytest.FixtureRequest) -> Iterator[Any]:
     class PropagateHandler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             logging.getLogger(record.name).handle(record)
 
-    number = loguru_logger.add(PropagateHandler(), format="{message}")
+    number = loguru_logger.add(PropagateHandler(), format="{message}", colorize=getattr(request, "param", False))
     yield loguru_logger
     loguru_logger.remove(number)
 
@@ -125,6 +125,7 @@ def test_a_line_of_loguru_has_its_text_and_its_fields(loguru: Any, telemetry: Ca
     assert line_of(telemetry) == ("counted 3", {"lamps": 3, "message": "of the app", "filename": "a.png"})
 
 
+@pytest.mark.parametrize("loguru", [False, True], indirect=True, ids=["plain", "colours"])
 def test_a_line_of_loguru_has_its_exception_and_no_values_of_variables_in_its_text(
     loguru: Any, telemetry: CapturedTelemetry
 ) -> None:

@@ -89,12 +89,14 @@ class Forgotten:
             self._numbers.remove(handed.number)
             self._count(handed.ended)
 
-    @guard.guarded("reading the last results of a pool")
-    def count_unread(self, pool: AsynPool) -> None:
-        """Count the runs whose results a pool that has ended has not read."""
-        for reader in readers_of(pool):
-            for value in guard.attempt(unread_results, reader, on_error=lambda error: []):
-                self.count(value)
+    def count_unread(self, reader: Any) -> None:
+        """Count the runs whose results were not read, of a process that has ended."""
+        # The last message may not be whole.
+        guard.attempt(self._count_all_of, reader, on_error=lambda error: None)
+
+    def _count_all_of(self, reader: Any) -> None:
+        for value in unread_results(reader):
+            self.count(value)
 
 
 def observe(forgotten: Forgotten) -> Callable[[], None]:
@@ -121,8 +123,11 @@ def observe(forgotten: Forgotten) -> Callable[[], None]:
     def reading_the_rest(end: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(end)
         def ending(self: AsynPool, *arguments: Any, **options: Any) -> Any:
+            # Before, because the pool forgets processes that have ended.
+            readers = guard.attempt(readers_of, self, on_error=lambda error: [])
             ended = end(self, *arguments, **options)
-            forgotten.count_unread(self)
+            for reader in readers:
+                forgotten.count_unread(reader)
             return ended
 
         return ending
