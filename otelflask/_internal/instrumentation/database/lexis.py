@@ -57,8 +57,8 @@ _RULES = {
 }
 _KINDS = {"dollar": "literal", "number": "literal"}
 Kind = Literal["literal", "quoted", "parameter", "word", "space", "other"]
-#: What ends a name.
-_CLOSING = {'"': '"', "`": "`", "[": "]"}
+#: What ends a string or a name.
+_CLOSING = {"'": "'", '"': '"', "`": "`", "[": "]"}
 _COMMENT_MARK = re.compile(r"/\*|\*/")
 
 
@@ -89,28 +89,33 @@ def tokens(statement: str, rules: Rules) -> Iterator[tuple[Kind, str]]:
     # Whether an E'…' of PostgreSQL goes on with what follows ("String Constants").
     goes_on = False
     while at < length:
-        match = (_ESCAPED if goes_on and statement[at] == "'" else pattern).match(statement, at)
+        match = pattern.match(statement, at)
         # The last alternative takes any character.
         assert match is not None
         kind: Any = _KINDS.get(match.lastgroup or "", match.lastgroup)
-        token, at = match.group(), match.end()
+        begins, (start, at) = match.group(), match.span()
         if kind == "comment":
-            if rules & Rules.NESTED and token == "/*":
+            if rules & Rules.NESTED and begins == "/*":
                 at = _end_of_comment(statement, at)
             continue
-        if kind == "quoted":
-            is_open = len(token) == 1 or token[-1] != _CLOSING[token[0]]
-            is_perhaps = bool(rules & Rules.PERHAPS_DOUBLE_QUOTED) and token[0] == '"'
-            if is_open or (is_perhaps and not places.is_name(statement, at)):
+        if kind in ("string", "quoted"):
+            goes_on = begins in ("E'", "e'") or (goes_on and begins == "'")
+            escapes = kind == "string" and (goes_on or bool(rules & Rules.BACKSLASH))
+            end = _end_of_quoted(statement, at, begins[-1], escapes)
+            at = length if end is None else end
+            is_perhaps = bool(rules & Rules.PERHAPS_DOUBLE_QUOTED) and begins == '"'
+            if kind == "string" or end is None or (is_perhaps and not places.is_name(statement, at)):
                 kind = "literal"
+        elif kind != "space":
+            goes_on = False
+        token = statement[start:at]
         if kind == "space":
             yield kind, token
             continue
         if (before, previous) == ("IDENTIFIED", "BY"):
             # A password, which need not be in quotes, and perhaps others behind it.
-            yield "literal", statement[match.start() :]
+            yield "literal", statement[start:]
             return
-        goes_on = kind == "literal" and (token[:2] in ("E'", "e'") or (goes_on and token[0] == "'"))
         before, previous = previous, token.upper() if kind == "word" else token
         places.after(previous)
         yield kind, token
@@ -125,13 +130,22 @@ def _end_of_comment(statement: str, at: int) -> int:
     return len(statement)
 
 
-def _string(quote: str, escapes: bool) -> str:
-    """A string. A quote in it is written twice, or after a backslash where that escapes."""
-    characters = rf"[^{quote}\\]|{quote}{quote}|\\(?:.|\Z)" if escapes else f"[^{quote}]|{quote}{quote}"
-    return rf"{quote}(?:{characters})*(?:{quote}|\Z)"
+def _end_of_quoted(statement: str, at: int, begins: str, escapes: bool) -> int | None:
+    """The end of a string or name, None where it is open.
+
+    Its last quote is written twice in it, or after a backslash where that escapes.
+    """
+    ends = _CLOSING.get(begins)
+    if ends is None:
+        return at
+    # One expression for all of it would keep a state for each of these marks.
+    return next((mark.end() for mark in _mark(ends, escapes).finditer(statement, at) if mark.group() == ends), None)
 
 
-_ESCAPED = re.compile("(?P<literal>" + _string("'", escapes=True) + ")", re.S)
+@functools.cache
+def _mark(quote: str, escapes: bool) -> re.Pattern[str]:
+    quote = re.escape(quote)
+    return re.compile(rf"{quote}{quote}?" + (r"|\\." if escapes else ""), re.S)
 
 
 @functools.cache
@@ -140,19 +154,21 @@ def _pattern(rules: Rules) -> re.Pattern[str]:
     line = r"--(?=[\s\x00-\x1f]|\Z)[^\n]*|\#[^\n]*" if rules & Rules.HASH else r"--[^\n]*"
     if rules & Rules.NESTED:
         line = r"--[^\n\r]*"
-    names = [_string('"', escapes=False)]
+    names = [] if rules & Rules.DOUBLE_QUOTED else ['"']
     # Elsewhere, an array's index. What is in it is read on its own, unless it is a word.
-    names.append(r"\[(?:[^\]]|\]\])*(?:\]|\Z)" if rules & Rules.BRACKETS else r"\[[A-Za-z_][\w $]*\]")
+    names.append(r"\[" if rules & Rules.BRACKETS else r"\[[A-Za-z_][\w $]*\]")
     if rules & Rules.BACKTICKS:
-        names.append(r"`[^`]*(?:`|\Z)")
+        names.append("`")
     parameter = r"%\([^()]*\)s|%s|:[A-Za-z_]\w*|\?\d*" + ("" if rules & Rules.MONEY else r"|\$\d+")
     money = r"[-+]?\$\s*(?:\d+(?:,\d{3})*(?:\.\d*)?|\.\d+)" if rules & Rules.MONEY else r"(?!)"
     end = r"(?!\w)" if rules & Rules.HASH else ""
+    strings = "[EeNnBbXx]?'" + ('|"' if rules & Rules.DOUBLE_QUOTED else "")
     return re.compile(
         rf"""
         (?P<comment>{line}|{block})
         |(?P<dollar>\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z)|{money})
-        |(?P<literal>{"|".join(_strings(rules))})
+        |(?P<literal>{_q_string() if rules & Rules.Q else "(?!)"})
+        |(?P<string>{strings})
         |(?P<quoted>{"|".join(names)})
         |(?P<parameter>{parameter})
         |(?P<number>(?<![\w.])[-+]?(?:
@@ -167,12 +183,6 @@ def _pattern(rules: Rules) -> re.Pattern[str]:
     )
 
 
-def _strings(rules: Rules) -> list[str]:
-    escapes = bool(rules & Rules.BACKSLASH)
-    strings = ["[Ee]" + _string("'", escapes=True), "[NnBbXx]?" + _string("'", escapes)]
-    if rules & Rules.DOUBLE_QUOTED:
-        strings.append(_string('"', escapes))
-    if rules & Rules.Q:
-        pairs = [rf"{re.escape(first)}.*?(?:{re.escape(last)}'|\Z)" for first, last in ("[]", "{}", "()", "<>")]
-        strings.insert(0, rf"[Nn]?[Qq]'(?:{'|'.join(pairs)}|(?P<q>\S).*?(?:(?P=q)'|\Z))")
-    return strings
+def _q_string() -> str:
+    pairs = [rf"{re.escape(first)}.*?(?:{re.escape(last)}'|\Z)" for first, last in ("[]", "{}", "()", "<>")]
+    return rf"[Nn]?[Qq]'(?:{'|'.join(pairs)}|(?P<q>\S).*?(?:(?P=q)'|\Z))"
