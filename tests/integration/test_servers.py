@@ -156,9 +156,7 @@ def test_workers_of_granian_lose_nothing(serve: Serve, fake_collector: FakeColle
     before = ZERO_CODE if app == "plain" else []
     command = [*before, "granian", "--interface", "wsgi", "--port", "{port}", "--workers", "2", f"{app}:app"]
     server = serve(command, fake_collector, **LATE)
-    pids = [server.get("/pid")[1] for _ in range(20)]
-    # A worker that starts after the signal never ends.
-    fake_collector.wait_for(lambda: server.said().count("Started worker-") == 2)
+    pids = server.pids(2)
     server.stop(END)
     check_all_arrived(fake_collector, pids)
     # The process that starts them has no telemetry.
