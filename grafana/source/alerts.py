@@ -43,6 +43,8 @@ class Alert:
     on_error: str = "KeepLast"
     #: Where the button leads, instead of the panel.
     page: str = ""
+    #: Whether the collector brings what it reads.
+    from_collector: bool = True
     #: By the value of the label `slo`: the panel, where it depends on it.
     panels: Mapping[str, str] = field(default_factory=dict)
 
@@ -50,6 +52,24 @@ class Alert:
 def _share(expr: str) -> str:
     """A share for people: to a tenth of a percent."""
     return f"round({expr}, 0.001)"
+
+
+#: How long an alert goes on without the collector, and how often Prometheus asks again what was true in that time.
+_WHILE_UNSEEN = "[1h:1m]"
+_COLLECTOR = 'max(up{job="collector"})'
+
+
+def _also_unseen(expr: str) -> str:
+    """The same, and while the collector is down what was true when it was last seen.
+
+    Nobody knows then what is true now. Without values, Grafana would say that all is well again.
+    """
+    last_seen = f"max_over_time(timestamp({_COLLECTOR} == 1){_WHILE_UNSEEN})"
+    last_true = f"max_over_time(timestamp({expr}){_WHILE_UNSEEN})"
+    return (
+        f"({expr}) or (last_over_time(({expr}){_WHILE_UNSEEN})"
+        f" and {last_true} >= on () group_left () {last_seen} and on () {_COLLECTOR} == 0)"
+    )
 
 
 def _burns(window: str, factor: float) -> str:
@@ -99,6 +119,7 @@ def _is_down(name: str, source: str, expr: str, lost_sight: str) -> Alert:
         "Stations",
         source=source,
         on_error="Alerting",
+        from_collector=False,
     )
 
 
@@ -132,7 +153,7 @@ def _were_there(series: str, by: str) -> str:
         f"(count_over_time((group by ({by}) ({series}{{{_LASTING}}}))[1d:5m] offset 10m) >= 12)"
         f" unless group by ({by}) (last_over_time({series}[10m]))"
         # Then nobody hears of anything, and TargetDown says so.
-        ' unless on () (max(up{job="collector"}) == 0)'
+        f" unless on () ({_COLLECTOR} == 0)"
     )
 
 
@@ -220,6 +241,7 @@ ALERTS = (
         "does not answer",
         '(up{job!~"prometheus|loki|tempo"} == bool 0) > 0',
         "Stations",
+        from_collector=False,
     ),
     Alert(
         "QueueFilling",
@@ -340,7 +362,8 @@ def _query(alert: Alert) -> Json:
         return {**query, "queryType": "instant"}
     if alert.source == "tempo":
         return {"refId": "A", "query": alert.expr, "queryType": "traceql", "metricsQueryType": "instant"}
-    return {**query, "instant": True, "range": False, "legendFormat": "__auto"}
+    expr = _also_unseen(alert.expr) if alert.from_collector else alert.expr
+    return {**query, "expr": expr, "instant": True, "range": False, "legendFormat": "__auto"}
 
 
 def _condition(alert: Alert) -> list[Json]:

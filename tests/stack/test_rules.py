@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -197,6 +198,35 @@ def test_an_alert(promtool: list[str], tmp_path: Path, name: str, fires: bool) -
     }
     (tmp_path / "test.yaml").write_text(json.dumps(test))
     _run(promtool, tmp_path, "test", "rules", "test.yaml")
+
+
+def _until(series: list[Any], step: int) -> list[Any]:
+    """The same series, without samples after a step."""
+    return [_input(one["series"], re.sub(r"x400$", f"x{step} _x{500 - step}", one["values"])) for one in series]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(CASES) - {"TargetDown"}))
+def test_an_alert_goes_on_while_the_collector_is_down(promtool: list[str], tmp_path: Path, name: str) -> None:
+    firing, labels, _ = CASES[name]
+    minutes = int(END.get(name, "58m").removesuffix("m"))
+    step = minutes * 4
+    series = [*_until(firing, step), _input(UP, f"1x{step} 0x{500 - step}")]
+    expression = f"group by ({', '.join(labels)}) ({provisioned.alert_expression(provisioned.alerts()[name])})"
+    text = "{" + ", ".join(f'{label}="{value}"' for label, value in labels.items()) + "}"
+    case = {"expr": expression, "eval_time": f"{minutes + 20}m", "exp_samples": [{"labels": text, "value": 1}]}
+    _ask(promtool, tmp_path, series, case, rules=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("collector", ["1x500", "1x280 0x220"], ids=["up", "down"])
+def test_what_has_ended_before_does_not_fire_again(promtool: list[str], tmp_path: Path, collector: str) -> None:
+    expression = provisioned.alert_expression(provisioned.alerts()["HighErrorRate"])
+    # All of them fail until 40 minutes have passed, and none after it, until the collector is down at 70 minutes.
+    count = f'{REQUESTS}_count{{{SHOP},http_route="/x",http_response_status_code="%s"}}'
+    failed, answered = _input(count % 503, "0+15x160 2400x120 _x220"), _input(count % 200, "0x160 0+15x120 _x220")
+    asked = [{"expr": expression, "eval_time": f"{minute}m", "exp_samples": []} for minute in (60, 69, 75, 90)]
+    _ask(promtool, tmp_path, [failed, answered, _input(UP, collector)], *asked, rules=True)
 
 
 def _ask(promtool: list[str], folder: Path, series: list[Any], *cases: dict[str, Any], rules: bool = False) -> None:

@@ -136,7 +136,7 @@ def test_operation_target_and_summary(
             "SELECT [it's], [5\" pipe], [a]]b] WHERE x = ?",
         ),
         ("mssql+pyodbc://", "SELECT [never closed, 'secret'", "SELECT ?"),
-        ("postgresql+psycopg://", "SELECT \"never closed, 'secret'\"\"", "SELECT ?"),
+        ("postgresql+psycopg://", 'SELECT "never closed, \'secret\'""', "SELECT ?"),
         ("mysql+pymysql://", "SELECT `it``s` WHERE x = 'secret'", "SELECT `it``s` WHERE x = ?"),
         ("postgresql+psycopg://", "SELECT `a , 'secret'", "SELECT `a , ?"),
         ("postgresql+psycopg://", "SELECT a['secret'], a[1], a[i]", "SELECT a[?], a[?], a[i]"),
