@@ -117,7 +117,6 @@ class InstrumentedApp:
         for name in _HANDLERS:
             self._wrap_handler(name)
         self._wrap_preprocessing()
-        flask.got_request_exception.connect(_signalled, self._app)
 
     def _all_excluded(self) -> AnyOf | None:
         lists = [parse_excluded_urls(patterns) for patterns in self._excluded]
@@ -141,6 +140,9 @@ class InstrumentedApp:
     def _wrap_handler(self, name: str) -> None:
         """Record the exception of a request, also where a handler of the app makes an answer of it."""
         original = getattr(self._app, name)
+        if name in self._app.__dict__:
+            # An extension's, which tells of exceptions by Flask's signal. A signal that has a receiver costs more.
+            flask.got_request_exception.connect(_signalled, self._app)
 
         @functools.wraps(original)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
