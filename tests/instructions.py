@@ -31,6 +31,8 @@ _CODE = bytes.fromhex(
 #: Callgrind's requests begin with the letters "CT" (callgrind.h).
 _BASE = ord("C") << 24 | ord("T") << 16
 _ZERO, _DUMP_AT = _BASE + 1, _BASE + 3
+#: Seconds after which a process hangs. One with hundreds of texts takes many minutes on a busy machine.
+HANGS_S = 1_800
 _memory: mmap.mmap | None = None
 
 
@@ -63,7 +65,7 @@ def count(script: Path, folder: Path, **variables: str) -> Mapping[str, int]:
         pytest.skip("instructions are counted on x86_64 only")
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/counts", sys.executable, str(script)]
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(sys.path), **variables}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANGS_S)
     assert done.returncode == 0, done.stderr[-4_000:]
     found = {}
     for file in folder.glob("counts*"):
