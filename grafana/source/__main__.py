@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from grafana.source import (
-    alerts,
+    alerting,
     database,
     dependencies,
     errors,
@@ -31,7 +31,7 @@ GRAFANA = Path(__file__).parent.parent
 
 def files() -> dict[Path, str]:
     """The text of each file, by path."""
-    built = {GRAFANA / "provisioning" / "alerting" / "rules.json": alerts.build()}
+    built = {GRAFANA / "provisioning" / "alerting" / "rules.json": alerting.build()}
     dashboards = (
         service, route, errors, group, logs, database, jobs, runtime, dependencies, slo, pipeline, runbooks, questions,
     )  # fmt: skip
